@@ -1,0 +1,64 @@
+//! Every way a kiln call can fail, each as one sentence that names the thing and the way out.
+
+use std::path::PathBuf;
+
+/// Result of a fallible kiln call.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The caller asked for something that does not exist or does not fit together (exit code 2).
+    #[error("{0}")]
+    Usage(String),
+    /// A file or folder could not be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file's contents are not what its reader expects.
+    #[error("{path}: {reason}")]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and the way out.
+        reason: String,
+    },
+    /// Tensor shapes that an operation cannot take.
+    #[error("shapes do not fit: {0}")]
+    Shape(String),
+    /// A gradient that does not exist.
+    #[error("no gradient: {0}")]
+    Gradient(String),
+    /// No adapter, a lost device, or a job too large for it.
+    #[error("{0}")]
+    Device(String),
+    /// Training cannot go on.
+    #[error("{0}")]
+    Training(String),
+}
+
+impl Error {
+    /// An [`Error::Usage`] from a sentence.
+    pub fn usage(sentence: impl Into<String>) -> Self {
+        Self::Usage(sentence.into())
+    }
+
+    /// An [`Error::Io`] at a path.
+    pub fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        Self::Io { path: path.into(), source }
+    }
+
+    /// An [`Error::Format`] at a path.
+    pub fn format(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
+        Self::Format { path: path.into(), reason: reason.into() }
+    }
+
+    /// The process exit code: 2 for bad arguments, 1 for a job that failed.
+    pub fn exit_code(&self) -> u8 {
+        if matches!(self, Self::Usage(_)) { 2 } else { 1 }
+    }
+}

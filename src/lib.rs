@@ -1,0 +1,7 @@
+//! kiln trains, scores and samples deep generative models on any GPU through hand-written WGSL kernels, and on the CPU without one.
+
+pub mod error;
+pub mod graph;
+pub mod random;
+
+pub use error::{Error, Result};
