@@ -3,5 +3,6 @@
 pub mod error;
 pub mod graph;
 pub mod random;
+pub mod shader;
 
 pub use error::{Error, Result};

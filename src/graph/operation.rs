@@ -1,0 +1,98 @@
+//! What every operation says of itself: its shape, its gradient, its meaning on the CPU and its launch on the device.
+
+use std::any::Any;
+use std::fmt::Debug;
+
+use super::{Expr, Graph, NodeId, Shape};
+use crate::error::Result;
+use crate::shader::{Launch, Target};
+
+/// The numbers that change from step to step, the same for every operation of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Step {
+    /// Seed of every random draw.
+    pub seed: u64,
+    /// Step counter of every random draw.
+    pub step: u32,
+    /// Number of the first item of this batch in the whole job, so that draws do not depend on how a job is split.
+    pub first_item: u32,
+    /// Learning rates by optimiser group, before bias correction.
+    pub learning_rate: [f32; 4],
+    /// Weight of the old average in the exponential moving average of the weights.
+    pub ema_decay: f32,
+    /// Updates that each optimiser group has had, this one included (bias correction of Adam).
+    pub updates: [u32; 4],
+}
+
+/// Operands of one evaluation on the CPU.
+pub struct Eval<'a, T> {
+    /// Input tensors.
+    pub inputs: Vec<&'a [T]>,
+    /// Their shapes.
+    pub shapes: Vec<&'a Shape>,
+    /// The output's shape.
+    pub shape: &'a Shape,
+    /// The output, to be written whole; its old contents mean nothing.
+    pub output: &'a mut [T],
+    /// The step's seed and counters.
+    pub step: &'a Step,
+}
+
+/// Shapes of one node's inputs and output.
+pub struct Signature<'a> {
+    /// Shapes of the inputs.
+    pub inputs: Vec<&'a Shape>,
+    /// Shape of the output.
+    pub output: &'a Shape,
+}
+
+/// An operation: a pure function of its inputs (and the step) with one output.
+pub trait Operation: Debug + Send + Sync + Any {
+    /// The kernel family's name, for plans, traces and benches.
+    fn name(&self) -> &'static str;
+
+    /// The output's shape, or why these inputs cannot be taken.
+    fn shape(&self, inputs: &[&Shape]) -> Result<Shape>;
+
+    /// Gradient nodes by input, given the output's gradient `upstream`; `None` where it is zero. Only inputs in `wanted` matter.
+    fn gradient(&self, graph: &mut Graph, node: NodeId, upstream: NodeId, wanted: &[bool]) -> Result<Vec<Option<NodeId>>>;
+
+    /// Computes the output in `f32`.
+    fn eval_f32(&self, eval: Eval<'_, f32>);
+
+    /// Computes the output in `f64`: the oracle of the tests.
+    fn eval_f64(&self, eval: Eval<'_, f64>);
+
+    /// The kernels that compute it.
+    fn launch(&self, signature: &Signature<'_>, target: &Target) -> Launch;
+
+    /// The pointwise program, where this is one without a gradient rule of its own.
+    fn pointwise(&self) -> Option<&Expr> {
+        None
+    }
+
+    /// This operation followed by the pointwise `expr` over its output (input 0) and `extra` more inputs, which are appended to this
+    /// operation's own; `None` where it cannot take one.
+    fn with_epilogue(&self, _expr: &Expr, _extra: usize) -> Option<Box<dyn Operation>> {
+        None
+    }
+
+    /// This operation reading its input `k` through `expr`, a program of `count` inputs that replace input `k` in place; `None` where
+    /// it cannot. `shapes` are those of the new inputs.
+    fn with_prologue(&self, _k: usize, _expr: &Expr, _count: usize) -> Option<Box<dyn Operation>> {
+        None
+    }
+
+    /// The shape a prologue is evaluated over, where it is not that of the input it replaces.
+    fn iteration(&self) -> Option<&Shape> {
+        None
+    }
+
+    /// Floating-point operations of one evaluation, for the bench.
+    fn flops(&self, signature: &Signature<'_>) -> u64 {
+        signature.output.len() as u64
+    }
+
+    /// For downcasting by the raster sampler.
+    fn as_any(&self) -> &dyn Any;
+}

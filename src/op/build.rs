@@ -1,0 +1,248 @@
+//! The vocabulary models are written in: methods of [`Graph`] that add operations.
+
+use super::{BatchNorm, Concat, Conv, ConvInput, ConvWeight, Map, Reduce, Reduction, Slice, Taps};
+use crate::error::{Error, Result};
+use crate::graph::{Binary, Builder, Distribution, Expr, Graph, NodeId, Shape, Unary, Value};
+
+impl Graph {
+    /// A pointwise program over inputs that broadcast to `shape`.
+    pub fn program(&mut self, expr: Expr, inputs: &[NodeId], shape: impl Into<Shape>) -> Result<NodeId> {
+        let shape = shape.into();
+        if expr.is_identity() && self.shape(inputs[0]) == &shape {
+            return Ok(inputs[0]);
+        }
+        let kept: Vec<usize> = (0..inputs.len()).filter(|&k| expr.reads(k)).collect();
+        let to: Vec<usize> = (0..inputs.len()).map(|k| kept.iter().position(|&i| i == k).unwrap_or(0)).collect();
+        let inputs: Vec<NodeId> = kept.iter().map(|&k| inputs[k]).collect();
+        self.op(Map::new(expr.renumber(&to), shape), &inputs)
+    }
+
+    /// A pointwise function of inputs that broadcast to `shape`, written with a [`Builder`].
+    pub fn map_to(
+        &mut self,
+        inputs: &[NodeId],
+        shape: impl Into<Shape>,
+        write: impl FnOnce(&mut Builder, &[Value]) -> Value,
+    ) -> Result<NodeId> {
+        let expr = Expr::build(|b| {
+            let values: Vec<Value> = (0..inputs.len()).map(|k| b.input(k)).collect();
+            write(b, &values)
+        });
+        self.program(expr, inputs, shape)
+    }
+
+    /// A pointwise function of inputs that broadcast against each other.
+    pub fn map(&mut self, inputs: &[NodeId], write: impl FnOnce(&mut Builder, &[Value]) -> Value) -> Result<NodeId> {
+        let mut shape = Shape::scalar();
+        for &input in inputs {
+            let other = self.shape(input);
+            shape = shape.broadcast(other).ok_or_else(|| Error::Shape(format!("{shape} and {other} do not broadcast")))?;
+        }
+        self.map_to(inputs, shape, write)
+    }
+
+    fn unary(&mut self, f: Unary, x: NodeId) -> Result<NodeId> {
+        self.map(&[x], |b, v| b.unary(f, v[0]))
+    }
+
+    /// a + b
+    pub fn add(&mut self, a: NodeId, b: NodeId) -> Result<NodeId> {
+        self.map(&[a, b], |e, v| e.add(v[0], v[1]))
+    }
+
+    /// a − b
+    pub fn sub(&mut self, a: NodeId, b: NodeId) -> Result<NodeId> {
+        self.map(&[a, b], |e, v| e.sub(v[0], v[1]))
+    }
+
+    /// a · b, element by element
+    pub fn mul(&mut self, a: NodeId, b: NodeId) -> Result<NodeId> {
+        self.map(&[a, b], |e, v| e.mul(v[0], v[1]))
+    }
+
+    /// x scaled by a constant
+    pub fn scale(&mut self, x: NodeId, factor: f64) -> Result<NodeId> {
+        self.map(&[x], |b, v| b.scale(v[0], factor))
+    }
+
+    /// max(x, 0)
+    pub fn relu(&mut self, x: NodeId) -> Result<NodeId> {
+        self.unary(Unary::Relu, x)
+    }
+
+    /// x where positive, `slope`·x elsewhere
+    pub fn leaky_relu(&mut self, x: NodeId, slope: f64) -> Result<NodeId> {
+        self.map(&[x], |b, v| {
+            let positive = b.unary(Unary::Step, v[0]);
+            let small = b.scale(v[0], slope);
+            b.select(positive, v[0], small)
+        })
+    }
+
+    /// Hyperbolic tangent.
+    pub fn tanh(&mut self, x: NodeId) -> Result<NodeId> {
+        self.unary(Unary::Tanh, x)
+    }
+
+    /// 1 / (1 + e⁻ˣ)
+    pub fn sigmoid(&mut self, x: NodeId) -> Result<NodeId> {
+        self.unary(Unary::Sigmoid, x)
+    }
+
+    /// The larger of the two, element by element.
+    pub fn max(&mut self, a: NodeId, b: NodeId) -> Result<NodeId> {
+        self.map(&[a, b], |e, v| e.binary(Binary::Max, v[0], v[1]))
+    }
+
+    /// Random draws of a stream: element i of the tensor is a function of (seed, stream, step, i) alone.
+    pub fn random(&mut self, distribution: Distribution, stream: u32, shape: impl Into<Shape>) -> Result<NodeId> {
+        self.program(Expr::build(|b| b.random(distribution, stream)), &[], shape)
+    }
+
+    /// Reduces adjacent axes to extent 1.
+    pub fn reduce(&mut self, kind: Reduction, x: NodeId, axes: std::ops::Range<usize>) -> Result<NodeId> {
+        let full = self.shape(x).clone();
+        if full.dims()[axes.clone()].iter().all(|&d| d == 1) {
+            return Ok(x);
+        }
+        self.op(Reduce::new(kind, full, axes), &[x])
+    }
+
+    /// The sum of all elements, as a scalar.
+    pub fn sum_all(&mut self, x: NodeId) -> Result<NodeId> {
+        let rank = self.shape(x).rank();
+        let sum = self.reduce(Reduction::Sum, x, 0..rank)?;
+        self.reshape(sum, Shape::scalar())
+    }
+
+    /// The mean of all elements, as a scalar.
+    pub fn mean_all(&mut self, x: NodeId) -> Result<NodeId> {
+        let count = self.shape(x).len() as f64;
+        let sum = self.sum_all(x)?;
+        self.scale(sum, 1.0 / count)
+    }
+
+    /// Sums each item (all axes but the first): `[N, …] → [N]`.
+    pub fn sum_items(&mut self, x: NodeId) -> Result<NodeId> {
+        let shape = self.shape(x).clone();
+        let sum = self.reduce(Reduction::Sum, x, 1..shape.rank())?;
+        self.reshape(sum, [shape.dims()[0]])
+    }
+
+    /// Sums the axes along which `target` stretches to x's shape: the adjoint of broadcasting.
+    pub fn sum_to(&mut self, x: NodeId, target: &Shape) -> Result<NodeId> {
+        let full = self.shape(x).clone();
+        let missing = full.rank() - target.rank();
+        let stretched: Vec<bool> =
+            (0..full.rank()).map(|a| full.dims()[a] > 1 && (a < missing || target.dims()[a - missing] == 1)).collect();
+        let mut sum = x;
+        let mut axis = 0;
+        while axis < full.rank() {
+            let mut end = axis;
+            while end < full.rank() && (stretched[end] || full.dims()[end] == 1) {
+                end += 1;
+            }
+            if stretched[axis..end].contains(&true) {
+                sum = self.reduce(Reduction::Sum, sum, axis..end)?;
+            }
+            axis = end.max(axis + 1);
+        }
+        self.reshape(sum, target.clone())
+    }
+
+    /// ln Σ eˣ over the innermost axis, which becomes 1.
+    pub fn log_sum_exp(&mut self, x: NodeId) -> Result<NodeId> {
+        let rank = self.shape(x).rank();
+        self.reduce(Reduction::LogSumExp, x, rank - 1..rank)
+    }
+
+    /// Elements `start..start + len` of an axis.
+    pub fn slice(&mut self, x: NodeId, axis: usize, start: usize, len: usize) -> Result<NodeId> {
+        if start == 0 && self.shape(x).dims().get(axis) == Some(&len) {
+            return Ok(x);
+        }
+        self.op(Slice { axis, start, len }, &[x])
+    }
+
+    /// `a` followed by `b` along an axis.
+    pub fn concat(&mut self, a: NodeId, b: NodeId, axis: usize) -> Result<NodeId> {
+        self.op(Concat { axis }, &[a, b])
+    }
+
+    /// Convolution of `[N, H, W, C]` by weights `[taps, C, D]`.
+    pub fn conv(&mut self, x: NodeId, w: NodeId, taps: Taps) -> Result<NodeId> {
+        self.op(Conv::new(taps), &[x, w])
+    }
+
+    /// Transposed convolution of `[N, H', W', D]` by weights `[taps, C, D]`: the adjoint of the convolution with these taps.
+    pub fn conv_transposed(&mut self, x: NodeId, w: NodeId, taps: Taps) -> Result<NodeId> {
+        self.op(ConvInput::new(taps), &[x, w])
+    }
+
+    /// `[M, K] · [K, N] → [M, N]`
+    pub fn matmul(&mut self, a: NodeId, b: NodeId) -> Result<NodeId> {
+        let ([m, k], [_, n]) = (self.matrix(a)?, self.matrix(b)?);
+        let a = self.reshape(a, [m, 1, 1, k])?;
+        let b = self.reshape(b, [1, k, n])?;
+        let product = self.conv(a, b, Taps::pointwise([1, 1]))?;
+        self.reshape(product, [m, n])
+    }
+
+    /// `[K, M]ᵀ · [K, N] → [M, N]`
+    pub fn matmul_transposed(&mut self, a: NodeId, b: NodeId) -> Result<NodeId> {
+        let ([k, m], [_, n]) = (self.matrix(a)?, self.matrix(b)?);
+        let a = self.reshape(a, [k, 1, 1, m])?;
+        let b = self.reshape(b, [k, 1, 1, n])?;
+        let product = self.op(ConvWeight::new(Taps::pointwise([1, 1])), &[a, b])?;
+        self.reshape(product, [m, n])
+    }
+
+    fn matrix(&self, x: NodeId) -> Result<[usize; 2]> {
+        match *self.shape(x).dims() {
+            [rows, columns] => Ok([rows, columns]),
+            _ => Err(Error::Shape(format!("a matrix product takes matrices, not {}", self.shape(x)))),
+        }
+    }
+
+    /// −ln p(x) of Bernoulli pixels given logits, element by element: softplus(l) − x·l, stable for every logit.
+    pub fn bernoulli_nll(&mut self, logits: NodeId, x: NodeId) -> Result<NodeId> {
+        self.map(&[logits, x], |b, v| {
+            let soft = b.unary(Unary::Softplus, v[0]);
+            let hit = b.mul(v[1], v[0]);
+            b.sub(soft, hit)
+        })
+    }
+
+    /// −ln p(target) of a categorical over the innermost axis given logits `[…, L]`; `target` is `[…, 1]` with values 0..L.
+    pub fn categorical_nll(&mut self, logits: NodeId, target: NodeId) -> Result<NodeId> {
+        let lse = self.log_sum_exp(logits)?;
+        let rank = self.shape(logits).rank();
+        let picked = self.map(&[logits, target], |b, v| {
+            let channel = b.channel();
+            let hit = b.binary(Binary::Equal, channel, v[1]);
+            b.mul(hit, v[0])
+        })?;
+        let picked = self.reduce(Reduction::Sum, picked, rank - 1..rank)?;
+        self.sub(lse, picked)
+    }
+
+    /// Mean and biased variance of each channel over all other axes, by two passes; each of shape `[1, …, 1, C]`.
+    pub fn channel_moments(&mut self, x: NodeId) -> Result<[NodeId; 2]> {
+        let shape = self.shape(x).clone();
+        let count = (shape.len() / shape.channels()) as f64;
+        let sum = self.reduce(Reduction::Sum, x, 0..shape.rank() - 1)?;
+        let mean = self.scale(sum, 1.0 / count)?;
+        let squares = self.map(&[x, mean], |b, v| {
+            let centred = b.sub(v[0], v[1]);
+            b.mul(centred, centred)
+        })?;
+        let sum = self.reduce(Reduction::Sum, squares, 0..shape.rank() - 1)?;
+        Ok([mean, self.scale(sum, 1.0 / count)?])
+    }
+
+    /// Batch normalisation by given statistics of x itself; see [`BatchNorm`].
+    pub fn batch_norm(&mut self, x: NodeId, moments: [NodeId; 2], gamma: NodeId, beta: NodeId, epsilon: f64) -> Result<NodeId> {
+        let shape = self.shape(x).clone();
+        self.op(BatchNorm::new(shape, epsilon), &[x, moments[0], moments[1], gamma, beta])
+    }
+}

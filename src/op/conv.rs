@@ -1,0 +1,294 @@
+//! Convolution by taps, its adjoint and its weight gradient: three bilinear operations closed under differentiation.
+//!
+//! With ⟨·,·⟩ the inner product, `⟨conv(x, w), g⟩ = ⟨x, conv_input(g, w)⟩ = ⟨w, conv_weight(x, g)⟩`, so each one's gradients are the other
+//! two. With one tap on 1×1 images they are the three forms of the matrix product.
+
+use std::any::Any;
+
+use crate::cpu::{self, Operand, Real};
+use crate::error::{Error, Result};
+use crate::graph::{Eval, Expr, Graph, NodeId, Operation, Shape, Signature};
+use crate::op::{Gather, Taps};
+use crate::op::launch;
+use crate::shader::{Launch, Target};
+
+/// `[N, H, W, C] · [taps, C, D] → [N, H', W', D]`; further inputs belong to the epilogue.
+#[derive(Clone, Debug)]
+pub struct Conv {
+    /// Geometry.
+    pub taps: Taps,
+    /// Program the input is read through, if any.
+    pub prologue: Option<Expr>,
+    /// Program over the accumulated output (input 0) and the extra inputs.
+    pub epilogue: Option<Expr>,
+}
+
+/// The adjoint of [`Conv`]: `[N, H', W', D] · [taps, C, D] → [N, H, W, C]`; a transposed convolution.
+#[derive(Clone, Debug)]
+pub struct ConvInput {
+    /// Geometry of the convolution whose adjoint this is.
+    pub taps: Taps,
+    /// Program the input is read through, if any.
+    pub prologue: Option<Expr>,
+    /// Program over the accumulated output (input 0) and the extra inputs.
+    pub epilogue: Option<Expr>,
+}
+
+/// The weight gradient of [`Conv`]: `[N, H, W, C], [N, H', W', D] → [taps, C, D]`.
+#[derive(Clone, Debug)]
+pub struct ConvWeight {
+    /// Geometry of the convolution.
+    pub taps: Taps,
+    /// Program the image is read through, if any.
+    pub prologue: Option<Expr>,
+}
+
+impl Conv {
+    /// A bare convolution.
+    pub fn new(taps: Taps) -> Self {
+        Self { taps, prologue: None, epilogue: None }
+    }
+}
+
+impl ConvInput {
+    /// A bare transposed convolution.
+    pub fn new(taps: Taps) -> Self {
+        Self { taps, prologue: None, epilogue: None }
+    }
+}
+
+impl ConvWeight {
+    /// A bare weight gradient.
+    pub fn new(taps: Taps) -> Self {
+        Self { taps, prologue: None }
+    }
+}
+
+fn image(shape: &Shape, size: [usize; 2], what: &str) -> Result<[usize; 4]> {
+    match *shape.dims() {
+        [n, h, w, c] if [h, w] == size => Ok([n, h, w, c]),
+        _ => Err(Error::Shape(format!("{what} must be N×{}×{}×C, not {shape}", size[0], size[1]))),
+    }
+}
+
+fn weights(shape: &Shape, taps: &Taps) -> Result<[usize; 2]> {
+    match *shape.dims() {
+        [t, c, d] if t == taps.offsets.len() => Ok([c, d]),
+        _ => Err(Error::Shape(format!("weights must be {}×C×D, not {shape}", taps.offsets.len()))),
+    }
+}
+
+fn compose(expr: &Expr, inner: &Option<Expr>, own: usize, extra: usize) -> Expr {
+    match inner {
+        None => expr.clone(),
+        Some(inner) => {
+            let inputs: Vec<Expr> =
+                (0..=extra).map(|k| if k == 0 { inner.clone() } else { Expr::build(|b| b.input(own + k)) }).collect();
+            expr.substitute(&inputs)
+        }
+    }
+}
+
+fn read_through(outer: &Option<Expr>, expr: &Expr) -> Expr {
+    outer.as_ref().map_or_else(|| expr.clone(), |o| o.substitute(std::slice::from_ref(expr)))
+}
+
+/// Extra inputs that the epilogue reads besides the accumulator.
+fn extras(epilogue: &Option<Expr>) -> usize {
+    epilogue.as_ref().map_or(0, |e| super::map::arity(e).saturating_sub(1))
+}
+
+/// Shared by [`Conv`] and [`ConvInput`], which differ only in what they gather.
+fn eval<T: Real>(gather: &Gather, transposed: bool, prologue: &Option<Expr>, epilogue: &Option<Expr>, e: Eval<'_, T>) {
+    let operands: Vec<Operand<'_, T>> =
+        e.inputs[2..].iter().zip(&e.shapes[2..]).map(|(data, shape)| Operand::new(data, shape, e.shape)).collect();
+    let job = cpu::Convolution {
+        gather,
+        transposed,
+        source: e.inputs[0],
+        channels: [e.shapes[0].channels(), e.shape.channels()],
+        weights: e.inputs[1],
+        prologue: prologue.as_ref(),
+        epilogue: epilogue.as_ref(),
+        operands: &operands,
+        shape: e.shape,
+        step: e.step,
+    };
+    T::convolve(&job, e.output);
+}
+
+fn multiply_adds(gather: &Gather, signature: &Signature<'_>) -> u64 {
+    let images = signature.output.dims().first().copied().unwrap_or(0);
+    let taps: usize = gather.phases.iter().map(|p| p.taps.len() * p.extent[0] * p.extent[1]).sum();
+    (2 * images * taps * signature.inputs[0].channels() * signature.output.channels()) as u64
+}
+
+impl Operation for Conv {
+    fn name(&self) -> &'static str {
+        "conv"
+    }
+
+    fn shape(&self, inputs: &[&Shape]) -> Result<Shape> {
+        let [n, _, _, c] = image(inputs[0], self.taps.input, "a convolution's input")?;
+        let [wc, d] = weights(inputs[1], &self.taps)?;
+        if wc != c {
+            return Err(Error::Shape(format!("an image of {c} channels meets weights for {wc}")));
+        }
+        let [h, w] = self.taps.output;
+        Ok(Shape::from([n, h, w, d]))
+    }
+
+    fn gradient(&self, graph: &mut Graph, node: NodeId, upstream: NodeId, wanted: &[bool]) -> Result<Vec<Option<NodeId>>> {
+        let [x, w] = [graph.node(node).inputs[0], graph.node(node).inputs[1]];
+        let dx = wanted[0].then(|| graph.op(ConvInput::new(self.taps.clone()), &[upstream, w])).transpose()?;
+        let dw = wanted[1].then(|| graph.op(ConvWeight::new(self.taps.clone()), &[x, upstream])).transpose()?;
+        Ok(vec![dx, dw])
+    }
+
+    fn eval_f32(&self, e: Eval<'_, f32>) {
+        eval(&self.taps.forward(), false, &self.prologue, &self.epilogue, e);
+    }
+
+    fn eval_f64(&self, e: Eval<'_, f64>) {
+        eval(&self.taps.forward(), false, &self.prologue, &self.epilogue, e);
+    }
+
+    fn launch(&self, signature: &Signature<'_>, target: &Target) -> Launch {
+        launch::conv(&self.taps.forward(), false, &self.prologue, &self.epilogue, signature, target)
+    }
+
+    fn with_epilogue(&self, expr: &Expr, extra: usize) -> Option<Box<dyn Operation>> {
+        let epilogue = Some(compose(expr, &self.epilogue, extras(&self.epilogue), extra));
+        Some(Box::new(Self { epilogue, ..self.clone() }))
+    }
+
+    fn with_prologue(&self, k: usize, expr: &Expr, count: usize) -> Option<Box<dyn Operation>> {
+        let takes = k == 0 && count == 1 && expr.is_cheap() && expr.maps_zero_to_zero();
+        takes.then(|| Box::new(Self { prologue: Some(read_through(&self.prologue, expr)), ..self.clone() }) as Box<dyn Operation>)
+    }
+
+    fn flops(&self, signature: &Signature<'_>) -> u64 {
+        multiply_adds(&self.taps.forward(), signature)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Operation for ConvInput {
+    fn name(&self) -> &'static str {
+        "conv_input"
+    }
+
+    fn shape(&self, inputs: &[&Shape]) -> Result<Shape> {
+        let [n, _, _, d] = image(inputs[0], self.taps.output, "a transposed convolution's input")?;
+        let [c, wd] = weights(inputs[1], &self.taps)?;
+        if wd != d {
+            return Err(Error::Shape(format!("an image of {d} channels meets transposed weights for {wd}")));
+        }
+        let [h, w] = self.taps.input;
+        Ok(Shape::from([n, h, w, c]))
+    }
+
+    fn gradient(&self, graph: &mut Graph, node: NodeId, upstream: NodeId, wanted: &[bool]) -> Result<Vec<Option<NodeId>>> {
+        let [g, w] = [graph.node(node).inputs[0], graph.node(node).inputs[1]];
+        let dg = wanted[0].then(|| graph.op(Conv::new(self.taps.clone()), &[upstream, w])).transpose()?;
+        let dw = wanted[1].then(|| graph.op(ConvWeight::new(self.taps.clone()), &[upstream, g])).transpose()?;
+        Ok(vec![dg, dw])
+    }
+
+    fn eval_f32(&self, e: Eval<'_, f32>) {
+        eval(&self.taps.adjoint(), true, &self.prologue, &self.epilogue, e);
+    }
+
+    fn eval_f64(&self, e: Eval<'_, f64>) {
+        eval(&self.taps.adjoint(), true, &self.prologue, &self.epilogue, e);
+    }
+
+    fn launch(&self, signature: &Signature<'_>, target: &Target) -> Launch {
+        launch::conv(&self.taps.adjoint(), true, &self.prologue, &self.epilogue, signature, target)
+    }
+
+    fn with_epilogue(&self, expr: &Expr, extra: usize) -> Option<Box<dyn Operation>> {
+        let epilogue = Some(compose(expr, &self.epilogue, extras(&self.epilogue), extra));
+        Some(Box::new(Self { epilogue, ..self.clone() }))
+    }
+
+    fn with_prologue(&self, k: usize, expr: &Expr, count: usize) -> Option<Box<dyn Operation>> {
+        let takes = k == 0 && count == 1 && expr.is_cheap() && expr.maps_zero_to_zero();
+        takes.then(|| Box::new(Self { prologue: Some(read_through(&self.prologue, expr)), ..self.clone() }) as Box<dyn Operation>)
+    }
+
+    fn flops(&self, signature: &Signature<'_>) -> u64 {
+        multiply_adds(&self.taps.adjoint(), signature)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl ConvWeight {
+    fn eval<T: Real>(&self, e: Eval<'_, T>) {
+        let gather = self.taps.forward();
+        let job = cpu::WeightGradient {
+            gather: &gather,
+            source: e.inputs[0],
+            upstream: e.inputs[1],
+            channels: [e.shapes[0].channels(), e.shapes[1].channels()],
+            prologue: self.prologue.as_ref(),
+            step: e.step,
+        };
+        T::weight_gradient(&job, e.output);
+    }
+}
+
+impl Operation for ConvWeight {
+    fn name(&self) -> &'static str {
+        "conv_weight"
+    }
+
+    fn shape(&self, inputs: &[&Shape]) -> Result<Shape> {
+        let [n, _, _, c] = image(inputs[0], self.taps.input, "a weight gradient's image")?;
+        let [m, _, _, d] = image(inputs[1], self.taps.output, "a weight gradient's upstream")?;
+        if n != m {
+            return Err(Error::Shape(format!("{n} images meet {m} upstream gradients")));
+        }
+        Ok(Shape::from([self.taps.offsets.len(), c, d]))
+    }
+
+    fn gradient(&self, graph: &mut Graph, node: NodeId, upstream: NodeId, wanted: &[bool]) -> Result<Vec<Option<NodeId>>> {
+        let [x, g] = [graph.node(node).inputs[0], graph.node(node).inputs[1]];
+        let dx = wanted[0].then(|| graph.op(ConvInput::new(self.taps.clone()), &[g, upstream])).transpose()?;
+        let dg = wanted[1].then(|| graph.op(Conv::new(self.taps.clone()), &[x, upstream])).transpose()?;
+        Ok(vec![dx, dg])
+    }
+
+    fn eval_f32(&self, e: Eval<'_, f32>) {
+        self.eval(e);
+    }
+
+    fn eval_f64(&self, e: Eval<'_, f64>) {
+        self.eval(e);
+    }
+
+    fn launch(&self, signature: &Signature<'_>, target: &Target) -> Launch {
+        launch::conv_weight(&self.taps.forward(), &self.prologue, signature, target)
+    }
+
+    fn with_prologue(&self, k: usize, expr: &Expr, count: usize) -> Option<Box<dyn Operation>> {
+        let takes = k == 0 && count == 1 && expr.is_cheap() && expr.maps_zero_to_zero();
+        takes.then(|| Box::new(Self { prologue: Some(read_through(&self.prologue, expr)), ..self.clone() }) as Box<dyn Operation>)
+    }
+
+    fn flops(&self, signature: &Signature<'_>) -> u64 {
+        let images = signature.inputs[1].dims().first().copied().unwrap_or(0);
+        let [h, w] = self.taps.output;
+        (2 * images * h * w * signature.output.len()) as u64
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}

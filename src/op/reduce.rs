@@ -1,0 +1,126 @@
+//! Reductions over adjacent axes, of a pointwise program of their inputs.
+
+use std::any::Any;
+use std::ops::Range;
+
+use crate::cpu::{Operand, Real, reduction};
+use crate::error::{Error, Result};
+use crate::graph::{Binary, Eval, Expr, Graph, NodeId, Operation, Shape, Signature, Unary};
+use crate::shader::{Launch, Target};
+
+/// What a reduction does with its elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reduction {
+    /// Σ x
+    Sum,
+    /// The largest; every element equal to it gets the whole gradient.
+    Max,
+    /// ln Σ eˣ, without overflow
+    LogSumExp,
+}
+
+/// Reduces `axes` of a tensor of shape `full` to extent 1. The elements are a program of inputs that broadcast to `full`.
+#[derive(Clone, Debug)]
+pub struct Reduce {
+    /// What is done with the elements.
+    pub kind: Reduction,
+    /// Shape before the reduction.
+    pub full: Shape,
+    /// Adjacent axes that are reduced.
+    pub axes: Range<usize>,
+    /// Program that makes each element.
+    pub expr: Expr,
+}
+
+impl Reduce {
+    /// A reduction of one tensor.
+    pub fn new(kind: Reduction, full: impl Into<Shape>, axes: Range<usize>) -> Self {
+        Self { kind, full: full.into(), axes, expr: Expr::identity() }
+    }
+
+    /// Extents before, along and behind the reduced axes.
+    pub fn extents(&self) -> [usize; 3] {
+        let dims = self.full.dims();
+        let product = |r: Range<usize>| dims[r].iter().product();
+        [product(0..self.axes.start), product(self.axes.clone()), product(self.axes.end..dims.len())]
+    }
+
+    fn eval<T: Real>(&self, e: Eval<'_, T>) {
+        let operands: Vec<_> = e.inputs.iter().zip(&e.shapes).map(|(data, shape)| Operand::new(data, shape, &self.full)).collect();
+        reduction::reduce(self.kind, &self.expr, &operands, &self.full, self.extents(), e.step, e.output);
+    }
+}
+
+impl Operation for Reduce {
+    fn name(&self) -> &'static str {
+        "reduce"
+    }
+
+    fn shape(&self, inputs: &[&Shape]) -> Result<Shape> {
+        if self.axes.end > self.full.rank() {
+            return Err(Error::Shape(format!("axes {:?} of {} do not exist", self.axes, self.full)));
+        }
+        if let Some(misfit) = inputs.iter().find(|s| !s.broadcasts_to(&self.full)) {
+            return Err(Error::Shape(format!("{misfit} does not broadcast to {}", self.full)));
+        }
+        let mut dims = self.full.dims().to_vec();
+        dims[self.axes.clone()].fill(1);
+        Ok(Shape::new(&dims))
+    }
+
+    fn gradient(&self, graph: &mut Graph, node: NodeId, upstream: NodeId, _wanted: &[bool]) -> Result<Vec<Option<NodeId>>> {
+        let x = graph.node(node).inputs[0];
+        let full = self.full.clone();
+        let gradient = match self.kind {
+            Reduction::Sum => graph.program(Expr::identity(), &[upstream], full)?,
+            Reduction::LogSumExp => graph.map_to(&[x, node, upstream], full, |b, v| {
+                let below = b.sub(v[0], v[1]);
+                let share = b.unary(Unary::Exp, below);
+                b.mul(share, v[2])
+            })?,
+            Reduction::Max => graph.map_to(&[x, node, upstream], full, |b, v| {
+                let reached = b.binary(Binary::Equal, v[0], v[1]);
+                b.mul(reached, v[2])
+            })?,
+        };
+        Ok(vec![Some(gradient)])
+    }
+
+    fn eval_f32(&self, eval: Eval<'_, f32>) {
+        self.eval(eval);
+    }
+
+    fn eval_f64(&self, eval: Eval<'_, f64>) {
+        self.eval(eval);
+    }
+
+    fn launch(&self, signature: &Signature<'_>, target: &Target) -> Launch {
+        super::launch::reduce(self, signature, target)
+    }
+
+    fn with_prologue(&self, k: usize, expr: &Expr, count: usize) -> Option<Box<dyn Operation>> {
+        let old = super::map::arity(&self.expr);
+        let inputs: Vec<Expr> = (0..old)
+            .map(|i| match i.cmp(&k) {
+                std::cmp::Ordering::Less => Expr::build(|b| b.input(i)),
+                std::cmp::Ordering::Equal => expr.renumber(&(k..k + count).collect::<Vec<_>>()),
+                std::cmp::Ordering::Greater => Expr::build(|b| b.input(i + count - 1)),
+            })
+            .collect();
+        let fused = self.expr.substitute(&inputs);
+        // Simplification may have dropped an input, and inputs are counted by what the program reads.
+        (super::map::arity(&fused) == old + count - 1 && old > k).then(|| Box::new(Self { expr: fused, ..self.clone() }) as Box<dyn Operation>)
+    }
+
+    fn iteration(&self) -> Option<&Shape> {
+        Some(&self.full)
+    }
+
+    fn flops(&self, _signature: &Signature<'_>) -> u64 {
+        (self.full.len() * self.expr.instrs().len()) as u64
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}

@@ -1,0 +1,134 @@
+//! A range of one axis, and its adjoint: a range set into zeros.
+
+use std::any::Any;
+
+use crate::error::{Error, Result};
+use crate::graph::{Eval, Graph, NodeId, Operation, Shape, Signature};
+use crate::shader::{Launch, Target};
+
+/// Elements `start..start + len` of one axis.
+#[derive(Clone, Debug)]
+pub struct Slice {
+    /// The axis.
+    pub axis: usize,
+    /// First element taken.
+    pub start: usize,
+    /// Elements taken.
+    pub len: usize,
+}
+
+/// The input set at `start` of an axis of `total` elements, zeros elsewhere.
+#[derive(Clone, Debug)]
+pub struct Embed {
+    /// The axis.
+    pub axis: usize,
+    /// Where the input goes.
+    pub start: usize,
+    /// Elements of the axis in the output.
+    pub total: usize,
+}
+
+/// Extents before an axis and behind it.
+pub(crate) fn around(shape: &Shape, axis: usize) -> [usize; 2] {
+    let dims = shape.dims();
+    [dims[..axis].iter().product(), dims[axis + 1..].iter().product()]
+}
+
+fn with_axis(shape: &Shape, axis: usize, extent: usize) -> Shape {
+    let mut dims = shape.dims().to_vec();
+    dims[axis] = extent;
+    Shape::new(&dims)
+}
+
+impl Slice {
+    fn eval<T: Copy>(&self, e: Eval<'_, T>) {
+        let [outer, inner] = around(e.shape, self.axis);
+        let (from, to) = (e.shapes[0].dims()[self.axis] * inner, self.len * inner);
+        for o in 0..outer {
+            let start = o * from + self.start * inner;
+            e.output[o * to..(o + 1) * to].copy_from_slice(&e.inputs[0][start..start + to]);
+        }
+    }
+}
+
+impl Embed {
+    fn eval<T: Copy + Default>(&self, e: Eval<'_, T>) {
+        let [outer, inner] = around(e.shape, self.axis);
+        let (from, to) = (e.shapes[0].dims()[self.axis] * inner, self.total * inner);
+        e.output.fill(T::default());
+        for o in 0..outer {
+            let start = o * to + self.start * inner;
+            e.output[start..start + from].copy_from_slice(&e.inputs[0][o * from..(o + 1) * from]);
+        }
+    }
+}
+
+impl Operation for Slice {
+    fn name(&self) -> &'static str {
+        "slice"
+    }
+
+    fn shape(&self, inputs: &[&Shape]) -> Result<Shape> {
+        match inputs[0].dims().get(self.axis) {
+            Some(&extent) if self.start + self.len <= extent => Ok(with_axis(inputs[0], self.axis, self.len)),
+            _ => Err(Error::Shape(format!("{} has no {}..{} along axis {}", inputs[0], self.start, self.start + self.len, self.axis))),
+        }
+    }
+
+    fn gradient(&self, graph: &mut Graph, node: NodeId, upstream: NodeId, _wanted: &[bool]) -> Result<Vec<Option<NodeId>>> {
+        let total = graph.shape(graph.node(node).inputs[0]).dims()[self.axis];
+        let embed = Embed { axis: self.axis, start: self.start, total };
+        Ok(vec![Some(graph.op(embed, &[upstream])?)])
+    }
+
+    fn eval_f32(&self, eval: Eval<'_, f32>) {
+        self.eval(eval);
+    }
+
+    fn eval_f64(&self, eval: Eval<'_, f64>) {
+        self.eval(eval);
+    }
+
+    fn launch(&self, signature: &Signature<'_>, target: &Target) -> Launch {
+        super::launch::slice(self, signature, target)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Operation for Embed {
+    fn name(&self) -> &'static str {
+        "embed"
+    }
+
+    fn shape(&self, inputs: &[&Shape]) -> Result<Shape> {
+        match inputs[0].dims().get(self.axis) {
+            Some(&extent) if self.start + extent <= self.total => Ok(with_axis(inputs[0], self.axis, self.total)),
+            _ => Err(Error::Shape(format!("{} does not fit at {} of {} along axis {}", inputs[0], self.start, self.total, self.axis))),
+        }
+    }
+
+    fn gradient(&self, graph: &mut Graph, node: NodeId, upstream: NodeId, _wanted: &[bool]) -> Result<Vec<Option<NodeId>>> {
+        let len = graph.shape(graph.node(node).inputs[0]).dims()[self.axis];
+        let slice = Slice { axis: self.axis, start: self.start, len };
+        Ok(vec![Some(graph.op(slice, &[upstream])?)])
+    }
+
+    fn eval_f32(&self, eval: Eval<'_, f32>) {
+        self.eval(eval);
+    }
+
+    fn eval_f64(&self, eval: Eval<'_, f64>) {
+        self.eval(eval);
+    }
+
+    fn launch(&self, signature: &Signature<'_>, target: &Target) -> Launch {
+        super::launch::embed(self, signature, target)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
