@@ -1,7 +1,9 @@
 //! kiln trains, scores and samples deep generative models on any GPU through hand-written WGSL kernels, and on the CPU without one.
 
+pub mod cpu;
 pub mod error;
 pub mod graph;
+pub mod op;
 pub mod random;
 pub mod shader;
 

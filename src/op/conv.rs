@@ -8,8 +8,8 @@ use std::any::Any;
 use crate::cpu::{self, Operand, Real};
 use crate::error::{Error, Result};
 use crate::graph::{Eval, Expr, Graph, NodeId, Operation, Shape, Signature};
-use crate::op::{Gather, Taps};
 use crate::op::launch;
+use crate::op::{Gather, Taps};
 use crate::shader::{Launch, Target};
 
 /// `[N, H, W, C] · [taps, C, D] → [N, H', W', D]`; further inputs belong to the epilogue.
@@ -82,8 +82,7 @@ fn compose(expr: &Expr, inner: &Option<Expr>, own: usize, extra: usize) -> Expr 
     match inner {
         None => expr.clone(),
         Some(inner) => {
-            let inputs: Vec<Expr> =
-                (0..=extra).map(|k| if k == 0 { inner.clone() } else { Expr::build(|b| b.input(own + k)) }).collect();
+            let inputs: Vec<Expr> = (0..=extra).map(|k| if k == 0 { inner.clone() } else { Expr::build(|b| b.input(own + k)) }).collect();
             expr.substitute(&inputs)
         }
     }

@@ -109,7 +109,8 @@ impl Operation for Reduce {
             .collect();
         let fused = self.expr.substitute(&inputs);
         // Simplification may have dropped an input, and inputs are counted by what the program reads.
-        (super::map::arity(&fused) == old + count - 1 && old > k).then(|| Box::new(Self { expr: fused, ..self.clone() }) as Box<dyn Operation>)
+        (super::map::arity(&fused) == old + count - 1 && old > k)
+            .then(|| Box::new(Self { expr: fused, ..self.clone() }) as Box<dyn Operation>)
     }
 
     fn iteration(&self) -> Option<&Shape> {

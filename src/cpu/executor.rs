@@ -1,0 +1,195 @@
+//! Runs plans on the CPU.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Real;
+use super::optimiser::{self, Arenas};
+use crate::error::{Error, Result};
+use crate::graph::{Action, Eval, Place, Plan, Shape, StateId, StateSpec, Step};
+
+/// One of a group's flat arrays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Arena {
+    /// The tensors themselves.
+    Value,
+    /// Gradients of the trained ones.
+    Gradient,
+    /// The optimiser's first moment or velocity.
+    First,
+    /// The optimiser's second moment.
+    Second,
+    /// The exponential moving average of the weights.
+    Average,
+}
+
+const ARENAS: usize = 5;
+
+/// A model's persistent tensors on the CPU.
+#[derive(Clone, Debug)]
+pub struct CpuState<T> {
+    spec: StateSpec,
+    groups: Vec<[Vec<T>; ARENAS]>,
+}
+
+impl<T: Real> CpuState<T> {
+    /// All zeros.
+    pub fn new(spec: &StateSpec) -> Self {
+        let zeros = |len: usize| std::array::from_fn(|_| vec![T::default(); len]);
+        Self { spec: spec.clone(), groups: spec.groups.iter().map(|g| zeros(g.len)).collect() }
+    }
+
+    /// A group's arena.
+    pub fn arena(&self, group: usize, arena: Arena) -> &[T] {
+        &self.groups[group][arena as usize]
+    }
+
+    /// A group's arena, to be written.
+    pub fn arena_mut(&mut self, group: usize, arena: Arena) -> &mut [T] {
+        &mut self.groups[group][arena as usize]
+    }
+
+    /// One tensor.
+    pub fn tensor(&self, id: StateId, arena: Arena) -> &[T] {
+        let spec = self.spec.spec(id);
+        &self.arena(id.group, arena)[spec.offset..spec.offset + spec.shape.len()]
+    }
+
+    /// One tensor, to be written.
+    pub fn tensor_mut(&mut self, id: StateId, arena: Arena) -> &mut [T] {
+        let spec = self.spec.spec(id);
+        let range = spec.offset..spec.offset + spec.shape.len();
+        &mut self.arena_mut(id.group, arena)[range]
+    }
+}
+
+/// A plan with its buffers.
+#[derive(Debug)]
+pub struct CpuProgram<T> {
+    plan: Arc<Plan>,
+    slots: Vec<Vec<T>>,
+    inputs: Vec<Vec<T>>,
+    /// Which arena persistent tensors are read from.
+    read_from: Arena,
+}
+
+impl<T: Real> CpuProgram<T> {
+    /// Allocates a plan's buffers. `read_from` is [`Arena::Value`], or [`Arena::Average`] to compute with averaged weights.
+    pub fn new(plan: Plan, read_from: Arena) -> Self {
+        let slots = plan.slots.iter().map(|&len| vec![T::default(); len]).collect();
+        let inputs = plan.inputs.iter().map(|(_, shape)| vec![T::default(); shape.len()]).collect();
+        Self { plan: Arc::new(plan), slots, inputs, read_from }
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Bytes of slots and inputs.
+    pub fn bytes(&self) -> usize {
+        self.slots.iter().chain(&self.inputs).map(|b| b.len() * size_of::<T>()).sum()
+    }
+
+    /// Fills an input.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where the plan has no such input or it has another length.
+    pub fn write(&mut self, name: &str, values: &[T]) -> Result<()> {
+        let Some(at) = self.plan.inputs.iter().position(|(n, _)| n == name) else {
+            // An input that nothing depends on was dropped from the plan.
+            return Ok(());
+        };
+        let shape = &self.plan.inputs[at].1;
+        if shape.len() != values.len() {
+            return Err(Error::Shape(format!("input {name} is {shape}, not {} elements", values.len())));
+        }
+        self.inputs[at].copy_from_slice(values);
+        Ok(())
+    }
+
+    /// Runs the plan once.
+    pub fn run(&mut self, state: &mut CpuState<T>, step: &Step) {
+        self.run_observed(state, step, |_, _| {});
+    }
+
+    /// Runs the plan once, telling `observe` each action's number and seconds.
+    pub fn run_observed(&mut self, state: &mut CpuState<T>, step: &Step, mut observe: impl FnMut(usize, f64)) {
+        let plan = Arc::clone(&self.plan);
+        for (at, action) in plan.actions.iter().enumerate() {
+            let start = Instant::now();
+            match action {
+                Action::Compute { op, inputs, shapes, output, shape } => {
+                    let (output, shape) = (*output, shape.clone());
+                    let mut target = self.take(state, output);
+                    let (from, len) = match output {
+                        Place::Gradient(id) => (state.spec.spec(id).offset, shape.len()),
+                        _ => (0, shape.len()),
+                    };
+                    let slices = inputs.iter().zip(shapes).map(|(p, s)| self.slice(state, *p, s)).collect();
+                    let eval = Eval {
+                        inputs: slices,
+                        shapes: shapes.iter().collect(),
+                        shape: &shape,
+                        output: &mut target[from..from + len],
+                        step,
+                    };
+                    T::evaluate(op.as_ref(), eval);
+                    self.put(state, output, target);
+                }
+                Action::Copy { from, to, len } => {
+                    let shape = Shape::from([*len]);
+                    let values = self.slice(state, *from, &shape).to_vec();
+                    match *to {
+                        Place::State(id) => state.tensor_mut(id, Arena::Value).copy_from_slice(&values),
+                        Place::Gradient(id) => state.tensor_mut(id, Arena::Gradient).copy_from_slice(&values),
+                        Place::Slot(slot) => self.slots[slot][..*len].copy_from_slice(&values),
+                        Place::Input(_) => {}
+                    }
+                }
+                Action::Update(update) => {
+                    let [value, gradient, first, second, average] = &mut state.groups[update.group];
+                    optimiser::update(update, Arenas { value, gradient, first, second, average }, step);
+                }
+            }
+            observe(at, start.elapsed().as_secs_f64());
+        }
+    }
+
+    /// Reads a named result of the last run.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where the plan has no such output.
+    pub fn read<'a>(&'a self, state: &'a CpuState<T>, name: &str) -> Result<&'a [T]> {
+        let found = self.plan.outputs.iter().find(|(n, ..)| n == name);
+        let (_, place, shape) = found.ok_or_else(|| Error::usage(format!("the plan has no output {name}")))?;
+        Ok(self.slice(state, *place, shape))
+    }
+
+    fn slice<'a>(&'a self, state: &'a CpuState<T>, place: Place, shape: &Shape) -> &'a [T] {
+        match place {
+            Place::Slot(slot) => &self.slots[slot][..shape.len()],
+            Place::Input(at) => &self.inputs[at],
+            Place::State(id) if self.read_from == Arena::Average && state.spec.spec(id).trained => state.tensor(id, Arena::Average),
+            Place::State(id) => state.tensor(id, Arena::Value),
+            Place::Gradient(id) => state.tensor(id, Arena::Gradient),
+        }
+    }
+
+    /// Takes the buffer an action writes out of its place, so that the others can be read meanwhile.
+    fn take(&mut self, state: &mut CpuState<T>, place: Place) -> Vec<T> {
+        match place {
+            Place::Slot(slot) => std::mem::take(&mut self.slots[slot]),
+            Place::Gradient(id) => std::mem::take(&mut state.groups[id.group][Arena::Gradient as usize]),
+            Place::State(_) | Place::Input(_) => Vec::new(),
+        }
+    }
+
+    fn put(&mut self, state: &mut CpuState<T>, place: Place, buffer: Vec<T>) {
+        match place {
+            Place::Slot(slot) => self.slots[slot] = buffer,
+            Place::Gradient(id) => state.groups[id.group][Arena::Gradient as usize] = buffer,
+            Place::State(_) | Place::Input(_) => {}
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! The reference executor: the meaning of every operation in `f64`, and the device of last resort in `f32`.
+
+mod convolution;
+mod executor;
+mod geometry;
+mod math;
+mod optimiser;
+mod oracle;
+pub mod pointwise;
+mod real;
+pub mod reduction;
+mod scratch;
+mod simd;
+
+pub use convolution::{Convolution, WeightGradient};
+pub use executor::{Arena, CpuProgram, CpuState};
+pub use pointwise::{Evaluator, Operand};
+pub use real::Real;

@@ -1,0 +1,223 @@
+//! The interpreter of pointwise programs: one instruction at a time over blocks that stay in the first cache.
+
+use rayon::prelude::*;
+
+use super::{Real, simd};
+use crate::graph::{Binary, Distribution, Expr, Instr, Shape, Step, Unary};
+use crate::random;
+
+/// Elements an instruction works on at a time.
+const BLOCK: usize = 256;
+/// Elements one task evaluates.
+const TASK: usize = 16 * 1024;
+
+/// An input as it appears at the elements of a larger shape.
+pub struct Operand<'a, T> {
+    data: &'a [T],
+    /// Trailing elements over which the input runs along (`run`) or stands still.
+    inner: usize,
+    runs: bool,
+    /// Extents and strides of the axes before, innermost last.
+    outer: Vec<(usize, usize)>,
+}
+
+impl<'a, T: Copy> Operand<'a, T> {
+    /// `data` of shape `shape`, broadcast to `full`.
+    pub fn new(data: &'a [T], shape: &Shape, full: &Shape) -> Self {
+        let strides = shape.strides_in(full);
+        let mut axes: Vec<(usize, usize)> = full.dims().iter().copied().zip(strides).filter(|(extent, _)| *extent != 1).collect();
+        let runs = axes.last().is_some_and(|(_, stride)| *stride == 1);
+        let mut inner = 1;
+        while let Some(&(extent, stride)) = axes.last() {
+            if stride != if runs { inner } else { 0 } {
+                break;
+            }
+            inner *= extent;
+            axes.pop();
+        }
+        Self { data, inner, runs, outer: axes }
+    }
+
+    fn load(&self, start: usize, out: &mut [T]) {
+        let (mut row, mut column) = (start / self.inner, start % self.inner);
+        let mut done = 0;
+        while done < out.len() {
+            let count = (self.inner - column).min(out.len() - done);
+            let base = self.base(row);
+            let target = &mut out[done..done + count];
+            if self.runs {
+                target.copy_from_slice(&self.data[base + column..base + column + count]);
+            } else {
+                target.fill(self.data[base]);
+            }
+            done += count;
+            column = 0;
+            row += 1;
+        }
+    }
+
+    fn base(&self, mut row: usize) -> usize {
+        let mut base = 0;
+        for &(extent, stride) in self.outer.iter().rev() {
+            base += (row % extent) * stride;
+            row /= extent;
+        }
+        base
+    }
+}
+
+/// A program ready to be evaluated over any range of a tensor.
+pub struct Evaluator<'a, T> {
+    expr: &'a Expr,
+    operands: &'a [Operand<'a, T>],
+    /// Whether input 0 is what the output holds already, the operands being inputs 1 and up.
+    in_place: bool,
+    channels: usize,
+    item: usize,
+    step: &'a Step,
+}
+
+impl<'a, T: Real> Evaluator<'a, T> {
+    /// A program over operands that are its inputs 0 and up.
+    pub fn new(expr: &'a Expr, operands: &'a [Operand<'a, T>], shape: &Shape, step: &'a Step) -> Self {
+        let item = shape.dims().first().map_or(1, |n| shape.len() / (*n).max(1));
+        Self { expr, operands, in_place: false, channels: shape.channels(), item, step }
+    }
+
+    /// A program whose input 0 is the output's own old contents and whose operands are its inputs 1 and up.
+    pub fn in_place(expr: &'a Expr, operands: &'a [Operand<'a, T>], shape: &Shape, step: &'a Step) -> Self {
+        Self { in_place: true, ..Self::new(expr, operands, shape, step) }
+    }
+
+    /// Evaluates the elements from `start` on into `out`.
+    pub fn run(&self, start: usize, out: &mut [T]) {
+        let mut registers = vec![T::default(); self.expr.instrs().len() * BLOCK];
+        simd::dispatch(Blocks { evaluator: self, start, out, registers: &mut registers });
+    }
+
+    #[inline(always)]
+    fn block(&self, start: usize, out: &mut [T], registers: &mut [T]) {
+        let len = out.len();
+        for (at, &instr) in self.expr.instrs().iter().enumerate() {
+            let (before, rest) = registers.split_at_mut(at * BLOCK);
+            let r = &mut rest[..len];
+            let get = |v: usize| &before[v * BLOCK..v * BLOCK + len];
+            match instr {
+                Instr::Input(0) if self.in_place => r.copy_from_slice(out),
+                Instr::Input(k) => self.operands[k - usize::from(self.in_place)].load(start, r),
+                Instr::Const(bits) => r.fill(T::of(f64::from_bits(bits))),
+                Instr::Channel => r.iter_mut().enumerate().for_each(|(i, v)| *v = T::of(((start + i) % self.channels) as f64)),
+                Instr::Random(distribution, stream) => self.draw(distribution, stream, start, r),
+                Instr::Unary(f, x) => unary(f, get(x), r),
+                Instr::Binary(f, x, y) => binary(f, get(x), get(y), r),
+                Instr::Select(c, x, y) => {
+                    for (((v, &c), &x), &y) in r.iter_mut().zip(get(c)).zip(get(x)).zip(get(y)) {
+                        *v = if c == T::default() { y } else { x };
+                    }
+                }
+            }
+        }
+        let last = (self.expr.instrs().len() - 1) * BLOCK;
+        out.copy_from_slice(&registers[last..last + len]);
+    }
+
+    fn draw(&self, distribution: Distribution, stream: u32, start: usize, out: &mut [T]) {
+        let first = u64::from(self.step.first_item) * self.item as u64 + start as u64;
+        let key = [self.step.seed as u32, (self.step.seed >> 32) as u32];
+        let mut words = [0; 4];
+        let mut held = u64::MAX;
+        for (i, v) in out.iter_mut().enumerate() {
+            let element = first + i as u64;
+            let block = element >> 2;
+            if block != held {
+                words = random::philox4x32([block as u32, (block >> 32) as u32, self.step.step, stream], key);
+                held = block;
+            }
+            let word = words[(element & 3) as usize];
+            *v = T::of(f64::from(match distribution {
+                Distribution::Uniform => random::unit(word),
+                Distribution::Normal => random::normal(word),
+            }));
+        }
+    }
+}
+
+struct Blocks<'a, 'b, T> {
+    evaluator: &'a Evaluator<'b, T>,
+    start: usize,
+    out: &'a mut [T],
+    registers: &'a mut [T],
+}
+
+impl<T: Real> simd::Job for Blocks<'_, '_, T> {
+    #[inline(always)]
+    fn run(self) {
+        for (i, block) in self.out.chunks_mut(BLOCK).enumerate() {
+            self.evaluator.block(self.start + i * BLOCK, block, self.registers);
+        }
+    }
+}
+
+#[inline(always)]
+fn each<T: Real>(x: &[T], out: &mut [T], f: impl Fn(T) -> T) {
+    out.iter_mut().zip(x).for_each(|(v, &x)| *v = f(x));
+}
+
+#[inline(always)]
+fn pairs<T: Real>(x: &[T], y: &[T], out: &mut [T], f: impl Fn(T, T) -> T) {
+    out.iter_mut().zip(x.iter().zip(y)).for_each(|(v, (&x, &y))| *v = f(x, y));
+}
+
+#[inline(always)]
+fn unary<T: Real>(f: Unary, x: &[T], out: &mut [T]) {
+    let (zero, one) = (T::default(), T::of(1.0));
+    match f {
+        Unary::Neg => each(x, out, |x| zero.minus(x)),
+        Unary::Abs => each(x, out, Real::magnitude),
+        Unary::Sign => each(x, out, |x| {
+            if x > zero {
+                one
+            } else if x < zero {
+                T::of(-1.0)
+            } else {
+                x
+            }
+        }),
+        Unary::Step => each(x, out, |x| if x > zero { one } else { zero }),
+        // Not `max`: a NaN must stay one, so that a broken run is seen.
+        Unary::Relu => each(x, out, |x| if x < zero { zero } else { x }),
+        Unary::Exp => each(x, out, Real::exponential),
+        Unary::Log => each(x, out, Real::logarithm),
+        Unary::Softplus => each(x, out, Real::softened),
+        Unary::Sigmoid => each(x, out, Real::logistic),
+        Unary::Tanh => each(x, out, Real::hyperbolic_tangent),
+        Unary::Sqrt => each(x, out, Real::root),
+        Unary::Recip => each(x, out, |x| one.over(x)),
+        Unary::Floor => each(x, out, Real::floored),
+    }
+}
+
+#[inline(always)]
+fn binary<T: Real>(f: Binary, x: &[T], y: &[T], out: &mut [T]) {
+    let (zero, one) = (T::default(), T::of(1.0));
+    match f {
+        Binary::Add => pairs(x, y, out, Real::plus),
+        Binary::Sub => pairs(x, y, out, Real::minus),
+        Binary::Mul => pairs(x, y, out, Real::times),
+        Binary::Div => pairs(x, y, out, Real::over),
+        Binary::Max => pairs(x, y, out, |x, y| if y > x { y } else { x }),
+        Binary::Min => pairs(x, y, out, |x, y| if y < x { y } else { x }),
+        Binary::Greater => pairs(x, y, out, |x, y| if x > y { one } else { zero }),
+        Binary::Equal => pairs(x, y, out, |x, y| if x == y { one } else { zero }),
+    }
+}
+
+/// Evaluates a program over a whole tensor, on all cores.
+pub fn map<T: Real>(expr: &Expr, operands: &[Operand<'_, T>], shape: &Shape, step: &Step, out: &mut [T]) {
+    let evaluator = Evaluator::new(expr, operands, shape, step);
+    if out.len() <= TASK {
+        evaluator.run(0, out);
+    } else {
+        out.par_chunks_mut(TASK).enumerate().for_each(|(i, chunk)| evaluator.run(i * TASK, chunk));
+    }
+}
