@@ -51,10 +51,7 @@ fn random(distribution: Distribution, stream: u32, wide: bool, item: usize) -> S
     match (wide, item % 4) {
         (false, _) => format!("{shape}(random_word({stream}u, {item}u, index))"),
         // Four elements of one Philox block.
-        (true, 0) => {
-            let lanes = ["x", "y", "z", "w"].map(|l| format!("{shape}(block.{l})")).join(", ");
-            format!("{}({lanes})", "vec4<f32>").replace("block", &format!("random_block({stream}u, {item}u, index)"))
-        }
+        (true, 0) => format!("{shape}4(random_block({stream}u, {item}u, index))"),
         (true, _) => {
             let lanes = [0, 1, 2, 3].map(|l| format!("{shape}(random_word({stream}u, {item}u, index + {l}u))")).join(", ");
             format!("vec4<f32>({lanes})")
@@ -69,7 +66,8 @@ fn unary(f: Unary, x: &str, ty: &str) -> String {
         Unary::Abs => format!("abs({x})"),
         Unary::Sign => format!("sign({x})"),
         Unary::Step => format!("select({ty}(0.0), {ty}(1.0), {x} > {ty}(0.0))"),
-        Unary::Relu => format!("max({x}, {ty}(0.0))"),
+        // Not `max`: a NaN must stay one, so that a broken run is seen.
+        Unary::Relu => format!("select({x}, {ty}(0.0), {x} < {ty}(0.0))"),
         Unary::Exp => format!("exp({x})"),
         Unary::Log => format!("log({x})"),
         Unary::Softplus => format!("softplus{wide}({x})"),
@@ -87,8 +85,8 @@ fn binary(f: Binary, a: &str, b: &str, ty: &str) -> String {
         Binary::Sub => format!("{a} - {b}"),
         Binary::Mul => format!("{a} * {b}"),
         Binary::Div => format!("{a} / {b}"),
-        Binary::Max => format!("max({a}, {b})"),
-        Binary::Min => format!("min({a}, {b})"),
+        Binary::Max => format!("select({a}, {b}, {b} > {a})"),
+        Binary::Min => format!("select({a}, {b}, {b} < {a})"),
         Binary::Greater => format!("select({ty}(0.0), {ty}(1.0), {a} > {b})"),
         Binary::Equal => format!("select({ty}(0.0), {ty}(1.0), {a} == {b})"),
     }

@@ -7,6 +7,6 @@ mod sources;
 mod template;
 
 pub use expr::function;
-pub use launch::{Binding, Launch, Stage, Target};
+pub use launch::{ArenaKind, Binding, Bindings, Launch, Stage, Target};
 pub use pointwise::{Pointwise, can_widen};
 pub use template::expand;
