@@ -5,7 +5,9 @@ mod models;
 
 use std::time::Instant;
 
-use burn::tensor::{Device, DeviceKind};
+use burn::tensor::Device;
+#[cfg(feature = "vulkan")]
+use burn::tensor::DeviceKind;
 use serde_json::{Value, json};
 
 use models::{DcganTraining, PixelCnn, Training, Vae, VaeLayers, likelihood_training};
@@ -78,9 +80,11 @@ fn main() {
     assert!(steps >= 1 && warmup >= 1, "--steps and --warmup are at least 1");
     let device = match backend.as_str() {
         "flex" => Device::flex(),
+        #[cfg(feature = "vulkan")]
         "vulkan" => Device::vulkan(DeviceKind::DefaultDevice),
+        #[cfg(feature = "vulkan")]
         "vulkan-cpu" => Device::vulkan(DeviceKind::Cpu),
-        other => panic!("{other} is no backend; there are flex, vulkan and vulkan-cpu"),
+        other => panic!("{other} is no backend of this build; there are flex, and with the feature vulkan, vulkan and vulkan-cpu"),
     }
     .autodiff();
     device.seed(1);

@@ -1,10 +1,12 @@
 //! The models as a Burn user would write them; definitions as in `../pytorch/workloads.py`.
 
-use burn::module::{Module, Param};
+use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Initializer, Linear, LinearConfig, PaddingConfig2d};
 use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::activation::{leaky_relu, relu, softplus};
+use burn::tensor::module::conv2d;
+use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 
 /// A model, its optimiser and its batch.
@@ -80,9 +82,10 @@ impl Masked {
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let mut conv = self.conv.clone();
-        conv.weight = Param::from_tensor(conv.weight.val() * self.mask.clone());
-        conv.forward(x)
+        let pad = self.conv.kernel_size[0] / 2;
+        let weight = self.conv.weight.val() * self.mask.clone();
+        let bias = self.conv.bias.as_ref().map(|bias| bias.val());
+        conv2d(x, weight, bias, ConvOptions::new([1, 1], [pad, pad], [1, 1], 1))
     }
 }
 
