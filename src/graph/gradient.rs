@@ -1,6 +1,6 @@
 //! Reverse-mode differentiation: gradients are nodes of the same graph, so they can be differentiated again.
 
-use super::{Expr, Graph, Kind, NodeId};
+use super::{Expr, Graph, Kind, NodeId, StateId, StateSpec};
 use crate::error::{Error, Result};
 use crate::op::Map;
 
@@ -15,6 +15,33 @@ impl Graph {
         }
         let seed = self.fill(self.shape(loss).clone(), 1.0)?;
         self.pullback(loss, seed, wrt)
+    }
+
+    /// Gradients of the scalar `loss` with respect to a group's trained tensors, in order, through every reading of them since the
+    /// group last changed.
+    pub fn group_gradients(&mut self, loss: NodeId, spec: &StateSpec, group: usize) -> Result<Vec<NodeId>> {
+        let since = self.nodes.iter().rposition(|n| matches!(&n.kind, Kind::Update(u) if u.group == group)).unwrap_or(0);
+        let mut wrt = Vec::new();
+        let mut owners = Vec::new();
+        let trained = spec.trained(group);
+        for (at, node) in self.nodes.iter().enumerate().take(loss.0 + 1).skip(since) {
+            if let Kind::State(id) = node.kind
+                && let Some(owner) = trained.iter().position(|t| *t == id)
+            {
+                wrt.push(NodeId(at));
+                owners.push(owner);
+            }
+        }
+        let parts = self.gradients(loss, &wrt)?;
+        let mut sums: Vec<Option<NodeId>> = vec![None; trained.len()];
+        for (owner, part) in owners.into_iter().zip(parts) {
+            sums[owner] = Some(match sums[owner] {
+                Some(sum) => self.add(sum, part)?,
+                None => part,
+            });
+        }
+        let missing = |id: &StateId| Error::Gradient(format!("the loss does not depend on {}", spec.spec(*id).name));
+        sums.into_iter().zip(&trained).map(|(g, id)| g.ok_or_else(|| missing(id))).collect()
     }
 
     /// Gradients of ⟨`y`, `upstream`⟩ with respect to each of `wrt`.

@@ -99,6 +99,9 @@ pub struct Graph {
     nodes: Vec<Node>,
     outputs: Vec<(String, NodeId)>,
     inputs: HashMap<String, NodeId>,
+    /// Persistent tensors already read, by the number of state changes before the reading.
+    states: HashMap<(StateId, usize), NodeId>,
+    changes: usize,
     streams: u32,
 }
 
@@ -143,9 +146,14 @@ impl Graph {
         &self.inputs
     }
 
-    /// A persistent tensor as it is at this point of the graph.
+    /// A persistent tensor as it is at this point of the graph; asking again before anything changes gives the same node.
     pub fn state(&mut self, spec: &StateSpec, id: StateId) -> NodeId {
-        self.push(Kind::State(id), Vec::new(), spec.spec(id).shape.clone())
+        if let Some(&node) = self.states.get(&(id, self.changes)) {
+            return node;
+        }
+        let node = self.push(Kind::State(id), Vec::new(), spec.spec(id).shape.clone());
+        self.states.insert((id, self.changes), node);
+        node
     }
 
     /// An operation's node, or why it cannot take these inputs.
@@ -204,6 +212,7 @@ impl Graph {
     }
 
     fn push(&mut self, kind: Kind, inputs: Vec<NodeId>, shape: Shape) -> NodeId {
+        self.changes += usize::from(matches!(kind, Kind::Assign(_) | Kind::Update(_)));
         self.nodes.push(Node { kind, inputs, shape });
         NodeId(self.nodes.len() - 1)
     }

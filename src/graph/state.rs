@@ -14,6 +14,8 @@ pub enum Init {
     Uniform(f32),
     /// Normal with mean 0 and this standard deviation.
     Normal(f32),
+    /// Uniform in [−bound, bound) where the mask is 1, zero elsewhere.
+    UniformMasked(f32, Vec<f32>),
     /// Given values.
     Values(Vec<f32>),
 }
@@ -23,6 +25,8 @@ pub enum Init {
 pub enum Layout {
     /// As it stands.
     Plain,
+    /// Not in checkpoints: made anew from its first values (masks).
+    Derived,
     /// `[taps, in, out]` here, `[out, in, kh, kw]` there; zeros where no tap is.
     Conv {
         /// Kernel height and width.

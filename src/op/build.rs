@@ -8,13 +8,14 @@ impl Graph {
     /// A pointwise program over inputs that broadcast to `shape`.
     pub fn program(&mut self, expr: Expr, inputs: &[NodeId], shape: impl Into<Shape>) -> Result<NodeId> {
         let shape = shape.into();
-        if expr.is_identity() && self.shape(inputs[0]) == &shape {
-            return Ok(inputs[0]);
-        }
         let kept: Vec<usize> = (0..inputs.len()).filter(|&k| expr.reads(k)).collect();
         let to: Vec<usize> = (0..inputs.len()).map(|k| kept.iter().position(|&i| i == k).unwrap_or(0)).collect();
         let inputs: Vec<NodeId> = kept.iter().map(|&k| inputs[k]).collect();
-        self.op(Map::new(expr.renumber(&to), shape), &inputs)
+        let expr = expr.renumber(&to);
+        if expr.is_identity() && self.shape(inputs[0]) == &shape {
+            return Ok(inputs[0]);
+        }
+        self.op(Map::new(expr, shape), &inputs)
     }
 
     /// A pointwise function of inputs that broadcast to `shape`, written with a [`Builder`].

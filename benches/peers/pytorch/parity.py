@@ -1,0 +1,187 @@
+"""Reference figures of PyTorch on real data, and a check that both programs give an image the same probability.
+
+    parity.py pixelcnn --data DIR                  the 53,569-parameter PixelCNN, binarized MNIST: nats an image of the test split
+    parity.py vae-mlp --data DIR                   the classic VAE, grey MNIST: test loss an image
+    parity.py --load F.safetensors --npy scores.npy --data DIR
+                                                   weights of `kiln export` in PyTorch against the numbers of `kiln score`
+
+DIR holds IDX files (`*-images-idx3-ubyte`, gzipped or not). One JSON object goes to stdout, progress to stderr.
+"""
+
+import argparse
+import gzip
+import json
+import math
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from workloads import PixelCNN, negative_elbo, nats_per_image, parameter_count, vae_mlp
+
+SPLITS = {"train": ("train",), "valid": ("valid",), "test": ("test", "t10k")}
+
+
+def read_images(folder: Path, split: str) -> Tensor:
+    """Images [N,1,H,W] in [0,1] from the split's IDX file; bytes that are all 0 or 1 are taken as they are."""
+    names = [
+        path
+        for path in sorted(folder.iterdir())
+        if "-images-idx3-ubyte" in path.name and any(word in path.name.split("-images")[0] for word in SPLITS[split])
+    ]
+    if not names:
+        sys.exit(f"{folder} holds no IDX images of the {split} split")
+    raw = names[0].read_bytes()
+    if names[0].suffix == ".gz":
+        raw = gzip.decompress(raw)
+    magic, count, rows, columns = np.frombuffer(raw, ">i4", 4)
+    pixels = np.frombuffer(raw, np.uint8, offset=16)
+    if magic != 2051 or pixels.size != count * rows * columns:
+        sys.exit(f"{names[0]} is no IDX file of images, or is cut short")
+    scale = 1.0 if pixels.max() <= 1 else 255.0
+    return torch.from_numpy(pixels.astype(np.float32) / scale).view(int(count), 1, int(rows), int(columns))
+
+
+def shuffled_batches(images: Tensor, batch: int, generator: torch.Generator):
+    """Endless epochs of full batches, each in a fresh order; a ragged tail is left out."""
+    while True:
+        for index in torch.randperm(len(images), generator=generator).split(batch):
+            if len(index) == batch:
+                yield images[index]
+
+
+@torch.no_grad()
+def pixelcnn_nats(model: PixelCNN, images: Tensor, batch: int = 500) -> np.ndarray:
+    return np.concatenate([nats_per_image(model(x), x).double().numpy() for x in images.split(batch)])
+
+
+def train_pixelcnn(args) -> dict:
+    train, test = read_images(args.data, "train"), read_images(args.data, "test")
+    torch.manual_seed(args.seed)
+    model = PixelCNN()
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
+    batches = shuffled_batches(train, args.batch, torch.Generator().manual_seed(args.seed))
+    curve, recent, start = [], [], time.perf_counter()
+    for step in range(1, args.steps + 1):
+        x = next(batches)
+        optimiser.zero_grad(set_to_none=True)
+        loss = nats_per_image(model(x), x).mean()
+        loss.backward()
+        optimiser.step()
+        recent.append(loss.item())
+        if step % 50 == 0 or step == args.steps:
+            curve.append([step, sum(recent) / len(recent)])
+            print(f"step {step}: {curve[-1][1]:.2f} nats", file=sys.stderr, flush=True)
+            recent = []
+    train_s = time.perf_counter() - start
+    nats = pixelcnn_nats(model, test)
+    return {
+        "model": "pixelcnn",
+        "params": parameter_count(model),
+        "steps": args.steps,
+        "batch": args.batch,
+        "seed": args.seed,
+        "test_images": len(test),
+        "test_nats": nats.mean(),
+        "test_nats_standard_error": nats.std(ddof=1) / math.sqrt(len(nats)),
+        "test_bits_per_dim": nats.mean() / math.log(2) / test[0].numel(),
+        "train_curve": curve,
+        "train_s": train_s,
+    }
+
+
+def train_vae(args) -> dict:
+    train, test = read_images(args.data, "train"), read_images(args.data, "test")
+    torch.manual_seed(args.seed)
+    model = vae_mlp()
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
+    order = torch.Generator().manual_seed(args.seed)
+    epochs, start = [], time.perf_counter()
+    for epoch in range(1, args.epochs + 1):
+        total = 0.0
+        for index in torch.randperm(len(train), generator=order).split(args.batch):
+            x = train[index]
+            optimiser.zero_grad(set_to_none=True)
+            losses = negative_elbo(*model(x), x)
+            losses.mean().backward()
+            optimiser.step()
+            total += losses.detach().sum().item()
+        with torch.no_grad():
+            tested = sum(negative_elbo(*model(x), x).sum().item() for x in test.split(1000)) / len(test)
+        epochs.append({"epoch": epoch, "train_loss": total / len(train), "test_loss": tested})
+        print(f"epoch {epoch}: train {total / len(train):.2f}, test {tested:.2f}", file=sys.stderr, flush=True)
+    return {
+        "model": "vae-mlp",
+        "params": parameter_count(model),
+        "batch": args.batch,
+        "seed": args.seed,
+        "test_images": len(test),
+        "test_loss": epochs[-1]["test_loss"],
+        "epochs": epochs,
+        "train_s": time.perf_counter() - start,
+    }
+
+
+def load_pixelcnn(path: Path) -> PixelCNN:
+    """The checkpoint in the PyTorch module. A missing, foreign or misshapen tensor, or a non-zero where the mask is, ends the run."""
+    from safetensors.torch import load_file
+
+    model = PixelCNN()
+    model.load_state_dict(load_file(path), strict=True)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    model.zero_masked()
+    changed = [name for name, p in model.named_parameters() if not torch.equal(p, before[name])]
+    if changed:
+        sys.exit(f"{path} has non-zero weights where the mask is: {', '.join(changed)}")
+    return model
+
+
+def compare_scores(args) -> dict:
+    model, test = load_pixelcnn(args.load), read_images(args.data, args.split)
+    scores = np.load(args.npy).astype(np.float64).reshape(-1)
+    if not 0 < len(scores) <= len(test):
+        sys.exit(f"{args.npy} holds {len(scores)} scores for {len(test)} images")
+    test = test[: len(scores)]
+    single = -pixelcnn_nats(model, test)
+    report = {
+        "images": len(scores),
+        "kiln_mean_log_p": scores.mean(),
+        "pytorch_mean_log_p": single.mean(),
+        "max_relative_difference": np.max(np.abs(scores - single) / np.abs(single)),
+        "max_absolute_difference_nats": np.max(np.abs(scores - single)),
+    }
+    if args.double:
+        exact = -pixelcnn_nats(model.double(), test.double())
+        report["max_relative_difference_kiln_to_f64"] = np.max(np.abs(scores - exact) / np.abs(exact))
+        report["max_relative_difference_pytorch_f32_to_f64"] = np.max(np.abs(single - exact) / np.abs(exact))
+    return report
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("mode", nargs="?", choices=["pixelcnn", "vae-mlp"])
+    parser.add_argument("--data", type=Path, required=True, help="folder of IDX files")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=500, help="pixelcnn")
+    parser.add_argument("--epochs", type=int, default=10, help="vae-mlp")
+    parser.add_argument("--batch", type=int, help="64 for pixelcnn, 128 for vae-mlp")
+    parser.add_argument("--load", type=Path, metavar="F.safetensors", help="weights of `kiln export`")
+    parser.add_argument("--npy", type=Path, metavar="SCORES.npy", help="log p of each image, of `kiln score`")
+    parser.add_argument("--split", choices=sorted(SPLITS), default="test", help="the split that was scored")
+    parser.add_argument("--double", action="store_true", help="with --load: compare both with f64 as well")
+    args = parser.parse_args()
+    comparing = args.load is not None or args.npy is not None
+    if comparing == (args.mode is not None) or (args.load is None) != (args.npy is None):
+        parser.error("give either a mode or both --load and --npy")
+    torch.set_num_threads(args.threads)
+    args.batch = args.batch or (64 if args.mode == "pixelcnn" else 128)
+    run = compare_scores if comparing else {"pixelcnn": train_pixelcnn, "vae-mlp": train_vae}[args.mode]
+    print(json.dumps({**run(args), "threads": args.threads, "torch": torch.__version__}))
+
+
+if __name__ == "__main__":
+    main()

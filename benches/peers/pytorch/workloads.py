@@ -1,0 +1,433 @@
+"""The workloads of `kiln bench train`, as a PyTorch user would write them.
+
+Each entry of `WORKLOADS` builds a model and an optimiser on a device and hands back a function that does one training step.
+Parameter names and layouts are those of kiln's checkpoints, so a file written by `kiln export` loads with `load_state_dict`.
+"""
+
+from dataclasses import dataclass
+from typing import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+# --- PixelCNN -----------------------------------------------------------------------------------------------------------------
+
+
+class MaskedConv2d(nn.Conv2d):
+    """A square convolution that sees the pixels before its own in raster order (`A`), and its own as well (`B`)."""
+
+    def __init__(self, kind: str, cin: int, cout: int, kernel: int):
+        super().__init__(cin, cout, kernel, padding=kernel // 2)
+        taps = torch.zeros(kernel * kernel)
+        taps[: kernel * kernel // 2 + (kind == "B")] = 1.0
+        self.register_buffer("mask", taps.view(1, 1, kernel, kernel), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight * self.mask, self.bias, padding=self.padding)
+
+
+class ResidualBlock(nn.Module):
+    def __init__(self, channels: int):
+        super().__init__()
+        half = channels // 2
+        self.reduce = nn.Conv2d(channels, half, 1)
+        self.masked = MaskedConv2d("B", half, half, 3)
+        self.expand = nn.Conv2d(half, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.reduce(F.relu(x))
+        h = self.masked(F.relu(h))
+        return x + self.expand(F.relu(h))
+
+
+class PixelCNN(nn.Module):
+    """Logits [N,1,H,W] of binary pixels [N,1,H,W] (van den Oord et al. 2016, section 3.4, without its colour groups)."""
+
+    def __init__(self, channels: int = 32, blocks: int = 15, head: int = 32):
+        super().__init__()
+        self.input = MaskedConv2d("A", 1, channels, 7)
+        self.blocks = nn.ModuleList(ResidualBlock(channels) for _ in range(blocks))
+        self.head = nn.ModuleList([nn.Conv2d(channels, head, 1), nn.Conv2d(head, 1, 1)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.input(x)
+        for block in self.blocks:
+            h = block(h)
+        for layer in self.head:
+            h = layer(F.relu(h))
+        return h
+
+    @torch.no_grad()
+    def zero_masked(self) -> None:
+        """Writes zeros where a mask is: what the forward pass uses, and what a checkpoint holds."""
+        for module in self.modules():
+            if isinstance(module, MaskedConv2d):
+                module.weight *= module.mask
+
+
+# --- Gated PixelCNN -------------------------------------------------------------------------------------------------------------
+
+
+def gate(x: Tensor) -> Tensor:
+    content, opening = x.chunk(2, dim=1)
+    return torch.tanh(content) * torch.sigmoid(opening)
+
+
+class GatedLayer(nn.Module):
+    """One layer of the two stacks (van den Oord et al. 2016b, figure 2), kernel n, from `cin` to `channels`.
+
+    One convolution gives the vertical map of the rows above, which `link` hands to the horizontal stack, and the same map one row
+    later, which sees the row itself and goes on to the next layer. Were only `v_same` to see the row itself, as in some public
+    code, the layers' reach to the right would stop three columns off in the row above: a blind spot no depth would close.
+    """
+
+    def __init__(self, cin: int, channels: int, n: int, first: bool):
+        super().__init__()
+        self.reach, self.first = n // 2 + 1, first
+        self.v_wide = nn.Conv2d(cin, channels, (1, n), padding=(0, n // 2))
+        self.v_tall = nn.Conv2d(channels, 2 * channels, (self.reach, 1), padding=(self.reach, 0))
+        self.v_same = nn.Conv2d(cin, 2 * channels, 1)
+        self.link = nn.Conv2d(2 * channels, 2 * channels, 1)
+        self.horizontal = nn.Conv2d(cin, 2 * channels, (1, self.reach))
+        self.skip = nn.Conv2d(channels, channels, 1)
+        if not first:
+            self.residual = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, v: Tensor, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        rows, columns = v.shape[2:]
+        tall = self.v_tall(self.v_wide(v))
+        above, with_row = tall[:, :, :rows], tall[:, :, 1 : rows + 1]
+        before = F.pad(h, (self.reach - 1 + self.first, 0))
+        out = gate(self.horizontal(before)[..., :columns] + self.link(above))
+        skip = self.skip(out)
+        if not self.first:
+            out = h + self.residual(out)
+        return gate(with_row + self.v_same(v)), out, skip
+
+
+class GatedPixelCNN(nn.Module):
+    def __init__(self, channels: int = 64, layers: int = 8, head: int = 64):
+        super().__init__()
+        self.layers = nn.ModuleList(
+            GatedLayer(1 if i == 0 else channels, channels, 7 if i == 0 else 3, first=i == 0) for i in range(layers)
+        )
+        self.head = nn.ModuleList([nn.Conv2d(channels, head, 1), nn.Conv2d(head, 1, 1)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        v = h = x
+        total = 0.0
+        for layer in self.layers:
+            v, h, skip = layer(v, h)
+            total = total + skip
+        for layer in self.head:
+            total = layer(F.relu(total))
+        return total
+
+
+# --- Diagonal BiLSTM ------------------------------------------------------------------------------------------------------------
+
+
+def skew(x: Tensor) -> Tensor:
+    """Shifts row r right by r: [N,C,H,W] to [N,C,H,W+H-1]."""
+    n, c, h, w = x.shape
+    return F.pad(x, (0, h)).flatten(2)[..., : h * (w + h - 1)].view(n, c, h, w + h - 1)
+
+
+def unskew(x: Tensor, w: int) -> Tensor:
+    n, c, h, _ = x.shape
+    return F.pad(x.flatten(2), (0, h)).view(n, c, h, w + h)[..., :w]
+
+
+class DiagonalDirection(nn.Module):
+    """Weights of one direction; gates in the order input, forget, output, content."""
+
+    def __init__(self, cin: int, hidden: int):
+        super().__init__()
+        self.input = nn.Conv2d(cin, 4 * hidden, 1)
+        self.state = nn.Conv1d(hidden, 4 * hidden, 2, bias=False)
+
+
+class DiagonalLayer(nn.Module):
+    """A diagonal BiLSTM with its residual (van den Oord et al. 2016a, section 3.3): 2h in, h in each direction, 2h out."""
+
+    def __init__(self, hidden: int):
+        super().__init__()
+        self.hidden = hidden
+        self.left = DiagonalDirection(2 * hidden, hidden)
+        self.right = DiagonalDirection(2 * hidden, hidden)
+        self.output = nn.Conv2d(hidden, 2 * hidden, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, _, rows, columns = x.shape
+        # Both directions run as one batched product a column: [2, N, 4h, H, W+H-1].
+        gates = torch.stack([skew(self.left.input(x)), skew(self.right.input(x.flip(3)))])
+        gates = gates.permute(4, 0, 1, 3, 2)  # [W+H-1, 2, N, H, 4h]
+        # Taps (row above, own row) side by side: [2, 2h, 4h].
+        weight = torch.stack([d.state.weight.permute(2, 1, 0).flatten(0, 1) for d in (self.left, self.right)])
+        h = x.new_zeros(2, n, rows, self.hidden)
+        c = torch.zeros_like(h)
+        states = []
+        for column in gates:
+            above = F.pad(h, (0, 0, 1, 0))[:, :, :-1]
+            recurrent = torch.bmm(torch.cat([above, h], 3).flatten(1, 2), weight).view(2, n, rows, -1)
+            total = column + recurrent
+            i, f, o = torch.sigmoid(total[..., : 3 * self.hidden]).chunk(3, -1)
+            c = f * c + i * torch.tanh(total[..., 3 * self.hidden :])
+            h = o * torch.tanh(c)
+            states.append(h)
+        out = torch.stack(states, -1).permute(0, 1, 3, 2, 4)  # [2, N, h, H, W+H-1]
+        left, right = unskew(out[0], columns), unskew(out[1], columns).flip(3)
+        right = F.pad(right, (0, 0, 1, 0))[:, :, :-1]  # one row down, or it would see what comes after
+        return x + self.output(left + right)
+
+
+class PixelRNN(nn.Module):
+    def __init__(self, hidden: int = 16, layers: int = 2, head: int = 32):
+        super().__init__()
+        self.input = MaskedConv2d("A", 1, 2 * hidden, 7)
+        self.layers = nn.ModuleList(DiagonalLayer(hidden) for _ in range(layers))
+        self.head = nn.ModuleList([nn.Conv2d(2 * hidden, head, 1), nn.Conv2d(head, 1, 1)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.input(x)
+        for layer in self.layers:
+            h = layer(h)
+        for layer in self.head:
+            h = layer(F.relu(h))
+        return h
+
+
+def nats_per_image(logits: Tensor, x: Tensor) -> Tensor:
+    """-log p of each image, [N]."""
+    return F.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(1)
+
+
+# --- Variational autoencoders ---------------------------------------------------------------------------------------------------
+
+
+class MlpEncoder(nn.Module):
+    def __init__(self, hidden: int, latent: int):
+        super().__init__()
+        self.hidden = nn.Linear(784, hidden)
+        self.mean = nn.Linear(hidden, latent)
+        self.log_var = nn.Linear(hidden, latent)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        h = F.relu(self.hidden(x.flatten(1)))
+        return self.mean(h), self.log_var(h)
+
+
+class MlpDecoder(nn.Module):
+    def __init__(self, hidden: int, latent: int):
+        super().__init__()
+        self.hidden = nn.Linear(latent, hidden)
+        self.logits = nn.Linear(hidden, 784)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.logits(F.relu(self.hidden(z))).view(-1, 1, 28, 28)
+
+
+class ConvEncoder(nn.Module):
+    def __init__(self, latent: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, 32, 4, 2, 1)
+        self.conv2 = nn.Conv2d(32, 64, 4, 2, 1)
+        self.mean = nn.Linear(64 * 7 * 7, latent)
+        self.log_var = nn.Linear(64 * 7 * 7, latent)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        h = F.relu(self.conv2(F.relu(self.conv1(x)))).flatten(1)
+        return self.mean(h), self.log_var(h)
+
+
+class ConvDecoder(nn.Module):
+    def __init__(self, latent: int):
+        super().__init__()
+        self.project = nn.Linear(latent, 64 * 7 * 7)
+        self.deconv1 = nn.ConvTranspose2d(64, 32, 4, 2, 1)
+        self.deconv2 = nn.ConvTranspose2d(32, 1, 4, 2, 1)
+
+    def forward(self, z: Tensor) -> Tensor:
+        h = F.relu(self.project(z)).view(-1, 64, 7, 7)
+        return self.deconv2(F.relu(self.deconv1(h)))
+
+
+class Vae(nn.Module):
+    """Logits and the posterior's mean and log variance (Kingma & Welling 2014, appendix C.1)."""
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module):
+        super().__init__()
+        self.encoder, self.decoder = encoder, decoder
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        mean, log_var = self.encoder(x)
+        z = mean + torch.exp(0.5 * log_var) * torch.randn_like(mean)
+        return self.decoder(z), mean, log_var
+
+
+def vae_mlp() -> Vae:
+    return Vae(MlpEncoder(400, 20), MlpDecoder(400, 20))
+
+
+def vae_conv() -> Vae:
+    return Vae(ConvEncoder(20), ConvDecoder(20))
+
+
+def negative_elbo(logits: Tensor, mean: Tensor, log_var: Tensor, x: Tensor) -> Tensor:
+    """Bernoulli reconstruction plus the KL to N(0, I), in nats, of each image, [N]."""
+    kl = 0.5 * (mean.square() + log_var.exp() - 1.0 - log_var).sum(1)
+    return nats_per_image(logits, x) + kl
+
+
+# --- DCGAN ----------------------------------------------------------------------------------------------------------------------
+
+
+class Generator(nn.Module):
+    """z [N,100] to images [N,channels,size,size] in (-1, 1). The last deconvolution has neither norm nor bias."""
+
+    def __init__(self, size: int, channels: int, filters: int = 64, latent: int = 100):
+        super().__init__()
+        width, cin, self.depth = filters * size // 8, latent, 1
+        while width >= filters:
+            first = self.depth == 1
+            self.add_module(f"deconv{self.depth}", nn.ConvTranspose2d(cin, width, 4, 1 if first else 2, 0 if first else 1, bias=False))
+            self.add_module(f"norm{self.depth}", nn.BatchNorm2d(width))
+            cin, width, self.depth = width, width // 2, self.depth + 1
+        self.add_module(f"deconv{self.depth}", nn.ConvTranspose2d(cin, channels, 4, 2, 1, bias=False))
+
+    def forward(self, z: Tensor) -> Tensor:
+        h = z.view(*z.shape, 1, 1)
+        for i in range(1, self.depth):
+            h = F.relu(self.get_submodule(f"norm{i}")(self.get_submodule(f"deconv{i}")(h)))
+        return torch.tanh(self.get_submodule(f"deconv{self.depth}")(h))
+
+
+class Discriminator(nn.Module):
+    """Images to one logit each, [N]. The first and the last convolution have no norm."""
+
+    def __init__(self, size: int, channels: int, filters: int = 64):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, filters, 4, 2, 1, bias=False)
+        width, self.depth = filters, 2
+        while width < filters * size // 8:
+            self.add_module(f"conv{self.depth}", nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False))
+            self.add_module(f"norm{self.depth}", nn.BatchNorm2d(2 * width))
+            width, self.depth = 2 * width, self.depth + 1
+        self.add_module(f"conv{self.depth}", nn.Conv2d(width, 1, 4, bias=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = F.leaky_relu(self.conv1(x), 0.2)
+        for i in range(2, self.depth):
+            h = F.leaky_relu(self.get_submodule(f"norm{i}")(self.get_submodule(f"conv{i}")(h)), 0.2)
+        return self.get_submodule(f"conv{self.depth}")(h).flatten()
+
+
+class Dcgan(nn.Module):
+    """Radford et al. 2016, with the usual 4x4 kernels; weights start at N(0, 0.02), norm scales at N(1, 0.02)."""
+
+    def __init__(self, size: int, channels: int):
+        super().__init__()
+        self.generator = Generator(size, channels)
+        self.discriminator = Discriminator(size, channels)
+        for module in self.modules():
+            if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+                nn.init.normal_(module.weight, 0.0, 0.02)
+            elif isinstance(module, nn.BatchNorm2d):
+                nn.init.normal_(module.weight, 1.0, 0.02)
+
+
+# --- One training step of each --------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Training:
+    model: nn.Module
+    batch: int
+    step: Callable[[], Tensor]
+    """Does one step and returns its loss, still on the device."""
+
+
+def parameter_count(model: nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def binary_images(batch: int, size: int, channels: int, device: torch.device) -> Tensor:
+    """A fixed random batch. Its values change no dense kernel's time."""
+    generator = torch.Generator().manual_seed(1)
+    return (torch.rand(batch, channels, size, size, generator=generator) < 0.2).float().to(device)
+
+
+def _likelihood_training(model: nn.Module, batch: int, device: torch.device, compiled: bool, loss_of: Callable) -> Training:
+    model = model.to(device)
+    forward = torch.compile(model) if compiled else model
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
+    x = binary_images(batch, 28, 1, device)
+
+    def step() -> Tensor:
+        optimiser.zero_grad(set_to_none=True)
+        loss = loss_of(forward, x)
+        loss.backward()
+        optimiser.step()
+        return loss.detach()
+
+    return Training(model, batch, step)
+
+
+def autoregressive_training(model: nn.Module, batch: int, device: torch.device, compiled: bool) -> Training:
+    return _likelihood_training(model, batch, device, compiled, lambda f, x: nats_per_image(f(x), x).mean())
+
+
+def variational_training(model: nn.Module, batch: int, device: torch.device, compiled: bool) -> Training:
+    return _likelihood_training(model, batch, device, compiled, lambda f, x: negative_elbo(*f(x), x).mean())
+
+
+def adversarial_training(size: int, channels: int, batch: int, device: torch.device, compiled: bool) -> Training:
+    model = Dcgan(size, channels).to(device)
+    generator, discriminator = model.generator, model.discriminator
+    g = torch.compile(generator) if compiled else generator
+    d = torch.compile(discriminator) if compiled else discriminator
+    adam = {"lr": 2e-4, "betas": (0.5, 0.999)}
+    d_optimiser = torch.optim.Adam(discriminator.parameters(), **adam)
+    g_optimiser = torch.optim.Adam(generator.parameters(), **adam)
+    real = binary_images(batch, size, channels, device) * 2 - 1
+    ones, zeros = torch.ones(batch, device=device), torch.zeros(batch, device=device)
+    bce = F.binary_cross_entropy_with_logits
+
+    def step() -> Tensor:
+        fake = g(torch.randn(batch, 100, device=device))
+        d_optimiser.zero_grad(set_to_none=True)
+        d_loss = bce(d(real), ones) + bce(d(fake.detach()), zeros)
+        d_loss.backward()
+        d_optimiser.step()
+
+        # The generator's update needs no gradient of the discriminator's weights: leaving them out is to the peer's advantage.
+        discriminator.requires_grad_(False)
+        g_optimiser.zero_grad(set_to_none=True)
+        bce(d(fake), ones).backward()
+        g_optimiser.step()
+        discriminator.requires_grad_(True)
+        return d_loss.detach()
+
+    return Training(model, batch, step)
+
+
+# Name: (builder of the training, parameters it must have).
+WORKLOADS: dict[str, tuple[Callable[[torch.device, bool], Training], int]] = {
+    "pixelcnn-28-b64": (lambda dev, c: autoregressive_training(PixelCNN(), 64, dev, c), 53_569),
+    "gated-pixelcnn-28-b32": (lambda dev, c: autoregressive_training(GatedPixelCNN(), 32, dev, c), 608_897),
+    "pixelrnn-diag-28-b16": (lambda dev, c: autoregressive_training(PixelRNN(), 16, dev, c), 20_417),
+    "vae-mlp-28-b128": (lambda dev, c: variational_training(vae_mlp(), 128, dev, c), 652_824),
+    "vae-conv-28-b128": (lambda dev, c: variational_training(vae_conv(), 128, dev, c), 258_025),
+    "dcgan-32-b64": (lambda dev, c: adversarial_training(32, 1, 64, dev, c), 1_728_128),
+    "dcgan-64-b32": (lambda dev, c: adversarial_training(64, 3, 32, dev, c), 6_342_272),
+}
+
+
+def build(name: str, device: torch.device, compiled: bool = False) -> Training:
+    make, parameters = WORKLOADS[name]
+    training = make(device, compiled)
+    found = parameter_count(training.model)
+    assert found == parameters, f"{name}: {found} parameters, not {parameters}"
+    return training

@@ -1,0 +1,145 @@
+//! One file a model: its architecture and what it can do.
+
+mod pixelcnn;
+
+pub use pixelcnn::PixelCnn;
+
+use crate::data::{Binarization, Kind, Scale};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, StateSpec, Update};
+
+/// What a model must know of the data it is made for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DataSpec {
+    /// Height, width and channels.
+    pub dims: [usize; 3],
+    /// Number of classes; 0 where items have no labels.
+    pub classes: usize,
+    /// What the values are.
+    pub kind: Kind,
+    /// How pixels become bits.
+    pub binarization: Binarization,
+    /// Mean of each value of the training data in 0..1, where a model asked for it.
+    pub mean: Option<Vec<f32>>,
+}
+
+impl DataSpec {
+    /// Values of one item.
+    pub fn len(&self) -> usize {
+        self.dims.iter().product()
+    }
+
+    /// Whether items have no values.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether every value is 0 or 1.
+    pub fn is_binary(&self) -> bool {
+        self.kind == Kind::Binary || self.binarization != Binarization::None
+    }
+}
+
+/// How a model prefers to be trained; a recipe may say otherwise.
+#[derive(Clone, Debug)]
+pub struct Defaults {
+    /// Items a step.
+    pub batch: usize,
+    /// Steps of a whole run.
+    pub steps: u64,
+    /// Learning rate of each optimiser group.
+    pub learning_rate: Vec<f32>,
+    /// Factor on the learning rate from step to step.
+    pub rate_decay: f64,
+    /// Weight of the old average of the weights; 0 keeps none.
+    pub ema: f32,
+}
+
+/// What a sampler must know of an autoregressive model: its graph from image to logits, and how logits become pixel values.
+pub struct Raster {
+    /// Input `x` `[N, H, W, C]` to output `logits` `[N, H, W, C·L]` (L = 1: Bernoulli).
+    pub graph: Graph,
+    /// Levels of a pixel: 2, or as many as the categorical has.
+    pub levels: usize,
+}
+
+/// A generative model: what it is made of, and graphs for what it can do.
+///
+/// Graphs read inputs by name: `x` `[N, H, W, C]` in the model's [`Model::scale`], `labels` `[N, classes]` one-hot, `z` `[N, latent]`.
+pub trait Model: Send + Sync {
+    /// Its name on the command line.
+    fn name(&self) -> &'static str;
+
+    /// Its persistent tensors.
+    fn state(&self) -> &StateSpec;
+
+    /// How it prefers to be trained.
+    fn defaults(&self) -> Defaults;
+
+    /// The scale of its input.
+    fn scale(&self) -> Scale;
+
+    /// Whether training and sampling take labels.
+    fn conditional(&self) -> bool {
+        false
+    }
+
+    /// Batches of data one step reads (discriminator steps a generator step).
+    fn batches(&self) -> usize {
+        1
+    }
+
+    /// One training step: forward, backward and updates. Inputs hold `batch · batches()` items; output `loss` and the metrics are scalars.
+    fn train_graph(&self, batch: usize, update: &dyn Fn(usize) -> Update) -> Result<Graph>;
+
+    /// Names of the scalar outputs of the training graph that are worth a curve, `loss` first, with their unit.
+    fn metrics(&self) -> Vec<(&'static str, &'static str)>;
+
+    /// −ln p(x) of each item, in nats, or an upper bound of it: output `nll` `[N]`, and `nll_map` `[N, H, W, C]` where it is a sum over
+    /// pixels.
+    fn likelihood_graph(&self, _batch: usize) -> Result<Option<Graph>> {
+        Ok(None)
+    }
+
+    /// What a raster sampler needs, where the model is autoregressive.
+    fn raster(&self, _batch: usize) -> Result<Option<Raster>> {
+        Ok(None)
+    }
+
+    /// Length of the latent vector, where there is one.
+    fn latent(&self) -> Option<usize> {
+        None
+    }
+
+    /// Images from latents: inputs `z` (standard normals), `labels`; output `x` `[N, H, W, C]` in 0..1.
+    fn decode_graph(&self, _batch: usize) -> Result<Option<Graph>> {
+        Ok(None)
+    }
+
+    /// Latents from images: input `x`, `labels`; output `mean` (and `log_var`) `[N, latent]`.
+    fn encode_graph(&self, _batch: usize) -> Result<Option<Graph>> {
+        Ok(None)
+    }
+}
+
+/// Names of all models.
+pub const NAMES: [&str; 1] = ["pixelcnn"];
+
+/// Makes a model for some data from its hyper-parameters.
+///
+/// # Errors
+/// [`Error::Usage`] for an unknown model, an unknown key, or a value that does not fit.
+pub fn build(name: &str, hyper: &toml::Table, data: &DataSpec) -> Result<Box<dyn Model>> {
+    match name {
+        "pixelcnn" => Ok(Box::new(PixelCnn::new(parse(name, hyper)?, data)?)),
+        _ => Err(Error::usage(format!("there is no model {name}; there are {}", NAMES.join(", ")))),
+    }
+}
+
+/// Reads a model's hyper-parameters.
+fn parse<T: serde::de::DeserializeOwned>(model: &str, hyper: &toml::Table) -> Result<T> {
+    hyper.clone().try_into().map_err(|e: toml::de::Error| {
+        let reason = e.message().lines().next().unwrap_or_default().to_string();
+        Error::usage(format!("{model}: {reason}"))
+    })
+}

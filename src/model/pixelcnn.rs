@@ -1,0 +1,255 @@
+//! PixelCNN: masked convolutions over residual blocks (van den Oord, Kalchbrenner and Kavukcuoglu, 2016, "Pixel recurrent neural networks").
+
+use serde::{Deserialize, Serialize};
+
+use super::{DataSpec, Defaults, Model, Raster};
+use crate::data::Scale;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, NodeId, StateSpec, Update};
+use crate::nn::{Conv2d, ConvSpec, Start};
+use crate::op::Taps;
+
+/// Hyper-parameters.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Residual blocks.
+    pub blocks: usize,
+    /// Channels inside a block, h; between blocks there are 2h.
+    pub hidden: usize,
+    /// Channels of the head.
+    pub head: usize,
+    /// Kernel of the first, mask A convolution.
+    pub first_kernel: usize,
+    /// Kernel of the mask B convolutions.
+    pub kernel: usize,
+    /// Values a pixel can take: 2 (Bernoulli) or up to 256 (categorical); 0 takes 2 for binary data and 256 for other.
+    pub levels: usize,
+    /// A named size: `tiny` (h = 16, 15 blocks, head 32: 53,569 parameters on binary 28×28) or `paper` (h = 128, head 1024).
+    pub preset: Preset,
+}
+
+/// Named sizes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Preset {
+    /// The network of the benchmarks.
+    Tiny,
+    /// The paper's.
+    Paper,
+    /// As the other keys say.
+    Custom,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { blocks: 15, hidden: 16, head: 32, first_kernel: 7, kernel: 3, levels: 0, preset: Preset::Custom }
+    }
+}
+
+impl Config {
+    fn resolved(self) -> Self {
+        let tiny = Self { preset: self.preset, levels: self.levels, ..Self::default() };
+        match self.preset {
+            Preset::Tiny => tiny,
+            Preset::Paper => Self { hidden: 128, head: 1024, ..tiny },
+            Preset::Custom => self,
+        }
+    }
+}
+
+/// The model.
+pub struct PixelCnn {
+    spec: StateSpec,
+    dims: [usize; 3],
+    levels: usize,
+    input: Conv2d,
+    blocks: Vec<[Conv2d; 3]>,
+    head: [Conv2d; 2],
+}
+
+/// Which features a masked channel may see: those of earlier colours, or also of its own.
+#[derive(Clone, Copy, PartialEq)]
+enum Mask {
+    A,
+    B,
+}
+
+/// The colour of channel `i` of `count`: channels are dealt to colours in equal contiguous parts.
+fn colour(i: usize, count: usize, colours: usize) -> usize {
+    i * colours / count
+}
+
+/// The 0/1 mask of a convolution of colour images: at the centre tap, outputs of one colour see inputs of colours before it (A), or up
+/// to it (B); elsewhere everything.
+fn colour_mask(taps: &Taps, [c, d]: [usize; 2], colours: usize, mask: Mask) -> Option<Vec<f32>> {
+    if colours == 1 {
+        return None;
+    }
+    let sees = |tap: [i32; 2], i: usize, o: usize| {
+        let (from, to) = (colour(i, c, colours), colour(o, d, colours));
+        tap != [0, 0] || from < to || (mask == Mask::B && from == to)
+    };
+    let cells = taps.offsets.iter().flat_map(|&tap| (0..c).flat_map(move |i| (0..d).map(move |o| (tap, i, o))));
+    Some(cells.map(|(tap, i, o)| f32::from(u8::from(sees(tap, i, o)))).collect())
+}
+
+impl PixelCnn {
+    /// A model for images of `data.dims`.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where hyper-parameters and data do not fit.
+    pub fn new(config: Config, data: &DataSpec) -> Result<Self> {
+        let config = config.resolved();
+        let [h, w, colours] = data.dims;
+        let levels = match config.levels {
+            0 if data.is_binary() => 2,
+            0 => 256,
+            n => n,
+        };
+        let Config { blocks, hidden, head, first_kernel, kernel, .. } = config;
+        if !(2..=256).contains(&levels) {
+            return Err(Error::usage(format!("pixelcnn: levels must be 2 to 256, not {levels}")));
+        }
+        if levels > 2 && data.is_binary() {
+            return Err(Error::usage(format!("pixelcnn: {levels} levels do not fit binary pixels; leave levels at 2 or take --set binarization=none")));
+        }
+        if levels == 2 && !data.is_binary() {
+            return Err(Error::usage("pixelcnn: levels=2 needs binary pixels; take --set binarization=dynamic, static or threshold"));
+        }
+        if first_kernel % 2 == 0 || kernel % 2 == 0 {
+            return Err(Error::usage(format!("pixelcnn: kernels must be odd, not {first_kernel} and {kernel}")));
+        }
+        if hidden == 0 || head == 0 || hidden % colours != 0 || head % colours != 0 {
+            return Err(Error::usage(format!("pixelcnn: hidden={hidden} and head={head} must be positive multiples of the {colours} colours")));
+        }
+        let mut spec = StateSpec::default();
+        let group = spec.group("");
+        let mut conv = |name: &str, size: usize, mask: Mask, channels: [usize; 2]| {
+            let taps = if size == 1 { Taps::pointwise([h, w]) } else { Taps::causal(size, mask == Mask::B || colours > 1, [h, w]) };
+            let masked = colour_mask(&taps, channels, colours, mask);
+            let conv = ConvSpec { taps, kernel: size, centre: size / 2, channels, bias: true, start: Start::FanIn };
+            Conv2d::masked(&mut spec, group, name, conv, masked)
+        };
+        let input = conv("input", first_kernel, Mask::A, [colours, 2 * hidden]);
+        let blocks = (0..blocks)
+            .map(|i| {
+                [
+                    conv(&format!("blocks.{i}.reduce"), 1, Mask::B, [2 * hidden, hidden]),
+                    conv(&format!("blocks.{i}.masked"), kernel, Mask::B, [hidden, hidden]),
+                    conv(&format!("blocks.{i}.expand"), 1, Mask::B, [hidden, 2 * hidden]),
+                ]
+            })
+            .collect();
+        let outputs = if levels == 2 { colours } else { colours * levels };
+        let head = [conv("head.0", 1, Mask::B, [2 * hidden, head]), conv("head.1", 1, Mask::B, [head, outputs])];
+        Ok(Self { spec, dims: data.dims, levels, input, blocks, head })
+    }
+
+    /// Logits of every pixel given those before it.
+    fn logits(&self, g: &mut Graph, x: NodeId) -> Result<NodeId> {
+        let spec = &self.spec;
+        // Levels are presented in [−1, 1]; bits as they are.
+        let x = if self.levels == 2 {
+            x
+        } else {
+            let half = (self.levels as f64 - 1.0) / 2.0;
+            g.map(&[x], |b, v| {
+                let scaled = b.scale(v[0], 1.0 / half);
+                b.offset(scaled, -1.0)
+            })?
+        };
+        let mut h = self.input.apply(g, spec, x)?;
+        for block in &self.blocks {
+            let mut r = h;
+            for layer in block {
+                r = g.relu(r)?;
+                r = layer.apply(g, spec, r)?;
+            }
+            h = g.add(h, r)?;
+        }
+        for layer in &self.head {
+            h = g.relu(h)?;
+            h = layer.apply(g, spec, h)?;
+        }
+        Ok(h)
+    }
+
+    /// The input at the model's levels: whole numbers from 0.
+    fn quantised(&self, g: &mut Graph, batch: usize) -> Result<NodeId> {
+        let [h, w, c] = self.dims;
+        let x = g.input("x", [batch, h, w, c]);
+        let levels = self.levels as f64;
+        if self.levels == 2 || self.levels == 256 {
+            return Ok(x);
+        }
+        g.map(&[x], |b, v| {
+            let scaled = b.scale(v[0], levels / 256.0);
+            b.unary(crate::graph::Unary::Floor, scaled)
+        })
+    }
+
+    /// −ln p of every value, `[N, H, W, C]`.
+    fn nll_map(&self, g: &mut Graph, batch: usize) -> Result<NodeId> {
+        let [h, w, c] = self.dims;
+        let x = self.quantised(g, batch)?;
+        let logits = self.logits(g, x)?;
+        if self.levels == 2 {
+            return g.bernoulli_nll(logits, x);
+        }
+        let logits = g.reshape(logits, [batch, h, w * c, self.levels])?;
+        let target = g.reshape(x, [batch, h, w * c, 1])?;
+        let nll = g.categorical_nll(logits, target)?;
+        g.reshape(nll, [batch, h, w, c])
+    }
+}
+
+impl Model for PixelCnn {
+    fn name(&self) -> &'static str {
+        "pixelcnn"
+    }
+
+    fn state(&self) -> &StateSpec {
+        &self.spec
+    }
+
+    fn defaults(&self) -> Defaults {
+        Defaults { batch: 64, steps: 10_000, learning_rate: vec![1e-3], rate_decay: 0.999_977, ema: 0.0 }
+    }
+
+    fn scale(&self) -> Scale {
+        if self.levels == 2 { Scale::Unit } else { Scale::Levels }
+    }
+
+    fn train_graph(&self, batch: usize, update: &dyn Fn(usize) -> Update) -> Result<Graph> {
+        let mut g = Graph::new();
+        let nll = self.nll_map(&mut g, batch)?;
+        let total = g.sum_all(nll)?;
+        let loss = g.scale(total, 1.0 / batch as f64)?;
+        g.output("loss", loss);
+        let gradients = g.group_gradients(loss, &self.spec, 0)?;
+        g.update(&self.spec, update(0), &gradients)?;
+        Ok(g)
+    }
+
+    fn metrics(&self) -> Vec<(&'static str, &'static str)> {
+        vec![("loss", "nats")]
+    }
+
+    fn likelihood_graph(&self, batch: usize) -> Result<Option<Graph>> {
+        let mut g = Graph::new();
+        let map = self.nll_map(&mut g, batch)?;
+        let nll = g.sum_items(map)?;
+        g.output("nll", nll);
+        g.output("nll_map", map);
+        Ok(Some(g))
+    }
+
+    fn raster(&self, batch: usize) -> Result<Option<Raster>> {
+        let mut g = Graph::new();
+        let x = self.quantised(&mut g, batch)?;
+        let logits = self.logits(&mut g, x)?;
+        g.output("logits", logits);
+        Ok(Some(Raster { graph: g, levels: self.levels }))
+    }
+}

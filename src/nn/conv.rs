@@ -1,0 +1,143 @@
+//! Convolution layers.
+
+use super::Start;
+use crate::error::Result;
+use crate::graph::{Graph, Init, Layout, NodeId, StateId, StateSpec};
+use crate::op::Taps;
+
+/// A convolution with a bias: `[N, H, W, C] → [N, H', W', D]`.
+#[derive(Clone, Debug)]
+pub struct Conv2d {
+    taps: Taps,
+    weight: StateId,
+    bias: Option<StateId>,
+    /// A 0/1 tensor of the weight's shape, where channels are masked.
+    mask: Option<StateId>,
+}
+
+/// What a convolution is made of.
+#[derive(Clone, Debug)]
+pub struct ConvSpec {
+    /// Geometry.
+    pub taps: Taps,
+    /// Height and width of the kernel the taps are part of.
+    pub kernel: usize,
+    /// Row and column of the position itself within the kernel.
+    pub centre: usize,
+    /// Channels in and out.
+    pub channels: [usize; 2],
+    /// Whether there is a bias.
+    pub bias: bool,
+    /// How weights start.
+    pub start: Start,
+}
+
+impl Conv2d {
+    /// Registers a layer's tensors as `name.weight` and `name.bias`.
+    pub fn new(spec: &mut StateSpec, group: usize, name: &str, conv: ConvSpec) -> Self {
+        Self::masked(spec, group, name, conv, None)
+    }
+
+    /// A layer whose weights are multiplied by a fixed 0/1 mask of shape `[taps, C, D]`.
+    pub fn masked(spec: &mut StateSpec, group: usize, name: &str, conv: ConvSpec, mask: Option<Vec<f32>>) -> Self {
+        let ConvSpec { taps, kernel, centre, channels: [c, d], bias, start } = conv;
+        let fan_in = c * kernel * kernel;
+        let layout = taps.layout([kernel, kernel], centre as i32);
+        let shape = [taps.offsets.len(), c, d];
+        let init = match (&mask, start.weight(fan_in)) {
+            (Some(mask), Init::Uniform(bound)) => Init::UniformMasked(bound, mask.clone()),
+            (_, init) => init,
+        };
+        let weight = spec.tensor(group, &format!("{name}.weight"), shape, init, layout, true);
+        let bias = bias.then(|| spec.tensor(group, &format!("{name}.bias"), [d], start.bias(fan_in), Layout::Plain, true));
+        let mask = mask.map(|m| spec.tensor(group, &format!("{name}.mask"), shape, Init::Values(m), Layout::Derived, false));
+        Self { taps, weight, bias, mask }
+    }
+
+    /// A dense `kernel`×`kernel` convolution.
+    #[allow(clippy::too_many_arguments)] // the words of a convolution, in the order papers give them
+    pub fn dense(
+        spec: &mut StateSpec,
+        group: usize,
+        name: &str,
+        image: [usize; 2],
+        channels: [usize; 2],
+        (kernel, stride, padding): (usize, usize, usize),
+        bias: bool,
+        start: Start,
+    ) -> Result<Self> {
+        let taps = Taps::dense([kernel, kernel], stride, padding, image)?;
+        Ok(Self::new(spec, group, name, ConvSpec { taps, kernel, centre: padding, channels, bias, start }))
+    }
+
+    /// Height and width of the output.
+    pub fn output(&self) -> [usize; 2] {
+        self.taps.output
+    }
+
+    /// Applies the layer.
+    pub fn apply(&self, graph: &mut Graph, spec: &StateSpec, x: NodeId) -> Result<NodeId> {
+        let mut weight = graph.state(spec, self.weight);
+        if let Some(mask) = self.mask {
+            let mask = graph.state(spec, mask);
+            weight = graph.mul(weight, mask)?;
+        }
+        let y = graph.conv(x, weight, self.taps.clone())?;
+        add_bias(graph, spec, y, self.bias)
+    }
+}
+
+fn add_bias(graph: &mut Graph, spec: &StateSpec, y: NodeId, bias: Option<StateId>) -> Result<NodeId> {
+    match bias {
+        Some(bias) => {
+            let bias = graph.state(spec, bias);
+            graph.add(y, bias)
+        }
+        None => Ok(y),
+    }
+}
+
+/// A transposed ("fractional-strided") convolution with a bias: `[N, H, W, C] → [N, H', W', D]`, H' = (H − 1)·stride − 2·padding + kernel.
+#[derive(Clone, Debug)]
+pub struct ConvTransposed2d {
+    taps: Taps,
+    weight: StateId,
+    bias: Option<StateId>,
+}
+
+impl ConvTransposed2d {
+    /// Registers a layer's tensors as `name.weight` and `name.bias`.
+    #[allow(clippy::too_many_arguments)] // the words of a convolution, in the order papers give them
+    pub fn new(
+        spec: &mut StateSpec,
+        group: usize,
+        name: &str,
+        image: [usize; 2],
+        [c, d]: [usize; 2],
+        (kernel, stride, padding): (usize, usize, usize),
+        bias: bool,
+        start: Start,
+    ) -> Result<Self> {
+        let size = |n: usize| (n - 1) * stride + kernel - 2 * padding;
+        let taps = Taps::dense([kernel, kernel], stride, padding, [size(image[0]), size(image[1])])?;
+        // PyTorch counts the fan-in of a transposed convolution over its output channels.
+        let fan_in = d * kernel * kernel;
+        let layout = Layout::ConvTransposed { kernel: [kernel, kernel] };
+        let shape = [taps.offsets.len(), d, c];
+        let weight = spec.tensor(group, &format!("{name}.weight"), shape, start.weight(fan_in), layout, true);
+        let bias = bias.then(|| spec.tensor(group, &format!("{name}.bias"), [d], start.bias(fan_in), Layout::Plain, true));
+        Ok(Self { taps, weight, bias })
+    }
+
+    /// Height and width of the output.
+    pub fn output(&self) -> [usize; 2] {
+        self.taps.input
+    }
+
+    /// Applies the layer.
+    pub fn apply(&self, graph: &mut Graph, spec: &StateSpec, x: NodeId) -> Result<NodeId> {
+        let weight = graph.state(spec, self.weight);
+        let y = graph.conv_transposed(x, weight, self.taps.clone())?;
+        add_bias(graph, spec, y, self.bias)
+    }
+}

@@ -1,0 +1,79 @@
+//! Batch normalisation layers.
+
+use crate::error::Result;
+use crate::graph::{Graph, Init, Layout, NodeId, StateId, StateSpec, Unary};
+
+/// Added to the variance.
+const EPSILON: f64 = 1e-5;
+/// Weight of the newest batch in the running statistics.
+const MOMENTUM: f64 = 0.1;
+
+/// Batch normalisation over all but the channel axis (Ioffe and Szegedy, 2015), with running statistics for use outside training.
+#[derive(Clone, Debug)]
+pub struct BatchNorm2d {
+    weight: StateId,
+    bias: StateId,
+    running_mean: StateId,
+    running_var: StateId,
+}
+
+impl BatchNorm2d {
+    /// Registers a layer's tensors; scales start normal around 1 with the given deviation (the DCGAN paper's .02) or at 1.
+    pub fn new(spec: &mut StateSpec, group: usize, name: &str, channels: usize, deviation: Option<(f32, u64)>) -> Self {
+        let scale = match deviation {
+            Some((deviation, seed)) => {
+                let mut draws = crate::random::Draws::new(seed, 0x6e6f_726d, group as u32);
+                Init::Values((0..channels).map(|_| 1.0 + deviation * draws.normal()).collect())
+            }
+            None => Init::Constant(1.0),
+        };
+        let mut tensor = |part: &str, init: Init, trained: bool| {
+            spec.tensor(group, &format!("{name}.{part}"), [channels], init, Layout::Plain, trained)
+        };
+        Self {
+            weight: tensor("weight", scale, true),
+            bias: tensor("bias", Init::Constant(0.0), true),
+            running_mean: tensor("running_mean", Init::Constant(0.0), false),
+            running_var: tensor("running_var", Init::Constant(1.0), false),
+        }
+    }
+
+    /// Normalises by the batch's own statistics; with `track`, the running ones move towards them.
+    pub fn train(&self, graph: &mut Graph, spec: &StateSpec, x: NodeId, track: bool) -> Result<NodeId> {
+        let channels = graph.shape(x).channels();
+        let count = (graph.shape(x).len() / channels) as f64;
+        let moments = graph.channel_moments(x)?;
+        let gamma = graph.state(spec, self.weight);
+        let beta = graph.state(spec, self.bias);
+        let y = graph.batch_norm(x, moments, gamma, beta, EPSILON)?;
+        if track {
+            // The running variance is the unbiased one.
+            let unbiased = count / (count - 1.0).max(1.0);
+            for (id, moment, factor) in [(self.running_mean, moments[0], 1.0), (self.running_var, moments[1], unbiased)] {
+                let old = graph.state(spec, id);
+                let moment = graph.reshape(moment, [channels])?;
+                let new = graph.map(&[old, moment], |b, v| {
+                    let kept = b.scale(v[0], 1.0 - MOMENTUM);
+                    let fresh = b.scale(v[1], MOMENTUM * factor);
+                    b.add(kept, fresh)
+                })?;
+                graph.assign(spec, id, new)?;
+            }
+        }
+        Ok(y)
+    }
+
+    /// Normalises by the running statistics.
+    pub fn infer(&self, graph: &mut Graph, spec: &StateSpec, x: NodeId) -> Result<NodeId> {
+        let inputs = [x, graph.state(spec, self.running_mean), graph.state(spec, self.running_var)];
+        let [gamma, beta] = [graph.state(spec, self.weight), graph.state(spec, self.bias)];
+        graph.map(&[inputs[0], inputs[1], inputs[2], gamma, beta], |b, v| {
+            let centred = b.sub(v[0], v[1]);
+            let var = b.offset(v[2], EPSILON);
+            let sigma = b.unary(Unary::Sqrt, var);
+            let slope = b.div(v[3], sigma);
+            let scaled = b.mul(centred, slope);
+            b.add(scaled, v[4])
+        })
+    }
+}

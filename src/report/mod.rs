@@ -1,0 +1,1 @@
+//! Pictures and pages of a run: grids, curves, scatter plots, HTML, `.npy`.
