@@ -7,6 +7,7 @@ mod allocate;
 mod build;
 mod device;
 mod disk;
+mod kernels;
 mod pacing;
 mod pipeline;
 mod profile;
@@ -15,6 +16,7 @@ mod state;
 
 pub use adapter::{AdapterDescription, Choice, adapters};
 pub use device::{Gpu, Options};
+pub use kernels::kernels;
 pub use profile::StageTime;
 pub use program::{GpuProgram, Pending, Stats};
 pub use state::{GpuState, Weights};
