@@ -20,9 +20,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         return;
     }
 //!for I in 0..4
-    let m{{I}} = min(m0 + {{I}}u, M - 1u);
-    let tap{{I}} = table[2u + m{{I}} / C];
-    let c{{I}} = m{{I}} % C;
+    let row{{I}} = min(m0 + {{I}}u, M - 1u);
+    let tap{{I}} = table[2u + row{{I}} / C];
+    let c{{I}} = row{{I}} % C;
 //!for V in 0..{{TN4}}
     var sum{{I}}_{{V}} = vec4<f32>(0.0);
 //!end
