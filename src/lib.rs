@@ -3,6 +3,7 @@
 pub mod cpu;
 pub mod data;
 pub mod error;
+pub mod eval;
 pub mod graph;
 pub mod model;
 pub mod nn;
@@ -10,6 +11,8 @@ pub mod op;
 pub mod random;
 pub mod report;
 pub mod runtime;
+pub mod sample;
 pub mod shader;
+pub mod train;
 
 pub use error::{Error, Result};
