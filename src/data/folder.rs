@@ -1,0 +1,197 @@
+//! Folders of PNG, JPEG or WebP images, one sub-folder a class or flat, decoded when read.
+
+use super::resize::{check_side, square, unpack};
+use super::{Kind, Source, check_read};
+use crate::{Error, Result};
+use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
+use rayon::prelude::*;
+use std::path::{Path, PathBuf};
+
+/// Largest side of an image that is decoded, pixels, and most bytes one decoding may take.
+const MAX_SIDE: u32 = 16_384;
+const MAX_DECODED: u64 = 512 << 20;
+
+/// Images of a folder, decoded one by one.
+pub struct Folder {
+    files: Vec<(PathBuf, u32)>,
+    class_names: Vec<String>,
+    dims: [usize; 3],
+    resize: Option<usize>,
+    name: String,
+}
+
+/// Which files of each class a split takes.
+#[derive(Clone, Copy)]
+pub enum Part {
+    /// All of them.
+    Whole,
+    /// All but the last of each class, this share of it.
+    Front(f32),
+    /// Only those.
+    Back(f32),
+}
+
+impl Folder {
+    /// Lists a folder's images and checks the header of each. Classes are its sub-folders that hold images, by name.
+    ///
+    /// # Errors
+    /// No images, one that cannot be read, or sizes that differ while no `resize` is asked.
+    pub fn open(folder: &Path, part: Part, resize: Option<usize>, name: String) -> Result<Self> {
+        resize.map_or(Ok(()), check_side)?;
+        let (classes, loose) = list(folder)?;
+        let class_names: Vec<String> = classes.iter().map(|(class, _)| class.clone()).collect();
+        let mut files = Vec::new();
+        if classes.is_empty() {
+            files.extend(take(loose, part).into_iter().map(|path| (path, 0)));
+        } else if let Some(path) = loose.first() {
+            let reason = "lies beside the folders of classes; move it into one of them or away";
+            return Err(Error::format(path, reason));
+        }
+        for (label, (_, paths)) in classes.into_iter().enumerate() {
+            files.extend(take(paths, part).into_iter().map(|path| (path, label as u32)));
+        }
+        if files.is_empty() {
+            let reason = format!("has no PNG, JPEG or WebP image for {name}; --data takes a folder of them or of IDX or CIFAR-10 files");
+            return Err(Error::format(folder, reason));
+        }
+        let headers = files.par_iter().map(|(path, _)| header(path)).collect::<Result<Vec<_>>>()?;
+        let (width, height, _) = headers[0];
+        if resize.is_none()
+            && let Some(other) = headers.iter().position(|h| (h.0, h.1) != (width, height))
+        {
+            let (w, h, _) = headers[other];
+            let reason = format!(
+                "is {w}×{h} pixels but {} is {width}×{height}; --set resize=N makes all of them N×N",
+                files[0].0.file_name().unwrap_or_default().to_string_lossy()
+            );
+            return Err(Error::format(&files[other].0, reason));
+        }
+        let channels = if headers.iter().any(|h| h.2) { 3 } else { 1 };
+        let dims = resize.map_or([height as usize, width as usize, channels], |side| [side, side, channels]);
+        Ok(Self { files, class_names, dims, resize, name })
+    }
+}
+
+type Classes = Vec<(String, Vec<PathBuf>)>;
+
+/// The images of a folder's sub-folders and its own, both in the order of their names.
+fn list(folder: &Path) -> Result<(Classes, Vec<PathBuf>)> {
+    let (mut classes, mut loose) = (Classes::new(), Vec::new());
+    for path in entries(folder)? {
+        if path.is_dir() {
+            let images: Vec<PathBuf> = entries(&path)?.into_iter().filter(|path| is_image(path)).collect();
+            if !images.is_empty() {
+                classes.push((path.file_name().unwrap_or_default().to_string_lossy().into_owned(), images));
+            }
+        } else if is_image(&path) {
+            loose.push(path);
+        }
+    }
+    Ok((classes, loose))
+}
+
+/// What a folder holds but hidden entries, sorted, so that no order depends on the file system.
+pub fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(|e| Error::io(folder, e))? {
+        let entry = entry.map_err(|e| Error::io(folder, e))?;
+        if !entry.file_name().to_string_lossy().starts_with('.') {
+            paths.push(entry.path());
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn is_image(path: &Path) -> bool {
+    let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    matches!(extension.as_str(), "png" | "jpg" | "jpeg" | "webp") && path.is_file()
+}
+
+/// The share of a class that belongs to a part: by class, so that no class is held out whole.
+fn take(mut paths: Vec<PathBuf>, part: Part) -> Vec<PathBuf> {
+    match part {
+        Part::Whole => paths,
+        Part::Front(share) => {
+            paths.truncate(paths.len() - super::open::held_out(paths.len(), share));
+            paths
+        }
+        Part::Back(share) => paths.split_off(paths.len() - super::open::held_out(paths.len(), share)),
+    }
+}
+
+fn reader(path: &Path) -> Result<ImageReader<std::io::BufReader<std::fs::File>>> {
+    let mut reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format).map_err(|e| Error::io(path, e))?;
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(MAX_SIDE);
+    limits.max_image_height = Some(MAX_SIDE);
+    limits.max_alloc = Some(MAX_DECODED);
+    reader.limits(limits);
+    Ok(reader)
+}
+
+fn undecodable(path: &Path, e: &image::ImageError) -> Error {
+    Error::format(path, format!("is no image that can be decoded ({e}); replace it or move it away"))
+}
+
+/// Width, height, and whether there is colour.
+fn header(path: &Path) -> Result<(u32, u32, bool)> {
+    if std::fs::metadata(path).map_err(|e| Error::io(path, e))?.len() == 0 {
+        return Err(Error::format(path, "is empty; replace it or move it away"));
+    }
+    let decoder = reader(path)?.into_decoder().map_err(|e| undecodable(path, &e))?;
+    let (width, height) = decoder.dimensions();
+    if width == 0 || height == 0 {
+        return Err(Error::format(path, "is an image of no pixels; replace it or move it away"));
+    }
+    Ok((width, height, decoder.color_type().has_color()))
+}
+
+/// Decodes one PNG, JPEG or WebP file.
+///
+/// # Errors
+/// A file that is missing or is no such image.
+pub fn decode(path: &Path) -> Result<DynamicImage> {
+    reader(path)?.decode().map_err(|e| undecodable(path, &e))
+}
+
+impl Source for Folder {
+    fn len(&self) -> usize {
+        self.files.len()
+    }
+    fn dims(&self) -> [usize; 3] {
+        self.dims
+    }
+    fn kind(&self) -> Kind {
+        Kind::Pixels
+    }
+    fn classes(&self) -> usize {
+        self.class_names.len()
+    }
+    fn class_names(&self) -> Vec<String> {
+        self.class_names.clone()
+    }
+    fn read(&self, index: usize, out: &mut [f32]) -> Result<()> {
+        check_read(self, index, out)?;
+        let (path, _) = &self.files[index];
+        let mut image = decode(path)?;
+        if let Some(side) = self.resize {
+            image = square(&image, side);
+        }
+        if [image.height() as usize, image.width() as usize] != self.dims[..2] {
+            let reason = format!("is now {}×{} pixels; it was changed since the data set was opened", image.width(), image.height());
+            return Err(Error::format(path, reason));
+        }
+        unpack(&image, self.dims[2], out);
+        Ok(())
+    }
+    fn label(&self, index: usize) -> Option<u32> {
+        if self.class_names.is_empty() { None } else { self.files.get(index).map(|(_, label)| *label) }
+    }
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+    fn costly(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,173 @@
+//! Data sources: IDX, CIFAR-10 binary, image folders, `.npy` and the built-in sets, behind one [`Source`].
+//!
+//! A source holds N items of H×W×C values, channels last. Every reader checks a file against its actual size before it allocates,
+//! and refuses what is missing, torn or foreign in one sentence. [`open`] turns the command line's SOURCE into a source,
+//! [`Loader`] makes endless shuffled training batches of it, [`sequential`] one pass in order.
+
+mod binarize;
+mod builtin;
+mod cifar;
+mod folder;
+mod idx;
+mod loader;
+mod npy;
+mod open;
+mod positioned;
+mod resize;
+mod view;
+
+pub use binarize::Binarization;
+pub use loader::{Batch, Loader, LoaderOptions, Scale, sequential};
+pub use open::open;
+
+use crate::{Error, Result};
+use std::fmt;
+
+/// The random streams of this folder; see [`crate::random`]. Other folders keep off 0xDA7A_0000..=0xDA7A_FFFF.
+pub mod streams {
+    /// The permutation of an epoch; the step is the epoch.
+    pub const SHUFFLE: u32 = 0xDA7A_0001;
+    /// Dynamic binarization in training; the step is the epoch.
+    pub const BINARIZE_TRAIN: u32 = 0xDA7A_0002;
+    /// Dynamic binarization in evaluation; the step is 0.
+    pub const BINARIZE_EVAL: u32 = 0xDA7A_0003;
+    /// Built-in items, plus 16 × the set plus the split; the step is the item.
+    pub const BUILTIN: u32 = 0xDA7A_1000;
+}
+
+/// What the values of a source are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Integers 0..=255.
+    Pixels,
+    /// 0 or 255 only: the file holds bytes 0 and 1.
+    Binary,
+    /// Raw floats of no fixed range.
+    Points,
+}
+
+/// Which part of a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Split {
+    /// What models are fitted to; without the validation items where those are held out from it.
+    Train,
+    /// What choices are made on.
+    Valid,
+    /// What is reported.
+    Test,
+    /// Everything that is not [`Split::Test`]: the training data with nothing held out; for a lone file, all of it.
+    All,
+}
+
+impl Split {
+    /// The word of the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Valid => "valid",
+            Self::Test => "test",
+            Self::All => "all",
+        }
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        [Self::Train, Self::Valid, Self::Test, Self::All].into_iter().find(|split| split.as_str() == word)
+    }
+}
+
+impl fmt::Display for Split {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// How a source is opened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OpenOptions {
+    /// Seed of the built-in sets; files do not depend on it.
+    pub seed: u64,
+    /// Only the first so many items of the split.
+    pub limit: Option<usize>,
+    /// Scale the shorter side to this many pixels and crop the centre to a square.
+    pub resize: Option<usize>,
+    /// Share of the training data held out as validation where the data set has no such split, in 0..1.
+    pub valid_fraction: f32,
+}
+
+impl Default for OpenOptions {
+    /// Seed 0, everything, as it is, a tenth held out.
+    fn default() -> Self {
+        Self { seed: 0, limit: None, resize: None, valid_fraction: 0.1 }
+    }
+}
+
+/// One data set, held or streamed: N items of H×W×C values.
+pub trait Source: Send + Sync {
+    /// Number of items N, at least 1.
+    fn len(&self) -> usize;
+
+    /// Whether there are no items; [`open`] never returns such a source.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// `[H, W, C]` of every item; points in the plane are `[1, 1, 2]`.
+    fn dims(&self) -> [usize; 3];
+
+    /// What the values are.
+    fn kind(&self) -> Kind;
+
+    /// Number of classes; 0 where the set has no labels.
+    fn classes(&self) -> usize {
+        0
+    }
+
+    /// One name a class; empty where the set has no labels.
+    fn class_names(&self) -> Vec<String> {
+        (0..self.classes()).map(|class| class.to_string()).collect()
+    }
+
+    /// Reads item `index` (below [`len`](Source::len)) into `out` of H×W×C values, channels last, in the range of [`kind`](Source::kind).
+    ///
+    /// # Errors
+    /// An index or an `out` that does not fit, or a file that can no longer be read.
+    fn read(&self, index: usize, out: &mut [f32]) -> Result<()>;
+
+    /// The class of an item; `None` where the set has no labels.
+    fn label(&self, _index: usize) -> Option<u32> {
+        None
+    }
+
+    /// Known attributes of an item, by name; 0 or 1 for those that are there or not.
+    fn attributes(&self, _index: usize) -> Vec<(&'static str, f32)> {
+        Vec::new()
+    }
+
+    /// What reports call it.
+    fn name(&self) -> String;
+
+    /// Whether reading an item costs much more than a copy, so that a batch is worth reading on several threads.
+    fn costly(&self) -> bool {
+        false
+    }
+}
+
+/// Number of values of one item.
+pub fn item_len(dims: [usize; 3]) -> usize {
+    dims[0] * dims[1] * dims[2]
+}
+
+/// Refuses an index or a buffer that does not fit `source`; every `read` starts with it.
+fn check_read(source: &dyn Source, index: usize, out: &[f32]) -> Result<()> {
+    let (len, [h, w, c]) = (source.len(), source.dims());
+    if index >= len {
+        return Err(Error::usage(format!("{} has {len} items, so item {index} does not exist", source.name())));
+    }
+    if out.len() != h * w * c {
+        return Err(Error::Shape(format!("an item of {} is {h}×{w}×{c} values, the buffer holds {}", source.name(), out.len())));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod fuzz;

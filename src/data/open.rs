@@ -1,0 +1,208 @@
+//! SOURCE of the command line, as text, to a [`Source`].
+
+use super::folder::{Folder, Part, entries};
+use super::resize::Resized;
+use super::view::View;
+use super::{OpenOptions, Source, Split, builtin, cifar, idx, npy};
+use crate::{Error, Result};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Opens SOURCE of the command line.
+///
+/// `source` is `builtin:digits`, `builtin:faces`, `builtin:gaussians8`, a folder (IDX files, CIFAR-10 binary files, or images, flat or
+/// with one sub-folder a class, or with `train`, `valid` and `test` folders of those), an `.npy` file, or an IDX images file; then,
+/// where wanted, `:train`, `:valid`, `:test` or `:all`. `default` is the split where none is named. A data set without a validation
+/// split has the end of its training data held out for it (the end of each class of an image folder).
+///
+/// # Errors
+/// A source or a split that does not exist, or a file that its reader refuses.
+pub fn open(source: &str, default: Split, options: &OpenOptions) -> Result<Arc<dyn Source>> {
+    if !(0.0..1.0).contains(&options.valid_fraction) {
+        return Err(Error::usage(format!("valid_fraction={} is not in 0..1", options.valid_fraction)));
+    }
+    let (base, named) = split_suffix(source);
+    let request = Request { base, split: named.unwrap_or(default), named: named.is_some(), options };
+    let mut opened = request.open()?;
+    if let Some(side) = options.resize
+        && opened.dims()[..2] != [side, side]
+    {
+        opened = Arc::new(Resized::new(opened, side)?);
+    }
+    match options.limit {
+        Some(0) => Err(Error::usage("a limit of 0 images leaves nothing; ask for at least 1")),
+        Some(limit) if limit < opened.len() => {
+            let name = opened.name();
+            Ok(Arc::new(View::new(opened, 0..limit, name)?))
+        }
+        _ => Ok(opened),
+    }
+}
+
+/// Takes a split's word off the end.
+fn split_suffix(source: &str) -> (&str, Option<Split>) {
+    match source.rsplit_once(':') {
+        Some((base, word)) if !base.is_empty() => Split::parse(word).map_or((source, None), |split| (base, Some(split))),
+        _ => (source, None),
+    }
+}
+
+/// How many of `len` items are held out for validation: at least one where any are asked for, never all.
+pub fn held_out(len: usize, share: f32) -> usize {
+    if share <= 0.0 {
+        return 0;
+    }
+    ((len as f64 * f64::from(share)).round() as usize).max(1).min(len.saturating_sub(1))
+}
+
+struct Request<'a> {
+    base: &'a str,
+    split: Split,
+    /// Whether the split was named, so that nothing else will do.
+    named: bool,
+    options: &'a OpenOptions,
+}
+
+impl Request<'_> {
+    fn name(&self) -> String {
+        format!("{}:{}", self.base, self.split)
+    }
+
+    fn open(&self) -> Result<Arc<dyn Source>> {
+        if let Some(set) = self.base.strip_prefix("builtin:") {
+            return builtin::open(set, self.split, self.options.seed);
+        }
+        let path = Path::new(self.base);
+        if path.is_dir() {
+            self.open_folder(path)
+        } else if path.is_file() {
+            self.open_file(path)
+        } else {
+            Err(self.missing())
+        }
+    }
+
+    fn missing(&self) -> Error {
+        if let Some((base, word)) = self.base.rsplit_once(':')
+            && Path::new(base).exists()
+        {
+            return Error::usage(format!("{base} has no split `{word}`; the splits are train, valid, test and all"));
+        }
+        let sources = "a folder of images, IDX or CIFAR-10 files, an .npy or IDX file";
+        Error::usage(format!("there is no `{}`; --data takes {sources}, or one of {}", self.base, builtin::NAMES.join(", ")))
+    }
+
+    fn open_file(&self, path: &Path) -> Result<Arc<dyn Source>> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        // A file that says it is the test set is that, whatever the caller's default.
+        let told = split_of(&name).filter(|&split| split != Split::Train);
+        if let Some(told) = told
+            && told != self.split
+            && self.split != Split::All
+            && self.named
+        {
+            return Err(Error::usage(format!("{} is the {told} split; leave out `:{}`", self.base, self.split)));
+        }
+        let title = format!("{}:{}", self.base, told.unwrap_or(self.split));
+        let whole: Arc<dyn Source> = if name.to_ascii_lowercase().ends_with(".npy") {
+            Arc::new(npy::Npy::open(path, title)?)
+        } else if name.ends_with("-ubyte") || name.ends_with("-ubyte.gz") {
+            Arc::new(idx::Idx::open(path, title)?)
+        } else {
+            let reason = "is no file of a known form; an .npy file or IDX images (…-images-idx3-ubyte[.gz]) are read";
+            return Err(Error::format(path, reason));
+        };
+        if told.is_some() { Ok(whole) } else { self.part_of(whole) }
+    }
+
+    /// The part of the training data that the split names.
+    fn part_of(&self, whole: Arc<dyn Source>) -> Result<Arc<dyn Source>> {
+        let (len, base) = (whole.len(), self.base);
+        let kept = len - held_out(len, self.options.valid_fraction);
+        match self.split {
+            Split::All => Ok(whole),
+            Split::Train => Ok(Arc::new(View::new(whole, 0..kept, self.name())?)),
+            Split::Valid if kept < len => Ok(Arc::new(View::new(whole, kept..len, self.name())?)),
+            Split::Valid => Err(Error::usage(format!("{base} has {len} images and none held out; set valid_fraction above 0"))),
+            Split::Test => Err(self.no_test()),
+        }
+    }
+
+    fn no_test(&self) -> Error {
+        let base = self.base;
+        Error::usage(format!("{base} has no test split; name {base}:valid for the images held out, or {base}:all for all of them"))
+    }
+
+    fn open_folder(&self, folder: &Path) -> Result<Arc<dyn Source>> {
+        let paths = entries(folder)?;
+        let names: Vec<String> =
+            paths.iter().filter(|path| path.is_file()).filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect();
+        if names.iter().any(|name| idx::is_images_name(name)) {
+            return self.open_idx(folder, &names);
+        }
+        let (train, test) = cifar::batches(folder, &names);
+        if !train.is_empty() || test.is_some() {
+            let files = if self.split == Split::Test { test.into_iter().collect() } else { train };
+            let whole = Arc::new(cifar::Cifar::open(&files, self.name())?);
+            return if self.split == Split::Test { Ok(whole) } else { self.part_of(whole) };
+        }
+        self.open_images(folder)
+    }
+
+    fn open_idx(&self, folder: &Path, names: &[String]) -> Result<Arc<dyn Source>> {
+        let find = |split| -> Result<Option<PathBuf>> {
+            let of_split = |name: &&String| idx::is_images_name(name) && split_of(name).unwrap_or(Split::Train) == split;
+            let mut found: Vec<&String> = names.iter().filter(of_split).collect();
+            // The plain file sorts before its gzipped twin.
+            found.dedup_by(|later, first| later.strip_suffix(".gz") == Some(first.as_str()));
+            match found[..] {
+                [] => Ok(None),
+                [name] => Ok(Some(folder.join(name))),
+                [a, b, ..] => Err(Error::usage(format!("{} has {a} and {b} for {split}; name the file itself", self.base))),
+            }
+        };
+        let wanted = if self.split == Split::All { Split::Train } else { self.split };
+        if let Some(path) = find(wanted)? {
+            let whole = Arc::new(idx::Idx::open(&path, self.name())?);
+            let alone = self.split == Split::Train && find(Split::Valid)?.is_none();
+            return if alone { self.part_of(whole) } else { Ok(whole) };
+        }
+        match (self.split, find(Split::Train)?) {
+            (Split::Valid, Some(path)) => self.part_of(Arc::new(idx::Idx::open(&path, self.name())?)),
+            (Split::Test, _) => Err(self.no_test()),
+            (split, _) => Err(Error::usage(format!("{} has no IDX images for {split}", self.base))),
+        }
+    }
+
+    fn open_images(&self, folder: &Path) -> Result<Arc<dyn Source>> {
+        let resize = self.options.resize;
+        let share = self.options.valid_fraction;
+        let sub = |words: &[&str]| words.iter().map(|word| folder.join(word)).find(|path| path.is_dir());
+        let (train, valid, test) = (sub(&["train"]), sub(&["valid", "val"]), sub(&["test"]));
+        let root = train.as_deref().unwrap_or(folder);
+        let (root, part) = match (self.split, &valid, &test) {
+            (Split::All, ..) => (root, Part::Whole),
+            (Split::Train, Some(_), _) if train.is_some() => (root, Part::Whole),
+            (Split::Train, ..) => (root, Part::Front(share)),
+            (Split::Valid, Some(valid), _) if train.is_some() => (valid.as_path(), Part::Whole),
+            (Split::Valid, ..) => (root, Part::Back(share)),
+            (Split::Test, _, Some(test)) if train.is_some() => (test.as_path(), Part::Whole),
+            (Split::Test, ..) => return Err(self.no_test()),
+        };
+        Ok(Arc::new(Folder::open(root, part, resize, self.name())?))
+    }
+}
+
+/// The split that a file's name tells.
+fn split_of(name: &str) -> Option<Split> {
+    let name = name.to_ascii_lowercase();
+    if name.contains("t10k") || name.contains("test") {
+        Some(Split::Test)
+    } else if name.contains("valid") {
+        Some(Split::Valid)
+    } else if name.contains("train") {
+        Some(Split::Train)
+    } else {
+        None
+    }
+}
