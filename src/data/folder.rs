@@ -1,15 +1,18 @@
 //! Folders of PNG, JPEG or WebP images, one sub-folder a class or flat, decoded when read.
 
+use super::open::{held_out, share_of};
 use super::resize::{check_side, square, unpack};
 use super::{Kind, Source, check_read};
 use crate::{Error, Result};
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 
 /// Largest side of an image that is decoded, pixels, and most bytes one decoding may take.
 const MAX_SIDE: u32 = 16_384;
-const MAX_DECODED: u64 = 512 << 20;
+const MAX_DECODED: u64 = 256 << 20;
+/// No PNG or JPEG has more bytes of pixels than this a byte of file: deflate reaches 1,032, and its header may lie.
+const MAX_RATIO: u64 = 2048;
 
 /// Images of a folder, decoded one by one.
 pub struct Folder {
@@ -40,16 +43,21 @@ impl Folder {
         resize.map_or(Ok(()), check_side)?;
         let (classes, loose) = list(folder)?;
         let class_names: Vec<String> = classes.iter().map(|(class, _)| class.clone()).collect();
+        let total = loose.len() + classes.iter().map(|(_, paths)| paths.len()).sum::<usize>();
         let mut files = Vec::new();
         if classes.is_empty() {
-            files.extend(take(loose, part).into_iter().map(|path| (path, 0)));
+            files.extend(take(loose, part, total).into_iter().map(|path| (path, 0)));
         } else if let Some(path) = loose.first() {
             let reason = "lies beside the folders of classes; move it into one of them or away";
             return Err(Error::format(path, reason));
         }
+        let mut ranked = Vec::new();
         for (label, (_, paths)) in classes.into_iter().enumerate() {
-            files.extend(take(paths, part).into_iter().map(|path| (path, label as u32)));
+            ranked.extend(take(paths, part, total).into_iter().enumerate().map(|(rank, path)| (rank, label as u32, path)));
         }
+        // Classes take turns, so that the first items (a limit, a page of samples) are not all of one class.
+        ranked.sort_by_key(|(rank, label, _)| (*rank, *label));
+        files.extend(ranked.into_iter().map(|(_, label, path)| (path, label)));
         if files.is_empty() {
             let reason = format!("has no PNG, JPEG or WebP image for {name}; --data takes a folder of them or of IDX or CIFAR-10 files");
             return Err(Error::format(folder, reason));
@@ -109,14 +117,15 @@ fn is_image(path: &Path) -> bool {
 }
 
 /// The share of a class that belongs to a part: by class, so that no class is held out whole.
-fn take(mut paths: Vec<PathBuf>, part: Part) -> Vec<PathBuf> {
+fn take(mut paths: Vec<PathBuf>, part: Part, total: usize) -> Vec<PathBuf> {
+    let kept = |share| paths.len() - held_out(paths.len(), share_of(total, share));
     match part {
         Part::Whole => paths,
         Part::Front(share) => {
-            paths.truncate(paths.len() - super::open::held_out(paths.len(), share));
+            paths.truncate(kept(share));
             paths
         }
-        Part::Back(share) => paths.split_off(paths.len() - super::open::held_out(paths.len(), share)),
+        Part::Back(share) => paths.split_off(kept(share)),
     }
 }
 
@@ -136,11 +145,17 @@ fn undecodable(path: &Path, e: &image::ImageError) -> Error {
 
 /// Width, height, and whether there is colour.
 fn header(path: &Path) -> Result<(u32, u32, bool)> {
-    if std::fs::metadata(path).map_err(|e| Error::io(path, e))?.len() == 0 {
+    let bytes = std::fs::metadata(path).map_err(|e| Error::io(path, e))?.len();
+    if bytes == 0 {
         return Err(Error::format(path, "is empty; replace it or move it away"));
     }
-    let decoder = reader(path)?.into_decoder().map_err(|e| undecodable(path, &e))?;
+    let reader = reader(path)?;
+    let format = reader.format();
+    let decoder = reader.into_decoder().map_err(|e| undecodable(path, &e))?;
     let (width, height) = decoder.dimensions();
+    if decoder.total_bytes() > MAX_DECODED || (format != Some(ImageFormat::WebP) && decoder.total_bytes() / MAX_RATIO > bytes) {
+        return Err(Error::format(path, format!("claims {width}×{height} pixels in {bytes} bytes; replace it or move it away")));
+    }
     if width == 0 || height == 0 {
         return Err(Error::format(path, "is an image of no pixels; replace it or move it away"));
     }
@@ -193,5 +208,39 @@ impl Source for Folder {
     }
     fn costly(&self) -> bool {
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_take_turns() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a/0", "a/1", "a/2", "b/0", "c/0", "c/1"] {
+            let path = folder.path().join(name).with_extension("png");
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            image::GrayImage::new(2, 2).save(&path).unwrap();
+        }
+        let source = Folder::open(folder.path(), Part::Whole, None, "folder".into()).unwrap();
+        assert_eq!((0..6).filter_map(|i| source.label(i)).collect::<Vec<_>>(), [0, 1, 2, 0, 2, 0]);
+        assert_eq!(source.dims(), [2, 2, 1]);
+    }
+
+    #[test]
+    fn a_header_that_claims_more_than_a_file_can_hold_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bomb.png");
+        image::GrayImage::new(2, 2).save(&path).unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        // The width and height of the header chunk, and its checksum over type and fields.
+        bytes[16..24].copy_from_slice(&[0, 0, 0x1F, 0xFF, 0, 0, 0x1F, 0xFF]);
+        let mut crc = flate2::Crc::new();
+        crc.update(&bytes[12..29]);
+        bytes[29..33].copy_from_slice(&crc.sum().to_be_bytes());
+        std::fs::write(&path, bytes).unwrap();
+        let sentence = Folder::open(folder.path(), Part::Whole, None, "folder".into()).err().unwrap().to_string();
+        assert!(sentence.contains("claims 8191×8191 pixels"), "{sentence}");
     }
 }

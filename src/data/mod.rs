@@ -81,6 +81,9 @@ impl fmt::Display for Split {
     }
 }
 
+/// The share of the training data held out by default: 5,000 of the 60,000 of MNIST.
+const VALID_FRACTION: f32 = 1.0 / 12.0;
+
 /// How a source is opened.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OpenOptions {
@@ -90,14 +93,15 @@ pub struct OpenOptions {
     pub limit: Option<usize>,
     /// Scale the shorter side to this many pixels and crop the centre to a square.
     pub resize: Option<usize>,
-    /// Share of the training data held out as validation where the data set has no such split, in 0..1.
+    /// Share of the training data held out as validation where the data set has no such split, in 0..1; the default share
+    /// holds out no more than 5,000 items.
     pub valid_fraction: f32,
 }
 
 impl Default for OpenOptions {
-    /// Seed 0, everything, as it is, a tenth held out.
+    /// Seed 0, everything, as it is, a twelfth held out.
     fn default() -> Self {
-        Self { seed: 0, limit: None, resize: None, valid_fraction: 0.1 }
+        Self { seed: 0, limit: None, resize: None, valid_fraction: VALID_FRACTION }
     }
 }
 

@@ -3,10 +3,13 @@
 use super::folder::{Folder, Part, entries};
 use super::resize::Resized;
 use super::view::View;
-use super::{OpenOptions, Source, Split, builtin, cifar, idx, npy};
+use super::{OpenOptions, Source, Split, VALID_FRACTION, builtin, cifar, idx, npy};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// Most items held out by the default share: a likelihood over 5,000 images is known well enough.
+const MOST_HELD_OUT: f64 = 5000.0;
 
 /// Opens SOURCE of the command line.
 ///
@@ -47,12 +50,18 @@ fn split_suffix(source: &str) -> (&str, Option<Split>) {
     }
 }
 
-/// How many of `len` items are held out for validation: at least one where any are asked for, never all.
-pub fn held_out(len: usize, share: f32) -> usize {
+/// The share of `total` items that is held out: the one asked for, but for the default no more than 5,000 items.
+pub fn share_of(total: usize, share: f32) -> f64 {
+    let share = f64::from(share);
+    if share == f64::from(VALID_FRACTION) { share.min(MOST_HELD_OUT / total.max(1) as f64) } else { share }
+}
+
+/// How many of `len` items a share holds out: at least one where any are asked for, never all.
+pub fn held_out(len: usize, share: f64) -> usize {
     if share <= 0.0 {
         return 0;
     }
-    ((len as f64 * f64::from(share)).round() as usize).max(1).min(len.saturating_sub(1))
+    ((len as f64 * share).round() as usize).max(1).min(len.saturating_sub(1))
 }
 
 struct Request<'a> {
@@ -118,7 +127,7 @@ impl Request<'_> {
     /// The part of the training data that the split names.
     fn part_of(&self, whole: Arc<dyn Source>) -> Result<Arc<dyn Source>> {
         let (len, base) = (whole.len(), self.base);
-        let kept = len - held_out(len, self.options.valid_fraction);
+        let kept = len - held_out(len, share_of(len, self.options.valid_fraction));
         match self.split {
             Split::All => Ok(whole),
             Split::Train => Ok(Arc::new(View::new(whole, 0..kept, self.name())?)),
@@ -204,5 +213,20 @@ fn split_of(name: &str) -> Option<Split> {
         Some(Split::Train)
     } else {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_share_holds_out_a_twelfth_but_never_more_than_5000() {
+        let held = |len, share| held_out(len, share_of(len, share));
+        for (len, expected) in [(1, 0), (2, 1), (24, 2), (60_000, 5000), (50_000, 4167), (1_000_000, 5000)] {
+            assert_eq!(held(len, VALID_FRACTION), expected, "of {len}");
+        }
+        assert_eq!(held(1_000_000, 0.5), 500_000, "a share that was asked for is kept");
+        assert_eq!(held(10, 0.0), 0);
     }
 }
