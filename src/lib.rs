@@ -4,5 +4,6 @@ pub mod data;
 pub mod error;
 pub mod graph;
 pub mod random;
+pub mod report;
 
 pub use error::{Error, Result};
