@@ -180,7 +180,8 @@ impl Trainer {
             if classes > 0 {
                 program.write("labels", &eval::one_hot(&data.labels, classes, batch))?;
             }
-            program.run(&mut self.state, &self.step_at(at))?;
+            let step = self.step_at(at);
+            program.run(&mut self.state, &step)?;
             self.progress.step = at;
             observer.step(at);
             let last = at == train.steps;
@@ -244,8 +245,7 @@ impl Trainer {
     fn validate(&mut self, observer: &mut dyn Observer) -> Result<()> {
         let Some(valid) = self.valid.clone() else { return Ok(()) };
         let valid: Arc<dyn Source> = if valid.len() > self.recipe.train.valid_items && self.recipe.train.valid_items > 0 {
-            let name = valid.name();
-            data::first(valid, self.recipe.train.valid_items, name)?
+            data::first(valid, self.recipe.train.valid_items)?
         } else {
             valid
         };
