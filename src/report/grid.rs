@@ -46,6 +46,15 @@ pub fn grid(images: &[f32], dims: [usize; 3], columns: usize) -> RgbImage {
     grid_with(images, dims, &GridOptions { columns, ..GridOptions::default() })
 }
 
+/// One image at its own size.
+pub fn image(values: &[f32], dims: [usize; 3]) -> RgbImage {
+    let [height, width, channels] = dims;
+    RgbImage::from_fn(width as u32, height as u32, |x, y| {
+        let pixel = &values[(y as usize * width + x as usize) * channels..][..channels];
+        Rgb(std::array::from_fn(|i| (pixel[if channels >= 3 { i } else { 0 }].clamp(0.0, 1.0) * 255.0).round() as u8))
+    })
+}
+
 /// A grid with captions and marks.
 ///
 /// With three channels or more the first three are red, green, blue; else the first is grey. Values outside 0..1 are clamped, one that

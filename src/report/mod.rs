@@ -15,7 +15,7 @@ mod text;
 
 pub use chart::{ChartOptions, Series, chart};
 pub use file::{png_bytes, save_png, write_atomically};
-pub use grid::{GridOptions, Mark, grid, grid_with};
+pub use grid::{GridOptions, Mark, grid, grid_with, image};
 pub use npy::{write_npy_f32, write_npy_i64, write_npy_u32};
 pub use page::Page;
 pub use scatter::{PointSet, scatter};

@@ -134,6 +134,15 @@ impl TrainRecipe {
         }
     }
 
+    /// Whether a `--set` key belongs to training.
+    pub fn is_key(key: &str) -> bool {
+        const KEYS: [&str; 16] = [
+            "batch", "steps", "learning_rate", "rate_decay", "warmup", "optimiser", "beta1", "beta2", "epsilon", "clip_norm", "ema",
+            "log_every", "sample_every", "valid_every", "valid_items", "save_every",
+        ];
+        KEYS.contains(&key)
+    }
+
     /// A group's optimiser.
     pub fn update(&self, group: usize) -> Update {
         let rule = match self.optimiser {
@@ -229,6 +238,12 @@ mod tests {
         assert_eq!((t.batch, t.learning_rate.clone(), t.clip_norm), (7, vec![0.01], 1.0));
         assert_eq!(settings.keys().collect::<Vec<_>>(), ["blocks", "preset"]);
         Ok(())
+    }
+
+    #[test]
+    fn every_key_of_training_is_known() {
+        assert!(keys(&train()).iter().all(|key| TrainRecipe::is_key(key)));
+        assert!(!TrainRecipe::is_key("blocks"));
     }
 
     #[test]
