@@ -5,6 +5,17 @@ use kiln::runtime::*;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+fn cpu_time() -> f64 {
+    let s = std::fs::read_to_string("/proc/self/schedstat").unwrap();
+    let _ = s;
+    let mut t = 0.0;
+    for e in std::fs::read_dir("/proc/self/task").unwrap() {
+        let s = std::fs::read_to_string(e.unwrap().path().join("schedstat")).unwrap_or_default();
+        t += s.split(' ').next().unwrap().parse::<f64>().unwrap() * 1e-9;
+    }
+    t
+}
+
 fn main() -> kiln::Result<()> {
     let data = DataSpec { dims: [28, 28, 1], classes: 0, kind: Kind::Binary, binarization: Binarization::Static, mean: None };
     let model = model::build("pixelcnn", &toml::from_str("preset = \"tiny\"").unwrap(), &data)?;
@@ -27,8 +38,9 @@ fn main() -> kiln::Result<()> {
         step.learning_rate = [1e-3; 4];
         step.updates = [s; 4];
         let t = Instant::now();
+        let c = cpu_time();
         program.run(&mut state, &step)?;
-        println!("{s} {:.4} loss {:?}", t.elapsed().as_secs_f64(), program.read(&state, "loss")?);
+        println!("{s} {:.4} cpu {:.4} loss {:?}", t.elapsed().as_secs_f64(), cpu_time() - c, program.read(&state, "loss")?);
     }
     let Program::Cpu(p) = &mut program;
     let State::Cpu(_, st) = &mut state;
