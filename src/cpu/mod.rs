@@ -1,5 +1,6 @@
 //! The reference executor: the meaning of every operation in `f64`, and the device of last resort in `f32`.
 
+mod bands;
 mod convolution;
 mod executor;
 mod geometry;
@@ -10,7 +11,7 @@ pub mod pointwise;
 mod real;
 pub mod reduction;
 mod scratch;
-mod simd;
+pub(crate) mod simd;
 
 pub use convolution::{Convolution, WeightGradient};
 pub use executor::{Arena, CpuProgram, CpuState};

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use expr::{Binary, Builder, Distribution, Expr, Instr, Unary, Value, operands};
-pub use operation::{Eval, Operation, Signature, Step};
+pub use operation::{Batching, Eval, Operation, Signature, Step};
 pub use plan::{Action, Place, Plan};
 pub use shape::Shape;
 pub use state::{ALIGNMENT, Group, Init, Layout, StateId, StateSpec, TensorSpec};
@@ -203,6 +203,21 @@ impl Graph {
     /// Names a result that the host may read after each run.
     pub fn output(&mut self, name: &str, id: NodeId) {
         self.outputs.push((name.to_string(), id));
+    }
+
+    /// Takes the names of all results but these back, so that what others alone need is not computed.
+    pub fn keep_outputs(&mut self, names: &[&str]) {
+        self.outputs.retain(|(n, _)| names.contains(&n.as_str()));
+    }
+
+    /// Takes a result's name back, so that what it alone needs is not computed.
+    pub fn drop_output(&mut self, name: &str) {
+        self.outputs.retain(|(n, _)| n != name);
+    }
+
+    /// The nodes after fusion, by the same ids; `None` where nothing is left to do.
+    pub fn fused(&self) -> Vec<Option<Node>> {
+        fuse::fuse(self, true)
     }
 
     /// A random stream that nothing else in this graph draws from.
