@@ -1,7 +1,10 @@
 //! One file a model: its architecture and what it can do.
 
+mod classifier;
 mod pixelcnn;
+mod trunk;
 
+pub use classifier::Classifier;
 pub use pixelcnn::PixelCnn;
 
 use crate::data::{Binarization, Kind, Scale};
@@ -120,10 +123,15 @@ pub trait Model: Send + Sync {
     fn encode_graph(&self, _batch: usize) -> Result<Option<Graph>> {
         Ok(None)
     }
+
+    /// What a classifier sees: input `x`; outputs `features` `[N, F]` of its last hidden layer and `logits` `[N, classes]`.
+    fn features_graph(&self, _batch: usize) -> Result<Option<Graph>> {
+        Ok(None)
+    }
 }
 
 /// Names of all models.
-pub const NAMES: [&str; 1] = ["pixelcnn"];
+pub const NAMES: [&str; 2] = ["classifier", "pixelcnn"];
 
 /// Makes a model for some data from its hyper-parameters.
 ///
@@ -131,6 +139,7 @@ pub const NAMES: [&str; 1] = ["pixelcnn"];
 /// [`Error::Usage`] for an unknown model, an unknown key, or a value that does not fit.
 pub fn build(name: &str, hyper: &toml::Table, data: &DataSpec) -> Result<Box<dyn Model>> {
     match name {
+        "classifier" => Ok(Box::new(Classifier::new(parse(name, hyper)?, data)?)),
         "pixelcnn" => Ok(Box::new(PixelCnn::new(parse(name, hyper)?, data)?)),
         _ => Err(Error::usage(format!("there is no model {name}; there are {}", NAMES.join(", ")))),
     }

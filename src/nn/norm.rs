@@ -27,9 +27,8 @@ impl BatchNorm2d {
             }
             None => Init::Constant(1.0),
         };
-        let mut tensor = |part: &str, init: Init, trained: bool| {
-            spec.tensor(group, &format!("{name}.{part}"), [channels], init, Layout::Plain, trained)
-        };
+        let mut tensor =
+            |part: &str, init: Init, trained: bool| spec.tensor(group, &format!("{name}.{part}"), [channels], init, Layout::Plain, trained);
         Self {
             weight: tensor("weight", scale, true),
             bias: tensor("bias", Init::Constant(0.0), true),
