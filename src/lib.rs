@@ -1,8 +1,10 @@
 //! kiln trains, scores and samples deep generative models on any GPU through hand-written WGSL kernels, and on the CPU without one.
 
+pub mod cli;
 pub mod cpu;
 pub mod data;
 pub mod error;
+pub mod eval;
 pub mod graph;
 pub mod model;
 pub mod nn;
@@ -10,6 +12,8 @@ pub mod op;
 pub mod random;
 pub mod report;
 pub mod runtime;
+pub mod sample;
 pub mod shader;
+pub mod train;
 
 pub use error::{Error, Result};

@@ -10,7 +10,7 @@ pub mod pointwise;
 mod real;
 pub mod reduction;
 mod scratch;
-mod simd;
+pub(crate) mod simd;
 
 pub use convolution::{Convolution, WeightGradient};
 pub use executor::{Arena, CpuProgram, CpuState};

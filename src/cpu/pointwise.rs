@@ -91,8 +91,7 @@ impl<'a, T: Real> Evaluator<'a, T> {
 
     /// Evaluates the elements from `start` on into `out`.
     pub fn run(&self, start: usize, out: &mut [T]) {
-        let mut registers = vec![T::default(); self.expr.instrs().len() * BLOCK];
-        simd::dispatch(Blocks { evaluator: self, start, out, registers: &mut registers });
+        T::with_scratch(self.expr.instrs().len() * BLOCK, |registers| simd::dispatch(Blocks { evaluator: self, start, out, registers }));
     }
 
     #[inline(always)]

@@ -2,7 +2,7 @@
 
 use crate::graph::{Eval, Operation};
 
-use super::{Convolution, WeightGradient, convolution, math, oracle};
+use super::{Convolution, WeightGradient, convolution, math, oracle, scratch};
 
 /// `f32` (fast) or `f64` (the oracle).
 pub trait Real: Copy + Default + PartialOrd + Send + Sync + std::fmt::Debug + 'static {
@@ -39,6 +39,8 @@ pub trait Real: Copy + Default + PartialOrd + Send + Sync + std::fmt::Debug + 's
     fn convolve(job: &Convolution<'_, Self>, output: &mut [Self]);
     /// Carries out a weight gradient.
     fn weight_gradient(job: &WeightGradient<'_, Self>, output: &mut [Self]);
+    /// Lends a buffer of `len` elements with arbitrary contents.
+    fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [Self]) -> R) -> R;
     /// Evaluates an operation in this number type.
     fn evaluate(op: &dyn Operation, eval: Eval<'_, Self>);
 }
@@ -114,6 +116,9 @@ impl Real for f32 {
     fn weight_gradient(job: &WeightGradient<'_, Self>, output: &mut [Self]) {
         convolution::weight_gradient(job, output);
     }
+    fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [Self]) -> R) -> R {
+        scratch::with(len, work)
+    }
     fn evaluate(op: &dyn Operation, eval: Eval<'_, Self>) {
         op.eval_f32(eval);
     }
@@ -143,6 +148,9 @@ impl Real for f64 {
     }
     fn weight_gradient(job: &WeightGradient<'_, Self>, output: &mut [Self]) {
         oracle::weight_gradient(job, output);
+    }
+    fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [Self]) -> R) -> R {
+        work(&mut vec![0.0; len])
     }
     fn evaluate(op: &dyn Operation, eval: Eval<'_, Self>) {
         op.eval_f64(eval);

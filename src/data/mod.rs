@@ -105,6 +105,15 @@ impl Default for OpenOptions {
     }
 }
 
+/// The first `count` items of a source, which has at least as many.
+///
+/// # Errors
+/// [`Error::Usage`] where `count` is 0 or more than there are.
+pub fn first(source: std::sync::Arc<dyn Source>, count: usize) -> Result<std::sync::Arc<dyn Source>> {
+    let name = source.name();
+    Ok(std::sync::Arc::new(view::View::new(source, 0..count, name)?))
+}
+
 /// One data set, held or streamed: N items of H×W×C values.
 pub trait Source: Send + Sync {
     /// Number of items N, at least 1.

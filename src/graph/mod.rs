@@ -205,6 +205,21 @@ impl Graph {
         self.outputs.push((name.to_string(), id));
     }
 
+    /// Takes the names of all results but these back, so that what others alone need is not computed.
+    pub fn keep_outputs(&mut self, names: &[&str]) {
+        self.outputs.retain(|(n, _)| names.contains(&n.as_str()));
+    }
+
+    /// Takes a result's name back, so that what it alone needs is not computed.
+    pub fn drop_output(&mut self, name: &str) {
+        self.outputs.retain(|(n, _)| n != name);
+    }
+
+    /// The nodes after fusion, by the same ids; `None` where nothing is left to do.
+    pub fn fused(&self) -> Vec<Option<Node>> {
+        fuse::fuse(self, true)
+    }
+
     /// A random stream that nothing else in this graph draws from.
     pub fn stream(&mut self) -> u32 {
         self.streams += 1;

@@ -7,6 +7,8 @@ mod trunk;
 pub use classifier::Classifier;
 pub use pixelcnn::PixelCnn;
 
+use serde::{Deserialize, Serialize};
+
 use crate::data::{Binarization, Kind, Scale};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, StateSpec, Update};
@@ -56,6 +58,22 @@ pub struct Defaults {
     pub rate_decay: f64,
     /// Weight of the old average of the weights; 0 keeps none.
     pub ema: f32,
+    /// The optimiser's rule.
+    pub optimiser: Optimiser,
+    /// Decays of its moments.
+    pub betas: [f32; 2],
+}
+
+/// The rules an optimiser can follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Optimiser {
+    /// Adam.
+    Adam,
+    /// RMSprop, with decay the second of the betas.
+    Rmsprop,
+    /// Stochastic gradient descent, with momentum the first of the betas.
+    Sgd,
 }
 
 /// What a sampler must know of an autoregressive model: its graph from image to logits, and how logits become pixel values.
@@ -97,6 +115,11 @@ pub trait Model: Send + Sync {
 
     /// Names of the scalar outputs of the training graph that are worth a curve, `loss` first, with their unit.
     fn metrics(&self) -> Vec<(&'static str, &'static str)>;
+
+    /// Updates that each optimiser group has had after `step` steps.
+    fn updates_at(&self, step: u64) -> [u32; 4] {
+        [step as u32; 4]
+    }
 
     /// −ln p(x) of each item, in nats, or an upper bound of it: output `nll` `[N]`, and `nll_map` `[N, H, W, C]` where it is a sum over
     /// pixels.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{DataSpec, Defaults, Model, Raster};
+use super::{DataSpec, Defaults, Model, Optimiser, Raster};
 use crate::data::Scale;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, StateSpec, Update};
@@ -218,7 +218,15 @@ impl Model for PixelCnn {
     }
 
     fn defaults(&self) -> Defaults {
-        Defaults { batch: 64, steps: 10_000, learning_rate: vec![1e-3], rate_decay: 0.999_977, ema: 0.0 }
+        Defaults {
+            batch: 64,
+            steps: 10_000,
+            learning_rate: vec![1e-3],
+            rate_decay: 0.999_977,
+            ema: 0.0,
+            optimiser: Optimiser::Adam,
+            betas: [0.9, 0.999],
+        }
     }
 
     fn scale(&self) -> Scale {
@@ -251,7 +259,8 @@ impl Model for PixelCnn {
 
     fn raster(&self, batch: usize) -> Result<Option<Raster>> {
         let mut g = Graph::new();
-        let x = self.quantised(&mut g, batch)?;
+        let [h, w, c] = self.dims;
+        let x = g.input("x", [batch, h, w, c]);
         let logits = self.logits(&mut g, x)?;
         g.output("logits", logits);
         Ok(Some(Raster { graph: g, levels: self.levels }))

@@ -1,0 +1,131 @@
+//! Likelihoods of whole data sets, image by image.
+
+use std::sync::Arc;
+
+use crate::data::{self, Binarization, Source};
+use crate::error::{Error, Result};
+use crate::graph::Step;
+use crate::model::Model;
+use crate::runtime::{Device, Program, State, Weights};
+
+/// How a data set is scored.
+#[derive(Clone, Debug)]
+pub struct LikelihoodOptions {
+    /// Images at a time; no figure depends on it.
+    pub batch: usize,
+    /// Seed of the binarization and of a bound's noise.
+    pub seed: u64,
+    /// How grey levels become bits.
+    pub binarization: Binarization,
+    /// Which weights.
+    pub weights: Weights,
+    /// Whether values of single pixels are wanted too.
+    pub per_pixel: bool,
+}
+
+/// −ln p (or a bound of it) of every image, in nats.
+#[derive(Clone, Debug, Default)]
+pub struct Scores {
+    /// One an image.
+    pub nll: Vec<f64>,
+    /// One a value, `[N, H, W, C]`, where asked for.
+    pub map: Vec<f32>,
+}
+
+/// A mean with its standard error.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Figure {
+    /// Mean over images, in nats.
+    pub nats: f64,
+    /// Its standard error.
+    pub error: f64,
+    /// The mean in bits per value.
+    pub bits_per_dim: f64,
+    /// Images.
+    pub count: usize,
+}
+
+impl Scores {
+    /// The mean over all images of `dims` values each.
+    pub fn figure(&self, dims: usize) -> Figure {
+        let n = self.nll.len() as f64;
+        let mean = self.nll.iter().sum::<f64>() / n;
+        let variance = self.nll.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
+        Figure {
+            nats: mean,
+            error: (variance / n).sqrt(),
+            bits_per_dim: mean / (dims as f64 * std::f64::consts::LN_2),
+            count: self.nll.len(),
+        }
+    }
+}
+
+/// Refuses data that a model was not made for.
+pub fn check_data(model: &dyn Model, dims: [usize; 3], source: &dyn Source) -> Result<()> {
+    if source.dims() != dims {
+        let shown = |[h, w, c]: [usize; 3]| format!("{h}×{w}×{c}");
+        return Err(Error::usage(format!(
+            "{} holds items of {}, and this {} was made for {}; take other data, or --set resize=",
+            source.name(),
+            shown(source.dims()),
+            model.name(),
+            shown(dims)
+        )));
+    }
+    Ok(())
+}
+
+/// Scores every image of a source; `progress` hears how many are done.
+///
+/// # Errors
+/// [`Error::Usage`] where the model has no likelihood; errors of the source and the device.
+pub fn score(
+    device: &Device,
+    model: &dyn Model,
+    state: &mut State,
+    source: Arc<dyn Source>,
+    options: &LikelihoodOptions,
+    mut progress: impl FnMut(usize),
+) -> Result<Scores> {
+    let batch = options.batch.min(source.len()).max(1);
+    let none = || Error::usage(format!("{} has no likelihood; kiln eval measures the quality of its samples instead", model.name()));
+    let mut graph = model.likelihood_graph(batch)?.ok_or_else(none)?;
+    if !options.per_pixel {
+        graph.drop_output("nll_map");
+    } else if !graph.outputs().iter().any(|(name, _)| name == "nll_map") {
+        return Err(Error::usage(format!("the likelihood of {} is no sum over pixels, so there is no map of it", model.name())));
+    }
+    let mut program = Program::new(device, &graph, state, options.weights)?;
+    let item: usize = source.dims().iter().product();
+    let classes = source.classes();
+    let mut scores = Scores::default();
+    for part in data::sequential(source, batch, options.seed, options.binarization, model.scale()) {
+        let mut part = part?;
+        let count = part.indices.len();
+        // A ragged last batch is filled up; what is computed for the filling is thrown away.
+        part.values.resize(batch * item, 0.0);
+        program.write("x", &part.values)?;
+        if model.conditional() {
+            program.write("labels", &one_hot(&part.labels, classes, batch))?;
+        }
+        let step = Step { seed: options.seed, first_item: scores.nll.len() as u32, ..Step::default() };
+        program.run(state, &step)?;
+        scores.nll.extend(program.read(state, "nll")?[..count].iter().map(|v| f64::from(*v)));
+        if options.per_pixel {
+            scores.map.extend_from_slice(&program.read(state, "nll_map")?[..count * item]);
+        }
+        progress(scores.nll.len());
+    }
+    Ok(scores)
+}
+
+/// `[count, classes]` with a one at each label; zeros where there is none.
+pub fn one_hot(labels: &[u32], classes: usize, count: usize) -> Vec<f32> {
+    let mut hot = vec![0.0; count * classes];
+    for (row, label) in hot.chunks_mut(classes.max(1)).zip(labels) {
+        if let Some(cell) = row.get_mut(*label as usize) {
+            *cell = 1.0;
+        }
+    }
+    hot
+}

@@ -1,0 +1,5 @@
+//! Likelihoods and sample quality.
+
+mod likelihood;
+
+pub use likelihood::{Figure, LikelihoodOptions, Scores, check_data, one_hot, score};

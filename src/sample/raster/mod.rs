@@ -1,0 +1,170 @@
+//! Sampling in raster order.
+//!
+//! The naive sampler runs the whole network once for each value and is the oracle; the cached one evaluates each node once per position.
+//! Both draw the same uniforms, so they draw the same images, bit for bit on one executor.
+
+mod cached;
+pub mod draw;
+mod program;
+
+pub use cached::CachedSampler;
+pub use program::{Feature, Operand, RasterProgram, RasterStep, Work};
+
+use crate::cpu::Arena;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Kind, NodeId, Shape, Step};
+use crate::model::Model;
+use crate::runtime::{Device, Program, State, Weights};
+
+/// What is to be drawn.
+#[derive(Clone, Debug)]
+pub struct Job<'a> {
+    /// Number of images.
+    pub count: usize,
+    /// Seed of the draws.
+    pub seed: u64,
+    /// Number of the first image in the whole job, so that a job may be split anyhow.
+    pub first: usize,
+    /// Divides the logits; 1 is the model itself.
+    pub temperature: f32,
+    /// Values that are given, not drawn: images `[count, H, W, C]` in levels, and for each place of an image whether it is kept.
+    pub keep: Option<(&'a [f32], &'a [bool])>,
+}
+
+impl Job<'_> {
+    fn given(&self, image: usize, place: usize) -> Option<f32> {
+        let (values, kept) = self.keep?;
+        kept[place].then(|| values[image * kept.len() + place])
+    }
+}
+
+/// Images drawn, in levels from 0, and ln p of the values drawn (not of those given), in nats.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Drawn {
+    /// `[count, H, W, C]`.
+    pub images: Vec<f32>,
+    /// One an image.
+    pub log_p: Vec<f64>,
+}
+
+/// How images are drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Each node once per position.
+    Cached,
+    /// A whole forward pass for each value.
+    Naive,
+}
+
+/// A sampler of an autoregressive model.
+pub struct RasterSampler {
+    device: Device,
+    levels: usize,
+    dims: [usize; 3],
+    weights: Weights,
+    cached: Option<CachedSampler>,
+    naive: Option<(usize, Program)>,
+}
+
+impl RasterSampler {
+    /// Prepares a model for sampling with its weights as they are now.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where the model is not autoregressive.
+    pub fn new(device: &Device, model: &dyn Model, state: &State, weights: Weights, method: Method) -> Result<Self> {
+        let not = || Error::usage(format!("{} is not autoregressive; its images are not drawn pixel by pixel", model.name()));
+        let raster = model.raster(1)?.ok_or_else(not)?;
+        let [_, h, w, c] = *raster.graph.shape(raster.graph.inputs()["x"]).dims() else { return Err(not()) };
+        let mut sampler =
+            Self { device: device.clone(), levels: raster.levels, dims: [h, w, c], weights, cached: None, naive: None };
+        if method == Method::Cached {
+            let program = RasterProgram::new(&raster.graph)?;
+            let constants = constants(&raster.graph, &program, state, weights)?;
+            sampler.cached = Some(CachedSampler::new(program, constants));
+        }
+        Ok(sampler)
+    }
+
+    /// Levels of a value.
+    pub fn levels(&self) -> usize {
+        self.levels
+    }
+
+    /// Draws images.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn sample(&mut self, model: &dyn Model, state: &mut State, job: &Job<'_>) -> Result<Drawn> {
+        if job.count == 0 {
+            return Err(Error::usage("at least one image must be drawn; take -n 1 or more"));
+        }
+        match &self.cached {
+            Some(cached) => cached.sample(job),
+            None => self.sample_naively(model, state, job),
+        }
+    }
+
+    fn sample_naively(&mut self, model: &dyn Model, state: &mut State, job: &Job<'_>) -> Result<Drawn> {
+        let [h, w, c] = self.dims;
+        let item = h * w * c;
+        if self.naive.as_ref().is_none_or(|(count, _)| *count != job.count) {
+            let raster = model.raster(job.count)?.ok_or_else(|| Error::usage("not autoregressive"))?;
+            self.naive = Some((job.count, Program::new(&self.device, &raster.graph, state, self.weights)?));
+        }
+        let Some((_, program)) = &mut self.naive else { return Err(Error::usage("no program")) };
+        let per_value = if self.levels == 2 { 1 } else { self.levels };
+        let mut drawn = Drawn { images: vec![0.0; job.count * item], log_p: vec![0.0; job.count] };
+        for place in 0..item {
+            program.write("x", &drawn.images)?;
+            program.run(state, &Step::default())?;
+            let logits = program.read(state, "logits")?;
+            for i in 0..job.count {
+                let start = (i * item + place) * per_value;
+                drawn.images[i * item + place] = match job.given(i, place) {
+                    Some(value) => value,
+                    None => {
+                        let u = draw::uniform(job.seed, (job.first + i) as u32, place as u32);
+                        let (value, ln) = draw::draw(&logits[start..start + per_value], job.temperature, u);
+                        drawn.log_p[i] += ln;
+                        value
+                    }
+                };
+            }
+        }
+        Ok(drawn)
+    }
+}
+
+/// Values of the nodes that do not depend on the image.
+fn constants(graph: &Graph, program: &RasterProgram, state: &State, weights: Weights) -> Result<Vec<(Shape, Vec<f32>)>> {
+    let mut values: std::collections::HashMap<NodeId, (Shape, Vec<f32>)> = std::collections::HashMap::new();
+    let spec = state.spec().clone();
+    let nodes = graph.fused();
+    let mut ordered = Vec::new();
+    for &id in &program.constants {
+        let Some(node) = &nodes[id.0] else { continue };
+        let shape = node.shape.clone();
+        let value = match &node.kind {
+            Kind::State(tensor) => {
+                let arena = if weights == Weights::Average && spec.spec(*tensor).trained { Arena::Average } else { Arena::Value };
+                state.read(*tensor, arena)?
+            }
+            Kind::Op(op) => {
+                let mut output = vec![0.0; shape.len()];
+                let inputs: Vec<&(Shape, Vec<f32>)> = node.inputs.iter().filter_map(|i| values.get(i)).collect();
+                op.eval_f32(crate::graph::Eval {
+                    inputs: inputs.iter().map(|(_, v)| v.as_slice()).collect(),
+                    shapes: inputs.iter().map(|(s, _)| s).collect(),
+                    shape: &shape,
+                    output: &mut output,
+                    step: &Step::default(),
+                });
+                output
+            }
+            _ => node.inputs.first().and_then(|i| values.get(i)).map(|(_, v)| v.clone()).unwrap_or_default(),
+        };
+        values.insert(id, (shape.clone(), value.clone()));
+        ordered.push((shape, value));
+    }
+    Ok(ordered)
+}

@@ -1,0 +1,87 @@
+//! Tensors between kiln's layouts and PyTorch's.
+
+use crate::graph::{Layout, TensorSpec};
+
+/// The shape a tensor has in a checkpoint.
+pub fn torch_shape(spec: &TensorSpec) -> Vec<usize> {
+    let dims = spec.shape.dims();
+    match &spec.layout {
+        Layout::Plain | Layout::Derived | Layout::ImageVector(_) => dims.to_vec(),
+        Layout::Conv { kernel: [h, w], .. } => vec![dims[2], dims[1], *h, *w],
+        // Here [taps, out, in]: the convolution whose adjoint it is maps out to in.
+        Layout::ConvTransposed { kernel: [h, w] } => vec![dims[2], dims[1], *h, *w],
+        Layout::Linear { .. } => vec![dims[2], dims[1]],
+    }
+}
+
+/// For each element of the tensor here, its place in the checkpoint.
+fn places(spec: &TensorSpec) -> Vec<usize> {
+    let dims = spec.shape.dims();
+    match &spec.layout {
+        Layout::Plain | Layout::Derived => (0..spec.shape.len()).collect(),
+        Layout::ImageVector(image) => (0..spec.shape.len()).map(|i| channels_first(i, *image)).collect(),
+        Layout::Conv { kernel: [h, w], taps } => {
+            let c = dims[1];
+            let place = |t: usize, i: usize, o: usize| ((o * c + i) * h + taps[t][0]) * w + taps[t][1];
+            cells(dims).map(|[t, i, o]| place(t, i, o)).collect()
+        }
+        Layout::ConvTransposed { kernel: [h, w] } => {
+            let d = dims[1];
+            cells(dims).map(|[t, o, i]| (i * d + o) * h * w + t).collect()
+        }
+        Layout::Linear { input_image, output_image } => {
+            let flat = |i: usize, image: &Option<[usize; 3]>| image.map_or(i, |image| channels_first(i, image));
+            cells(dims).map(|[_, i, o]| flat(o, output_image) * dims[1] + flat(i, input_image)).collect()
+        }
+    }
+}
+
+fn cells(dims: &[usize]) -> impl Iterator<Item = [usize; 3]> + use<> {
+    let [a, b, c] = [dims[0], dims[1], dims[2]];
+    (0..a).flat_map(move |x| (0..b).flat_map(move |y| (0..c).map(move |z| [x, y, z])))
+}
+
+/// The place in `[c, h, w]` of element `i` of `[h, w, c]`.
+fn channels_first(i: usize, [h, w, c]: [usize; 3]) -> usize {
+    let (pixel, channel) = (i / c, i % c);
+    channel * h * w + pixel
+}
+
+/// Values in the checkpoint's layout; zeros where no tap is.
+pub fn to_torch(spec: &TensorSpec, values: &[f32]) -> Vec<f32> {
+    let mut out = vec![0.0; torch_shape(spec).iter().product()];
+    for (value, place) in values.iter().zip(places(spec)) {
+        out[place] = *value;
+    }
+    out
+}
+
+/// Values in kiln's layout.
+pub fn from_torch(spec: &TensorSpec, values: &[f32]) -> Vec<f32> {
+    places(spec).into_iter().map(|place| values[place]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::{Init, Shape};
+
+    #[test]
+    fn every_layout_comes_back() {
+        let layouts: [(&[usize], Layout); 5] = [
+            (&[5], Layout::Plain),
+            (&[2, 3, 4], Layout::Conv { kernel: [3, 3], taps: vec![[0, 2], [1, 1]] }),
+            (&[4, 3, 2], Layout::ConvTransposed { kernel: [2, 2] }),
+            (&[1, 12, 5], Layout::Linear { input_image: Some([2, 2, 3]), output_image: None }),
+            (&[12], Layout::ImageVector([2, 2, 3])),
+        ];
+        for (dims, layout) in layouts {
+            let shape = Shape::new(dims);
+            let values: Vec<f32> = (1..=shape.len()).map(|v| v as f32).collect();
+            let spec = TensorSpec { name: String::new(), shape, offset: 0, init: Init::Constant(0.0), layout, trained: true };
+            let torch = to_torch(&spec, &values);
+            assert_eq!(torch.len(), torch_shape(&spec).iter().product::<usize>());
+            assert_eq!(from_torch(&spec, &torch), values, "{:?}", spec.layout);
+        }
+    }
+}

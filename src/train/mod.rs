@@ -1,0 +1,13 @@
+//! Recipe, loop, checkpoint and run folder.
+
+pub mod checkpoint;
+mod layout;
+mod pictures;
+mod recipe;
+mod run;
+mod trainer;
+
+pub use layout::{from_torch, to_torch, torch_shape};
+pub use recipe::{DataRecipe, FORMAT, Recipe, TrainRecipe, apply_settings, parse_settings};
+pub use run::{RunFolder, Trained};
+pub use trainer::{Observer, Outcome, Silent, Trainer, open_data};

@@ -1,0 +1,80 @@
+//! Pictures drawn while a run goes on: samples and curves.
+
+use super::{Recipe, RunFolder};
+use crate::error::Result;
+use crate::graph::Step;
+use crate::model::Model;
+use crate::report::{self, ChartOptions, Series};
+use crate::runtime::{Device, Program, State, Weights};
+use crate::sample::raster::{Job, Method, RasterSampler};
+
+/// Images of a picture.
+const COUNT: usize = 16;
+/// Images of a row.
+const COLUMNS: usize = 8;
+
+/// Draws the same samples (the same noise) at several steps of a run.
+pub struct Pictures {
+    device: Device,
+    weights: Weights,
+    latent: Option<Program>,
+    raster: bool,
+}
+
+impl Pictures {
+    /// Prepares pictures of a model.
+    pub fn new(device: &Device, model: &dyn Model, weights: Weights) -> Self {
+        let raster = matches!(model.raster(1), Ok(Some(_)));
+        Self { device: device.clone(), weights, latent: None, raster }
+    }
+
+    /// Draws `samples/NNNNNN.png`.
+    pub fn draw(&mut self, model: &dyn Model, state: &mut State, recipe: &Recipe, folder: &RunFolder, step: u64) -> Result<()> {
+        let dims = recipe.data.dims;
+        let images = if self.raster {
+            let mut sampler = RasterSampler::new(&self.device, model, state, self.weights, Method::Cached)?;
+            let job = Job { count: COUNT, seed: recipe.seed, first: 0, temperature: 1.0, keep: None };
+            let top = (sampler.levels() - 1) as f32;
+            sampler.sample(model, state, &job)?.images.into_iter().map(|v| v / top).collect()
+        } else if let Some(graph) = model.decode_graph(COUNT)? {
+            if self.latent.is_none() {
+                self.latent = Some(Program::new(&self.device, &graph, state, self.weights)?);
+            }
+            let Some(program) = &mut self.latent else { return Ok(()) };
+            program.write("z", &crate::sample::latents(recipe.seed, 0, COUNT, model.latent().unwrap_or(0)))?;
+            let labels: Vec<u32> = (0..COUNT as u32).map(|i| i % recipe.data.classes.max(1) as u32).collect();
+            program.write("labels", &crate::eval::one_hot(&labels, recipe.data.classes, COUNT))?;
+            program.run(state, &Step { seed: recipe.seed, ..Step::default() })?;
+            program.read(state, "x")?
+        } else {
+            return Ok(());
+        };
+        let path = folder.file(&format!("samples/{step:06}.png"));
+        let picture = if recipe.data.points {
+            report::scatter("samples", &[report::PointSet::from_values(format!("step {step}"), &images)])
+        } else {
+            report::grid(&images, dims, COLUMNS)
+        };
+        report::save_png(&path, &picture)
+    }
+}
+
+/// Draws `curves.png` from the metrics.
+pub fn curves(model: &dyn Model, recipe: &Recipe, folder: &RunFolder) -> Result<()> {
+    let lines = folder.metrics();
+    let points = |key: &str| -> Vec<(f64, f64)> {
+        lines.iter().filter_map(|m| Some((m["step"].as_f64()?, m[key].as_f64()?))).collect()
+    };
+    let names = model.metrics();
+    let unit = names.first().map_or("", |n| n.1);
+    let mut series: Vec<Series> = names
+        .iter()
+        .filter(|(_, u)| *u == unit)
+        .map(|(name, _)| Series::new(if *name == "loss" { "train" } else { *name }, points(name)))
+        .collect();
+    series.push(Series::new("validation", points("valid")));
+    series.retain(|s| !s.points.is_empty());
+    let title = format!("{} on {}", recipe.model, recipe.data.source.rsplit('/').next().unwrap_or_default());
+    let chart = report::chart(&title, "step", unit, &series, &ChartOptions::default());
+    report::save_png(&folder.file("curves.png"), &chart)
+}

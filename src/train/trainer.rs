@@ -1,0 +1,271 @@
+//! The training loop.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::checkpoint::{self, Progress};
+use super::{Recipe, RunFolder, pictures};
+use crate::data::{self, Loader, LoaderOptions, OpenOptions, Source, Split};
+use crate::error::{Error, Result};
+use crate::eval::{self, LikelihoodOptions};
+use crate::graph::Step;
+use crate::model::{self, Model};
+use crate::runtime::{Device, Program, State, Weights};
+
+/// What a training run tells whoever watches.
+pub trait Observer {
+    /// Metrics of a step, in the order of the model's names; items of data a second so far.
+    fn metrics(&mut self, _step: u64, _values: &[f32], _items_per_second: f64) {}
+    /// A step was done.
+    fn step(&mut self, _step: u64) {}
+    /// The validation split was scored: nats, and whether it is the best so far.
+    fn valid(&mut self, _step: u64, _nats: f64, _best: bool) {}
+    /// A sentence worth saying.
+    fn say(&mut self, _words: &str) {}
+}
+
+/// An observer that says nothing.
+pub struct Silent;
+
+impl Observer for Silent {}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// Steps done.
+    pub step: u64,
+    /// Whether it was asked to stop before its end.
+    pub stopped: bool,
+    /// The last metrics, in the order of the model's names.
+    pub metrics: Vec<f32>,
+    /// Items of data a second, pictures and validation included.
+    pub items_per_second: f64,
+}
+
+/// A run in progress.
+pub struct Trainer {
+    device: Device,
+    recipe: Recipe,
+    model: Box<dyn Model>,
+    state: State,
+    folder: RunFolder,
+    progress: Progress,
+    source: Arc<dyn Source>,
+    valid: Option<Arc<dyn Source>>,
+}
+
+/// Opens a recipe's data.
+pub fn open_data(recipe: &Recipe, source: &str, split: Split) -> Result<Arc<dyn Source>> {
+    let limit = if split == Split::Train { recipe.data.limit } else { None };
+    let options = OpenOptions { seed: recipe.seed, limit, resize: recipe.data.resize, ..OpenOptions::default() };
+    data::open(source, split, &options)
+}
+
+impl Trainer {
+    /// Starts a new run in a folder.
+    ///
+    /// # Errors
+    /// Those of the data, the model and the folder.
+    pub fn start(device: &Device, recipe: Recipe, folder: RunFolder) -> Result<Self> {
+        let model = model::build(&recipe.model, &recipe.hyper, &recipe.data.spec())?;
+        let state = State::initial(device, model.state(), recipe.seed)?;
+        let progress = Progress { model: model.name().into(), step: 0, best: None };
+        folder.write_recipe(&recipe)?;
+        Self::new(device, recipe, model, state, folder, progress)
+    }
+
+    /// Goes on with a run from its newest checkpoint.
+    ///
+    /// # Errors
+    /// Those of the folder, the data and the model.
+    pub fn resume(device: &Device, path: &std::path::Path) -> Result<Self> {
+        let trained = super::Trained::load(path, device, false)?;
+        trained.folder.rewind(trained.progress.step)?;
+        Self::new(device, trained.recipe, trained.model, trained.state, trained.folder, trained.progress)
+    }
+
+    fn new(device: &Device, recipe: Recipe, model: Box<dyn Model>, state: State, folder: RunFolder, progress: Progress) -> Result<Self> {
+        let source = open_data(&recipe, &recipe.data.source, Split::Train)?;
+        eval::check_data(model.as_ref(), recipe.data.dims, source.as_ref())?;
+        if model.conditional() && source.classes() == 0 {
+            return Err(Error::usage(format!("{} is conditional and {} has no labels; take labelled data", model.name(), source.name())));
+        }
+        // A source with a named split, or with nothing to hold out, is trained without validation.
+        let wanted = recipe.train.valid_every > 0 && model.likelihood_graph(1)?.is_some();
+        let valid = if wanted { open_data(&recipe, &recipe.data.source, Split::Valid).ok() } else { None };
+        let valid = valid.filter(|v| v.name() != source.name());
+        Ok(Self { device: device.clone(), recipe, model, state, folder, progress, source, valid })
+    }
+
+    /// The recipe.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// Changes how long the run is.
+    pub fn set_steps(&mut self, steps: u64) -> Result<()> {
+        self.recipe.train.steps = steps;
+        self.folder.write_recipe(&self.recipe)
+    }
+
+    /// The model.
+    pub fn model(&self) -> &dyn Model {
+        self.model.as_ref()
+    }
+
+    /// The weights.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Steps done.
+    pub fn step(&self) -> u64 {
+        self.progress.step
+    }
+
+    /// Batches an epoch.
+    pub fn steps_per_epoch(&self) -> u64 {
+        (self.source.len() / (self.recipe.train.batch * self.model.batches())).max(1) as u64
+    }
+
+    /// Which weights pictures and scores are made with.
+    pub fn weights(&self) -> Weights {
+        if self.recipe.train.ema > 0.0 { Weights::Average } else { Weights::Current }
+    }
+
+    fn save(&self) -> Result<PathBuf> {
+        let path = self.folder.file("checkpoint.safetensors");
+        checkpoint::save(&path, &self.state, &self.progress)?;
+        Ok(path)
+    }
+
+    /// Trains to the recipe's last step, or until `stop` is set; either way the last step is saved.
+    ///
+    /// # Errors
+    /// [`Error::Training`] where the loss is no longer a number; those of the data, the device and the folder.
+    pub fn run(&mut self, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Outcome> {
+        let train = self.recipe.train.clone();
+        let batch = train.batch * self.model.batches();
+        let update = |group| train.update(group);
+        let mut graph = self.model.train_graph(train.batch, &update)?;
+        graph.keep_outputs(&self.model.metrics().iter().map(|m| m.0).collect::<Vec<_>>());
+        let mut program = Program::new(&self.device, &graph, &self.state, Weights::Current)?;
+        let options = LoaderOptions {
+            batch,
+            seed: self.recipe.seed,
+            start_step: self.progress.step,
+            binarization: self.recipe.data.binarization,
+            scale: self.model.scale(),
+            prefetch: 4,
+        };
+        let mut loader = Loader::new(self.source.clone(), options)?;
+        let mut pictures = pictures::Pictures::new(&self.device, self.model.as_ref(), self.weights());
+        let classes = self.recipe.data.classes;
+        let started = Instant::now();
+        let first = self.progress.step;
+        let mut outcome = Outcome { step: first, stopped: false, metrics: Vec::new(), items_per_second: 0.0 };
+        let rate = |done: u64| done as f64 * batch as f64 / started.elapsed().as_secs_f64().max(1e-9);
+        while self.progress.step < train.steps {
+            if stop.load(Ordering::Relaxed) {
+                outcome.stopped = true;
+                break;
+            }
+            let data = loader.next()?;
+            let at = self.progress.step + 1;
+            program.write("x", &data.values)?;
+            if classes > 0 {
+                program.write("labels", &eval::one_hot(&data.labels, classes, batch))?;
+            }
+            let step = self.step_at(at);
+            program.run(&mut self.state, &step)?;
+            self.progress.step = at;
+            observer.step(at);
+            let last = at == train.steps;
+            if at % train.log_every == 0 || last || at == first + 1 {
+                outcome.metrics = self.log(&program, at, rate(at - first))?;
+                observer.metrics(at, &outcome.metrics, rate(at - first));
+            }
+            if train.valid_every > 0 && (at % train.valid_every == 0 || last) {
+                self.validate(observer)?;
+            }
+            if train.sample_every > 0 && (at % train.sample_every == 0 || last) {
+                pictures.draw(self.model.as_ref(), &mut self.state, &self.recipe, &self.folder, at)?;
+                pictures::curves(self.model.as_ref(), &self.recipe, &self.folder)?;
+            }
+            if at % train.save_every == 0 || last {
+                self.save()?;
+            }
+        }
+        if outcome.stopped {
+            let path = self.save()?;
+            observer.say(&format!("stopped at step {}, saved in {}", self.progress.step, path.display()));
+        }
+        outcome.step = self.progress.step;
+        outcome.items_per_second = rate(self.progress.step - first);
+        Ok(outcome)
+    }
+
+    /// The counters of a step: every one a function of its number, so that a resumed run repeats an unbroken one.
+    fn step_at(&self, at: u64) -> Step {
+        Step {
+            seed: self.recipe.seed,
+            step: at as u32,
+            first_item: 0,
+            learning_rate: self.recipe.train.rates(at),
+            ema_decay: self.recipe.train.ema.min(((at as f32) + 1.0) / ((at as f32) + 10.0)),
+            updates: self.model.updates_at(at),
+        }
+    }
+
+    fn log(&self, program: &Program, at: u64, rate: f64) -> Result<Vec<f32>> {
+        let names = self.model.metrics();
+        let mut values = Vec::with_capacity(names.len());
+        let mut line = json!({"step": at, "epoch": at / self.steps_per_epoch(), "items_per_s": rate});
+        for (name, _) in &names {
+            let value = program.read(&self.state, name)?.first().copied().unwrap_or(f32::NAN);
+            values.push(value);
+            line[name] = json!(value);
+        }
+        if let Some(bad) = values.iter().position(|v| !v.is_finite()) {
+            let file = self.folder.file("checkpoint.safetensors");
+            let good = if file.exists() { format!("the last good checkpoint is {}", file.display()) } else { "nothing was saved yet".into() };
+            return Err(Error::Training(format!(
+                "{} is {} at step {at}; {good}; try a lower learning_rate or clip_norm=1",
+                names[bad].0, values[bad]
+            )));
+        }
+        self.folder.log(&line)?;
+        Ok(values)
+    }
+
+    fn validate(&mut self, observer: &mut dyn Observer) -> Result<()> {
+        let Some(valid) = self.valid.clone() else { return Ok(()) };
+        let valid: Arc<dyn Source> = if valid.len() > self.recipe.train.valid_items && self.recipe.train.valid_items > 0 {
+            data::first(valid, self.recipe.train.valid_items)?
+        } else {
+            valid
+        };
+        let options = LikelihoodOptions {
+            batch: self.recipe.train.batch.min(128),
+            seed: self.recipe.seed,
+            binarization: self.recipe.data.binarization,
+            weights: self.weights(),
+            per_pixel: false,
+        };
+        let weights = self.model.as_ref();
+        let scores = eval::score(&self.device, weights, &mut self.state, valid, &options, |_| {})?;
+        let figure = scores.figure(self.recipe.data.dims.iter().product());
+        let best = self.progress.best.is_none_or(|b| figure.nats < b);
+        self.folder.log(&json!({"step": self.progress.step, "valid": figure.nats, "valid_error": figure.error}))?;
+        if best {
+            self.progress.best = Some(figure.nats);
+            checkpoint::save(&self.folder.file("best.safetensors"), &self.state, &self.progress)?;
+        }
+        observer.valid(self.progress.step, figure.nats, best);
+        Ok(())
+    }
+}
