@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::trunk::{Activation, Form, Sizes, Trunk};
-use super::{DataSpec, Defaults, Model};
+use super::{DataSpec, Defaults, Model, Optimiser};
 use crate::data::{Kind, Scale};
 use crate::error::{Error, Result};
 use crate::graph::{Binary, Graph, NodeId, StateSpec, Update};
@@ -94,7 +94,7 @@ impl Classifier {
         let [h, w, c] = self.dims;
         let x = g.input("x", [batch, h, w, c]);
         let trunk = self.trunk.apply(g, &self.spec, x, None)?;
-        let features = self.features.apply(g, &self.spec, trunk)?;
+        let features = self.features.apply_wide(g, &self.spec, trunk)?;
         let features = self.activation.apply(g, features)?;
         let logits = self.head.apply(g, &self.spec, features)?;
         Ok([features, logits])
@@ -123,7 +123,15 @@ impl Model for Classifier {
     }
 
     fn defaults(&self) -> Defaults {
-        Defaults { batch: 128, steps: 5_000, learning_rate: vec![1e-3], rate_decay: 1.0, ema: 0.0 }
+        Defaults {
+            batch: 128,
+            steps: 5_000,
+            learning_rate: vec![1e-3],
+            rate_decay: 1.0,
+            ema: 0.0,
+            optimiser: Optimiser::Adam,
+            betas: [0.9, 0.999],
+        }
     }
 
     fn scale(&self) -> Scale {
@@ -154,6 +162,8 @@ impl Model for Classifier {
     fn features_graph(&self, batch: usize) -> Result<Option<Graph>> {
         let mut g = Graph::new();
         let [features, logits] = self.forward(&mut g, batch)?;
+        let width = g.shape(features).channels();
+        let features = g.reshape(features, [batch, width])?;
         g.output("features", features);
         g.output("logits", logits);
         Ok(Some(g))

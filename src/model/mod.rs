@@ -3,9 +3,11 @@
 mod classifier;
 mod pixelcnn;
 mod trunk;
+pub mod vae;
 
 pub use classifier::Classifier;
 pub use pixelcnn::PixelCnn;
+pub use vae::{Autoencoder, Vae};
 
 use serde::{Deserialize, Serialize};
 
@@ -147,6 +149,17 @@ pub trait Model: Send + Sync {
         Ok(None)
     }
 
+    /// Log importance weights of `samples` latents of each item: input `x`, `labels`; output `log_weight` `[N, samples]`, drawn anew for
+    /// each [`crate::graph::Step::step`]. The log of their mean is a bound of ln p(x) that rises with their number.
+    fn bound_graph(&self, _batch: usize, _samples: usize) -> Result<Option<Graph>> {
+        Ok(None)
+    }
+
+    /// Whether latents have a distribution to draw samples from.
+    fn has_prior(&self) -> bool {
+        self.latent().is_some()
+    }
+
     /// What a classifier sees: input `x`; outputs `features` `[N, F]` of its last hidden layer and `logits` `[N, classes]`.
     fn features_graph(&self, _batch: usize) -> Result<Option<Graph>> {
         Ok(None)
@@ -154,7 +167,7 @@ pub trait Model: Send + Sync {
 }
 
 /// Names of all models.
-pub const NAMES: [&str; 2] = ["classifier", "pixelcnn"];
+pub const NAMES: [&str; 5] = ["autoencoder", "classifier", "cvae", "pixelcnn", "vae"];
 
 /// Makes a model for some data from its hyper-parameters.
 ///
@@ -162,8 +175,11 @@ pub const NAMES: [&str; 2] = ["classifier", "pixelcnn"];
 /// [`Error::Usage`] for an unknown model, an unknown key, or a value that does not fit.
 pub fn build(name: &str, hyper: &toml::Table, data: &DataSpec) -> Result<Box<dyn Model>> {
     match name {
+        "autoencoder" => Ok(Box::new(Autoencoder::new(parse(name, hyper)?, data)?)),
         "classifier" => Ok(Box::new(Classifier::new(parse(name, hyper)?, data)?)),
         "pixelcnn" => Ok(Box::new(PixelCnn::new(parse(name, hyper)?, data)?)),
+        "cvae" => Ok(Box::new(Vae::conditional(parse(name, hyper)?, data)?)),
+        "vae" => Ok(Box::new(Vae::new(parse(name, hyper)?, data)?)),
         _ => Err(Error::usage(format!("there is no model {name}; there are {}", NAMES.join(", ")))),
     }
 }

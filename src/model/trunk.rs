@@ -107,7 +107,7 @@ enum Layers {
     Conv(Vec<Conv2d>),
 }
 
-/// Images `[N, H, W, C]` to features `[N, F]`.
+/// Images `[N, H, W, C]` to features `[N, 1, 1, F]`.
 pub(super) struct Trunk {
     layers: Layers,
     /// The label's share of the first layer's sum: what concatenating it to the input comes to.
@@ -170,7 +170,7 @@ impl Trunk {
         };
         for i in 0..count {
             h = match &self.layers {
-                Layers::Mlp(layers) => layers[i].apply(g, spec, h)?,
+                Layers::Mlp(layers) => layers[i].apply_wide(g, spec, h)?,
                 Layers::Conv(layers) => layers[i].apply(g, spec, h)?,
             };
             if let (0, Some(label), Some(labels)) = (i, &self.label, labels) {
@@ -178,6 +178,6 @@ impl Trunk {
             }
             h = self.activation.apply(g, h)?;
         }
-        g.reshape(h, [batch, self.features])
+        g.reshape(h, [batch, 1, 1, self.features])
     }
 }
