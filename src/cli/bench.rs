@@ -74,7 +74,10 @@ pub fn run(args: &BenchArgs, common: &Common, output: &Output) -> Result<()> {
 
 fn train(args: &BenchArgs, device: &Device, output: &Output) -> Result<()> {
     let mut rows = Vec::new();
-    let mut words = format!("{:<24}{:>10}{:>10}{:>10}{:>12}{:>12}{:>12}\n", "workload", "median s", "min s", "max s", "images/s", "parameters", "bytes");
+    let mut words = format!(
+        "{:<24}{:>10}{:>10}{:>10}{:>12}{:>12}{:>12}\n",
+        "workload", "median s", "min s", "max s", "images/s", "parameters", "bytes"
+    );
     let chosen: Vec<&Workload> = WORKLOADS.iter().filter(|w| w.name.contains(&args.filter)).collect();
     if chosen.is_empty() {
         let names: Vec<&str> = WORKLOADS.iter().map(|w| w.name).collect();
@@ -95,8 +98,7 @@ fn train(args: &BenchArgs, device: &Device, output: &Output) -> Result<()> {
         let mut times = Vec::new();
         let mut first = 0.0;
         for at in 1..=(WARMUP + args.steps) as u64 {
-            let step =
-                Step { seed: 1, step: at as u32, learning_rate: recipe.rates(at), updates: model.updates_at(at), ..Step::default() };
+            let step = Step { seed: 1, step: at as u32, learning_rate: recipe.rates(at), updates: model.updates_at(at), ..Step::default() };
             let start = Instant::now();
             program.run(&mut state, &step)?;
             // Reading the loss waits for the device.
@@ -113,11 +115,8 @@ fn train(args: &BenchArgs, device: &Device, output: &Output) -> Result<()> {
         let [least, median, most] = spread(times);
         let parameters = model.state().parameters(true);
         let rate = workload.batch as f64 / median;
-        words += &format!(
-            "{:<24}{median:>10.5}{least:>10.5}{most:>10.5}{rate:>12.1}{parameters:>12}{:>12}\n",
-            workload.name,
-            program.bytes()
-        );
+        words +=
+            &format!("{:<24}{median:>10.5}{least:>10.5}{most:>10.5}{rate:>12.1}{parameters:>12}{:>12}\n", workload.name, program.bytes());
         rows.push(json!({
             "workload": workload.name, "device": device.name(), "step_s": median, "step_min_s": least, "step_max_s": most,
             "first_step_s": first, "images_per_s": rate, "params": parameters, "peak_bytes": program.bytes(), "peak_rss_bytes": peak_rss(),

@@ -113,7 +113,9 @@ fn pixelcnn(out: &Path, common: &Common, device: &Device, output: &Output, page:
     page.image("New digits", &samples)?;
     page.image("Test digits; what is kept of them; three ways the model goes on", &completions)?;
     page.image_link("Training", "pixelcnn/curves.png");
-    page.code("kiln train pixelcnn --data builtin:digits --set preset=tiny --out runs/digits\nkiln sample runs/digits -n 64 --out digits.png");
+    page.code(
+        "kiln train pixelcnn --data builtin:digits --set preset=tiny --out runs/digits\nkiln sample runs/digits -n 64 --out digits.png",
+    );
     made.push(("new digits".into(), grid));
     made.push(("halves completed".into(), rest));
     Ok(())

@@ -41,12 +41,8 @@ impl Measured {
         let text = args.data.as_ref().unwrap_or(&trained.recipe.data.source);
         // The test split, also where the run names the split it was trained on.
         let text = if args.data.is_none() { text.strip_suffix(":train").unwrap_or(text) } else { text };
-        let options = OpenOptions {
-            seed: trained.recipe.seed,
-            limit: args.limit,
-            resize: trained.recipe.data.resize,
-            ..OpenOptions::default()
-        };
+        let options =
+            OpenOptions { seed: trained.recipe.seed, limit: args.limit, resize: trained.recipe.data.resize, ..OpenOptions::default() };
         let source = data::open(text, Split::Test, &options)?;
         eval::check_data(trained.model.as_ref(), trained.recipe.data.dims, source.as_ref())?;
         Ok(Self { trained, device, source, binarization, settings })

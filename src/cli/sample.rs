@@ -129,7 +129,9 @@ pub fn sample(args: &SampleArgs, common: &Common, output: &Output) -> Result<()>
 
 /// Which places of an image `top:N`, `bottom:N`, `left:N` or `right:N` gives.
 fn kept(part: &str, [h, w, c]: [usize; 3]) -> Result<Vec<bool>> {
-    let bad = || Error::usage(format!("--keep takes top:N, bottom:N, left:N or right:N with N up to the size of the image ({h}×{w}), not {part}"));
+    let bad = || {
+        Error::usage(format!("--keep takes top:N, bottom:N, left:N or right:N with N up to the size of the image ({h}×{w}), not {part}"))
+    };
     let (side, count) = part.split_once(':').ok_or_else(bad)?;
     let count: usize = count.parse().map_err(|_| bad())?;
     let most = if matches!(side, "top" | "bottom") { h } else { w };
@@ -164,7 +166,8 @@ pub fn complete(args: &CompleteArgs, common: &Common, output: &Output) -> Result
             one.repeat(count)
         }
         (None, Some(source)) => {
-            let options = OpenOptions { seed: trained.recipe.seed, limit: None, resize: trained.recipe.data.resize, ..OpenOptions::default() };
+            let options =
+                OpenOptions { seed: trained.recipe.seed, limit: None, resize: trained.recipe.data.resize, ..OpenOptions::default() };
             let source = data::open(source, Split::Test, &options)?;
             crate::eval::check_data(trained.model.as_ref(), dims, source.as_ref())?;
             let count = count.min(source.len());

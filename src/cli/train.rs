@@ -13,7 +13,9 @@ use crate::data::{Binarization, Kind, Split};
 use crate::error::{Error, Result};
 use crate::model;
 use crate::runtime::Device;
-use crate::train::{DataRecipe, FORMAT, Observer, Recipe, RunFolder, TrainRecipe, Trained, Trainer, apply_settings, checkpoint, parse_settings};
+use crate::train::{
+    DataRecipe, FORMAT, Observer, Recipe, RunFolder, TrainRecipe, Trained, Trainer, apply_settings, checkpoint, parse_settings,
+};
 
 /// Settings that belong to the data.
 struct DataSettings {
@@ -60,8 +62,7 @@ pub fn make_recipe(args: &TrainArgs, common: &Common, device: &Device) -> Result
     let seed = common.seed.unwrap_or(1);
     let mut settings = parse_settings(&args.set)?;
     let wanted = data_settings(&mut settings)?;
-    let options =
-        crate::data::OpenOptions { seed, limit: args.limit, resize: wanted.resize, ..crate::data::OpenOptions::default() };
+    let options = crate::data::OpenOptions { seed, limit: args.limit, resize: wanted.resize, ..crate::data::OpenOptions::default() };
     let data = crate::data::open(source, Split::Train, &options)?;
     let binarization = wanted.binarization.unwrap_or_else(|| default_binarization(name, data.kind(), data.dims(), &settings));
     binarization.check(data.kind(), &data.name())?;

@@ -8,9 +8,12 @@ mod binarize;
 mod builtin;
 mod cifar;
 mod folder;
+#[cfg(test)]
+mod fuzz;
 mod idx;
 mod loader;
 mod npy;
+mod npy_header;
 mod open;
 mod positioned;
 mod resize;
@@ -181,6 +184,3 @@ fn check_read(source: &dyn Source, index: usize, out: &[f32]) -> Result<()> {
     }
     Ok(())
 }
-
-#[cfg(test)]
-mod fuzz;

@@ -104,7 +104,10 @@ pub fn load(path: &Path, state: &mut State, model: &str) -> Result<Progress> {
     match metadata.get("format") {
         Some(format) if *format == format!("kiln-{FORMAT}") => {}
         Some(format) if format.starts_with("kiln-") => {
-            return Err(Error::format(path, format!("is of format {format} and this program reads kiln-{FORMAT}; use the kiln that made it")));
+            return Err(Error::format(
+                path,
+                format!("is of format {format} and this program reads kiln-{FORMAT}; use the kiln that made it"),
+            ));
         }
         _ => return Err(Error::format(path, "is a safetensors file but no kiln checkpoint")),
     }
@@ -126,7 +129,8 @@ pub fn load(path: &Path, state: &mut State, model: &str) -> Result<Progress> {
 /// Reads one tensor of a safetensors file.
 pub fn read_tensor(path: &Path, file: &SafeTensors<'_>, name: &str, state: &mut State, id: StateId, arena: Arena) -> Result<()> {
     let tensor = state.spec().spec(id).clone();
-    let view = file.tensor(name).map_err(|_| Error::format(path, format!("has no tensor {name}; it was made with other hyper-parameters")))?;
+    let view =
+        file.tensor(name).map_err(|_| Error::format(path, format!("has no tensor {name}; it was made with other hyper-parameters")))?;
     let shape = layout::torch_shape(&tensor);
     if view.dtype() != Dtype::F32 || view.shape() != shape {
         let reason = format!("{name} is {:?} {:?}, not F32 {shape:?}; it was made with other hyper-parameters", view.dtype(), view.shape());

@@ -62,9 +62,7 @@ impl Pictures {
 /// Draws `curves.png` from the metrics.
 pub fn curves(model: &dyn Model, recipe: &Recipe, folder: &RunFolder) -> Result<()> {
     let lines = folder.metrics();
-    let points = |key: &str| -> Vec<(f64, f64)> {
-        lines.iter().filter_map(|m| Some((m["step"].as_f64()?, m[key].as_f64()?))).collect()
-    };
+    let points = |key: &str| -> Vec<(f64, f64)> { lines.iter().filter_map(|m| Some((m["step"].as_f64()?, m[key].as_f64()?))).collect() };
     let names = model.metrics();
     let unit = names.first().map_or("", |n| n.1);
     let mut series: Vec<Series> = names

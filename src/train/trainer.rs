@@ -232,7 +232,8 @@ impl Trainer {
         }
         if let Some(bad) = values.iter().position(|v| !v.is_finite()) {
             let file = self.folder.file("checkpoint.safetensors");
-            let good = if file.exists() { format!("the last good checkpoint is {}", file.display()) } else { "nothing was saved yet".into() };
+            let good =
+                if file.exists() { format!("the last good checkpoint is {}", file.display()) } else { "nothing was saved yet".into() };
             return Err(Error::Training(format!(
                 "{} is {} at step {at}; {good}; try a lower learning_rate or clip_norm=1",
                 names[bad].0, values[bad]
