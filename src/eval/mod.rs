@@ -1,5 +1,11 @@
 //! Likelihoods and sample quality.
 
+mod bound;
+mod codes;
 mod likelihood;
+mod outliers;
 
+pub use bound::importance_bound;
+pub use codes::{Codes, encode};
 pub use likelihood::{Figure, LikelihoodOptions, Scores, check_data, one_hot, score};
+pub use outliers::auroc;
