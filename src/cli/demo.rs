@@ -65,6 +65,8 @@ fn pixelcnn(out: &Path, common: &Common, device: &Device, output: &Output, page:
         batch: None,
         set: ["preset=tiny", "learning_rate=0.003", "rate_decay=0.997", "valid_every=250", "sample_every=250"].map(String::from).to_vec(),
         limit: None,
+        encoder: None,
+        labels_per_class: None,
     };
     let mut trained = fresh(&folder, &args, common, device, output)?;
     let dims = trained.recipe.data.dims;

@@ -186,7 +186,8 @@ pub fn latents(args: &LatentsArgs, common: &Common, output: &Output) -> Result<(
     let mut words = String::new();
     if !kl.is_empty() {
         let total: f64 = kl.iter().sum();
-        words += &format!("{in_use} of {} latent dimensions in use (mean KL above {IN_USE} nats); KL {total:.3} nats in all\n", codes.latent);
+        words +=
+            &format!("{in_use} of {} latent dimensions in use (mean KL above {IN_USE} nats); KL {total:.3} nats in all\n", codes.latent);
         for j in &order {
             words += &format!("  z{j:<4}{:>8.3} nats\n", kl[*j]);
         }
