@@ -1,5 +1,7 @@
 //! `kiln demo`: the main job, without arguments.
 
+mod vae;
+
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -28,6 +30,7 @@ pub fn run(args: &DemoArgs, common: &Common, output: &Output) -> Result<()> {
     ));
     let mut made = Vec::new();
     pixelcnn(&args.out, common, &device, output, &mut page, &mut made)?;
+    vae::run(&args.out, common, &device, output, &mut page, &mut made)?;
     let path = args.out.join("index.html");
     page.save(&path)?;
     let seconds = start.elapsed().as_secs_f64();

@@ -199,7 +199,7 @@ pub fn latents(args: &LatentsArgs, common: &Common, output: &Output) -> Result<(
 }
 
 /// Rows of images and, below each, what comes back of them.
-fn reconstructions(trained: &mut Trained, device: &Device, codes: &Codes, count: usize) -> Result<image::RgbImage> {
+pub fn reconstructions(trained: &mut Trained, device: &Device, codes: &Codes, count: usize) -> Result<image::RgbImage> {
     let dims = trained.recipe.data.dims;
     let item: usize = dims.iter().product();
     let count = count.max(1).min(codes.mean.len() / codes.latent.max(1));
