@@ -64,6 +64,20 @@ pub enum Command {
   kiln complete runs/digits --data path/to/mnist:test -n 8 --keep top:14 --out rest.png
   kiln complete runs/digits --image half.png --keep left:14 -n 8 --out rest.png")]
     Complete(CompleteArgs),
+    /// Write what the encoder makes of each image to .npy files: mean, log variance, labels
+    #[command(after_help = "Example: kiln encode runs/vae --data path/to/mnist:test --out codes.npy")]
+    Encode(EncodeArgs),
+    /// Draw the way between latents, or between the codes of images
+    #[command(after_help = "Examples:
+  kiln interpolate runs/vae --data path/to/mnist:test -n 6 --path both --out ways.png
+  kiln interpolate runs/dcgan -n 8 --out ways.png")]
+    Interpolate(InterpolateArgs),
+    /// Show what a latent space holds: reconstructions, traversals, the sheet of two dimensions, the KL of each
+    #[command(after_help = "Example: kiln latents runs/vae --data path/to/mnist:test --out latents")]
+    Latents(LatentsArgs),
+    /// Tell other data from a model's own by its likelihood
+    #[command(after_help = "Example: kiln outliers runs/vae --against path/to/fashion-mnist:test --out extremes.png")]
+    Outliers(OutliersArgs),
     /// Write the weights alone, with PyTorch's names and layouts
     #[command(after_help = "Example: kiln export runs/digits --out digits.safetensors")]
     Export(ExportArgs),
@@ -112,6 +126,12 @@ pub struct TrainArgs {
     /// Train on the first N items alone
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
+    /// Start a classifier from the encoder of a trained vae or autoencoder; --set frozen=true keeps it as it is
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    pub encoder: Option<PathBuf>,
+    /// Train on the first N items of each class alone
+    #[arg(long, value_name = "N", conflicts_with = "resume")]
+    pub labels_per_class: Option<usize>,
 }
 
 /// Arguments of commands that score a run.
@@ -209,6 +229,78 @@ pub struct CompleteArgs {
     /// The checkpoint of the best validation score, not the newest
     #[arg(long)]
     pub best: bool,
+}
+
+/// Arguments of `encode`.
+#[derive(Args)]
+pub struct EncodeArgs {
+    #[command(flatten)]
+    pub eval: EvalArgs,
+    /// The .npy file of means to write; log variances and labels go beside it
+    #[arg(long, value_name = "F.npy")]
+    pub out: PathBuf,
+}
+
+/// Arguments of `interpolate`.
+#[derive(Args)]
+pub struct InterpolateArgs {
+    /// Run folder
+    pub run: PathBuf,
+    /// Walk between the codes of these images, in pairs [default: between random latents]
+    #[arg(long, value_name = "SOURCE")]
+    pub data: Option<String>,
+    /// Number of ways
+    #[arg(short = 'n', long, default_value_t = 8, value_name = "N")]
+    pub count: usize,
+    /// Images of a way, both ends among them
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    pub steps: usize,
+    /// How to go
+    #[arg(long, value_enum, default_value_t = PathArg::Spherical)]
+    pub path: PathArg,
+    /// The .png to write
+    #[arg(long, value_name = "F.png")]
+    pub out: PathBuf,
+    /// The checkpoint of the best validation score, not the newest
+    #[arg(long)]
+    pub best: bool,
+}
+
+/// The way between two latents.
+#[derive(Clone, Copy, ValueEnum, PartialEq, Eq)]
+pub enum PathArg {
+    /// In a straight line
+    Straight,
+    /// Along the arc, which keeps to the length of a typical latent
+    Spherical,
+    /// A row of each
+    Both,
+}
+
+/// Arguments of `latents`.
+#[derive(Args)]
+pub struct LatentsArgs {
+    #[command(flatten)]
+    pub eval: EvalArgs,
+    /// Images set beside their reconstructions
+    #[arg(short = 'n', long, default_value_t = 32, value_name = "N")]
+    pub count: usize,
+    /// The folder of pictures to write
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// Arguments of `outliers`.
+#[derive(Args)]
+pub struct OutliersArgs {
+    #[command(flatten)]
+    pub eval: EvalArgs,
+    /// The other data
+    #[arg(long, value_name = "SOURCE")]
+    pub against: String,
+    /// A .png of the likeliest and unlikeliest images of both
+    #[arg(long, value_name = "F.png")]
+    pub out: Option<PathBuf>,
 }
 
 /// Arguments of `export`.

@@ -26,8 +26,11 @@ struct Workload {
     binary: bool,
 }
 
-const WORKLOADS: [Workload; 1] =
-    [Workload { name: "pixelcnn-28-b64", model: "pixelcnn", hyper: "preset = 'tiny'", batch: 64, dims: [28, 28, 1], binary: true }];
+const WORKLOADS: [Workload; 3] = [
+    Workload { name: "pixelcnn-28-b64", model: "pixelcnn", hyper: "preset = 'tiny'", batch: 64, dims: [28, 28, 1], binary: true },
+    Workload { name: "vae-mlp-28-b128", model: "vae", hyper: "form = 'mlp'", batch: 128, dims: [28, 28, 1], binary: true },
+    Workload { name: "vae-conv-28-b128", model: "vae", hyper: "form = 'conv'", batch: 128, dims: [28, 28, 1], binary: true },
+];
 
 /// Steps run before timing starts.
 const WARMUP: usize = 3;

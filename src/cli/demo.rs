@@ -1,5 +1,7 @@
 //! `kiln demo`: the main job, without arguments.
 
+mod vae;
+
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -28,6 +30,7 @@ pub fn run(args: &DemoArgs, common: &Common, output: &Output) -> Result<()> {
     ));
     let mut made = Vec::new();
     pixelcnn(&args.out, common, &device, output, &mut page, &mut made)?;
+    vae::run(&args.out, common, &device, output, &mut page, &mut made)?;
     let path = args.out.join("index.html");
     page.save(&path)?;
     let seconds = start.elapsed().as_secs_f64();
@@ -65,6 +68,8 @@ fn pixelcnn(out: &Path, common: &Common, device: &Device, output: &Output, page:
         batch: None,
         set: ["preset=tiny", "learning_rate=0.003", "rate_decay=0.997", "valid_every=250", "sample_every=250"].map(String::from).to_vec(),
         limit: None,
+        encoder: None,
+        labels_per_class: None,
     };
     let mut trained = fresh(&folder, &args, common, device, output)?;
     let dims = trained.recipe.data.dims;

@@ -5,6 +5,8 @@ mod bench;
 mod demo;
 mod devices;
 mod eval;
+mod latents;
+mod outliers;
 mod output;
 mod sample;
 mod train;
@@ -44,6 +46,10 @@ pub fn main() -> ExitCode {
         Command::Score(args) => eval::score(args, &cli.common, &output),
         Command::Sample(args) => sample::sample(args, &cli.common, &output),
         Command::Complete(args) => sample::complete(args, &cli.common, &output),
+        Command::Encode(args) => latents::encode(args, &cli.common, &output),
+        Command::Interpolate(args) => latents::interpolate(args, &cli.common, &output),
+        Command::Latents(args) => latents::latents(args, &cli.common, &output),
+        Command::Outliers(args) => outliers::run(args, &cli.common, &output),
         Command::Export(args) => train::export(args, &cli.common, &output),
         Command::Bench(args) => bench::run(args, &cli.common, &output),
     };

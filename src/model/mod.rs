@@ -1,8 +1,13 @@
 //! One file a model: its architecture and what it can do.
 
+mod classifier;
 mod pixelcnn;
+mod trunk;
+pub mod vae;
 
+pub use classifier::Classifier;
 pub use pixelcnn::PixelCnn;
+pub use vae::{Autoencoder, Vae};
 
 use serde::{Deserialize, Serialize};
 
@@ -124,6 +129,11 @@ pub trait Model: Send + Sync {
         Ok(None)
     }
 
+    /// What must be known to read its likelihood, where that is not plain.
+    fn likelihood_note(&self) -> Option<&'static str> {
+        None
+    }
+
     /// What a raster sampler needs, where the model is autoregressive.
     fn raster(&self, _batch: usize) -> Result<Option<Raster>> {
         Ok(None)
@@ -143,10 +153,31 @@ pub trait Model: Send + Sync {
     fn encode_graph(&self, _batch: usize) -> Result<Option<Graph>> {
         Ok(None)
     }
+
+    /// Log importance weights of `samples` latents of each item: input `x`, `labels`; output `log_weight` `[N, samples]`, drawn anew for
+    /// each [`crate::graph::Step::step`]. The log of their mean is a bound of ln p(x) that rises with their number.
+    fn bound_graph(&self, _batch: usize, _samples: usize) -> Result<Option<Graph>> {
+        Ok(None)
+    }
+
+    /// Whether latents have a distribution to draw samples from.
+    fn has_prior(&self) -> bool {
+        self.latent().is_some()
+    }
+
+    /// A classifier's judgement of each item: inputs `x`, `labels`; outputs `nll` = −ln p(label) and `correct`, 0 or 1, each `[N]`.
+    fn judge_graph(&self, _batch: usize) -> Result<Option<Graph>> {
+        Ok(None)
+    }
+
+    /// What a classifier sees: input `x`; outputs `features` `[N, F]` of its last hidden layer and `logits` `[N, classes]`.
+    fn features_graph(&self, _batch: usize) -> Result<Option<Graph>> {
+        Ok(None)
+    }
 }
 
 /// Names of all models.
-pub const NAMES: [&str; 1] = ["pixelcnn"];
+pub const NAMES: [&str; 5] = ["autoencoder", "classifier", "cvae", "pixelcnn", "vae"];
 
 /// Makes a model for some data from its hyper-parameters.
 ///
@@ -154,7 +185,11 @@ pub const NAMES: [&str; 1] = ["pixelcnn"];
 /// [`Error::Usage`] for an unknown model, an unknown key, or a value that does not fit.
 pub fn build(name: &str, hyper: &toml::Table, data: &DataSpec) -> Result<Box<dyn Model>> {
     match name {
+        "autoencoder" => Ok(Box::new(Autoencoder::new(parse(name, hyper)?, data)?)),
+        "classifier" => Ok(Box::new(Classifier::new(parse(name, hyper)?, data)?)),
         "pixelcnn" => Ok(Box::new(PixelCnn::new(parse(name, hyper)?, data)?)),
+        "cvae" => Ok(Box::new(Vae::conditional(parse(name, hyper)?, data)?)),
+        "vae" => Ok(Box::new(Vae::new(parse(name, hyper)?, data)?)),
         _ => Err(Error::usage(format!("there is no model {name}; there are {}", NAMES.join(", ")))),
     }
 }
