@@ -149,7 +149,7 @@ impl<T: Real> CpuProgram<T> {
                 }
                 Action::Update(update) => {
                     let [value, gradient, first, second, average] = &mut state.groups[update.group];
-                    optimiser::update(update, Arenas { value, gradient, first, second, average }, step);
+                    optimiser::update(update, Arenas { value, gradient, first, second, average }, &plan.step_of(at, step));
                 }
             }
             observe(at, start.elapsed().as_secs_f64());

@@ -1,7 +1,9 @@
 //! One file a model: its architecture and what it can do.
 
+pub mod gan;
 mod pixelcnn;
 
+pub use gan::Gan;
 pub use pixelcnn::PixelCnn;
 
 use serde::{Deserialize, Serialize};
@@ -146,13 +148,17 @@ pub trait Model: Send + Sync {
 }
 
 /// Names of all models.
-pub const NAMES: [&str; 1] = ["pixelcnn"];
+pub const NAMES: [&str; 5] = ["dcgan", "gan", "pixelcnn", "wgan", "wgan-gp"];
 
 /// Makes a model for some data from its hyper-parameters.
 ///
 /// # Errors
 /// [`Error::Usage`] for an unknown model, an unknown key, or a value that does not fit.
 pub fn build(name: &str, hyper: &toml::Table, data: &DataSpec) -> Result<Box<dyn Model>> {
+    let adversarial = [gan::Family::Gan, gan::Family::Dcgan, gan::Family::Wgan, gan::Family::WganGp];
+    if let Some(family) = adversarial.into_iter().find(|f| f.name() == name) {
+        return Ok(Box::new(Gan::new(family, hyper, data)?));
+    }
     match name {
         "pixelcnn" => Ok(Box::new(PixelCnn::new(parse(name, hyper)?, data)?)),
         _ => Err(Error::usage(format!("there is no model {name}; there are {}", NAMES.join(", ")))),

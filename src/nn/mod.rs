@@ -6,7 +6,7 @@ mod norm;
 
 pub use conv::{Conv2d, ConvSpec, ConvTransposed2d};
 pub use linear::Linear;
-pub use norm::BatchNorm2d;
+pub use norm::{BatchMoments, BatchNorm2d};
 
 use crate::graph::Init;
 
