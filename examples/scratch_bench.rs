@@ -9,7 +9,13 @@ fn main() -> kiln::Result<()> {
     let data = DataSpec { dims: [28, 28, 1], classes: 0, kind: Kind::Binary, binarization: Binarization::Static, mean: None };
     let model = model::build("pixelcnn", &toml::from_str("preset = \"tiny\"").unwrap(), &data)?;
     println!("params {}", model.state().parameters(true));
-    let update = |group| Update { group, rule: Rule::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }, clip_norm: None, clamp: None, average: false };
+    let update = |group| Update {
+        group,
+        rule: Rule::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
+        clip_norm: None,
+        clamp: None,
+        average: false,
+    };
     let graph = model.train_graph(64, &update)?;
     let mut state = State::initial(&Device::Cpu, model.state(), 1)?;
     let mut program = Program::new(&Device::Cpu, &graph, &state, Weights::Current)?;
@@ -30,7 +36,13 @@ fn main() -> kiln::Result<()> {
     let plan = p.plan().clone();
     p.run_observed(st, &Step::default(), |i, s| {
         let name = match &plan.actions[i] {
-            Action::Compute { op, shapes, shape, .. } => if op.name()=="map" {format!("{op:?}")} else {format!("{} {:?} -> {}", op.name(), shapes.iter().take(2).collect::<Vec<_>>(), shape)},
+            Action::Compute { op, shapes, shape, .. } => {
+                if op.name() == "map" {
+                    format!("{op:?}")
+                } else {
+                    format!("{} {:?} -> {}", op.name(), shapes.iter().take(2).collect::<Vec<_>>(), shape)
+                }
+            }
             Action::Copy { .. } => "copy".into(),
             Action::Update(_) => "update".into(),
         };

@@ -8,6 +8,15 @@ use crate::random::Draws;
 /// Random stream of initial weights; tensor k of a model draws at step k.
 const INIT_STREAM: u32 = 0x696e_6974;
 
+/// Something that can run plans, for a list.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// Its name, as `--device` takes it.
+    pub name: String,
+    /// What it is.
+    pub details: String,
+}
+
 /// What runs the plans.
 #[derive(Clone)]
 pub enum Device {
@@ -25,6 +34,13 @@ impl Device {
             "auto" | "cpu" => Ok(Self::Cpu),
             other => Err(crate::Error::Device(format!("no adapter matches {other}"))),
         }
+    }
+
+    /// Everything that can run plans.
+    pub fn list() -> Vec<Listed> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let details = format!("kiln's own executor, {threads} threads, {:?} vectors", crate::cpu::simd::level());
+        vec![Listed { name: "cpu".into(), details }]
     }
 
     /// Its name, as recipes and benches give it.

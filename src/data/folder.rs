@@ -51,9 +51,13 @@ impl Folder {
             let reason = "lies beside the folders of classes; move it into one of them or away";
             return Err(Error::format(path, reason));
         }
+        let mut ranked = Vec::new();
         for (label, (_, paths)) in classes.into_iter().enumerate() {
-            files.extend(take(paths, part, total).into_iter().map(|path| (path, label as u32)));
+            ranked.extend(take(paths, part, total).into_iter().enumerate().map(|(rank, path)| (rank, label as u32, path)));
         }
+        // Classes take turns, so that the first items (a limit, a page of samples) are not all of one class.
+        ranked.sort_by_key(|(rank, label, _)| (*rank, *label));
+        files.extend(ranked.into_iter().map(|(_, label, path)| (path, label)));
         if files.is_empty() {
             let reason = format!("has no PNG, JPEG or WebP image for {name}; --data takes a folder of them or of IDX or CIFAR-10 files");
             return Err(Error::format(folder, reason));
@@ -204,5 +208,39 @@ impl Source for Folder {
     }
     fn costly(&self) -> bool {
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_take_turns() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a/0", "a/1", "a/2", "b/0", "c/0", "c/1"] {
+            let path = folder.path().join(name).with_extension("png");
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            image::GrayImage::new(2, 2).save(&path).unwrap();
+        }
+        let source = Folder::open(folder.path(), Part::Whole, None, "folder".into()).unwrap();
+        assert_eq!((0..6).filter_map(|i| source.label(i)).collect::<Vec<_>>(), [0, 1, 2, 0, 2, 0]);
+        assert_eq!(source.dims(), [2, 2, 1]);
+    }
+
+    #[test]
+    fn a_header_that_claims_more_than_a_file_can_hold_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bomb.png");
+        image::GrayImage::new(2, 2).save(&path).unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        // The width and height of the header chunk, and its checksum over type and fields.
+        bytes[16..24].copy_from_slice(&[0, 0, 0x1F, 0xFF, 0, 0, 0x1F, 0xFF]);
+        let mut crc = flate2::Crc::new();
+        crc.update(&bytes[12..29]);
+        bytes[29..33].copy_from_slice(&crc.sum().to_be_bytes());
+        std::fs::write(&path, bytes).unwrap();
+        let sentence = Folder::open(folder.path(), Part::Whole, None, "folder".into()).err().unwrap().to_string();
+        assert!(sentence.contains("claims 8191×8191 pixels"), "{sentence}");
     }
 }

@@ -8,9 +8,12 @@ mod binarize;
 mod builtin;
 mod cifar;
 mod folder;
+#[cfg(test)]
+mod fuzz;
 mod idx;
 mod loader;
 mod npy;
+mod npy_header;
 mod open;
 mod positioned;
 mod resize;
@@ -105,6 +108,15 @@ impl Default for OpenOptions {
     }
 }
 
+/// The first `count` items of a source, which has at least as many.
+///
+/// # Errors
+/// [`Error::Usage`] where `count` is 0 or more than there are.
+pub fn first(source: std::sync::Arc<dyn Source>, count: usize) -> Result<std::sync::Arc<dyn Source>> {
+    let name = source.name();
+    Ok(std::sync::Arc::new(view::View::new(source, 0..count, name)?))
+}
+
 /// One data set, held or streamed: N items of H×W×C values.
 pub trait Source: Send + Sync {
     /// Number of items N, at least 1.
@@ -172,6 +184,3 @@ fn check_read(source: &dyn Source, index: usize, out: &[f32]) -> Result<()> {
     }
     Ok(())
 }
-
-#[cfg(test)]
-mod fuzz;

@@ -1,9 +1,9 @@
 //! `.npy` files of N×H×W[×C] unsigned bytes, read item by item from disk.
 
+use super::npy_header::NpyHeader;
 use super::positioned::PositionedFile;
 use super::{Kind, Source, check_read};
 use crate::{Error, Result};
-use npyz::{DType, NpyHeader, TypeChar};
 use std::path::Path;
 
 /// Longest header accepted, bytes; NumPy's own are 128.
@@ -45,15 +45,15 @@ impl Npy {
         if length > MAX_HEADER || data_start > file.len() {
             return Err(Error::format(path, format!("announces a header of {length} bytes but has {} bytes in all", file.len())));
         }
-        let mut header = vec![0; data_start as usize];
-        file.read_exact_at(&mut header, 0)?;
-        let header = NpyHeader::from_reader(&header[..]).map_err(|e| Error::format(path, format!("has no readable .npy header: {e}")))?;
+        let mut header = vec![0; length as usize];
+        file.read_exact_at(&mut header, prefix)?;
+        let header = NpyHeader::parse(&header).ok_or_else(|| Error::format(path, "has no readable .npy header; write it again"))?;
         let (len, dims) = layout(path, &header)?;
         let expected = dims.iter().try_fold(len as u64, |product, &size| product.checked_mul(size as u64));
         let held = file.len() - data_start;
         if expected != Some(held) {
             let wanted = expected.map_or("more bytes than any file".into(), |bytes| format!("{bytes} bytes"));
-            let reason = format!("announces shape {:?}, {wanted}, but holds {held}; write it again", header.shape());
+            let reason = format!("announces shape {:?}, {wanted}, but holds {held}; write it again", header.shape);
             return Err(Error::format(path, reason));
         }
         let kind = if only_bits(&file, data_start)? { Kind::Binary } else { Kind::Pixels };
@@ -63,21 +63,16 @@ impl Npy {
 
 /// Items and item size of a header that can be read.
 fn layout(path: &Path, header: &NpyHeader) -> Result<(usize, [usize; 3])> {
-    let bytes = match header.dtype() {
-        DType::Plain(kind) => kind.type_char() == TypeChar::Uint && kind.size_field() == 1,
-        _ => false,
-    };
-    if !bytes {
-        let reason = format!("holds {}, not uint8; save it with .astype(numpy.uint8)", header.dtype().descr());
-        return Err(Error::format(path, reason));
+    if !matches!(header.descr.as_str(), "|u1" | "<u1" | ">u1" | "u1") {
+        return Err(Error::format(path, format!("holds {}, not uint8; save it with .astype(numpy.uint8)", header.descr)));
     }
-    let sizes: Vec<usize> = header.shape().iter().map(|&size| usize::try_from(size).unwrap_or(usize::MAX)).collect();
+    let sizes: Vec<usize> = header.shape.iter().map(|&size| usize::try_from(size).unwrap_or(usize::MAX)).collect();
     let (len, dims) = match sizes[..] {
         [n, h, w] => (n, [h, w, 1]),
         [n, h, w, c @ (1 | 3)] => (n, [h, w, c]),
         _ => return Err(Error::format(path, format!("has shape {sizes:?}; N×H×W, N×H×W×1 or N×H×W×3 is wanted"))),
     };
-    if header.order() != npyz::Order::C && len > 1 {
+    if header.fortran_order {
         return Err(Error::format(path, "is in Fortran order; save it through numpy.ascontiguousarray"));
     }
     if len == 0 || dims.contains(&0) {

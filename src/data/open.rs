@@ -215,3 +215,18 @@ fn split_of(name: &str) -> Option<Split> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_share_holds_out_a_twelfth_but_never_more_than_5000() {
+        let held = |len, share| held_out(len, share_of(len, share));
+        for (len, expected) in [(1, 0), (2, 1), (24, 2), (60_000, 5000), (50_000, 4167), (1_000_000, 5000)] {
+            assert_eq!(held(len, VALID_FRACTION), expected, "of {len}");
+        }
+        assert_eq!(held(1_000_000, 0.5), 500_000, "a share that was asked for is kept");
+        assert_eq!(held(10, 0.0), 0);
+    }
+}

@@ -112,7 +112,9 @@ impl PixelCnn {
             return Err(Error::usage(format!("pixelcnn: levels must be 2 to 256, not {levels}")));
         }
         if levels > 2 && data.is_binary() {
-            return Err(Error::usage(format!("pixelcnn: {levels} levels do not fit binary pixels; leave levels at 2 or take --set binarization=none")));
+            return Err(Error::usage(format!(
+                "pixelcnn: {levels} levels do not fit binary pixels; leave levels at 2 or take --set binarization=none"
+            )));
         }
         if levels == 2 && !data.is_binary() {
             return Err(Error::usage("pixelcnn: levels=2 needs binary pixels; take --set binarization=dynamic, static or threshold"));
@@ -121,7 +123,9 @@ impl PixelCnn {
             return Err(Error::usage(format!("pixelcnn: kernels must be odd, not {first_kernel} and {kernel}")));
         }
         if hidden == 0 || head == 0 || hidden % colours != 0 || head % colours != 0 {
-            return Err(Error::usage(format!("pixelcnn: hidden={hidden} and head={head} must be positive multiples of the {colours} colours")));
+            return Err(Error::usage(format!(
+                "pixelcnn: hidden={hidden} and head={head} must be positive multiples of the {colours} colours"
+            )));
         }
         let mut spec = StateSpec::default();
         let group = spec.group("");

@@ -1,1 +1,21 @@
-//! Pictures and pages of a run: grids, curves, scatter plots, HTML, `.npy`.
+//! What a run shows: picture grids, curves, scatter plots, self-contained HTML pages, and `.npy` arrays.
+//!
+//! Everything here takes plain numbers and gives a picture or a file; nothing knows a model or a device.
+
+mod axis;
+mod base64;
+mod chart;
+mod file;
+mod grid;
+mod npy;
+mod page;
+mod paint;
+mod scatter;
+mod text;
+
+pub use chart::{ChartOptions, Series, chart};
+pub use file::{png_bytes, save_png, write_atomically};
+pub use grid::{GridOptions, Mark, grid, grid_with, image};
+pub use npy::{write_npy_f32, write_npy_i64, write_npy_u32};
+pub use page::Page;
+pub use scatter::{PointSet, scatter};

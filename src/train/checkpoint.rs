@@ -1,6 +1,7 @@
 //! Checkpoints: one safetensors file of weights, averages, optimiser moments and counters, in PyTorch's names and layouts.
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -10,6 +11,7 @@ use super::recipe::FORMAT;
 use crate::cpu::Arena;
 use crate::error::{Error, Result};
 use crate::graph::{Layout, StateId, StateSpec};
+use crate::report;
 use crate::runtime::State;
 
 /// What is kept beside tensors.
@@ -86,18 +88,7 @@ fn write(path: &Path, state: &State, arenas: &[(Arena, &str)], metadata: HashMap
 
 /// Writes a file whole or not at all.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    use std::io::Write;
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|e| Error::io(folder, e))?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(|e| Error::io(path, e))?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let readable = std::fs::Permissions::from_mode(0o644);
-        file.as_file().set_permissions(readable).map_err(|e| Error::io(path, e))?;
-    }
-    file.persist(path).map_err(|e| Error::io(path, e.error))?;
-    Ok(())
+    report::write_atomically(path, |file| file.write_all(bytes))
 }
 
 /// Reads a checkpoint into a state of the same model.
@@ -113,7 +104,10 @@ pub fn load(path: &Path, state: &mut State, model: &str) -> Result<Progress> {
     match metadata.get("format") {
         Some(format) if *format == format!("kiln-{FORMAT}") => {}
         Some(format) if format.starts_with("kiln-") => {
-            return Err(Error::format(path, format!("is of format {format} and this program reads kiln-{FORMAT}; use the kiln that made it")));
+            return Err(Error::format(
+                path,
+                format!("is of format {format} and this program reads kiln-{FORMAT}; use the kiln that made it"),
+            ));
         }
         _ => return Err(Error::format(path, "is a safetensors file but no kiln checkpoint")),
     }
@@ -135,7 +129,8 @@ pub fn load(path: &Path, state: &mut State, model: &str) -> Result<Progress> {
 /// Reads one tensor of a safetensors file.
 pub fn read_tensor(path: &Path, file: &SafeTensors<'_>, name: &str, state: &mut State, id: StateId, arena: Arena) -> Result<()> {
     let tensor = state.spec().spec(id).clone();
-    let view = file.tensor(name).map_err(|_| Error::format(path, format!("has no tensor {name}; it was made with other hyper-parameters")))?;
+    let view =
+        file.tensor(name).map_err(|_| Error::format(path, format!("has no tensor {name}; it was made with other hyper-parameters")))?;
     let shape = layout::torch_shape(&tensor);
     if view.dtype() != Dtype::F32 || view.shape() != shape {
         let reason = format!("{name} is {:?} {:?}, not F32 {shape:?}; it was made with other hyper-parameters", view.dtype(), view.shape());

@@ -51,8 +51,7 @@ impl Pictures {
         };
         let path = folder.file(&format!("samples/{step:06}.png"));
         let picture = if recipe.data.points {
-            let points = images.chunks(2).map(|p| (f64::from(p[0]), f64::from(p[1]))).collect();
-            report::scatter("samples", &[report::PointSet { name: format!("step {step}"), points }])
+            report::scatter("samples", &[report::PointSet::from_values(format!("step {step}"), &images)])
         } else {
             report::grid(&images, dims, COLUMNS)
         };
@@ -63,17 +62,15 @@ impl Pictures {
 /// Draws `curves.png` from the metrics.
 pub fn curves(model: &dyn Model, recipe: &Recipe, folder: &RunFolder) -> Result<()> {
     let lines = folder.metrics();
-    let points = |key: &str| -> Vec<(f64, f64)> {
-        lines.iter().filter_map(|m| Some((m["step"].as_f64()?, m[key].as_f64()?))).collect()
-    };
+    let points = |key: &str| -> Vec<(f64, f64)> { lines.iter().filter_map(|m| Some((m["step"].as_f64()?, m[key].as_f64()?))).collect() };
     let names = model.metrics();
     let unit = names.first().map_or("", |n| n.1);
     let mut series: Vec<Series> = names
         .iter()
         .filter(|(_, u)| *u == unit)
-        .map(|(name, _)| Series { name: if *name == "loss" { "train".into() } else { (*name).to_string() }, points: points(name) })
+        .map(|(name, _)| Series::new(if *name == "loss" { "train" } else { *name }, points(name)))
         .collect();
-    series.push(Series { name: "validation".into(), points: points("valid") });
+    series.push(Series::new("validation", points("valid")));
     series.retain(|s| !s.points.is_empty());
     let title = format!("{} on {}", recipe.model, recipe.data.source.rsplit('/').next().unwrap_or_default());
     let chart = report::chart(&title, "step", unit, &series, &ChartOptions::default());

@@ -134,6 +134,29 @@ impl TrainRecipe {
         }
     }
 
+    /// Whether a `--set` key belongs to training.
+    pub fn is_key(key: &str) -> bool {
+        const KEYS: [&str; 16] = [
+            "batch",
+            "steps",
+            "learning_rate",
+            "rate_decay",
+            "warmup",
+            "optimiser",
+            "beta1",
+            "beta2",
+            "epsilon",
+            "clip_norm",
+            "ema",
+            "log_every",
+            "sample_every",
+            "valid_every",
+            "valid_items",
+            "save_every",
+        ];
+        KEYS.contains(&key)
+    }
+
     /// A group's optimiser.
     pub fn update(&self, group: usize) -> Update {
         let rule = match self.optimiser {
@@ -155,7 +178,8 @@ impl TrainRecipe {
 
     /// Refuses values that cannot be trained with.
     pub fn check(&self) -> Result<()> {
-        let positive = [("batch", self.batch > 0), ("steps", self.steps > 0), ("log_every", self.log_every > 0), ("save_every", self.save_every > 0)];
+        let positive =
+            [("batch", self.batch > 0), ("steps", self.steps > 0), ("log_every", self.log_every > 0), ("save_every", self.save_every > 0)];
         if let Some((key, _)) = positive.iter().find(|(_, fits)| !fits) {
             return Err(Error::usage(format!("{key} must be at least 1")));
         }
@@ -203,10 +227,9 @@ pub fn apply_settings(train: &mut TrainRecipe, settings: &mut toml::Table) -> Re
         }
         let shown = value.to_string();
         table.insert(key.clone(), value);
-        *train = table
-            .clone()
-            .try_into()
-            .map_err(|e: toml::de::Error| Error::usage(format!("--set {key}={shown}: {}", e.message().lines().next().unwrap_or_default())))?;
+        *train = table.clone().try_into().map_err(|e: toml::de::Error| {
+            Error::usage(format!("--set {key}={shown}: {}", e.message().lines().next().unwrap_or_default()))
+        })?;
     }
     train.check()
 }
@@ -217,7 +240,15 @@ mod tests {
 
     fn train() -> TrainRecipe {
         let optimiser = Optimiser::Adam;
-        TrainRecipe::new(&Defaults { batch: 4, steps: 9, learning_rate: vec![0.1], rate_decay: 0.5, ema: 0.0, optimiser, betas: [0.9, 0.999] })
+        TrainRecipe::new(&Defaults {
+            batch: 4,
+            steps: 9,
+            learning_rate: vec![0.1],
+            rate_decay: 0.5,
+            ema: 0.0,
+            optimiser,
+            betas: [0.9, 0.999],
+        })
     }
 
     #[test]
@@ -229,6 +260,12 @@ mod tests {
         assert_eq!((t.batch, t.learning_rate.clone(), t.clip_norm), (7, vec![0.01], 1.0));
         assert_eq!(settings.keys().collect::<Vec<_>>(), ["blocks", "preset"]);
         Ok(())
+    }
+
+    #[test]
+    fn every_key_of_training_is_known() {
+        assert!(keys(&train()).iter().all(|key| TrainRecipe::is_key(key)));
+        assert!(!TrainRecipe::is_key("blocks"));
     }
 
     #[test]

@@ -23,7 +23,9 @@ impl RunFolder {
     pub fn create(path: &Path) -> Result<Self> {
         if path.join("recipe.toml").exists() {
             let shown = path.display();
-            return Err(Error::usage(format!("{shown} holds a run already; go on with kiln train --resume {shown}, or name another --out")));
+            return Err(Error::usage(format!(
+                "{shown} holds a run already; go on with kiln train --resume {shown}, or name another --out"
+            )));
         }
         std::fs::create_dir_all(path.join("samples")).map_err(|e| Error::io(path, e))?;
         Ok(Self { path: path.to_path_buf() })

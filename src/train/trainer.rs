@@ -180,7 +180,8 @@ impl Trainer {
             if classes > 0 {
                 program.write("labels", &eval::one_hot(&data.labels, classes, batch))?;
             }
-            program.run(&mut self.state, &self.step_at(at))?;
+            let step = self.step_at(at);
+            program.run(&mut self.state, &step)?;
             self.progress.step = at;
             observer.step(at);
             let last = at == train.steps;
@@ -231,7 +232,8 @@ impl Trainer {
         }
         if let Some(bad) = values.iter().position(|v| !v.is_finite()) {
             let file = self.folder.file("checkpoint.safetensors");
-            let good = if file.exists() { format!("the last good checkpoint is {}", file.display()) } else { "nothing was saved yet".into() };
+            let good =
+                if file.exists() { format!("the last good checkpoint is {}", file.display()) } else { "nothing was saved yet".into() };
             return Err(Error::Training(format!(
                 "{} is {} at step {at}; {good}; try a lower learning_rate or clip_norm=1",
                 names[bad].0, values[bad]
@@ -244,8 +246,7 @@ impl Trainer {
     fn validate(&mut self, observer: &mut dyn Observer) -> Result<()> {
         let Some(valid) = self.valid.clone() else { return Ok(()) };
         let valid: Arc<dyn Source> = if valid.len() > self.recipe.train.valid_items && self.recipe.train.valid_items > 0 {
-            let name = valid.name();
-            data::first(valid, self.recipe.train.valid_items, name)?
+            data::first(valid, self.recipe.train.valid_items)?
         } else {
             valid
         };

@@ -74,8 +74,7 @@ impl ConvGenerator {
             let number = level + 1;
             let to = pyramid.width(level, filters);
             let (side, shape) = if level == 0 { (1, (pyramid.base, 1, 0)) } else { (pyramid.side(level - 1), (4, 2, 1)) };
-            let deconv =
-                ConvTransposed2d::new(spec, group, &format!("deconv{number}"), [side, side], [from, to], shape, false, start)?;
+            let deconv = ConvTransposed2d::new(spec, group, &format!("deconv{number}"), [side, side], [from, to], shape, false, start)?;
             let norm = BatchNorm2d::new(spec, group, &format!("norm{number}"), to, Some((DEVIATION, number as u64)));
             layers.push((deconv, norm));
             from = to;

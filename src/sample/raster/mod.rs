@@ -75,8 +75,7 @@ impl RasterSampler {
         let not = || Error::usage(format!("{} is not autoregressive; its images are not drawn pixel by pixel", model.name()));
         let raster = model.raster(1)?.ok_or_else(not)?;
         let [_, h, w, c] = *raster.graph.shape(raster.graph.inputs()["x"]).dims() else { return Err(not()) };
-        let mut sampler =
-            Self { device: device.clone(), levels: raster.levels, dims: [h, w, c], weights, cached: None, naive: None };
+        let mut sampler = Self { device: device.clone(), levels: raster.levels, dims: [h, w, c], weights, cached: None, naive: None };
         if method == Method::Cached {
             let program = RasterProgram::new(&raster.graph)?;
             let constants = constants(&raster.graph, &program, state, weights)?;

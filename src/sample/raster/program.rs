@@ -93,8 +93,7 @@ impl RasterProgram {
         let unfit = |what: String| Error::Shape(format!("the network cannot be sampled pixel by pixel from a cache: {what}"));
         let (_, logits) = graph.outputs().iter().find(|(n, _)| n == "logits").ok_or_else(|| unfit("no logits".into()))?;
         let [_, height, width, _] = *graph.shape(*logits).dims() else { return Err(unfit("its logits are no image".into())) };
-        let mut program =
-            Self { size: [height, width], features: Vec::new(), steps: Vec::new(), logits: 0, constants: Vec::new() };
+        let mut program = Self { size: [height, width], features: Vec::new(), steps: Vec::new(), logits: 0, constants: Vec::new() };
         let mut homes: Vec<Option<Home>> = vec![None; nodes.len()];
         if let Some(&x) = graph.inputs().get("x") {
             homes[x.0] = Some(Home::Feature(program.feature(graph.shape(x).channels())));

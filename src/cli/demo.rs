@@ -1,0 +1,122 @@
+//! `kiln demo`: the main job, without arguments.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::args::{Common, DemoArgs, MethodArg, SampleArgs, TrainArgs};
+use super::output::Output;
+use super::{sample, train};
+use crate::data::{self, OpenOptions, Scale, Split};
+use crate::error::Result;
+use crate::report::{self, Page};
+use crate::runtime::{Device, Weights};
+use crate::sample::raster::{Job, Method, RasterSampler};
+use crate::train::{RunFolder, Trained, Trainer};
+
+/// `kiln demo`
+pub fn run(args: &DemoArgs, common: &Common, output: &Output) -> Result<()> {
+    let device = Device::open(&common.device)?;
+    let start = Instant::now();
+    std::fs::create_dir_all(&args.out).map_err(|e| crate::Error::io(&args.out, e))?;
+    let mut page = Page::new("What kiln made");
+    page.text(&format!(
+        "Models trained just now, on {}, on data that kiln draws itself. Everything here can be repeated with the commands shown.",
+        device.name()
+    ));
+    let mut made = Vec::new();
+    pixelcnn(&args.out, common, &device, output, &mut page, &mut made)?;
+    let path = args.out.join("index.html");
+    page.save(&path)?;
+    let seconds = start.elapsed().as_secs_f64();
+    let mut words = format!("done in {seconds:.0} s · open {}\n", path.display());
+    for (what, file) in &made {
+        words += &format!("  {what}: {}\n", file.display());
+    }
+    let files: Vec<_> = made.iter().map(|(what, file)| json!({"what": what, "file": file})).collect();
+    output.result(&words, &json!({"page": path, "seconds": seconds, "device": device.name(), "files": files}))
+}
+
+type Made = Vec<(String, std::path::PathBuf)>;
+
+/// Trains a model in a fresh folder.
+fn fresh(folder: &Path, args: &TrainArgs, common: &Common, device: &Device, output: &Output) -> Result<Trained> {
+    if folder.exists() {
+        std::fs::remove_dir_all(folder).map_err(|e| crate::Error::io(folder, e))?;
+    }
+    let recipe = train::make_recipe(args, common, device)?;
+    let mut trainer = Trainer::start(device, recipe, RunFolder::create(folder)?)?;
+    train::watched(&mut trainer, &AtomicBool::new(false), output)?;
+    Trained::load(folder, device, false)
+}
+
+fn pixelcnn(out: &Path, common: &Common, device: &Device, output: &Output, page: &mut Page, made: &mut Made) -> Result<()> {
+    output.say("PixelCNN: every pixel given those before it, on drawn digits");
+    let folder = out.join("pixelcnn");
+    let args = TrainArgs {
+        model: Some("pixelcnn".into()),
+        data: Some("builtin:digits".into()),
+        out: None,
+        resume: None,
+        steps: Some(500),
+        epochs: None,
+        batch: None,
+        set: ["preset=tiny", "learning_rate=0.003", "rate_decay=0.997", "valid_every=250", "sample_every=250"].map(String::from).to_vec(),
+        limit: None,
+    };
+    let mut trained = fresh(&folder, &args, common, device, output)?;
+    let dims = trained.recipe.data.dims;
+    let grid = out.join("pixelcnn-samples.png");
+    let draw = SampleArgs {
+        run: folder.clone(),
+        count: 64,
+        out: grid.clone(),
+        temperature: 1.0,
+        method: MethodArg::Cached,
+        class: None,
+        best: false,
+    };
+    let start = Instant::now();
+    let (images, _) = sample::draw(&mut trained, device, &draw, common.seed.unwrap_or(1), &|_| {})?;
+    let seconds = start.elapsed().as_secs_f64();
+    let samples = report::grid(&images, dims, 8);
+    report::save_png(&grid, &samples)?;
+
+    let rest = out.join("pixelcnn-completions.png");
+    let source = data::open("builtin:digits", Split::Test, &OpenOptions { seed: trained.recipe.seed, ..OpenOptions::default() })?;
+    let count = 10;
+    let mut given = Vec::new();
+    for batch in data::sequential(data::first(source, count)?, count, 1, trained.recipe.data.binarization, Scale::Unit) {
+        given.extend(batch?.values);
+    }
+    let item: usize = dims.iter().product();
+    let mask: Vec<bool> = (0..item).map(|i| i < item / 2).collect();
+    let model = trained.model.as_ref();
+    let mut sampler = RasterSampler::new(device, model, &trained.state, Weights::Current, Method::Cached)?;
+    let seen: Vec<f32> = given.iter().enumerate().map(|(i, v)| if mask[i % item] { *v } else { 0.5 }).collect();
+    let mut picture: Vec<f32> = given.iter().copied().chain(seen).collect();
+    for seed in 1..4 {
+        let job = Job { count, seed, first: 0, temperature: 1.0, keep: Some((&given, &mask)) };
+        picture.extend(sampler.sample(model, &mut trained.state, &job)?.images);
+    }
+    let completions = report::grid(&picture, dims, count);
+    report::save_png(&rest, &completions)?;
+
+    page.section("PixelCNN");
+    page.text(&format!(
+        "{} parameters, {} steps. 64 images drawn in {seconds:.2} s: each pixel is drawn given the pixels above it and to its left.",
+        model.state().parameters(true),
+        trained.progress.step
+    ));
+    page.image("New digits", &samples)?;
+    page.image("Test digits; what is kept of them; three ways the model goes on", &completions)?;
+    page.image_link("Training", "pixelcnn/curves.png");
+    page.code(
+        "kiln train pixelcnn --data builtin:digits --set preset=tiny --out runs/digits\nkiln sample runs/digits -n 64 --out digits.png",
+    );
+    made.push(("new digits".into(), grid));
+    made.push(("halves completed".into(), rest));
+    Ok(())
+}

@@ -1,0 +1,65 @@
+//! Where words go: results to stdout, progress to stderr.
+
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::args::Common;
+use crate::error::{Error, Result};
+
+/// How the program speaks.
+pub struct Output {
+    json: bool,
+    quiet: bool,
+    live: bool,
+}
+
+impl Output {
+    /// As the arguments ask.
+    pub fn new(common: &Common) -> Self {
+        let live = !common.quiet && (std::io::stderr().is_terminal() || common.verbose > 0);
+        Self { json: common.json, quiet: common.quiet, live }
+    }
+
+    /// Prints a command's result: the object with `--json`, else the words.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where stdout is closed.
+    pub fn result(&self, words: &str, json: &serde_json::Value) -> Result<()> {
+        let mut out = std::io::stdout().lock();
+        let written = if self.json { writeln!(out, "{json}") } else { writeln!(out, "{}", words.trim_end()) };
+        written.map_err(|e| Error::io("standard output", e))
+    }
+
+    /// A sentence on stderr.
+    pub fn say(&self, words: &str) {
+        if !self.quiet {
+            eprintln!("{words}");
+        }
+    }
+
+    /// Whether results are one JSON object.
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether progress is shown as it happens.
+    pub fn is_live(&self) -> bool {
+        self.live
+    }
+
+    /// A progress bar of `total` units, drawn on stderr where that is a terminal.
+    pub fn bar(&self, total: u64, unit: &str) -> ProgressBar {
+        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
+        if self.live {
+            bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(8));
+        }
+        let template = format!("{{bar:28.cyan/dim}} {{pos}}/{{len}} {unit}  {{msg}}  {{elapsed}} of {{duration}}");
+        if let Ok(style) = ProgressStyle::with_template(&template) {
+            bar.set_style(style.progress_chars("━━─"));
+        }
+        bar.enable_steady_tick(Duration::from_millis(250));
+        bar
+    }
+}

@@ -1,0 +1,226 @@
+//! `kiln train` and `kiln export`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use indicatif::ProgressBar;
+use serde_json::json;
+
+use super::args::{Common, ExportArgs, TrainArgs};
+use super::output::Output;
+use crate::data::{Binarization, Kind, Split};
+use crate::error::{Error, Result};
+use crate::model;
+use crate::runtime::Device;
+use crate::train::{
+    DataRecipe, FORMAT, Observer, Recipe, RunFolder, TrainRecipe, Trained, Trainer, apply_settings, checkpoint, parse_settings,
+};
+
+/// Settings that belong to the data.
+struct DataSettings {
+    binarization: Option<Binarization>,
+    resize: Option<usize>,
+}
+
+fn data_settings(settings: &mut toml::Table) -> Result<DataSettings> {
+    let binarization = match settings.remove("binarization") {
+        Some(toml::Value::String(word)) => Some(word.parse()?),
+        Some(other) => return Err(Error::usage(format!("binarization is none, static, dynamic or threshold, not {other}"))),
+        None => None,
+    };
+    let resize = match settings.remove("resize") {
+        Some(toml::Value::Integer(side)) if side > 0 => Some(side as usize),
+        Some(other) => return Err(Error::usage(format!("resize is a side in pixels, not {other}"))),
+        None => None,
+    };
+    Ok(DataSettings { binarization, resize })
+}
+
+/// Binarization where none is asked for: what the data are, or for grey data what lets the model see bits if it must.
+fn default_binarization(model: &str, kind: Kind, dims: [usize; 3], settings: &toml::Table) -> Binarization {
+    let grey = dims[2] == 1;
+    let many = settings.get("levels").and_then(toml::Value::as_integer).is_some_and(|l| l > 2);
+    match kind {
+        Kind::Binary => Binarization::Static,
+        Kind::Pixels if model == "pixelcnn" && grey && !many => Binarization::Dynamic,
+        _ => Binarization::None,
+    }
+}
+
+/// Writes the recipe of a new run.
+///
+/// # Errors
+/// [`Error::Usage`] for what does not fit; those of the data.
+pub fn make_recipe(args: &TrainArgs, common: &Common, device: &Device) -> Result<Recipe> {
+    let (Some(name), Some(source)) = (&args.model, &args.data) else {
+        return Err(Error::usage("kiln train takes a model and --data, or --resume"));
+    };
+    if !model::NAMES.contains(&name.as_str()) {
+        return Err(Error::usage(format!("there is no model {name}; there are {}", model::NAMES.join(", "))));
+    }
+    let seed = common.seed.unwrap_or(1);
+    let mut settings = parse_settings(&args.set)?;
+    let wanted = data_settings(&mut settings)?;
+    let options = crate::data::OpenOptions { seed, limit: args.limit, resize: wanted.resize, ..crate::data::OpenOptions::default() };
+    let data = crate::data::open(source, Split::Train, &options)?;
+    let binarization = wanted.binarization.unwrap_or_else(|| default_binarization(name, data.kind(), data.dims(), &settings));
+    binarization.check(data.kind(), &data.name())?;
+    let mut recipe = DataRecipe {
+        source: source.clone(),
+        dims: data.dims(),
+        classes: data.classes(),
+        binary: data.kind() == Kind::Binary,
+        points: data.kind() == Kind::Points,
+        binarization,
+        limit: args.limit,
+        resize: wanted.resize,
+        mean: None,
+    };
+    // Training keys are known before the model is: its defaults need its own keys, which are what is left.
+    let mut own = settings.clone();
+    own.retain(|key, _| !TrainRecipe::is_key(key));
+    let made = model::build(name, &own, &recipe.spec())?;
+    recipe.mean = None;
+    let mut train = TrainRecipe::new(&made.defaults());
+    apply_settings(&mut train, &mut settings)?;
+    train.batch = args.batch.unwrap_or(train.batch);
+    train.steps = args.steps.unwrap_or(train.steps);
+    train.check()?;
+    let per_step = train.batch * made.batches();
+    if per_step > data.len() {
+        return Err(Error::usage(format!("a step takes {per_step} items and {} has {}; take a smaller --batch", data.name(), data.len())));
+    }
+    if let Some(epochs) = args.epochs {
+        if !(epochs > 0.0 && epochs.is_finite()) {
+            return Err(Error::usage(format!("--epochs must be above 0, not {epochs}")));
+        }
+        train.steps = ((data.len() / per_step) as f64 * epochs).ceil().max(1.0) as u64;
+    }
+    Ok(Recipe {
+        format: FORMAT,
+        kiln: env!("CARGO_PKG_VERSION").into(),
+        model: name.clone(),
+        seed,
+        device: device.name(),
+        data: recipe,
+        train,
+        hyper: settings,
+    })
+}
+
+/// `kiln train`
+pub fn run(args: &TrainArgs, common: &Common, output: &Output) -> Result<()> {
+    let device = Device::open(&common.device)?;
+    let (mut trainer, path) = match &args.resume {
+        Some(path) => {
+            let mut trainer = Trainer::resume(&device, path)?;
+            if let Some(steps) = args.steps {
+                trainer.set_steps(steps)?;
+            } else if let Some(epochs) = args.epochs {
+                trainer.set_steps((trainer.steps_per_epoch() as f64 * epochs).ceil() as u64)?;
+            }
+            if trainer.step() >= trainer.recipe().train.steps {
+                return Err(Error::usage(format!("the run is done: {} steps; go on with --steps N", trainer.step())));
+            }
+            (trainer, path.clone())
+        }
+        None => {
+            let recipe = make_recipe(args, common, &device)?;
+            let path = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&recipe.model));
+            let folder = RunFolder::create(&path)?;
+            (Trainer::start(&device, recipe, folder)?, path)
+        }
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&stop);
+    // A second handler in one process (the demo's runs) is refused, and the first still works.
+    let _ = ctrlc::set_handler(move || asked.store(true, Ordering::Relaxed));
+    train(&mut trainer, &path, &stop, &device, output)
+}
+
+/// Trains with progress, and says how it ended.
+fn train(trainer: &mut Trainer, path: &Path, stop: &AtomicBool, device: &Device, output: &Output) -> Result<()> {
+    let recipe = trainer.recipe().clone();
+    let parameters = trainer.model().state().parameters(true);
+    output.say(&format!(
+        "{} with {parameters} parameters on {} · batch {} · binarization {} · seed {} · device {}",
+        recipe.model,
+        recipe.data.source,
+        recipe.train.batch,
+        recipe.data.binarization,
+        recipe.seed,
+        device.name()
+    ));
+    let outcome = watched(trainer, stop, output)?;
+    let names = trainer.model().metrics();
+    let metrics: serde_json::Map<_, _> = names.iter().zip(&outcome.metrics).map(|(n, v)| (n.0.to_string(), json!(v))).collect();
+    let last: Vec<String> = names.iter().zip(&outcome.metrics).map(|((name, unit), v)| format!("{name} {v:.4} {unit}")).collect();
+    let words = format!(
+        "{} step {} · {} · {:.0} images/s · in {}",
+        if outcome.stopped { "stopped at" } else { "trained to" },
+        outcome.step,
+        last.join(", "),
+        outcome.items_per_second,
+        path.display()
+    );
+    let object = json!({
+        "run": path, "model": recipe.model, "step": outcome.step, "stopped": outcome.stopped, "parameters": parameters,
+        "metrics": metrics, "images_per_s": outcome.items_per_second, "device": device.name(),
+    });
+    output.result(&words, &object)
+}
+
+/// Trains with a progress bar.
+pub fn watched(trainer: &mut Trainer, stop: &AtomicBool, output: &Output) -> Result<crate::train::Outcome> {
+    let bar = output.bar(trainer.recipe().train.steps, "steps");
+    bar.set_position(trainer.step());
+    bar.reset_eta();
+    let mut watcher = Watcher { bar: bar.clone(), names: trainer.model().metrics(), output, valid: None };
+    let outcome = trainer.run(stop, &mut watcher);
+    bar.finish_and_clear();
+    outcome
+}
+
+struct Watcher<'a> {
+    bar: ProgressBar,
+    names: Vec<(&'static str, &'static str)>,
+    output: &'a Output,
+    valid: Option<f64>,
+}
+
+impl Observer for Watcher<'_> {
+    fn step(&mut self, step: u64) {
+        self.bar.set_position(step);
+    }
+
+    fn metrics(&mut self, step: u64, values: &[f32], rate: f64) {
+        let shown: Vec<String> = self.names.iter().zip(values).take(4).map(|((name, unit), v)| format!("{name} {v:.3} {unit}")).collect();
+        let valid = self.valid.map(|v| format!(" · valid {v:.3}")).unwrap_or_default();
+        self.bar.set_message(format!("{}{valid} · {rate:.0} images/s", shown.join(", ")));
+        if !self.output.is_live() && step.is_multiple_of(500) {
+            self.output.say(&format!("step {step}: {} · {rate:.0} images/s", shown.join(", ")));
+        }
+    }
+
+    fn valid(&mut self, step: u64, nats: f64, best: bool) {
+        self.valid = Some(nats);
+        let note = if best { " (best so far)" } else { "" };
+        if !self.output.is_live() {
+            self.output.say(&format!("step {step}: validation {nats:.3} nats{note}"));
+        }
+    }
+
+    fn say(&mut self, words: &str) {
+        self.bar.suspend(|| self.output.say(words));
+    }
+}
+
+/// `kiln export`
+pub fn export(args: &ExportArgs, _common: &Common, output: &Output) -> Result<()> {
+    let trained = Trained::load(&args.run, &Device::Cpu, args.best)?;
+    checkpoint::export(&args.out, &trained.state, trained.model.name(), args.average)?;
+    let count = trained.model.state().parameters(true);
+    let words = format!("wrote {count} parameters of {} at step {} to {}", trained.recipe.model, trained.progress.step, args.out.display());
+    output.result(&words, &json!({"out": args.out, "model": trained.recipe.model, "step": trained.progress.step, "parameters": count}))
+}
