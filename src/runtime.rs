@@ -1,7 +1,8 @@
 //! One face for the two executors: where a graph's persistent tensors live and how its plan is run.
 
 use crate::cpu::{Arena, CpuProgram, CpuState};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::gpu::{self, Choice, Gpu, GpuProgram, GpuState, Options};
 use crate::graph::{Graph, Init, Plan, StateId, StateSpec, Step};
 use crate::random::Draws;
 
@@ -22,48 +23,70 @@ pub struct Listed {
 pub enum Device {
     /// The CPU executor.
     Cpu,
+    /// A GPU adapter, or a software driver asked for.
+    Gpu(Gpu),
 }
 
 impl Device {
-    /// Opens `auto`, `cpu`, `gpu` or an adapter by a part of its name.
+    /// Opens `auto` (a real GPU, else the CPU executor), `cpu`, `gpu` (any adapter, a software driver too) or an adapter by a part of
+    /// its name.
     ///
     /// # Errors
-    /// [`crate::Error::Device`] where no adapter matches.
+    /// [`Error::Device`] where there is no adapter, [`Error::Usage`] where none has the name.
     pub fn open(choice: &str) -> Result<Self> {
+        let open = |choice| Gpu::open(&choice, Options::default()).map(Self::Gpu);
         match choice {
-            "auto" | "cpu" => Ok(Self::Cpu),
-            other => Err(crate::Error::Device(format!("no adapter matches {other}"))),
+            "cpu" => Ok(Self::Cpu),
+            "gpu" => open(Choice::Any),
+            "auto" => match open(Choice::Hardware) {
+                Ok(gpu) => Ok(gpu),
+                Err(reason) => {
+                    log::info!("auto takes the CPU: {reason}");
+                    Ok(Self::Cpu)
+                }
+            },
+            name => open(Choice::Named(name.to_string())),
         }
     }
 
-    /// Everything that can run plans.
+    /// Everything that can run plans: adapters, then kiln's own executor.
     pub fn list() -> Vec<Listed> {
+        let adapter = |a: gpu::AdapterDescription| Listed {
+            details: format!(
+                "{} · {} · {} · kernels see {} MiB at once · {} KiB workgroup memory · subgroups {}–{} · {}",
+                a.backend,
+                a.kind,
+                a.driver,
+                a.max_binding >> 20,
+                a.workgroup_memory >> 10,
+                a.subgroup[0],
+                a.subgroup[1],
+                a.features.join(", ")
+            ),
+            name: a.name,
+        };
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let details = format!("kiln's own executor, {threads} threads, {:?} vectors", crate::cpu::simd::level());
-        vec![Listed { name: "cpu".into(), details }]
+        let details = format!("kiln's own executor · {threads} threads · {:?} vectors", crate::cpu::simd::level());
+        gpu::adapters().into_iter().map(adapter).chain([Listed { name: "cpu".into(), details }]).collect()
     }
 
     /// Its name, as recipes and benches give it.
     pub fn name(&self) -> String {
         match self {
             Self::Cpu => "cpu".into(),
+            Self::Gpu(gpu) => gpu.description().name.clone(),
         }
     }
 }
 
-/// Which weights a program computes with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weights {
-    /// As trained.
-    Current,
-    /// Their exponential moving average.
-    Average,
-}
+pub use crate::gpu::Weights;
 
 /// A model's persistent tensors on a device.
 pub enum State {
     /// In host memory.
     Cpu(StateSpec, CpuState<f32>),
+    /// In the adapter's memory.
+    Gpu(StateSpec, GpuState),
 }
 
 impl State {
@@ -71,6 +94,7 @@ impl State {
     pub fn new(device: &Device, spec: &StateSpec) -> Result<Self> {
         match device {
             Device::Cpu => Ok(Self::Cpu(spec.clone(), CpuState::new(spec))),
+            Device::Gpu(gpu) => Ok(Self::Gpu(spec.clone(), GpuState::new(gpu, spec)?)),
         }
     }
 
@@ -97,7 +121,7 @@ impl State {
     /// What it holds.
     pub fn spec(&self) -> &StateSpec {
         match self {
-            Self::Cpu(spec, _) => spec,
+            Self::Cpu(spec, _) | Self::Gpu(spec, _) => spec,
         }
     }
 
@@ -105,33 +129,44 @@ impl State {
     pub fn read(&self, id: StateId, arena: Arena) -> Result<Vec<f32>> {
         match self {
             Self::Cpu(_, state) => Ok(state.tensor(id, arena).to_vec()),
+            Self::Gpu(_, state) => state.read_tensor(id, arena),
         }
     }
 
     /// Overwrites one tensor.
     pub fn write(&mut self, id: StateId, arena: Arena, values: &[f32]) -> Result<()> {
         match self {
-            Self::Cpu(_, state) => state.tensor_mut(id, arena).copy_from_slice(values),
+            Self::Cpu(_, state) => {
+                state.tensor_mut(id, arena).copy_from_slice(values);
+                Ok(())
+            }
+            Self::Gpu(_, state) => state.write_tensor(id, arena, values),
         }
-        Ok(())
     }
 }
 
-/// A graph planned and ready to run on a device.
+/// A graph planned and ready to run on a device, with buffers that are allocated once.
 pub enum Program {
     /// On the CPU.
     Cpu(CpuProgram<f32>),
+    /// On an adapter.
+    Gpu(GpuProgram),
 }
 
 impl Program {
     /// Plans a graph, fused, and allocates its buffers.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where a tensor does not fit the device.
     pub fn new(device: &Device, graph: &Graph, state: &State, weights: Weights) -> Result<Self> {
         let plan = Plan::new(graph, state.spec(), true);
-        match device {
-            Device::Cpu => {
+        match (device, state) {
+            (Device::Gpu(gpu), State::Gpu(spec, state)) => Ok(Self::Gpu(GpuProgram::new(gpu, plan, spec, state, weights)?)),
+            (Device::Cpu, State::Cpu(..)) => {
                 let arena = if weights == Weights::Average { Arena::Average } else { Arena::Value };
                 Ok(Self::Cpu(CpuProgram::new(plan, arena)))
             }
+            _ => Err(elsewhere()),
         }
     }
 
@@ -139,21 +174,28 @@ impl Program {
     pub fn write(&mut self, name: &str, values: &[f32]) -> Result<()> {
         match self {
             Self::Cpu(program) => program.write(name, values),
+            Self::Gpu(program) => program.write(name, values),
         }
     }
 
-    /// Runs once.
+    /// Runs once. On a GPU this returns when the work is queued.
     pub fn run(&mut self, state: &mut State, step: &Step) -> Result<()> {
         match (self, state) {
-            (Self::Cpu(program), State::Cpu(_, state)) => program.run(state, step),
+            (Self::Cpu(program), State::Cpu(_, state)) => {
+                program.run(state, step);
+                Ok(())
+            }
+            (Self::Gpu(program), State::Gpu(..)) => program.run(step),
+            _ => Err(elsewhere()),
         }
-        Ok(())
     }
 
     /// Copies a named result of the last run to the host.
-    pub fn read(&self, state: &State, name: &str) -> Result<Vec<f32>> {
+    pub fn read(&mut self, state: &State, name: &str) -> Result<Vec<f32>> {
         match (self, state) {
             (Self::Cpu(program), State::Cpu(_, state)) => Ok(program.read(state, name)?.to_vec()),
+            (Self::Gpu(program), State::Gpu(..)) => program.read(name),
+            _ => Err(elsewhere()),
         }
     }
 
@@ -161,6 +203,19 @@ impl Program {
     pub fn bytes(&self) -> usize {
         match self {
             Self::Cpu(program) => program.bytes(),
+            Self::Gpu(program) => program.stats().bytes as usize,
         }
     }
+
+    /// Kernels and submits of one run, on a GPU.
+    pub fn dispatches(&self) -> Option<(usize, usize)> {
+        match self {
+            Self::Cpu(_) => None,
+            Self::Gpu(program) => Some((program.stats().dispatches, program.stats().submits)),
+        }
+    }
+}
+
+fn elsewhere() -> Error {
+    Error::Device("the weights lie on another device than the program".into())
 }

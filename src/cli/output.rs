@@ -39,11 +39,6 @@ impl Output {
         }
     }
 
-    /// Whether results are one JSON object.
-    pub fn is_json(&self) -> bool {
-        self.json
-    }
-
     /// Whether progress is shown as it happens.
     pub fn is_live(&self) -> bool {
         self.live

@@ -179,7 +179,7 @@ fn multiply(tables: &PhaseTables, count: usize, panels: &Panels, window: &[f32],
                 } else {
                     acc[..rows * width].fill(0.0);
                 }
-                let origin = |i: usize| window[tables.origins[tile + i.min(rows - 1)] as usize..].as_ptr();
+                let origin = |i: usize| window.as_ptr().wrapping_add(tables.origins[tile + i.min(rows - 1)] as usize);
                 let operands = Tile {
                     rows: std::array::from_fn(|i| if i < height { origin(i) } else { window.as_ptr() }),
                     offsets: &tables.offsets[begin..begin + depth],

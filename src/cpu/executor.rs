@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Real;
+use super::bands::{self, Band};
 use super::optimiser::{self, Arenas};
 use crate::error::{Error, Result};
 use crate::graph::{Action, Eval, Place, Plan, Shape, StateId, StateSpec, Step};
@@ -67,6 +68,7 @@ impl<T: Real> CpuState<T> {
 #[derive(Debug)]
 pub struct CpuProgram<T> {
     plan: Arc<Plan>,
+    bands: Vec<Band>,
     slots: Vec<Vec<T>>,
     inputs: Vec<Vec<T>>,
     /// Which arena persistent tensors are read from.
@@ -78,7 +80,8 @@ impl<T: Real> CpuProgram<T> {
     pub fn new(plan: Plan, read_from: Arena) -> Self {
         let slots = plan.slots.iter().map(|&len| vec![T::default(); len]).collect();
         let inputs = plan.inputs.iter().map(|(_, shape)| vec![T::default(); shape.len()]).collect();
-        Self { plan: Arc::new(plan), slots, inputs, read_from }
+        let bands = bands::find(&plan);
+        Self { plan: Arc::new(plan), bands, slots, inputs, read_from }
     }
 
     /// The plan.
@@ -113,46 +116,69 @@ impl<T: Real> CpuProgram<T> {
         self.run_observed(state, step, |_, _| {});
     }
 
-    /// Runs the plan once, telling `observe` each action's number and seconds.
+    /// Runs the plan once, telling `observe` the number of the first action and the seconds of each action, or of each run of actions
+    /// that were carried out together.
     pub fn run_observed(&mut self, state: &mut CpuState<T>, step: &Step, mut observe: impl FnMut(usize, f64)) {
         let plan = Arc::clone(&self.plan);
-        for (at, action) in plan.actions.iter().enumerate() {
+        let mut at = 0;
+        while at < plan.actions.len() {
             let start = Instant::now();
-            match action {
-                Action::Compute { op, inputs, shapes, output, shape } => {
-                    let (output, shape) = (*output, shape.clone());
-                    let mut target = self.take(state, output);
-                    let (from, len) = match output {
-                        Place::Gradient(id) => (state.spec.spec(id).offset, shape.len()),
-                        _ => (0, shape.len()),
-                    };
-                    let slices = inputs.iter().zip(shapes).map(|(p, s)| self.slice(state, *p, s)).collect();
-                    let eval = Eval {
-                        inputs: slices,
-                        shapes: shapes.iter().collect(),
-                        shape: &shape,
-                        output: &mut target[from..from + len],
-                        step,
-                    };
-                    T::evaluate(op.as_ref(), eval);
-                    self.put(state, output, target);
+            let first = at;
+            match self.bands.iter().find(|b| b.actions.start == at).cloned() {
+                Some(band) => {
+                    self.run_band(&band, &plan, state, step);
+                    at = band.actions.end;
                 }
-                Action::Copy { from, to, len } => {
-                    let shape = Shape::from([*len]);
-                    let values = self.slice(state, *from, &shape).to_vec();
-                    match *to {
-                        Place::State(id) => state.tensor_mut(id, Arena::Value).copy_from_slice(&values),
-                        Place::Gradient(id) => state.tensor_mut(id, Arena::Gradient).copy_from_slice(&values),
-                        Place::Slot(slot) => self.slots[slot][..*len].copy_from_slice(&values),
-                        Place::Input(_) => {}
-                    }
-                }
-                Action::Update(update) => {
-                    let [value, gradient, first, second, average] = &mut state.groups[update.group];
-                    optimiser::update(update, Arenas { value, gradient, first, second, average }, &plan.step_of(at, step));
+                None => {
+                    self.run_action(&plan.actions[at], state, &plan.step_of(at, step));
+                    at += 1;
                 }
             }
-            observe(at, start.elapsed().as_secs_f64());
+            observe(first, start.elapsed().as_secs_f64());
+        }
+    }
+
+    fn run_band(&mut self, band: &Band, plan: &Plan, state: &mut CpuState<T>, step: &Step) {
+        let mut slots = std::mem::take(&mut self.slots);
+        let sums = bands::run(band, plan, &mut slots, |place, shape| self.slice(state, place, shape), step);
+        self.slots = slots;
+        for (at, values) in sums {
+            if let Action::Compute { output, .. } = &plan.actions[at] {
+                self.store(state, *output, &values);
+            }
+        }
+    }
+
+    fn run_action(&mut self, action: &Action, state: &mut CpuState<T>, step: &Step) {
+        match action {
+            Action::Compute { op, inputs, shapes, output, shape } => {
+                let mut target = self.take(state, *output);
+                let (from, len) = match *output {
+                    Place::Gradient(id) => (state.spec.spec(id).offset, shape.len()),
+                    _ => (0, shape.len()),
+                };
+                let slices = inputs.iter().zip(shapes).map(|(p, s)| self.slice(state, *p, s)).collect();
+                let (shapes, output_part) = (shapes.iter().collect(), &mut target[from..from + len]);
+                T::evaluate(op.as_ref(), Eval { inputs: slices, shapes, shape, output: output_part, step, items: None });
+                self.put(state, *output, target);
+            }
+            Action::Copy { from, to, len } => {
+                let values = self.slice(state, *from, &Shape::from([*len])).to_vec();
+                self.store(state, *to, &values);
+            }
+            Action::Update(update) => {
+                let [value, gradient, first, second, average] = &mut state.groups[update.group];
+                optimiser::update(update, Arenas { value, gradient, first, second, average }, step);
+            }
+        }
+    }
+
+    fn store(&mut self, state: &mut CpuState<T>, place: Place, values: &[T]) {
+        match place {
+            Place::State(id) => state.tensor_mut(id, Arena::Value).copy_from_slice(values),
+            Place::Gradient(id) => state.tensor_mut(id, Arena::Gradient).copy_from_slice(values),
+            Place::Slot(slot) => self.slots[slot][..values.len()].copy_from_slice(values),
+            Place::Input(_) => {}
         }
     }
 

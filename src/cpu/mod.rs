@@ -1,5 +1,6 @@
 //! The reference executor: the meaning of every operation in `f64`, and the device of last resort in `f32`.
 
+mod bands;
 mod convolution;
 mod executor;
 mod geometry;

@@ -35,7 +35,18 @@ impl<'a, T: Copy> Operand<'a, T> {
             inner *= extent;
             axes.pop();
         }
-        Self { data, inner, runs, outer: axes }
+        let mut outer: Vec<(usize, usize)> = Vec::new();
+        for (extent, stride) in axes {
+            match outer.last_mut() {
+                // Two axes that step like one are one.
+                Some(last) if last.1 == stride * extent => *last = (last.0 * extent, stride),
+                _ => outer.push((extent, stride)),
+            }
+        }
+        if outer.iter().all(|(_, stride)| *stride == 0) {
+            outer.clear();
+        }
+        Self { data, inner, runs, outer }
     }
 
     fn load(&self, start: usize, out: &mut [T]) {

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use expr::{Binary, Builder, Distribution, Expr, Instr, Unary, Value, operands};
-pub use operation::{Eval, Operation, Signature, Step};
+pub use operation::{Batching, Eval, Operation, Signature, Step};
 pub use plan::{Action, Place, Plan};
 pub use shape::Shape;
 pub use state::{ALIGNMENT, Group, Init, Layout, StateId, StateSpec, TensorSpec};

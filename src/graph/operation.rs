@@ -36,6 +36,19 @@ pub struct Eval<'a, T> {
     pub output: &'a mut [T],
     /// The step's seed and counters.
     pub step: &'a Step,
+    /// How many items the inputs hold, where that is fewer than the operation was made for.
+    pub items: Option<usize>,
+}
+
+/// How an operation may be evaluated some items (of the first axis) at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Batching {
+    /// It may not.
+    Whole,
+    /// Each of so many items of the output depends on that item of the inputs alone (and on inputs that have no items).
+    Items(usize),
+    /// The output is the sum of the outputs over parts of so many items.
+    Partial(usize),
 }
 
 /// Shapes of one node's inputs and output.
@@ -44,6 +57,13 @@ pub struct Signature<'a> {
     pub inputs: Vec<&'a Shape>,
     /// Shape of the output.
     pub output: &'a Shape,
+}
+
+impl Signature<'_> {
+    /// Whether every input from number `first` on has `items` items, or none at all, seen from a shape of this rank.
+    pub fn splits(&self, first: usize, items: usize, rank: usize) -> bool {
+        self.inputs[first.min(self.inputs.len())..].iter().all(|s| s.rank() < rank || [1, items].contains(&s.dims()[0]))
+    }
 }
 
 /// An operation: a pure function of its inputs (and the step) with one output.
@@ -86,6 +106,16 @@ pub trait Operation: Debug + Send + Sync + Any {
     /// The shape a prologue is evaluated over, where it is not that of the input it replaces.
     fn iteration(&self) -> Option<&Shape> {
         None
+    }
+
+    /// How it may be evaluated some items at a time, so that an executor can keep what it works on in cache.
+    fn batching(&self, _signature: &Signature<'_>) -> Batching {
+        Batching::Whole
+    }
+
+    /// Whether input `k`, of this shape, is one that has `items` items.
+    fn has_items(&self, _k: usize, shape: &Shape, items: usize, output: &Shape) -> bool {
+        shape.rank() == output.rank() && shape.dims()[0] == items
     }
 
     /// Floating-point operations of one evaluation, for the bench.

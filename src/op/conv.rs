@@ -7,7 +7,7 @@ use std::any::Any;
 
 use crate::cpu::{self, Operand, Real};
 use crate::error::{Error, Result};
-use crate::graph::{Eval, Expr, Graph, NodeId, Operation, Shape, Signature};
+use crate::graph::{Batching, Eval, Expr, Graph, NodeId, Operation, Shape, Signature};
 use crate::op::launch;
 use crate::op::{Gather, Taps};
 use crate::shader::{Launch, Target};
@@ -92,6 +92,15 @@ fn read_through(outer: &Option<Expr>, expr: &Expr) -> Expr {
     outer.as_ref().map_or_else(|| expr.clone(), |o| o.substitute(std::slice::from_ref(expr)))
 }
 
+/// Largest weights that an executor may pack again for each part of a batch.
+const SMALL_WEIGHTS: usize = 32 * 1024;
+
+fn batching(signature: &Signature<'_>) -> Batching {
+    let items = signature.output.dims()[0];
+    let splits = signature.inputs[1].len() <= SMALL_WEIGHTS && signature.splits(2, items, 4);
+    if splits { Batching::Items(items) } else { Batching::Whole }
+}
+
 /// Extra inputs that the epilogue reads besides the accumulator.
 fn extras(epilogue: &Option<Expr>) -> usize {
     epilogue.as_ref().map_or(0, |e| super::map::arity(e).saturating_sub(1))
@@ -166,6 +175,14 @@ impl Operation for Conv {
         takes.then(|| Box::new(Self { prologue: Some(read_through(&self.prologue, expr)), ..self.clone() }) as Box<dyn Operation>)
     }
 
+    fn batching(&self, signature: &Signature<'_>) -> Batching {
+        batching(signature)
+    }
+
+    fn has_items(&self, k: usize, shape: &Shape, items: usize, _output: &Shape) -> bool {
+        k != 1 && shape.rank() == 4 && shape.dims()[0] == items
+    }
+
     fn flops(&self, signature: &Signature<'_>) -> u64 {
         multiply_adds(&self.taps.forward(), signature)
     }
@@ -217,6 +234,14 @@ impl Operation for ConvInput {
     fn with_prologue(&self, k: usize, expr: &Expr, count: usize) -> Option<Box<dyn Operation>> {
         let takes = k == 0 && count == 1 && expr.is_cheap() && expr.maps_zero_to_zero();
         takes.then(|| Box::new(Self { prologue: Some(read_through(&self.prologue, expr)), ..self.clone() }) as Box<dyn Operation>)
+    }
+
+    fn batching(&self, signature: &Signature<'_>) -> Batching {
+        batching(signature)
+    }
+
+    fn has_items(&self, k: usize, shape: &Shape, items: usize, _output: &Shape) -> bool {
+        k != 1 && shape.rank() == 4 && shape.dims()[0] == items
     }
 
     fn flops(&self, signature: &Signature<'_>) -> u64 {
@@ -279,6 +304,15 @@ impl Operation for ConvWeight {
     fn with_prologue(&self, k: usize, expr: &Expr, count: usize) -> Option<Box<dyn Operation>> {
         let takes = k == 0 && count == 1 && expr.is_cheap() && expr.maps_zero_to_zero();
         takes.then(|| Box::new(Self { prologue: Some(read_through(&self.prologue, expr)), ..self.clone() }) as Box<dyn Operation>)
+    }
+
+    fn batching(&self, signature: &Signature<'_>) -> Batching {
+        let items = signature.inputs[0].dims()[0];
+        if signature.output.len() <= SMALL_WEIGHTS { Batching::Partial(items) } else { Batching::Whole }
+    }
+
+    fn has_items(&self, _k: usize, _shape: &Shape, _items: usize, _output: &Shape) -> bool {
+        true
     }
 
     fn flops(&self, signature: &Signature<'_>) -> u64 {

@@ -4,7 +4,7 @@ use std::any::Any;
 
 use crate::cpu::{Operand, pointwise};
 use crate::error::{Error, Result};
-use crate::graph::{Eval, Expr, Graph, NodeId, Operation, Shape, Signature};
+use crate::graph::{Batching, Eval, Expr, Graph, NodeId, Operation, Shape, Signature};
 use crate::shader::{Launch, Target};
 
 /// `out[i] = expr(inputs at i)`.
@@ -85,6 +85,12 @@ impl Operation for Map {
                 .collect();
             Box::new(Self { expr: self.expr.substitute(&inputs), shape: self.shape.clone() }) as Box<dyn Operation>
         })
+    }
+
+    fn batching(&self, signature: &Signature<'_>) -> Batching {
+        let rank = signature.output.rank();
+        let items = signature.output.dims().first().copied().unwrap_or(0);
+        if rank > 1 && signature.splits(0, items, rank) { Batching::Items(items) } else { Batching::Whole }
     }
 
     fn flops(&self, signature: &Signature<'_>) -> u64 {

@@ -3,7 +3,7 @@
 mod build;
 mod concat;
 mod conv;
-mod launch;
+pub(crate) mod launch;
 mod map;
 mod norm;
 mod reduce;

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::cpu::{Operand, Real, reduction};
 use crate::error::{Error, Result};
-use crate::graph::{Binary, Eval, Expr, Graph, NodeId, Operation, Shape, Signature, Unary};
+use crate::graph::{Batching, Binary, Eval, Expr, Graph, NodeId, Operation, Shape, Signature, Unary};
 use crate::shader::{Launch, Target};
 
 /// What a reduction does with its elements.
@@ -46,8 +46,14 @@ impl Reduce {
     }
 
     fn eval<T: Real>(&self, e: Eval<'_, T>) {
-        let operands: Vec<_> = e.inputs.iter().zip(&e.shapes).map(|(data, shape)| Operand::new(data, shape, &self.full)).collect();
-        reduction::reduce(self.kind, &self.expr, &operands, &self.full, self.extents(), e.step, e.output);
+        // Evaluated for some items of the whole, `items` says for how many.
+        let mut dims = self.full.dims().to_vec();
+        if let Some(items) = e.items {
+            dims[0] = items;
+        }
+        let part = Self { full: Shape::new(&dims), ..self.clone() };
+        let operands: Vec<_> = e.inputs.iter().zip(&e.shapes).map(|(data, shape)| Operand::new(data, shape, &part.full)).collect();
+        reduction::reduce(self.kind, &self.expr, &operands, &part.full, part.extents(), e.step, e.output);
     }
 }
 
@@ -115,6 +121,20 @@ impl Operation for Reduce {
 
     fn iteration(&self) -> Option<&Shape> {
         Some(&self.full)
+    }
+
+    fn batching(&self, signature: &Signature<'_>) -> Batching {
+        let rank = self.full.rank();
+        let items = self.full.dims().first().copied().unwrap_or(0);
+        match (rank > 1 && signature.splits(0, items, rank), self.axes.start, self.kind) {
+            (true, 0, Reduction::Sum) => Batching::Partial(items),
+            (true, 1.., _) => Batching::Items(items),
+            _ => Batching::Whole,
+        }
+    }
+
+    fn has_items(&self, _k: usize, shape: &Shape, items: usize, _output: &Shape) -> bool {
+        shape.rank() == self.full.rank() && shape.dims()[0] == items
     }
 
     fn flops(&self, _signature: &Signature<'_>) -> u64 {

@@ -43,6 +43,30 @@ pub enum Binding {
     Step,
     /// A constant table, read only.
     Table(Arc<[u32]>),
+    /// One of an optimiser group's arenas, whole, read and write: see [`ArenaKind`].
+    Arena(ArenaKind),
+}
+
+/// A group's arenas as an update binds them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ArenaKind {
+    /// Weights.
+    Value,
+    /// Gradients, read only.
+    Gradient,
+    /// First moments.
+    First,
+    /// Second moments.
+    Second,
+    /// Averaged weights.
+    Average,
+}
+
+impl Binding {
+    /// Whether the kernel only reads it.
+    pub fn read_only(&self) -> bool {
+        !matches!(self, Self::Output | Self::Scratch(_) | Self::Arena(_)) || matches!(self, Self::Arena(ArenaKind::Gradient))
+    }
 }
 
 /// What kernels may assume of the adapter.
@@ -54,4 +78,35 @@ pub struct Target {
     pub workgroup_bytes: u32,
     /// Whether the adapter is a CPU, where loads from storage and workgroup memory are slow.
     pub is_cpu: bool,
+}
+
+/// The declarations of a stage's buffers, in binding order, and what is bound there.
+#[derive(Debug, Default)]
+pub struct Bindings {
+    list: Vec<Binding>,
+    text: String,
+}
+
+impl Bindings {
+    /// Binds the next buffer as `name`, a WGSL variable of type `ty`.
+    pub fn bind(&mut self, binding: Binding, name: &str, ty: &str) {
+        let access = if binding.read_only() { "read" } else { "read_write" };
+        self.text += &format!("@group(0) @binding({}) var<storage, {access}> {name}: {ty};\n", self.list.len());
+        self.list.push(binding);
+    }
+
+    /// Buffers bound so far.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether none is bound.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// What is bound and the WGSL that declares it.
+    pub fn finish(self) -> (Vec<Binding>, String) {
+        (self.list, self.text)
+    }
 }

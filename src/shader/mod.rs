@@ -1,5 +1,12 @@
-//! WGSL text in, checked module out.
+//! WGSL text in, checked module out: templates, generated pointwise programs, and what an operation asks of the device.
 
+mod expr;
 mod launch;
+mod pointwise;
+mod sources;
+mod template;
 
-pub use launch::{Binding, Launch, Stage, Target};
+pub use expr::function;
+pub use launch::{ArenaKind, Binding, Bindings, Launch, Stage, Target};
+pub use pointwise::{Pointwise, can_widen};
+pub use template::expand;

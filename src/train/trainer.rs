@@ -186,7 +186,7 @@ impl Trainer {
             observer.step(at);
             let last = at == train.steps;
             if at % train.log_every == 0 || last || at == first + 1 {
-                outcome.metrics = self.log(&program, at, rate(at - first))?;
+                outcome.metrics = self.log(&mut program, at, rate(at - first))?;
                 observer.metrics(at, &outcome.metrics, rate(at - first));
             }
             if train.valid_every > 0 && (at % train.valid_every == 0 || last) {
@@ -221,7 +221,7 @@ impl Trainer {
         }
     }
 
-    fn log(&self, program: &Program, at: u64, rate: f64) -> Result<Vec<f32>> {
+    fn log(&self, program: &mut Program, at: u64, rate: f64) -> Result<Vec<f32>> {
         let names = self.model.metrics();
         let mut values = Vec::with_capacity(names.len());
         let mut line = json!({"step": at, "epoch": at / self.steps_per_epoch(), "items_per_s": rate});

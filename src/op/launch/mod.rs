@@ -1,27 +1,56 @@
 //! The launches of the operations: which kernel, specialised how, over how many workgroups.
 
-use super::{Concat, Embed, Gather, Reduce, Slice};
-use crate::graph::{Expr, Signature};
-use crate::shader::{Launch, Target};
+mod conv;
+mod conv_weight;
+mod copy;
+mod map;
+mod reduce;
+mod update;
 
-pub(super) fn map(_expr: &Expr, _signature: &Signature<'_>, _target: &Target) -> Launch {
-    Launch::default()
+pub(super) use conv::conv;
+pub(super) use conv_weight::conv_weight;
+pub(crate) use copy::copy;
+pub(super) use copy::{concat, embed, slice};
+pub(super) use map::map;
+pub(super) use reduce::reduce;
+pub(crate) use update::update;
+
+use crate::graph::Shape;
+use crate::shader::Target;
+
+/// Workgroups along one dimension at most, on every adapter.
+const MAX_GROUPS: u32 = 65_535;
+
+type Defines = Vec<(&'static str, String)>;
+
+/// A flat dispatch: the invocations of a workgroup, the workgroups of one row, and the dispatch.
+struct Flat {
+    threads: u32,
+    grid_x: u32,
+    groups: [u32; 3],
 }
-pub(super) fn conv(_g: &Gather, _transposed: bool, _p: &Option<Expr>, _e: &Option<Expr>, _s: &Signature<'_>, _t: &Target) -> Launch {
-    Launch::default()
+
+/// `count` workgroups in as few rows as fit.
+fn rows(count: u64) -> [u32; 3] {
+    let y = count.div_ceil(u64::from(MAX_GROUPS)).max(1);
+    [count.div_ceil(y) as u32, y as u32, 1]
 }
-pub(super) fn conv_weight(_g: &Gather, _p: &Option<Expr>, _s: &Signature<'_>, _t: &Target) -> Launch {
-    Launch::default()
+
+fn flat(invocations: usize, target: &Target) -> Flat {
+    let threads = if target.is_cpu { 64 } else { 256.min(target.max_invocations) };
+    let groups = rows((invocations as u64).div_ceil(u64::from(threads)));
+    Flat { threads, grid_x: groups[0], groups }
 }
-pub(super) fn reduce(_r: &Reduce, _s: &Signature<'_>, _t: &Target) -> Launch {
-    Launch::default()
+
+fn flag(on: bool) -> String {
+    if on { "1".into() } else { String::new() }
 }
-pub(super) fn slice(_r: &Slice, _s: &Signature<'_>, _t: &Target) -> Launch {
-    Launch::default()
+
+fn text(value: impl ToString) -> String {
+    value.to_string()
 }
-pub(super) fn embed(_r: &Embed, _s: &Signature<'_>, _t: &Target) -> Launch {
-    Launch::default()
-}
-pub(super) fn concat(_r: &Concat, _s: &Signature<'_>, _t: &Target) -> Launch {
-    Launch::default()
+
+/// Bytes of the given shapes.
+fn bytes<'a>(shapes: impl IntoIterator<Item = &'a Shape>) -> u64 {
+    shapes.into_iter().map(|s| 4 * s.len() as u64).sum()
 }

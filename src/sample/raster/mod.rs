@@ -157,6 +157,7 @@ fn constants(graph: &Graph, program: &RasterProgram, state: &State, weights: Wei
                     shape: &shape,
                     output: &mut output,
                     step: &Step::default(),
+                    items: None,
                 });
                 output
             }

@@ -1,0 +1,124 @@
+// The same product as conv.wgsl without workgroup memory or barriers: for adapters that are CPUs, where both cost more than they save,
+// and for destinations of so few channels that a tile would be mostly padding.
+// Dispatch: flat, one invocation for TM positions by TN4 four-vectors of channels, channels fastest; z over phases.
+//!include shared/functions
+//!if RANDOM
+//!include shared/step
+//!include shared/philox
+//!end
+
+{{BINDINGS}}
+//!include shared/gather
+const TM: u32 = {{TM}}u;
+const TN: u32 = {{TN4}}u * 4u;
+// Invocations along the channels.
+const ACROSS: u32 = (D + TN - 1u) / TN;
+
+{{PROLOGUE}}
+{{EPILOGUE}}
+// Four weights along d.
+fn load_b(weight: u32, c: u32, d: u32) -> vec4<f32> {
+//!if TRANSPOSED
+    var value = vec4<f32>(0.0);
+//!for L in 0..4
+    if d + {{L}}u < D {
+        value[{{L}}] = weights[(weight * D + d + {{L}}u) * C + c];
+    }
+//!end
+    return value;
+//!else
+//!if WIDE_D
+    return weights[((weight * C + c) * D + min(d, D - 4u)) / 4u];
+//!else
+    var value = vec4<f32>(0.0);
+    let row = (weight * C + c) * D;
+//!for L in 0..4
+    if d + {{L}}u < D {
+        value[{{L}}] = weights[row + d + {{L}}u];
+    }
+//!end
+    return value;
+//!end
+//!end
+}
+
+@compute @workgroup_size({{THREADS}})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let id = (group.y * {{GRID_X}}u + group.x) * {{THREADS}}u + lane;
+    let phase = phase_of(group.z);
+    let m0 = id / ACROSS * TM;
+    let d0 = id % ACROSS * TN;
+    if m0 >= IMAGES * phase.extent.x * phase.extent.y {
+        return;
+    }
+//!for I in 0..{{TM}}
+    let from{{I}} = source_of(position(m0 + {{I}}u, phase.extent));
+//!for V in 0..{{TN4}}
+    var sum{{I}}_{{V}} = vec4<f32>(0.0);
+//!end
+//!end
+    for (var t = 0u; t < phase.taps; t++) {
+        let tap = table[phase.first + t];
+        let weight = u32(tap.z);
+//!for I in 0..{{TM}}
+        let pixel{{I}} = pixel(from{{I}}, tap);
+//!end
+//!if WIDE_C
+        for (var c = 0u; c < C; c += 4u) {
+//!for I in 0..{{TM}}
+            var a{{I}} = vec4<f32>(0.0);
+            if pixel{{I}} >= 0 {
+                a{{I}} = prologue(source[(u32(pixel{{I}}) + c) / 4u], 0u);
+            }
+//!end
+//!for L in 0..4
+//!for V in 0..{{TN4}}
+            let b{{L}}_{{V}} = load_b(weight, c + {{L}}u, d0 + {{V}}u * 4u);
+//!for I in 0..{{TM}}
+            sum{{I}}_{{V}} = fma(vec4<f32>(a{{I}}[{{L}}]), b{{L}}_{{V}}, sum{{I}}_{{V}});
+//!end
+//!end
+//!end
+        }
+//!else
+        for (var c = 0u; c < C; c++) {
+//!for I in 0..{{TM}}
+            var a{{I}} = 0.0;
+            if pixel{{I}} >= 0 {
+                a{{I}} = prologue(source[u32(pixel{{I}}) + c], 0u);
+            }
+//!end
+//!for V in 0..{{TN4}}
+            let b_{{V}} = load_b(weight, c, d0 + {{V}}u * 4u);
+//!for I in 0..{{TM}}
+            sum{{I}}_{{V}} = fma(vec4<f32>(a{{I}}), b_{{V}}, sum{{I}}_{{V}});
+//!end
+//!end
+        }
+//!end
+    }
+//!for I in 0..{{TM}}
+    {
+        let at = position(m0 + {{I}}u, phase.extent);
+        if at.x < IMAGES {
+            let to = destination(at, phase.origin);
+//!for V in 0..{{TN4}}
+            {
+                let d = d0 + {{V}}u * 4u;
+//!if WIDE_D
+                if d < D {
+                    output[(to + d) / 4u] = epilogue(sum{{I}}_{{V}}, to + d);
+                }
+//!else
+//!for L in 0..4
+                if d + {{L}}u < D {
+                    output[to + d + {{L}}u] = epilogue(sum{{I}}_{{V}}[{{L}}], to + d + {{L}}u);
+                }
+//!end
+//!end
+            }
+//!end
+        }
+    }
+//!end
+}

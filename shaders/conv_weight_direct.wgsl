@@ -1,0 +1,83 @@
+// The same sums as conv_weight.wgsl without workgroup memory or barriers, for adapters that are CPUs.
+// Dispatch: flat, one invocation for four rows (tap, c) by TN4 four-vectors of channels, channels fastest; z over splits.
+//!include shared/functions
+
+{{BINDINGS}}
+//!include shared/gather
+const M: u32 = {{TAPS}}u * C;
+const POSITIONS: u32 = IMAGES * DEST_H * DEST_W;
+const CHUNK: u32 = {{CHUNK}}u;
+const TN: u32 = {{TN4}}u * 4u;
+const ACROSS: u32 = (D + TN - 1u) / TN;
+
+{{PROLOGUE}}
+@compute @workgroup_size({{THREADS}})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let id = (group.y * {{GRID_X}}u + group.x) * {{THREADS}}u + lane;
+    let m0 = id / ACROSS * 4u;
+    let d0 = id % ACROSS * TN;
+    if m0 >= M {
+        return;
+    }
+//!for I in 0..4
+    let row{{I}} = min(m0 + {{I}}u, M - 1u);
+    let tap{{I}} = table[2u + row{{I}} / C];
+    let c{{I}} = row{{I}} % C;
+//!for V in 0..{{TN4}}
+    var sum{{I}}_{{V}} = vec4<f32>(0.0);
+//!end
+//!end
+    let end = min((group.z + 1u) * CHUNK, POSITIONS);
+    for (var p = group.z * CHUNK; p < end; p++) {
+        let at = source_of(position(p, vec2<u32>(DEST_H, DEST_W)));
+        var a = vec4<f32>(0.0);
+//!if WIDE_C
+        let first = pixel(at, tap0);
+        if first >= 0 {
+            a = prologue(source[(u32(first) + c0) / 4u], 0u);
+        }
+//!else
+//!for I in 0..4
+        let first{{I}} = pixel(at, tap{{I}});
+        if first{{I}} >= 0 {
+            a[{{I}}] = prologue(source[u32(first{{I}}) + c{{I}}], 0u);
+        }
+//!end
+//!end
+//!for V in 0..{{TN4}}
+        var b{{V}} = vec4<f32>(0.0);
+//!if WIDE_D
+        if d0 + {{V}}u * 4u < D {
+            b{{V}} = upstream[(p * D + d0) / 4u + {{V}}u];
+        }
+//!else
+//!for L in 0..4
+        if d0 + {{V}}u * 4u + {{L}}u < D {
+            b{{V}}[{{L}}] = upstream[p * D + d0 + {{V}}u * 4u + {{L}}u];
+        }
+//!end
+//!end
+//!for I in 0..4
+        sum{{I}}_{{V}} = fma(vec4<f32>(a[{{I}}]), b{{V}}, sum{{I}}_{{V}});
+//!end
+//!end
+    }
+//!for I in 0..4
+    if m0 + {{I}}u < M {
+        let to = (group.z * M + m0 + {{I}}u) * D + d0;
+//!for V in 0..{{TN4}}
+//!if WIDE_D
+        if d0 + {{V}}u * 4u < D {
+            output[to / 4u + {{V}}u] = sum{{I}}_{{V}};
+        }
+//!else
+//!for L in 0..4
+        if d0 + {{V}}u * 4u + {{L}}u < D {
+            output[to + {{V}}u * 4u + {{L}}u] = sum{{I}}_{{V}}[{{L}}];
+        }
+//!end
+//!end
+//!end
+    }
+//!end
+}

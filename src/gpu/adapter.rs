@@ -1,0 +1,133 @@
+//! Which adapters there are and which one is taken.
+
+use crate::error::{Error, Result};
+
+/// Which adapter to open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// A real GPU, the fastest kind first; never a software driver.
+    Hardware,
+    /// A real GPU if there is one, else a software driver.
+    Any,
+    /// The first whose name, driver or backend contains this, whatever the case of its letters.
+    Named(String),
+}
+
+/// What is known of an adapter before it is opened.
+#[derive(Clone, Debug)]
+pub struct AdapterDescription {
+    /// Its name.
+    pub name: String,
+    /// Vulkan, Metal or DX12.
+    pub backend: String,
+    /// Driver name and version.
+    pub driver: String,
+    /// "discrete GPU", "integrated GPU", "virtual GPU", "software" or "other".
+    pub kind: &'static str,
+    /// Whether it is a software driver on the CPU.
+    pub is_cpu: bool,
+    /// Largest buffer a kernel can see, in bytes.
+    pub max_binding: u64,
+    /// Largest buffer, in bytes.
+    pub max_buffer: u64,
+    /// Workgroup memory, in bytes.
+    pub workgroup_memory: u32,
+    /// Smallest and largest subgroup.
+    pub subgroup: [u32; 2],
+    /// Names of what it offers beyond the basics and kiln cares about.
+    pub features: Vec<&'static str>,
+}
+
+const FEATURES: [(&str, wgpu::Features); 5] = [
+    ("timestamps", wgpu::Features::TIMESTAMP_QUERY),
+    ("subgroups", wgpu::Features::SUBGROUP),
+    ("f16", wgpu::Features::SHADER_F16),
+    ("cooperative matrix", wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX),
+    ("pipeline cache", wgpu::Features::PIPELINE_CACHE),
+];
+
+impl AdapterDescription {
+    pub(super) fn of(adapter: &wgpu::Adapter) -> Self {
+        let info = adapter.get_info();
+        let limits = adapter.limits();
+        let has = adapter.features();
+        Self {
+            name: info.name,
+            backend: info.backend.to_string(),
+            driver: format!("{} {}", info.driver, info.driver_info).trim().to_string(),
+            kind: match info.device_type {
+                wgpu::DeviceType::DiscreteGpu => "discrete GPU",
+                wgpu::DeviceType::IntegratedGpu => "integrated GPU",
+                wgpu::DeviceType::VirtualGpu => "virtual GPU",
+                wgpu::DeviceType::Cpu => "software",
+                wgpu::DeviceType::Other => "other",
+            },
+            is_cpu: info.device_type == wgpu::DeviceType::Cpu,
+            max_binding: limits.max_storage_buffer_binding_size,
+            max_buffer: limits.max_buffer_size,
+            workgroup_memory: limits.max_compute_workgroup_storage_size,
+            subgroup: [info.subgroup_min_size, info.subgroup_max_size],
+            features: FEATURES.iter().filter(|(_, f)| has.contains(*f)).map(|(name, _)| *name).collect(),
+        }
+    }
+
+    fn matches(&self, part: &str) -> bool {
+        let part = part.to_lowercase();
+        [&self.name, &self.driver, &self.backend].iter().any(|text| text.to_lowercase().contains(&part))
+    }
+}
+
+fn instance() -> wgpu::Instance {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    // Without GL: it takes most of a second to start, and would silently stand in for a missing Vulkan driver.
+    descriptor.backends = wgpu::Backends::PRIMARY;
+    descriptor.flags = wgpu::InstanceFlags::empty().with_env();
+    wgpu::Instance::new(descriptor)
+}
+
+fn enumerate() -> Vec<(wgpu::Adapter, AdapterDescription)> {
+    let mut found: Vec<_> = pollster::block_on(instance().enumerate_adapters(wgpu::Backends::PRIMARY))
+        .into_iter()
+        .filter(|a| a.get_info().backend != wgpu::Backend::Noop)
+        .map(|a| {
+            let description = AdapterDescription::of(&a);
+            (a, description)
+        })
+        .collect();
+    found.sort_by_key(|(_, d)| rank(d.kind));
+    found
+}
+
+fn rank(kind: &str) -> usize {
+    ["discrete GPU", "integrated GPU", "virtual GPU", "other"].iter().position(|k| *k == kind).unwrap_or(4)
+}
+
+/// Every adapter of this machine, in the order in which [`Choice::Any`] prefers them.
+pub fn adapters() -> Vec<AdapterDescription> {
+    enumerate().into_iter().map(|(_, d)| d).collect()
+}
+
+/// The adapter of a choice.
+pub(super) fn choose(choice: &Choice) -> Result<(wgpu::Adapter, AdapterDescription)> {
+    let found = enumerate();
+    if found.is_empty() {
+        return Err(Error::Device(
+            "no GPU adapter was found: install a Vulkan driver (on Debian or Ubuntu `apt install mesa-vulkan-drivers`), \
+             or use --device cpu"
+                .into(),
+        ));
+    }
+    let names: Vec<String> = found.iter().map(|(_, d)| format!("{} ({})", d.name, d.backend)).collect();
+    let fits = |d: &AdapterDescription| match choice {
+        Choice::Hardware => !d.is_cpu,
+        Choice::Any => true,
+        Choice::Named(part) => d.matches(part),
+    };
+    found.into_iter().find(|(_, d)| fits(d)).ok_or_else(|| {
+        let names = names.join(", ");
+        match choice {
+            Choice::Named(part) => Error::Usage(format!("no adapter is called `{part}`; there are: {names}, and `cpu`")),
+            _ => Error::Device(format!("there is no hardware GPU, only {names}; use --device gpu for it or --device cpu")),
+        }
+    })
+}

@@ -1,0 +1,100 @@
+//! Buffers and transfers.
+
+use super::device::{Gpu, lock};
+use crate::error::{Error, Result};
+
+use std::sync::Arc;
+
+/// Buffers are a multiple of this long, so that any of them can be bound as four-vectors.
+const GRAIN: u64 = 16;
+
+impl Gpu {
+    /// A zeroed storage buffer of `len` elements.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the adapter cannot hold or bind so much.
+    pub(super) fn storage(&self, label: &str, len: usize) -> Result<wgpu::Buffer> {
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+        self.buffer(label, 4 * len as u64, usage)
+    }
+
+    pub(super) fn buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
+        let inner = self.inner();
+        let size = bytes.max(1).next_multiple_of(GRAIN);
+        let most = inner.limits.max_storage_buffer_binding_size.min(inner.limits.max_buffer_size);
+        if size > most {
+            let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+            return Err(Error::Device(format!(
+                "a tensor of {} MiB is more than {} takes at once ({} MiB); use a smaller batch",
+                mib(size),
+                inner.description.name,
+                mib(most)
+            )));
+        }
+        let scope = inner.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let buffer = inner.device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false });
+        match pollster::block_on(scope.pop()) {
+            Some(_) => Err(Error::Device(format!("{} is out of memory; use a smaller batch or a smaller model", inner.description.name))),
+            None => Ok(buffer),
+        }
+    }
+
+    /// The buffer of a constant table; equal tables share one.
+    pub(super) fn table(&self, words: &Arc<[u32]>) -> Result<wgpu::Buffer> {
+        if let Some(buffer) = lock(&self.inner().tables).get(words) {
+            return Ok(buffer.clone());
+        }
+        let buffer = self.storage("table", words.len())?;
+        self.inner().queue.write_buffer(&buffer, 0, bytemuck::cast_slice(words));
+        lock(&self.inner().tables).insert(Arc::clone(words), buffer.clone());
+        Ok(buffer)
+    }
+
+    /// Queues an upload.
+    pub(super) fn upload(&self, buffer: &wgpu::Buffer, offset: u64, values: &[f32]) {
+        if !values.is_empty() {
+            self.inner().queue.write_buffer(buffer, offset, bytemuck::cast_slice(values));
+        }
+    }
+
+    /// Queues a copy of part of a buffer into a staging buffer that the host can read.
+    pub(super) fn stage(&self, from: &wgpu::Buffer, offset: u64, to: &wgpu::Buffer, bytes: u64) -> wgpu::SubmissionIndex {
+        let mut encoder = self.inner().device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("readback") });
+        encoder.copy_buffer_to_buffer(from, offset, to, 0, bytes);
+        self.inner().queue.submit([encoder.finish()])
+    }
+
+    /// A buffer that [`Gpu::stage`] copies into.
+    pub(super) fn staging(&self, len: usize) -> Result<wgpu::Buffer> {
+        self.buffer("staging", 4 * len as u64, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST)
+    }
+
+    /// Waits for a staging buffer's copy and reads it.
+    pub(super) fn collect<T: bytemuck::Pod>(&self, staging: &wgpu::Buffer, bytes: u64, copied: wgpu::SubmissionIndex) -> Result<Vec<T>> {
+        let slice = staging.slice(..bytes);
+        let outcome = Arc::new(std::sync::Mutex::new(None));
+        let told = Arc::clone(&outcome);
+        slice.map_async(wgpu::MapMode::Read, move |mapped| *lock(&told) = Some(mapped));
+        self.wait(Some(copied))?;
+        let lost = || Error::Device("reading back from the GPU failed".into());
+        match lock(&outcome).take() {
+            Some(Ok(())) => {}
+            Some(Err(e)) => return Err(Error::Device(format!("reading back from the GPU failed: {e}"))),
+            None => return Err(lost()),
+        }
+        let values = slice.get_mapped_range().map_err(|_| lost())?.to_vec();
+        staging.unmap();
+        Ok(bytemuck::pod_collect_to_vec(&values))
+    }
+
+    /// Reads part of a buffer, waiting for all before it.
+    pub(super) fn download(&self, from: &wgpu::Buffer, offset: u64, len: usize) -> Result<Vec<f32>> {
+        if len == 0 {
+            return Ok(Vec::new());
+        }
+        let staging = self.staging(len)?;
+        let bytes = 4 * len as u64;
+        let copied = self.stage(from, offset, &staging, bytes);
+        self.collect(&staging, bytes, copied)
+    }
+}

@@ -1,0 +1,209 @@
+//! From a plan to buffers, kernels and bind groups, all made once.
+
+use super::device::Gpu;
+use super::pipeline::Key;
+use super::program::Dispatch;
+use super::state::{GpuState, Weights};
+use crate::cpu::Arena;
+use crate::error::{Error, Result};
+use crate::graph::{Action, Place, Plan, Signature, StateSpec};
+use crate::op::launch;
+use crate::shader::{ArenaKind, Binding, Launch, expand};
+
+/// A range of a buffer.
+#[derive(Clone)]
+struct Range {
+    buffer: wgpu::Buffer,
+    offset: u64,
+    bytes: u64,
+}
+
+/// A launch with what its bindings stand for.
+struct Job {
+    name: &'static str,
+    launch: Launch,
+    inputs: Vec<Range>,
+    output: Option<Range>,
+    /// The optimiser group of an update.
+    group: usize,
+}
+
+/// The buffers of a program.
+pub(super) struct Buffers {
+    pub(super) slots: Vec<wgpu::Buffer>,
+    pub(super) inputs: Vec<wgpu::Buffer>,
+    pub(super) scratch: Vec<wgpu::Buffer>,
+    pub(super) step: wgpu::Buffer,
+}
+
+impl Buffers {
+    pub(super) fn all(&self) -> impl Iterator<Item = &wgpu::Buffer> {
+        self.slots.iter().chain(&self.inputs).chain(&self.scratch).chain([&self.step])
+    }
+}
+
+/// Words of the step before its updates (`shaders/shared/step.wgsl`), and of each update.
+pub(super) const STEP_WORDS: usize = 8;
+pub(super) const UPDATE_WORDS: usize = 4;
+
+pub(super) struct Compiler<'a> {
+    gpu: &'a Gpu,
+    spec: &'a StateSpec,
+    state: &'a GpuState,
+    weights: Weights,
+    slots: Vec<wgpu::Buffer>,
+    inputs: Vec<wgpu::Buffer>,
+    jobs: Vec<Job>,
+    /// Elements of a buffer for copies within one arena, which a kernel cannot both read and write.
+    bounce: usize,
+    updates: usize,
+}
+
+impl<'a> Compiler<'a> {
+    pub(super) fn new(gpu: &'a Gpu, plan: &Plan, spec: &'a StateSpec, state: &'a GpuState, weights: Weights) -> Result<Self> {
+        let slots = plan.slots.iter().map(|&len| gpu.storage("slot", len)).collect::<Result<_>>()?;
+        let inputs = plan.inputs.iter().map(|(name, shape)| gpu.storage(name, shape.len())).collect::<Result<_>>()?;
+        Ok(Self { gpu, spec, state, weights, slots, inputs, jobs: Vec::new(), bounce: 0, updates: 0 })
+    }
+
+    pub(super) fn run(mut self, plan: &Plan) -> Result<(Buffers, Vec<Dispatch>)> {
+        let longest = |a: &Action| if let Action::Copy { len, .. } = a { *len } else { 0 };
+        self.bounce = plan.actions.iter().filter(|a| self.within_one_arena(a)).map(longest).max().unwrap_or(0);
+        let bounce = if self.bounce > 0 { Some(self.gpu.storage("bounce", self.bounce)?) } else { None };
+        for action in &plan.actions {
+            self.action(action, bounce.as_ref())?;
+        }
+        let jobs = std::mem::take(&mut self.jobs);
+        let mut lengths: Vec<usize> = Vec::new();
+        for job in &jobs {
+            for (k, &len) in job.launch.scratch.iter().enumerate() {
+                lengths.resize(lengths.len().max(k + 1), 0);
+                lengths[k] = lengths[k].max(len);
+            }
+        }
+        let mut scratch = lengths.iter().map(|&len| self.gpu.storage("scratch", len)).collect::<Result<Vec<_>>>()?;
+        let step = self.gpu.storage("step", STEP_WORDS + UPDATE_WORDS * self.updates.max(1))?;
+        let mut keys: Vec<(&'static str, Key)> = Vec::new();
+        for stage in jobs.iter().flat_map(|j| &j.launch.stages) {
+            let reads = stage.bindings.iter().map(Binding::read_only).collect();
+            keys.push((stage.kernel, (expand(stage.kernel, &stage.defines)?, reads)));
+        }
+        self.gpu.compile(&keys)?;
+        let mut keys = keys.into_iter();
+        let mut dispatches = Vec::new();
+        for job in &jobs {
+            for stage in &job.launch.stages {
+                let missing = || Error::Device(format!("kernel {} is missing", stage.kernel));
+                let (_, key) = keys.next().ok_or_else(missing)?;
+                let kernel = self.gpu.kernel(&key).ok_or_else(missing)?;
+                let ranges = stage.bindings.iter().map(|b| self.resolve(b, job, &scratch, &step)).collect::<Result<Vec<_>>>()?;
+                let entries: Vec<wgpu::BindGroupEntry<'_>> = ranges.iter().enumerate().map(entry).collect();
+                let descriptor = wgpu::BindGroupDescriptor { label: Some(job.name), layout: &kernel.layout, entries: &entries };
+                let scope = self.gpu.inner().device.push_error_scope(wgpu::ErrorFilter::Validation);
+                let bind_group = self.gpu.inner().device.create_bind_group(&descriptor);
+                if let Some(e) = pollster::block_on(scope.pop()) {
+                    return Err(Error::Device(format!("{} does not bind: {e}", job.name)));
+                }
+                dispatches.push(Dispatch {
+                    name: job.name,
+                    kernel: stage.kernel,
+                    pipeline: kernel.pipeline,
+                    bind_group,
+                    groups: stage.groups,
+                    flops: stage.flops,
+                    bytes: stage.bytes,
+                });
+            }
+        }
+        scratch.extend(bounce);
+        Ok((Buffers { slots: self.slots, inputs: self.inputs, scratch, step }, dispatches))
+    }
+
+    fn action(&mut self, action: &Action, bounce: Option<&wgpu::Buffer>) -> Result<()> {
+        let target = self.gpu.target();
+        match action {
+            Action::Compute { op, inputs, shapes, output, shape } => {
+                let launch = op.launch(&Signature { inputs: shapes.iter().collect(), output: shape }, target);
+                let inputs = inputs.iter().zip(shapes).map(|(p, s)| self.range(*p, s.len(), self.weights)).collect::<Result<_>>()?;
+                let output = Some(self.range(*output, shape.len(), self.weights)?);
+                self.jobs.push(Job { name: op.name(), launch, inputs, output, group: 0 });
+            }
+            Action::Copy { from, to, len } => {
+                let source = self.range(*from, *len, self.weights)?;
+                let goal = self.range(*to, *len, Weights::Current)?;
+                let copy = |from: Range, to: Range| Job {
+                    name: "copy",
+                    launch: launch::copy(*len, target),
+                    inputs: vec![from],
+                    output: Some(to),
+                    group: 0,
+                };
+                match bounce {
+                    Some(buffer) if source.buffer == goal.buffer => {
+                        let between = Range { buffer: buffer.clone(), offset: 0, bytes: source.bytes };
+                        self.jobs.push(copy(source, between.clone()));
+                        self.jobs.push(copy(between, goal));
+                    }
+                    _ => self.jobs.push(copy(source, goal)),
+                }
+            }
+            Action::Update(update) => {
+                let len = self.spec.groups[update.group].len;
+                let launch = launch::update(update, self.updates, len, target);
+                self.updates += 1;
+                self.jobs.push(Job { name: "update", launch, inputs: Vec::new(), output: None, group: update.group });
+            }
+        }
+        Ok(())
+    }
+
+    fn within_one_arena(&self, action: &Action) -> bool {
+        let Action::Copy { from, to, .. } = action else { return false };
+        match (self.state.locate(*from, self.weights), self.state.locate(*to, Weights::Current)) {
+            (Some((a, _)), Some((b, _))) => a == b,
+            _ => false,
+        }
+    }
+
+    fn range(&self, place: Place, len: usize, weights: Weights) -> Result<Range> {
+        let bytes = 4 * len as u64;
+        let whole = |buffer: &wgpu::Buffer| Range { buffer: buffer.clone(), offset: 0, bytes: buffer.size() };
+        Ok(match place {
+            Place::Slot(slot) => whole(&self.slots[slot]),
+            Place::Input(at) => whole(&self.inputs[at]),
+            _ => {
+                let found = self.state.locate(place, weights).ok_or_else(|| Error::Device("a tensor has no place".into()))?;
+                // An empty tensor is never read, but what is bound cannot be empty.
+                Range { buffer: found.0.clone(), offset: found.1, bytes: bytes.max(4) }
+            }
+        })
+    }
+
+    fn resolve(&self, binding: &Binding, job: &Job, scratch: &[wgpu::Buffer], step: &wgpu::Buffer) -> Result<Range> {
+        let whole = |buffer: &wgpu::Buffer| Range { buffer: buffer.clone(), offset: 0, bytes: buffer.size() };
+        let missing = || Error::Device(format!("{} binds what it does not have", job.name));
+        Ok(match binding {
+            Binding::Input(k) => job.inputs.get(*k).cloned().ok_or_else(missing)?,
+            Binding::Output => job.output.clone().ok_or_else(missing)?,
+            Binding::Scratch(k) | Binding::ScratchRead(k) => whole(scratch.get(*k).ok_or_else(missing)?),
+            Binding::Step => whole(step),
+            Binding::Table(words) => whole(&self.gpu.table(words)?),
+            Binding::Arena(kind) => {
+                let arena = match kind {
+                    ArenaKind::Value => Arena::Value,
+                    ArenaKind::Gradient => Arena::Gradient,
+                    ArenaKind::First => Arena::First,
+                    ArenaKind::Second => Arena::Second,
+                    ArenaKind::Average => Arena::Average,
+                };
+                whole(self.state.arena(job.group, arena))
+            }
+        })
+    }
+}
+
+fn entry((number, range): (usize, &Range)) -> wgpu::BindGroupEntry<'_> {
+    let size = std::num::NonZeroU64::new(range.bytes);
+    let binding = wgpu::BufferBinding { buffer: &range.buffer, offset: range.offset, size };
+    wgpu::BindGroupEntry { binding: number as u32, resource: wgpu::BindingResource::Buffer(binding) }
+}

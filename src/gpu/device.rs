@@ -1,0 +1,122 @@
+//! An opened adapter.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use super::adapter::{self, AdapterDescription, Choice};
+use super::pipeline::Pipelines;
+use crate::error::{Error, Result};
+use crate::shader::Target;
+
+/// How an adapter is opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Keep index clamps and loop bounds in kernels (tests and debugging). The environment variable `KILN_CHECKED=1` sets it too.
+    pub checked: bool,
+    /// Treat the adapter as a GPU (`Some(false)`) or as a CPU (`Some(true)`) whatever it says, to test either kind of kernel.
+    pub as_cpu: Option<bool>,
+}
+
+/// An opened adapter. Cheap to clone; all clones are one device.
+#[derive(Clone)]
+pub struct Gpu(Arc<Inner>);
+
+pub(super) struct Inner {
+    pub(super) device: wgpu::Device,
+    pub(super) queue: wgpu::Queue,
+    pub(super) description: AdapterDescription,
+    pub(super) limits: wgpu::Limits,
+    pub(super) target: Target,
+    pub(super) checked: bool,
+    pub(super) pipelines: Pipelines,
+    pub(super) tables: Mutex<HashMap<Arc<[u32]>, wgpu::Buffer>>,
+    fault: Arc<Mutex<Option<String>>>,
+}
+
+impl fmt::Debug for Gpu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Gpu").field(&self.0.description).finish()
+    }
+}
+
+/// A lock whose holder cannot have left it half written: a panic elsewhere does not spoil it.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+impl Gpu {
+    /// Opens an adapter.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where there is none or it refuses, [`Error::Usage`] where none has the name asked for.
+    pub fn open(choice: &Choice, options: Options) -> Result<Self> {
+        let (adapter, description) = adapter::choose(choice)?;
+        let wanted = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE;
+        let limits = adapter.limits();
+        let request = adapter.request_device(&wgpu::DeviceDescriptor {
+            label: Some("kiln"),
+            required_features: adapter.features() & wanted,
+            required_limits: limits.clone(),
+            memory_hints: wgpu::MemoryHints::Performance,
+            ..Default::default()
+        });
+        let (device, queue) = pollster::block_on(request).map_err(|e| Error::Device(format!("{} does not open: {e}", description.name)))?;
+        let fault: Arc<Mutex<Option<String>>> = Arc::default();
+        let (on_error, on_loss) = (Arc::clone(&fault), Arc::clone(&fault));
+        device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| {
+            lock(&on_error).get_or_insert_with(|| format!("the GPU refused a command: {e}"));
+        }));
+        device.set_device_lost_callback(move |reason, what| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                lock(&on_loss).get_or_insert_with(|| format!("the GPU was lost ({what}); resume from the last checkpoint"));
+            }
+        });
+        let target = Target {
+            max_invocations: limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x),
+            workgroup_bytes: limits.max_compute_workgroup_storage_size,
+            is_cpu: options.as_cpu.unwrap_or(description.is_cpu),
+        };
+        let checked = options.checked || std::env::var_os("KILN_CHECKED").is_some_and(|v| v == "1");
+        let pipelines = Pipelines::new(&device, &adapter);
+        let tables = Mutex::default();
+        Ok(Self(Arc::new(Inner { device, queue, description, limits, target, checked, pipelines, tables, fault })))
+    }
+
+    /// What is known of the adapter.
+    pub fn description(&self) -> &AdapterDescription {
+        &self.0.description
+    }
+
+    /// What kernels may assume of the adapter.
+    pub fn target(&self) -> &Target {
+        &self.0.target
+    }
+
+    pub(super) fn inner(&self) -> &Inner {
+        &self.0
+    }
+
+    /// The first error the device reported outside a call that could return it.
+    pub(super) fn check(&self) -> Result<()> {
+        match lock(&self.0.fault).as_ref() {
+            Some(fault) => Err(Error::Device(fault.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits for a submission, or for all where there is none given.
+    pub(super) fn wait(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<()> {
+        let waited = self.0.device.poll(wgpu::PollType::Wait { submission_index: submission, timeout: None });
+        self.check()?;
+        waited.map(|_| ()).map_err(|e| Error::Device(format!("waiting for the GPU failed: {e}")))
+    }
+
+    /// Waits until everything submitted is done.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the device was lost or refused a command.
+    pub fn finish(&self) -> Result<()> {
+        self.wait(None)
+    }
+}

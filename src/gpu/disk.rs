@@ -1,0 +1,57 @@
+//! The driver's compiled kernels, kept between runs where wgpu offers it (Vulkan).
+
+use std::path::PathBuf;
+
+/// A pipeline cache and the file it is kept in.
+pub(super) struct DiskCache {
+    cache: wgpu::PipelineCache,
+    file: PathBuf,
+}
+
+impl DiskCache {
+    /// Opens the cache of an adapter; `None` where the adapter or the system has no place for one. A spoiled file is ignored by the
+    /// driver, which checks its header.
+    pub(super) fn open(device: &wgpu::Device, adapter: &wgpu::Adapter) -> Option<Self> {
+        if !device.features().contains(wgpu::Features::PIPELINE_CACHE) {
+            return None;
+        }
+        let file = folder()?.join(wgpu::util::pipeline_cache_key(&adapter.get_info())?);
+        let data = std::fs::read(&file).ok();
+        // SAFETY: the data comes from an earlier call of `get_data` on this adapter: the name holds its vendor and device, the file is
+        // replaced whole, and `fallback` makes wgpu start empty where the header does not fit the driver.
+        let cache = unsafe {
+            device.create_pipeline_cache(&wgpu::PipelineCacheDescriptor { label: Some("kiln"), data: data.as_deref(), fallback: true })
+        };
+        Some(Self { cache, file })
+    }
+
+    pub(super) fn handle(&self) -> &wgpu::PipelineCache {
+        &self.cache
+    }
+
+    /// Writes the cache, replacing the file whole. A failure costs the next run time and nothing else, so it is not reported.
+    pub(super) fn save(&self) {
+        let Some(data) = self.cache.get_data() else { return };
+        let Some(folder) = self.file.parent() else { return };
+        let write = || -> std::io::Result<()> {
+            std::fs::create_dir_all(folder)?;
+            let file = tempfile::NamedTempFile::new_in(folder)?;
+            std::fs::write(file.path(), &data)?;
+            file.persist(&self.file).map_err(|e| e.error)?;
+            Ok(())
+        };
+        if let Err(e) = write() {
+            log::debug!("the pipeline cache was not kept: {e}");
+        }
+    }
+}
+
+/// Where this system keeps caches.
+fn folder() -> Option<PathBuf> {
+    let from = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let base = from("XDG_CACHE_HOME").or_else(|| from("LOCALAPPDATA")).or_else(|| {
+        let home = from("HOME")?;
+        Some(if cfg!(target_os = "macos") { home.join("Library/Caches") } else { home.join(".cache") })
+    })?;
+    Some(base.join("kiln"))
+}

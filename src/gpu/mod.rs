@@ -1,0 +1,22 @@
+//! The GPU executor: the only folder that names wgpu.
+//!
+//! [`Gpu`] is an opened adapter, [`GpuState`] a model's persistent tensors on it, [`GpuProgram`] a plan compiled for it.
+
+mod adapter;
+mod allocate;
+mod build;
+mod device;
+mod disk;
+mod kernels;
+mod pacing;
+mod pipeline;
+mod profile;
+mod program;
+mod state;
+
+pub use adapter::{AdapterDescription, Choice, adapters};
+pub use device::{Gpu, Options};
+pub use kernels::kernels;
+pub use profile::StageTime;
+pub use program::{GpuProgram, Pending, Stats};
+pub use state::{GpuState, Weights};

@@ -1,0 +1,111 @@
+//! Compiled kernels, by their final text.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use rayon::prelude::*;
+
+use super::device::{Gpu, lock};
+use crate::error::{Error, Result};
+
+/// What makes two kernels the same: their text, and which bindings are read only.
+pub(super) type Key = (String, Vec<bool>);
+
+/// A kernel ready to run.
+#[derive(Clone)]
+pub(super) struct Kernel {
+    pub(super) pipeline: wgpu::ComputePipeline,
+    pub(super) layout: wgpu::BindGroupLayout,
+}
+
+/// The kernels of a device and their layouts.
+pub(super) struct Pipelines {
+    kernels: Mutex<HashMap<Key, Kernel>>,
+    layouts: Mutex<HashMap<Vec<bool>, (wgpu::BindGroupLayout, wgpu::PipelineLayout)>>,
+    cache: Option<super::disk::DiskCache>,
+}
+
+impl Pipelines {
+    pub(super) fn new(device: &wgpu::Device, adapter: &wgpu::Adapter) -> Self {
+        Self { kernels: Mutex::default(), layouts: Mutex::default(), cache: super::disk::DiskCache::open(device, adapter) }
+    }
+}
+
+impl Gpu {
+    /// Compiles what is not compiled yet, on all cores, and keeps the driver's binaries on disk.
+    pub(super) fn compile(&self, wanted: &[(&'static str, Key)]) -> Result<()> {
+        let pipelines = &self.inner().pipelines;
+        let mut missing: Vec<&(&'static str, Key)> = Vec::new();
+        for entry in wanted {
+            if !lock(&pipelines.kernels).contains_key(&entry.1) && !missing.iter().any(|m| m.1 == entry.1) {
+                missing.push(entry);
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let compiled: Result<Vec<(Key, Kernel)>> =
+            missing.into_par_iter().map(|(name, key)| Ok((key.clone(), self.kernel_new(name, key)?))).collect();
+        lock(&pipelines.kernels).extend(compiled?);
+        if let Some(cache) = &pipelines.cache {
+            cache.save();
+        }
+        Ok(())
+    }
+
+    /// A compiled kernel.
+    pub(super) fn kernel(&self, key: &Key) -> Option<Kernel> {
+        lock(&self.inner().pipelines.kernels).get(key).cloned()
+    }
+
+    fn kernel_new(&self, name: &str, (text, reads): &Key) -> Result<Kernel> {
+        let inner = self.inner();
+        let device = &inner.device;
+        let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let (layout, pipeline_layout) = self.layouts(reads);
+        let descriptor = wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(text.as_str().into()) };
+        let checks = if inner.checked { wgpu::ShaderRuntimeChecks::checked() } else { wgpu::ShaderRuntimeChecks::unchecked() };
+        // SAFETY: the text is one of kiln's own kernels, whose indices are bounded by the shapes baked into it and whose loops end; the
+        // tests run every kernel with the checks on and compare.
+        let module = unsafe { device.create_shader_module_trusted(descriptor, checks) };
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(name),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions { constants: &[], zero_initialize_workgroup_memory: inner.checked },
+            cache: inner.pipelines.cache.as_ref().map(super::disk::DiskCache::handle),
+        });
+        match pollster::block_on(scope.pop()) {
+            Some(e) => Err(Error::Device(format!("kernel {name} does not compile: {e}"))),
+            None => Ok(Kernel { pipeline, layout }),
+        }
+    }
+
+    fn layouts(&self, reads: &[bool]) -> (wgpu::BindGroupLayout, wgpu::PipelineLayout) {
+        let mut layouts = lock(&self.inner().pipelines.layouts);
+        if let Some(found) = layouts.get(reads) {
+            return found.clone();
+        }
+        let device = &self.inner().device;
+        let entry = |(number, &read_only): (usize, &bool)| wgpu::BindGroupLayoutEntry {
+            binding: number as u32,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer {
+                ty: wgpu::BufferBindingType::Storage { read_only },
+                has_dynamic_offset: false,
+                min_binding_size: None,
+            },
+            count: None,
+        };
+        let entries: Vec<_> = reads.iter().enumerate().map(entry).collect();
+        let group = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries });
+        let pipeline = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: None,
+            bind_group_layouts: &[Some(&group)],
+            immediate_size: 0,
+        });
+        layouts.insert(reads.to_vec(), (group.clone(), pipeline.clone()));
+        (group, pipeline)
+    }
+}

@@ -1,0 +1,164 @@
+//! Reductions, in one stage or several.
+
+use super::{Defines, flag, rows, text};
+use crate::graph::{Expr, Shape, Signature};
+use crate::op::{Reduce, Reduction};
+use crate::shader::{Binding, Bindings, Launch, Pointwise, Stage, Target};
+
+/// What a chain of stages reduces with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Sum,
+    Max,
+    LogSumExp,
+    /// Σ x²
+    Squares,
+}
+
+impl From<Reduction> for Kind {
+    fn from(kind: Reduction) -> Self {
+        match kind {
+            Reduction::Sum => Self::Sum,
+            Reduction::Max => Self::Max,
+            Reduction::LogSumExp => Self::LogSumExp,
+        }
+    }
+}
+
+/// What a chain of stages starts from.
+pub(super) enum Source<'a> {
+    /// A program over inputs broadcast to a shape.
+    Program(&'a Expr, Vec<&'a Shape>, &'a Shape),
+    /// Plain numbers in a buffer.
+    Buffer(Binding),
+}
+
+pub(in crate::op) fn reduce(op: &Reduce, s: &Signature<'_>, target: &Target) -> Launch {
+    let extents = op.extents();
+    if s.output.is_empty() {
+        return Launch::default();
+    }
+    let mut chain = Chain { kind: op.kind.into(), target, launch: Launch::default() };
+    if extents[1] == 0 {
+        let value = if op.kind == Reduction::Sum { 0.0 } else { f64::NEG_INFINITY };
+        return super::map(&Expr::build(|b| b.constant(value)), &Signature { inputs: Vec::new(), output: s.output }, target);
+    }
+    chain.run(Source::Program(&op.expr, s.inputs.clone(), &op.full), extents, Binding::Output);
+    chain.launch
+}
+
+/// Stages that are appended to a launch; each but the last leaves partial results in a scratch buffer of its own.
+pub(super) struct Chain<'a> {
+    pub(super) kind: Kind,
+    pub(super) target: &'a Target,
+    pub(super) launch: Launch,
+}
+
+/// How one stage divides its work.
+struct Division {
+    /// Neighbours along inner and strands of the reduced axis in a workgroup; `None` for one invocation an output.
+    tree: Option<[usize; 2]>,
+    splits: usize,
+}
+
+impl Chain<'_> {
+    /// Reduces the middle of `extents` into `output`.
+    pub(super) fn run(&mut self, source: Source<'_>, extents: [usize; 3], output: Binding) {
+        let [outer, reduced, inner] = extents;
+        let division = self.divide(extents);
+        let partials = matches!(source, Source::Buffer(Binding::ScratchRead(_)));
+        if division.splits == 1 {
+            self.stage(&source, partials, extents, &division, output, false);
+            return;
+        }
+        let width = if self.kind == Kind::LogSumExp { 2 } else { 1 };
+        let splits = reduced.div_ceil(reduced.div_ceil(division.splits));
+        let number = self.launch.scratch.len();
+        self.launch.scratch.push(outer * splits * inner * width);
+        self.stage(&source, partials, extents, &Division { splits, ..division }, Binding::Scratch(number), true);
+        if self.kind == Kind::Squares {
+            self.kind = Kind::Sum;
+        }
+        self.run(Source::Buffer(Binding::ScratchRead(number)), [outer, splits, inner], output);
+    }
+
+    fn divide(&self, [outer, reduced, inner]: [usize; 3]) -> Division {
+        if self.target.is_cpu {
+            let splits = if outer * inner < 256 { (reduced / 256).clamp(1, 256) } else { 1 };
+            return Division { tree: None, splits };
+        }
+        // Enough invocations already, or rows too short for a tree to pay.
+        if reduced <= 64 && (outer * inner >= 4096 || reduced <= 16) {
+            return Division { tree: None, splits: 1 };
+        }
+        let threads = 256.min(self.target.max_invocations as usize);
+        let lanes = inner.next_power_of_two().min(64);
+        let strands = (threads / lanes).min(reduced.next_power_of_two());
+        let groups = outer * inner.div_ceil(lanes);
+        // A strand sums at least eight elements; a few hundred workgroups fill any adapter.
+        let most = reduced.div_ceil(strands * 8).max(1);
+        Division { tree: Some([lanes, strands]), splits: 512usize.div_ceil(groups).min(most) }
+    }
+
+    fn stage(&mut self, source: &Source<'_>, partials: bool, extents: [usize; 3], division: &Division, output: Binding, keep: bool) {
+        let [outer, reduced, inner] = extents;
+        let pair = self.kind == Kind::LogSumExp;
+        let partial = if pair { "array<vec2<f32>>" } else { "array<f32>" };
+        let mut bindings = Bindings::default();
+        bindings.bind(output, "output", if keep { partial } else { "array<f32>" });
+        let mut random = false;
+        let (program, work, read) = match source {
+            Source::Program(expr, shapes, full) => {
+                random = expr.is_random();
+                let inputs = shapes.iter().copied().enumerate().collect();
+                let program = Pointwise { name: "program", expr, given: false, inputs, full, wide: false }.emit(&mut bindings);
+                (program, expr.instrs().len(), super::bytes(shapes.iter().copied()))
+            }
+            Source::Buffer(binding) => {
+                bindings.bind(binding.clone(), "partials", if partials { partial } else { "array<f32>" });
+                let program =
+                    if partials { String::new() } else { "fn program(index: u32) -> f32 {\n    return partials[index];\n}\n".into() };
+                (program, 1, 4 * (outer * reduced * inner) as u64)
+            }
+        };
+        let splits = division.splits;
+        let (threads, groups) = match division.tree {
+            Some([lanes, strands]) => (lanes * strands, rows((outer * splits * inner.div_ceil(lanes)) as u64)),
+            None => {
+                let flat = super::flat(outer * splits * inner, self.target);
+                (flat.threads as usize, flat.groups)
+            }
+        };
+        let [lanes, strands] = division.tree.unwrap_or([1, 1]);
+        let (bindings, declared) = bindings.finish();
+        let defines: Defines = vec![
+            ("BINDINGS", declared),
+            ("PROGRAM", program),
+            ("RANDOM", flag(random)),
+            ("LSE", flag(pair)),
+            ("MAX", flag(self.kind == Kind::Max)),
+            ("SQUARES", flag(self.kind == Kind::Squares)),
+            ("FROM_PARTIALS", flag(partials)),
+            ("TO_PARTIALS", flag(keep)),
+            ("TREE", flag(division.tree.is_some())),
+            ("OUTER", text(outer)),
+            ("REDUCE", text(reduced)),
+            ("INNER", text(inner)),
+            ("SPLITS", text(splits)),
+            ("CHUNK", text(reduced.div_ceil(splits))),
+            ("LANES", text(lanes)),
+            ("ROWS", text(strands)),
+            ("THREADS", text(threads)),
+            ("GRID_X", text(groups[0])),
+        ];
+        let elements = (outer * reduced * inner) as u64;
+        self.launch.stages.push(Stage {
+            kernel: "reduce",
+            defines,
+            bindings,
+            groups,
+            flops: elements * work as u64,
+            bytes: read + 4 * (outer * splits * inner) as u64,
+        });
+    }
+}

@@ -1,0 +1,93 @@
+//! Portability gates: every kernel variant passes naga's validation and its SPIR-V, MSL and HLSL writers, and, where the tools are
+//! installed, `spirv-val` and Tint, which are stricter.
+
+#[path = "support/graphs.rs"]
+mod graphs;
+mod support;
+pub use support::Bench;
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use kiln::graph::Plan;
+use kiln::shader::Target;
+use naga::valid::{Capabilities, ValidationFlags, Validator};
+
+fn targets() -> [Target; 2] {
+    [false, true].map(|is_cpu| Target { max_invocations: 256, workgroup_bytes: 16 << 10, is_cpu })
+}
+
+/// Every distinct kernel of the test graphs, by text.
+fn variants() -> BTreeMap<String, String> {
+    let mut texts = BTreeMap::new();
+    for (name, bench) in graphs::all().expect("graphs") {
+        for fusion in [false, true] {
+            for target in targets() {
+                let plan = Plan::new(&bench.graph, &bench.spec, fusion);
+                for (kernel, text) in kiln::gpu::kernels(&plan, &bench.spec, &target).expect("kernels") {
+                    texts.entry(text).or_insert_with(|| format!("{kernel} in {name}"));
+                }
+            }
+        }
+    }
+    texts
+}
+
+fn installed(tool: &str) -> bool {
+    Command::new(tool).arg("--version").output().is_ok()
+}
+
+#[test]
+fn every_variant_is_portable() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (spirv_val, tint) = (installed("spirv-val"), installed("tint"));
+    let variants = variants();
+    assert!(variants.len() > 100, "{} variants", variants.len());
+    for (number, (text, name)) in variants.iter().enumerate() {
+        let module = naga::front::wgsl::parse_str(text).unwrap_or_else(|e| panic!("{name}: {}\n{text}", e.emit_to_string(text)));
+        let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+            .validate(&module)
+            .unwrap_or_else(|e| panic!("{name}: {}\n{text}", e.emit_to_string(text)));
+
+        let options = naga::back::spv::Options { lang_version: (1, 3), ..Default::default() };
+        let words = naga::back::spv::write_vec(&module, &info, &options, None).unwrap_or_else(|e| panic!("{name}: SPIR-V: {e}"));
+        let options = naga::back::msl::Options { lang_version: (2, 4), fake_missing_bindings: true, ..Default::default() };
+        naga::back::msl::write_string(&module, &info, &options, &Default::default()).unwrap_or_else(|e| panic!("{name}: MSL: {e}"));
+        let options = naga::back::hlsl::Options { fake_missing_bindings: true, ..Default::default() };
+        let mut out = String::new();
+        naga::back::hlsl::Writer::new(&mut out, &options, &Default::default())
+            .write(&module, &info, None)
+            .unwrap_or_else(|e| panic!("{name}: HLSL: {e}"));
+
+        if spirv_val {
+            let file = folder.path().join(format!("{number}.spv"));
+            let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
+            std::fs::write(&file, bytes).expect("write");
+            check(name, text, Command::new("spirv-val").args(["--target-env", "vulkan1.2"]).arg(&file));
+        }
+        if tint {
+            let file = folder.path().join(format!("{number}.wgsl"));
+            std::fs::write(&file, text).expect("write");
+            check(name, text, Command::new("tint").arg(&file).args(["--format", "wgsl", "-o"]).arg(folder.path().join("out.wgsl")));
+        }
+    }
+}
+
+fn check(name: &str, text: &str, command: &mut Command) {
+    let output = command.output().expect("the tool runs");
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{name}: {}\n{text}", String::from_utf8_lossy(&said));
+}
+
+#[test]
+fn conv_tiles_fit_the_workgroup_memory_every_adapter_has() {
+    for (text, name) in variants() {
+        let vectors: usize = text
+            .lines()
+            .filter_map(|l| l.strip_prefix("var<workgroup> "))
+            .filter_map(|l| Some((l.split(", ").nth(1)?.split('>').next()?.parse::<usize>().ok()?, l.contains("vec4"))))
+            .map(|(count, wide)| count * if wide { 16 } else { 8 })
+            .sum();
+        assert!(vectors <= 16 << 10, "{name}: {vectors} bytes");
+    }
+}

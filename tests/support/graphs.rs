@@ -1,0 +1,252 @@
+//! Graphs that between them use every kernel with every switch: the GPU tests run them, the portability gates compile them.
+#![allow(dead_code)] // each test binary uses its part
+
+use kiln::Result;
+use kiln::graph::{Binary, Distribution, NodeId, Rule, Unary, Update};
+use kiln::op::{ConvWeight, Embed, Reduction, Taps};
+
+use crate::Bench;
+
+/// A named graph with its outputs declared.
+pub type Case = (String, Bench);
+
+fn case(name: impl Into<String>, build: impl FnOnce(&mut Bench) -> Result<Vec<NodeId>>) -> Result<Case> {
+    let mut b = Bench::new();
+    for (k, id) in build(&mut b)?.into_iter().enumerate() {
+        b.graph.output(&format!("out{k}"), id);
+    }
+    Ok((name.into(), b))
+}
+
+/// Pointwise programs over awkward shapes.
+pub fn maps() -> Result<Vec<Case>> {
+    let mut cases = Vec::new();
+    use Unary::{Abs, Exp, Floor, Log, Neg, Recip, Relu, Sigmoid, Sign, Softplus, Sqrt, Step, Tanh};
+    for shape in [[3usize, 5].as_slice(), &[4, 8]] {
+        cases.push(case(format!("unary functions of {shape:?}"), |b| {
+            let x = b.leaf(shape);
+            let mut all = Vec::new();
+            for f in [Neg, Abs, Sign, Step, Relu, Exp, Softplus, Sigmoid, Tanh, Floor] {
+                all.push(b.graph.map(&[x], |e, v| e.unary(f, v[0]))?);
+            }
+            for f in [Log, Sqrt, Recip] {
+                all.push(b.graph.map(&[x], |e, v| {
+                    let square = e.mul(v[0], v[0]);
+                    let positive = e.offset(square, 0.01);
+                    e.unary(f, positive)
+                })?);
+            }
+            Ok(all)
+        })?);
+    }
+    use Binary::{Add, Div, Equal, Greater, Max, Min, Mul, Sub};
+    let pairs: [(&[usize], &[usize]); 8] = [
+        (&[2, 3, 3, 4], &[4]),
+        (&[2, 3, 3, 5], &[5]),
+        (&[2, 3, 3, 4], &[2, 1, 1, 1]),
+        (&[5, 1], &[1, 7]),
+        (&[3, 1, 2, 1], &[1, 4, 1, 8]),
+        (&[1], &[6]),
+        (&[1], &[1]),
+        (&[2, 4, 8], &[4, 1]),
+    ];
+    for (left, right) in pairs {
+        cases.push(case(format!("pairs of {left:?} and {right:?}"), |b| {
+            let (x, z) = (b.leaf(left), b.leaf(right));
+            let mut all = Vec::new();
+            for f in [Add, Sub, Mul, Div, Max, Min, Greater, Equal] {
+                all.push(b.graph.map(&[x, z], |e, v| {
+                    let square = e.mul(v[1], v[1]);
+                    let away = e.offset(square, 1.0);
+                    e.binary(f, v[0], if f == Div { away } else { v[1] })
+                })?);
+            }
+            all.push(b.graph.leaky_relu(x, 0.2)?);
+            Ok(all)
+        })?);
+    }
+    for shape in [[2usize, 3, 8].as_slice(), &[3, 2, 5], &[12], &[2, 6]] {
+        cases.push(case(format!("channels of {shape:?}"), |b| {
+            let x = b.leaf(shape);
+            Ok(vec![b.graph.map(&[x], |e, v| {
+                let channel = e.channel();
+                e.add(v[0], channel)
+            })?])
+        })?);
+    }
+    cases.push(case("extreme arguments", |b| {
+        let values = [-1e30, -200.0, -88.0, -20.0, -1e-4, 0.0, 1e-6, 0.2499, 0.2501, 20.0, 88.0, 1e30];
+        let x = b.leaf_of([3, 4], values.to_vec());
+        let mut all = Vec::new();
+        for f in [Softplus, Sigmoid, Tanh] {
+            all.push(b.graph.map(&[x], |e, v| e.unary(f, v[0]))?);
+        }
+        Ok(all)
+    })?);
+    Ok(cases)
+}
+
+/// Random leaves over the given shape.
+pub fn draws(shape: &[usize]) -> Result<Case> {
+    case(format!("draws of {shape:?}"), |b| {
+        let uniform = b.graph.random(Distribution::Uniform, 7, shape)?;
+        let normal = b.graph.random(Distribution::Normal, 9, shape)?;
+        Ok(vec![uniform, normal])
+    })
+}
+
+/// Reductions of every kind and form.
+pub fn reductions() -> Result<Vec<Case>> {
+    let mut cases = Vec::new();
+    for kind in [Reduction::Sum, Reduction::LogSumExp, Reduction::Max] {
+        for (shape, axes) in [
+            ([4, 3, 5], 0..1),
+            ([4, 3, 5], 1..2),
+            ([4, 3, 5], 2..3),
+            ([4, 3, 5], 0..3),
+            ([3, 700, 1], 1..2),
+            ([1, 3000, 3], 1..2),
+            ([1, 300, 70], 1..2),
+            ([9000, 1, 1], 0..1),
+            ([1, 1, 10], 2..3),
+        ] {
+            cases.push(case(format!("{kind:?} of {shape:?} over {axes:?}"), |b| {
+                let x = b.leaf(shape);
+                let bias = b.leaf([shape[2]]);
+                let y = b.graph.mul(x, bias)?;
+                Ok(vec![b.graph.reduce(kind, y, axes)?])
+            })?);
+        }
+    }
+    cases.push(case("sum of draws", |b| {
+        let u = b.graph.random(Distribution::Uniform, 3, [5, 90])?;
+        Ok(vec![b.graph.sum_items(u)?])
+    })?);
+    Ok(cases)
+}
+
+fn geometries() -> Result<Vec<(Taps, usize, usize, usize)>> {
+    let dense = |k, s, p, h, w| Taps::dense([k, k], s, p, [h, w]);
+    Ok(vec![
+        (Taps::causal(7, false, [9, 8]), 2, 1, 5),
+        (Taps::causal(3, true, [5, 7]), 3, 4, 3),
+        (Taps::causal(3, true, [6, 6]), 2, 8, 32),
+        (Taps::pointwise([3, 4]), 2, 5, 35),
+        (Taps::pointwise([1, 1]), 70, 20, 68),
+        (Taps::pointwise([1, 1]), 1, 9, 2),
+        (dense(3, 1, 1, 6, 5)?, 2, 3, 17),
+        (dense(4, 2, 1, 8, 8)?, 2, 8, 16),
+        (dense(4, 2, 1, 7, 9)?, 1, 2, 12),
+        (dense(5, 3, 2, 7, 10)?, 1, 3, 2),
+        (dense(4, 1, 0, 4, 4)?, 3, 6, 1),
+        (dense(2, 2, 0, 5, 4)?, 1, 1, 1),
+    ])
+}
+
+/// Convolutions, their adjoints and weight gradients.
+pub fn convolutions() -> Result<Vec<Case>> {
+    let mut cases = Vec::new();
+    for (taps, n, c, d) in geometries()? {
+        let name = format!("conv {:?}→{:?} ×{}, {} taps, {n}×{c}→{d}", taps.input, taps.output, taps.stride, taps.offsets.len());
+        cases.push(case(name, |b| {
+            let x = b.leaf([n, taps.input[0], taps.input[1], c]);
+            let g = b.leaf([n, taps.output[0], taps.output[1], d]);
+            let w = b.leaf([taps.offsets.len(), c, d]);
+            let y = b.graph.conv(x, w, taps.clone())?;
+            let dx = b.graph.conv_transposed(g, w, taps.clone())?;
+            let dw = b.graph.op(ConvWeight::new(taps), &[x, g])?;
+            Ok(vec![y, dx, dw])
+        })?);
+    }
+    // Enough positions that the weight gradient is split and that larger tiles are chosen.
+    cases.push(case("split weight gradient", |b| {
+        let taps = Taps::causal(3, true, [16, 16]);
+        let (x, g) = (b.leaf([4, 16, 16, 3]), b.leaf([4, 16, 16, 4]));
+        Ok(vec![b.graph.op(ConvWeight::new(taps), &[x, g])?])
+    })?);
+    Ok(cases)
+}
+
+/// Fused blocks: prologues and epilogues with further inputs, positions and draws.
+pub fn fused() -> Result<Vec<Case>> {
+    let mut cases = Vec::new();
+    for (c, d) in [(8, 20), (3, 5), (6, 16)] {
+        cases.push(case(format!("fused block {c}→{d}"), |b| {
+            let taps = Taps::causal(3, true, [6, 5]);
+            let (x, w1, bias1) = (b.leaf([3, 6, 5, c]), b.leaf([5, c, d]), b.leaf([d]));
+            let (w2, bias2) = (b.leaf([1, d, c]), b.leaf([c]));
+            let mut h = b.graph.relu(x)?;
+            h = b.graph.conv(h, w1, taps)?;
+            h = b.graph.add(h, bias1)?;
+            h = b.graph.leaky_relu(h, 0.2)?;
+            h = b.graph.conv(h, w2, Taps::pointwise([6, 5]))?;
+            h = b.graph.add(h, bias2)?;
+            let noise = b.graph.random(Distribution::Uniform, 4, [3, 6, 5, c])?;
+            h = b.graph.add(h, noise)?;
+            let y = b.graph.add(h, x)?;
+            let loss = b.graph.mean_all(y)?;
+            let wrt: Vec<NodeId> = b.leaves.iter().map(|l| l.1).collect();
+            let mut all = b.graph.gradients(loss, &wrt)?;
+            all.push(y);
+            Ok(all)
+        })?);
+    }
+    Ok(cases)
+}
+
+/// Data movement.
+pub fn movement() -> Result<Vec<Case>> {
+    let mut cases = Vec::new();
+    for (shape, axis, start, len, total) in [([2, 3, 8], 2, 4, 4, 16), ([2, 5, 3], 1, 1, 3, 7), ([4, 2, 3], 0, 2, 1, 7)] {
+        cases.push(case(format!("slice, embed and concat {shape:?} along {axis}"), |b| {
+            let (x, z) = (b.leaf(shape), b.leaf(shape));
+            let slice = b.graph.slice(x, axis, start, len)?;
+            let embed = b.graph.op(Embed { axis, start, total }, &[x])?;
+            let joined = b.graph.concat(slice, z, axis)?;
+            Ok(vec![slice, embed, joined])
+        })?);
+    }
+    Ok(cases)
+}
+
+/// One step of a rule on a small least-squares problem with a running statistic; leaf 0 is trained.
+pub fn update(name: &str, rule: Rule, clip_norm: Option<f32>, clamp: Option<f32>) -> Result<Case> {
+    case(format!("update by {name}"), |b| {
+        let w = b.leaf([3, 37]);
+        let v = b.leaf([2, 40]);
+        let square = b.graph.mul(w, w)?;
+        let a = b.graph.sum_all(square)?;
+        let quartic = b.graph.map(&[v], |e, x| {
+            let s = e.mul(x[0], x[0]);
+            e.mul(s, s)
+        })?;
+        let c = b.graph.mean_all(quartic)?;
+        let loss = b.graph.add(a, c)?;
+        let gradients = b.graph.gradients(loss, &[w, v])?;
+        b.graph.update(&b.spec, Update { group: 0, rule, clip_norm, clamp, average: true }, &gradients)?;
+        Ok(vec![loss])
+    })
+}
+
+/// Every update.
+pub fn updates() -> Result<Vec<Case>> {
+    let adam = Rule::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
+    Ok(vec![
+        update("Adam", adam, None, None)?,
+        update("Adam, clipped", adam, Some(0.5), None)?,
+        update("RMSprop, clamped", Rule::RmsProp { decay: 0.99, epsilon: 1e-8 }, None, Some(0.3))?,
+        update("momentum", Rule::Sgd { momentum: 0.9 }, Some(100.0), None)?,
+    ])
+}
+
+/// All cases.
+pub fn all() -> Result<Vec<Case>> {
+    let mut cases = maps()?;
+    cases.extend([draws(&[3, 5])?, draws(&[2, 8])?, draws(&[12])?]);
+    cases.extend(reductions()?);
+    cases.extend(convolutions()?);
+    cases.extend(fused()?);
+    cases.extend(movement()?);
+    cases.extend(updates()?);
+    Ok(cases)
+}
