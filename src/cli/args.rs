@@ -67,6 +67,9 @@ pub enum Command {
     /// Write the weights alone, with PyTorch's names and layouts
     #[command(after_help = "Example: kiln export runs/digits --out digits.safetensors")]
     Export(ExportArgs),
+    /// Show what is known of adversarial training beside what the engine does: a picture and a table
+    #[command(after_help = "Example: kiln theory --out theory.png")]
+    Theory(TheoryArgs),
     /// Measure kernels, training steps and sampling
     #[command(after_help = "Examples:
   kiln bench train --filter pixelcnn-28-b64
@@ -225,6 +228,17 @@ pub struct ExportArgs {
     /// The checkpoint of the best validation score, not the newest
     #[arg(long)]
     pub best: bool,
+}
+
+/// Arguments of `theory`.
+#[derive(Args)]
+pub struct TheoryArgs {
+    /// The .png to draw
+    #[arg(long, default_value = "theory.png", value_name = "FILE")]
+    pub out: PathBuf,
+    /// Steps of each discriminator
+    #[arg(long, default_value_t = 2000, value_name = "N")]
+    pub steps: u32,
 }
 
 /// Arguments of `bench`.

@@ -7,6 +7,7 @@ mod devices;
 mod eval;
 mod output;
 mod sample;
+mod theory;
 mod train;
 
 use std::process::ExitCode;
@@ -45,6 +46,7 @@ pub fn main() -> ExitCode {
         Command::Sample(args) => sample::sample(args, &cli.common, &output),
         Command::Complete(args) => sample::complete(args, &cli.common, &output),
         Command::Export(args) => train::export(args, &cli.common, &output),
+        Command::Theory(args) => theory::run(args, &cli.common, &output),
         Command::Bench(args) => bench::run(args, &cli.common, &output),
     };
     match result {
