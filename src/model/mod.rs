@@ -1,10 +1,15 @@
 //! One file a model: its architecture and what it can do.
 
+mod classifier;
 pub mod gan;
 mod pixelcnn;
+mod trunk;
+pub mod vae;
 
+pub use classifier::Classifier;
 pub use gan::Gan;
 pub use pixelcnn::PixelCnn;
+pub use vae::{Autoencoder, Vae};
 
 use serde::{Deserialize, Serialize};
 
@@ -145,10 +150,26 @@ pub trait Model: Send + Sync {
     fn encode_graph(&self, _batch: usize) -> Result<Option<Graph>> {
         Ok(None)
     }
+
+    /// Log importance weights of `samples` latents of each item: input `x`, `labels`; output `log_weight` `[N, samples]`, drawn anew for
+    /// each [`crate::graph::Step::step`]. The log of their mean is a bound of ln p(x) that rises with their number.
+    fn bound_graph(&self, _batch: usize, _samples: usize) -> Result<Option<Graph>> {
+        Ok(None)
+    }
+
+    /// Whether latents have a distribution to draw samples from.
+    fn has_prior(&self) -> bool {
+        self.latent().is_some()
+    }
+
+    /// What a classifier sees: input `x`; outputs `features` `[N, F]` of its last hidden layer and `logits` `[N, classes]`.
+    fn features_graph(&self, _batch: usize) -> Result<Option<Graph>> {
+        Ok(None)
+    }
 }
 
 /// Names of all models.
-pub const NAMES: [&str; 5] = ["dcgan", "gan", "pixelcnn", "wgan", "wgan-gp"];
+pub const NAMES: [&str; 9] = ["autoencoder", "classifier", "cvae", "dcgan", "gan", "pixelcnn", "vae", "wgan", "wgan-gp"];
 
 /// Makes a model for some data from its hyper-parameters.
 ///
@@ -160,7 +181,11 @@ pub fn build(name: &str, hyper: &toml::Table, data: &DataSpec) -> Result<Box<dyn
         return Ok(Box::new(Gan::new(family, hyper, data)?));
     }
     match name {
+        "autoencoder" => Ok(Box::new(Autoencoder::new(parse(name, hyper)?, data)?)),
+        "classifier" => Ok(Box::new(Classifier::new(parse(name, hyper)?, data)?)),
         "pixelcnn" => Ok(Box::new(PixelCnn::new(parse(name, hyper)?, data)?)),
+        "cvae" => Ok(Box::new(Vae::conditional(parse(name, hyper)?, data)?)),
+        "vae" => Ok(Box::new(Vae::new(parse(name, hyper)?, data)?)),
         _ => Err(Error::usage(format!("there is no model {name}; there are {}", NAMES.join(", ")))),
     }
 }
