@@ -120,6 +120,11 @@ pub trait Model: Send + Sync {
     /// Names of the scalar outputs of the training graph that are worth a curve, `loss` first, with their unit.
     fn metrics(&self) -> Vec<(&'static str, &'static str)>;
 
+    /// A sentence where recent metrics (their means over a while, in the order of [`Model::metrics`]) tell of a known failure.
+    fn warning(&self, _recent: &[f32]) -> Option<String> {
+        None
+    }
+
     /// Updates that each optimiser group has had after `step` steps.
     fn updates_at(&self, step: u64) -> [u32; 4] {
         [step as u32; 4]

@@ -152,11 +152,11 @@ impl ConvDiscriminator {
         }
         let features = g.reshape(h, [n, g.shape(h).len() / n])?;
         let out = self.last.apply(g, spec, h)?;
-        let Some(labels) = labels else {
-            return Ok([features, g.reshape(out, [n])?]);
-        };
         let out = g.reshape(out, [n, 1 + self.classes])?;
         let common = g.slice(out, 1, 0, 1)?;
+        let Some(labels) = labels else {
+            return Ok([features, g.reshape(common, [n])?]);
+        };
         let own = g.slice(out, 1, 1, self.classes)?;
         let own = g.mul(own, labels)?;
         let own = g.sum_items(own)?;

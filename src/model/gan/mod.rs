@@ -8,6 +8,7 @@ mod loss;
 mod mlp;
 mod penalty;
 mod step;
+mod watch;
 
 pub use config::{Config, Family, Form, Norm};
 pub use loss::Loss;
@@ -221,5 +222,22 @@ impl Model for Gan {
         };
         g.output("x", x);
         Ok(Some(g))
+    }
+
+    /// What D makes of data: `features` alone, for it knows no classes. A conditional D's features do not depend on the class.
+    fn features_graph(&self, batch: usize) -> Result<Option<Graph>> {
+        let [h, w, c] = self.dims;
+        if self.classes > 0 && self.config.form == Form::Mlp {
+            return Ok(None);
+        }
+        let mut g = Graph::new();
+        let x = g.input("x", [batch, h, w, c]);
+        let [features, _] = self.judge(&mut g, x, None, Mode::Infer)?;
+        g.output("features", features);
+        Ok(Some(g))
+    }
+
+    fn warning(&self, recent: &[f32]) -> Option<String> {
+        watch::warning(&self.config, recent)
     }
 }
