@@ -74,6 +74,7 @@ fn pixelcnn(out: &Path, common: &Common, device: &Device, output: &Output, page:
         count: 64,
         out: grid.clone(),
         temperature: 1.0,
+        truncation: None,
         method: MethodArg::Cached,
         class: None,
         best: false,

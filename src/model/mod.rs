@@ -136,6 +136,11 @@ pub trait Model: Send + Sync {
         Ok(None)
     }
 
+    /// What must be known to read its likelihood, where that is not plain.
+    fn likelihood_note(&self) -> Option<&'static str> {
+        None
+    }
+
     /// What a raster sampler needs, where the model is autoregressive.
     fn raster(&self, _batch: usize) -> Result<Option<Raster>> {
         Ok(None)

@@ -143,6 +143,10 @@ impl Model for Vae {
         bound::importance(&self.coder, batch, samples).map(Some)
     }
 
+    fn likelihood_note(&self) -> Option<&'static str> {
+        self.coder.output.note()
+    }
+
     fn latent(&self) -> Option<usize> {
         Some(self.coder.latent)
     }

@@ -45,6 +45,8 @@ pub(super) struct Output {
     scale: LogScale,
     /// Whether values lie in 0..1, so that means outside are clamped for pictures.
     bounded: bool,
+    /// Whether values are bits.
+    binary: bool,
 }
 
 enum LogScale {
@@ -90,12 +92,25 @@ impl Output {
         } else {
             LogScale::Fixed(scale.ln())
         };
-        Ok(Self { kind, scale, bounded: data.kind != Kind::Points })
+        Ok(Self { kind, scale, bounded: data.kind != Kind::Points, binary: data.is_binary() })
     }
 
     /// The scale that data must come in.
     pub fn data_scale(&self) -> Scale {
         if self.bounded { Scale::Unit } else { Scale::Raw }
+    }
+
+    /// What must be known to read a figure of it, where that is not plain.
+    pub fn note(&self) -> Option<&'static str> {
+        match self.kind {
+            Likelihood::Bernoulli if !self.binary => {
+                Some("Bernoulli of grey pixels is a cross-entropy: compare it with other grey pixels, not with likelihoods of bits.")
+            }
+            Likelihood::Gaussian if self.bounded => {
+                Some("A density of values in 0..1: it can be above 1, and 8-bit pixels cost up to 8 bits a value more.")
+            }
+            _ => None,
+        }
     }
 
     /// −ln p of each value of `x` given the decoder's output `y`, as a program that fuses into the sum that reads it; both broadcast to
