@@ -397,6 +397,12 @@ pub struct BenchArgs {
     /// Workloads or kernels whose name holds this
     #[arg(long, default_value = "", value_name = "TEXT")]
     pub filter: String,
+    /// An earlier --json result of the same bench, to show ratios against
+    #[arg(long, value_name = "OLD.json")]
+    pub compare: Option<PathBuf>,
+    /// Items a step, instead of the workload's own
+    #[arg(long, value_name = "N")]
+    pub batch: Option<usize>,
     /// Steps timed, after 3 untimed ones
     #[arg(long, default_value_t = 5, value_name = "N")]
     pub steps: usize,
