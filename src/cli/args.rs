@@ -81,6 +81,17 @@ pub enum Command {
     /// Write the weights alone, with PyTorch's names and layouts
     #[command(after_help = "Example: kiln export runs/digits --out digits.safetensors")]
     Export(ExportArgs),
+    /// Add and subtract what latents mean, from the means of three samples a concept (Radford et al., 2016, figure 7)
+    #[command(after_help = "Examples:
+  kiln arithmetic runs/faces --attribute glasses --on moustache --out sum.png
+  kiln arithmetic runs/dcgan --from 3,17,41 --minus 1,2,9 --plus 5,6,30 --out sum.png")]
+    Arithmetic(ArithmeticArgs),
+    /// Set each sample beside the nearest training images, in pixels and in a classifier's features
+    #[command(after_help = "Example: kiln neighbors runs/dcgan -n 10 --out neighbors.png")]
+    Neighbors(NeighborsArgs),
+    /// Show what is known of adversarial training beside what the engine does: a picture and a table
+    #[command(after_help = "Example: kiln theory --out theory.png")]
+    Theory(TheoryArgs),
     /// Measure kernels, training steps and sampling
     #[command(after_help = "Examples:
   kiln bench train --filter pixelcnn-28-b64
@@ -183,6 +194,9 @@ pub struct SampleArgs {
     /// Below 1, likelier and less varied images
     #[arg(long, default_value_t = 1.0)]
     pub temperature: f32,
+    /// Draw latents beyond ± this again: fewer surprises, less variety
+    #[arg(long, value_name = "LIMIT")]
+    pub truncation: Option<f32>,
     /// How autoregressive models are sampled
     #[arg(long, value_enum, default_value_t = MethodArg::Cached)]
     pub method: MethodArg,
@@ -317,6 +331,61 @@ pub struct ExportArgs {
     /// The checkpoint of the best validation score, not the newest
     #[arg(long)]
     pub best: bool,
+}
+
+/// Arguments of `arithmetic`.
+#[derive(Args)]
+pub struct ArithmeticArgs {
+    /// Run folder
+    pub run: PathBuf,
+    /// Three samples of the first concept, by their numbers under --seed
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
+    pub from: Vec<usize>,
+    /// Three samples of the concept that is taken away
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
+    pub minus: Vec<usize>,
+    /// Three samples of the concept that is added
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
+    pub plus: Vec<usize>,
+    /// On builtin:faces: samples with this attribute, less samples without … (picked by a classifier)
+    #[arg(long, value_name = "NAME", requires = "on", conflicts_with_all = ["from", "minus", "plus"])]
+    pub attribute: Option<String>,
+    /// … plus samples without it but with this one
+    #[arg(long, value_name = "NAME", requires = "attribute")]
+    pub on: Option<String>,
+    /// The .png to write
+    #[arg(long, value_name = "F.png")]
+    pub out: PathBuf,
+}
+
+/// Arguments of `neighbors`.
+#[derive(Args)]
+pub struct NeighborsArgs {
+    /// Run folder
+    pub run: PathBuf,
+    /// Number of samples
+    #[arg(short = 'n', long, default_value_t = 10, value_name = "N")]
+    pub count: usize,
+    /// Training images looked through
+    #[arg(long, default_value_t = 10_000, value_name = "N")]
+    pub limit: usize,
+    /// Steps of the classifier whose features are compared
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    pub classifier_steps: u64,
+    /// The .png to write
+    #[arg(long, value_name = "F.png")]
+    pub out: PathBuf,
+}
+
+/// Arguments of `theory`.
+#[derive(Args)]
+pub struct TheoryArgs {
+    /// The .png to draw
+    #[arg(long, default_value = "theory.png", value_name = "FILE")]
+    pub out: PathBuf,
+    /// Steps of each discriminator
+    #[arg(long, default_value_t = 2000, value_name = "N")]
+    pub steps: u32,
 }
 
 /// Arguments of `bench`.

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::args::{Common, EvalArgs, ScoreArgs};
 use super::output::Output;
+use super::quality;
 use crate::data::{self, Binarization, OpenOptions, Source, Split};
 use crate::error::{Error, Result};
 use crate::eval::{self, LikelihoodOptions, Scores};
@@ -102,6 +103,9 @@ pub fn eval(args: &EvalArgs, common: &Common, output: &Output) -> Result<()> {
     let mut measured = Measured::open(args, common)?;
     if measured.trained.model.judge_graph(1)?.is_some() {
         return accuracy(&mut measured, args, common, output);
+    }
+    if quality::wanted(&mut measured)? {
+        return quality::run(measured, args, common, output);
     }
     let samples = measured.samples()?;
     if let Some(key) = measured.settings.keys().next() {

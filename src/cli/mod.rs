@@ -1,14 +1,18 @@
 //! Arguments in, words and files out.
 
 mod args;
+mod arithmetic;
 mod bench;
 mod demo;
 mod devices;
 mod eval;
 mod latents;
 mod outliers;
+mod neighbors;
 mod output;
+mod quality;
 mod sample;
+mod theory;
 mod train;
 
 use std::process::ExitCode;
@@ -51,6 +55,9 @@ pub fn main() -> ExitCode {
         Command::Latents(args) => latents::latents(args, &cli.common, &output),
         Command::Outliers(args) => outliers::run(args, &cli.common, &output),
         Command::Export(args) => train::export(args, &cli.common, &output),
+        Command::Arithmetic(args) => arithmetic::run(args, &cli.common, &output),
+        Command::Neighbors(args) => neighbors::run(args, &cli.common, &output),
+        Command::Theory(args) => theory::run(args, &cli.common, &output),
         Command::Bench(args) => bench::run(args, &cli.common, &output),
     };
     match result {

@@ -13,7 +13,7 @@ use crate::eval::one_hot;
 use crate::graph::Step;
 use crate::report;
 use crate::runtime::{Device, Program, Weights};
-use crate::sample::latents;
+use crate::sample::{latents, truncated_latents};
 use crate::sample::raster::{Job, Method, RasterSampler};
 use crate::train::Trained;
 
@@ -31,6 +31,9 @@ pub fn draw(trained: &mut Trained, device: &Device, args: &SampleArgs, seed: u64
     }
     if !(args.temperature > 0.0 && args.temperature.is_finite()) {
         return Err(Error::usage(format!("--temperature must be above 0, not {}", args.temperature)));
+    }
+    if let Some(limit) = args.truncation.filter(|l| !(*l >= 0.01 && l.is_finite())) {
+        return Err(Error::usage(format!("--truncation must be at least 0.01, not {limit}")));
     }
     let weights = weights(trained);
     let (mut images, mut log_p) = (Vec::new(), Vec::new());
@@ -64,7 +67,11 @@ pub fn draw(trained: &mut Trained, device: &Device, args: &SampleArgs, seed: u64
     let item: usize = trained.recipe.data.dims.iter().product();
     for first in (0..args.count).step_by(chunk) {
         let count = chunk.min(args.count - first);
-        let z: Vec<f32> = latents(seed, first, chunk, latent).into_iter().map(|v| v * args.temperature).collect();
+        let z = match args.truncation {
+            Some(limit) => truncated_latents(seed, first, chunk, latent, limit),
+            None => latents(seed, first, chunk, latent),
+        };
+        let z: Vec<f32> = z.into_iter().map(|v| v * args.temperature).collect();
         program.write("z", &z)?;
         let labels: Vec<u32> = (first..first + chunk).map(|i| args.class.unwrap_or((i % classes.max(1)) as u32)).collect();
         program.write("labels", &one_hot(&labels, classes, chunk))?;

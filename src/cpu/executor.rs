@@ -130,7 +130,7 @@ impl<T: Real> CpuProgram<T> {
                     at = band.actions.end;
                 }
                 None => {
-                    self.run_action(&plan.actions[at], state, step);
+                    self.run_action(&plan.actions[at], state, &plan.step_of(at, step));
                     at += 1;
                 }
             }

@@ -1,11 +1,13 @@
 //! One file a model: its architecture and what it can do.
 
 mod classifier;
+pub mod gan;
 mod pixelcnn;
 mod trunk;
 pub mod vae;
 
 pub use classifier::Classifier;
+pub use gan::Gan;
 pub use pixelcnn::PixelCnn;
 pub use vae::{Autoencoder, Vae};
 
@@ -118,6 +120,11 @@ pub trait Model: Send + Sync {
     /// Names of the scalar outputs of the training graph that are worth a curve, `loss` first, with their unit.
     fn metrics(&self) -> Vec<(&'static str, &'static str)>;
 
+    /// A sentence where recent metrics (their means over a while, in the order of [`Model::metrics`]) tell of a known failure.
+    fn warning(&self, _recent: &[f32]) -> Option<String> {
+        None
+    }
+
     /// Updates that each optimiser group has had after `step` steps.
     fn updates_at(&self, step: u64) -> [u32; 4] {
         [step as u32; 4]
@@ -177,13 +184,17 @@ pub trait Model: Send + Sync {
 }
 
 /// Names of all models.
-pub const NAMES: [&str; 5] = ["autoencoder", "classifier", "cvae", "pixelcnn", "vae"];
+pub const NAMES: [&str; 9] = ["autoencoder", "classifier", "cvae", "dcgan", "gan", "pixelcnn", "vae", "wgan", "wgan-gp"];
 
 /// Makes a model for some data from its hyper-parameters.
 ///
 /// # Errors
 /// [`Error::Usage`] for an unknown model, an unknown key, or a value that does not fit.
 pub fn build(name: &str, hyper: &toml::Table, data: &DataSpec) -> Result<Box<dyn Model>> {
+    let adversarial = [gan::Family::Gan, gan::Family::Dcgan, gan::Family::Wgan, gan::Family::WganGp];
+    if let Some(family) = adversarial.into_iter().find(|f| f.name() == name) {
+        return Ok(Box::new(Gan::new(family, hyper, data)?));
+    }
     match name {
         "autoencoder" => Ok(Box::new(Autoencoder::new(parse(name, hyper)?, data)?)),
         "classifier" => Ok(Box::new(Classifier::new(parse(name, hyper)?, data)?)),

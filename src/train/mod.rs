@@ -1,6 +1,7 @@
 //! Recipe, loop, checkpoint and run folder.
 
 pub mod checkpoint;
+mod judge;
 mod layout;
 mod pictures;
 mod recipe;
@@ -8,6 +9,7 @@ mod run;
 mod trainer;
 mod transfer;
 
+pub use judge::classifier;
 pub use layout::{from_torch, to_torch, torch_shape};
 pub use recipe::{DataRecipe, FORMAT, Recipe, TrainRecipe, apply_settings, parse_settings};
 pub use run::{RunFolder, Trained};

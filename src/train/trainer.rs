@@ -176,6 +176,7 @@ impl Trainer {
         let first = self.progress.step;
         let mut outcome = Outcome { step: first, stopped: false, metrics: Vec::new(), items_per_second: 0.0 };
         let rate = |done: u64| done as f64 * batch as f64 / started.elapsed().as_secs_f64().max(1e-9);
+        let mut watch = Watch::default();
         while self.progress.step < train.steps {
             if stop.load(Ordering::Relaxed) {
                 outcome.stopped = true;
@@ -195,6 +196,9 @@ impl Trainer {
             if at % train.log_every == 0 || last || at == first + 1 {
                 outcome.metrics = self.log(&mut program, at, rate(at - first))?;
                 observer.metrics(at, &outcome.metrics, rate(at - first));
+                if let Some(words) = watch.hear(self.model.as_ref(), &outcome.metrics) {
+                    observer.say(&format!("step {at}: {words}"));
+                }
             }
             if train.valid_every > 0 && (at % train.valid_every == 0 || last) {
                 self.validate(observer)?;
@@ -275,5 +279,34 @@ impl Trainer {
         }
         observer.valid(self.progress.step, figure.nats, best);
         Ok(())
+    }
+}
+
+/// Logged metrics that a model's warnings are drawn from.
+const WATCHED: usize = 20;
+
+/// Keeps the last metrics and says each warning once.
+#[derive(Default)]
+struct Watch {
+    rows: Vec<Vec<f32>>,
+    said: Vec<String>,
+}
+
+impl Watch {
+    fn hear(&mut self, model: &dyn Model, metrics: &[f32]) -> Option<String> {
+        self.rows.push(metrics.to_vec());
+        if self.rows.len() > WATCHED {
+            self.rows.remove(0);
+        }
+        if self.rows.len() < WATCHED {
+            return None;
+        }
+        let mean = |k: usize| self.rows.iter().map(|r| r[k]).sum::<f32>() / WATCHED as f32;
+        let words = model.warning(&(0..metrics.len()).map(mean).collect::<Vec<f32>>())?;
+        if self.said.contains(&words) {
+            return None;
+        }
+        self.said.push(words.clone());
+        Some(words)
     }
 }

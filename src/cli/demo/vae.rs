@@ -45,6 +45,7 @@ pub fn run(out: &Path, common: &Common, device: &Device, output: &Output, page: 
         count: 64,
         out: drawn.clone(),
         temperature: 1.0,
+        truncation: None,
         method: MethodArg::Cached,
         class: None,
         best: false,
