@@ -137,6 +137,12 @@ pub struct TrainArgs {
     /// Train on the first N items alone
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
+    /// Start a classifier from the encoder of a trained vae or autoencoder; --set frozen=true keeps it as it is
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    pub encoder: Option<PathBuf>,
+    /// Train on the first N items of each class alone
+    #[arg(long, value_name = "N", conflicts_with = "resume")]
+    pub labels_per_class: Option<usize>,
 }
 
 /// Arguments of commands that score a run.

@@ -101,6 +101,9 @@ impl Measured {
 /// `kiln eval`
 pub fn eval(args: &EvalArgs, common: &Common, output: &Output) -> Result<()> {
     let mut measured = Measured::open(args, common)?;
+    if measured.trained.model.judge_graph(1)?.is_some() {
+        return accuracy(&mut measured, args, common, output);
+    }
     if quality::wanted(&mut measured)? {
         return quality::run(measured, args, common, output);
     }
@@ -153,6 +156,38 @@ pub fn eval(args: &EvalArgs, common: &Common, output: &Output) -> Result<()> {
         words += &format!("\n{note}");
         object["note"] = json!(note);
     }
+    output.result(&words, &object)
+}
+
+/// `kiln eval` of a classifier.
+fn accuracy(measured: &mut Measured, args: &EvalArgs, common: &Common, output: &Output) -> Result<()> {
+    if let Some(key) = measured.settings.keys().next() {
+        return Err(Error::usage(format!("kiln eval of a classifier takes no setting {key}")));
+    }
+    let options = measured.options(args, common, false);
+    let bar = output.bar(measured.source.len() as u64, "images");
+    let data = (Arc::clone(&measured.source), measured.trained.recipe.data.classes);
+    let trained = &mut measured.trained;
+    let found = eval::accuracy(&measured.device, trained.model.as_ref(), &mut trained.state, data, &options, |done| {
+        bar.set_position(done as u64);
+    });
+    bar.finish_and_clear();
+    let found = found?;
+    let step = trained.progress.step;
+    let words = format!(
+        "accuracy {:.4} ± {:.4}, cross-entropy {:.4} nats, over {} images\n{} at step {step} on {} · device {}",
+        found.share,
+        found.error,
+        found.nats,
+        found.count,
+        trained.recipe.model,
+        measured.source.name(),
+        measured.device.name()
+    );
+    let object = json!({
+        "model": trained.recipe.model, "step": step, "data": measured.source.name(), "accuracy": found.share,
+        "standard_error": found.error, "nats": found.nats, "images": found.count, "device": measured.device.name(),
+    });
     output.result(&words, &object)
 }
 

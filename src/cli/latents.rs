@@ -186,7 +186,8 @@ pub fn latents(args: &LatentsArgs, common: &Common, output: &Output) -> Result<(
     let mut words = String::new();
     if !kl.is_empty() {
         let total: f64 = kl.iter().sum();
-        words += &format!("{in_use} of {} latent dimensions in use (mean KL above {IN_USE} nats); KL {total:.3} nats in all\n", codes.latent);
+        words +=
+            &format!("{in_use} of {} latent dimensions in use (mean KL above {IN_USE} nats); KL {total:.3} nats in all\n", codes.latent);
         for j in &order {
             words += &format!("  z{j:<4}{:>8.3} nats\n", kl[*j]);
         }
@@ -198,7 +199,7 @@ pub fn latents(args: &LatentsArgs, common: &Common, output: &Output) -> Result<(
 }
 
 /// Rows of images and, below each, what comes back of them.
-fn reconstructions(trained: &mut Trained, device: &Device, codes: &Codes, count: usize) -> Result<image::RgbImage> {
+pub fn reconstructions(trained: &mut Trained, device: &Device, codes: &Codes, count: usize) -> Result<image::RgbImage> {
     let dims = trained.recipe.data.dims;
     let item: usize = dims.iter().product();
     let count = count.max(1).min(codes.mean.len() / codes.latent.max(1));

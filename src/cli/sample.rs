@@ -53,6 +53,10 @@ pub fn draw(trained: &mut Trained, device: &Device, args: &SampleArgs, seed: u64
         return Ok((images, log_p));
     }
     let chunk = CHUNK.min(args.count);
+    if trained.model.latent().is_some() && !trained.model.has_prior() {
+        let reason = "has no distribution over its latents to draw from; take a vae, or kiln interpolate between images";
+        return Err(Error::usage(format!("{} {reason}", trained.model.name())));
+    }
     let graph = trained.model.decode_graph(chunk)?;
     let graph = graph.ok_or_else(|| Error::usage(format!("{} draws no images", trained.model.name())))?;
     let mut program = Program::new(device, &graph, &trained.state, weights)?;

@@ -1,5 +1,6 @@
 //! Likelihoods and sample quality.
 
+mod accuracy;
 mod bound;
 mod classify;
 mod codes;
@@ -8,6 +9,7 @@ mod outliers;
 pub mod quality;
 pub mod theory;
 
+pub use accuracy::{Accuracy, accuracy};
 pub use bound::importance_bound;
 pub use classify::{Judged, judge, linear_accuracy};
 pub use codes::{Codes, encode};

@@ -159,6 +159,15 @@ impl Model for Classifier {
         vec![("loss", "nats"), ("accuracy", "")]
     }
 
+    fn judge_graph(&self, batch: usize) -> Result<Option<Graph>> {
+        let mut g = Graph::new();
+        let [_, logits] = self.forward(&mut g, batch)?;
+        let [nll, correct] = self.judge(&mut g, logits, batch)?;
+        g.output("nll", nll);
+        g.output("correct", correct);
+        Ok(Some(g))
+    }
+
     fn features_graph(&self, batch: usize) -> Result<Option<Graph>> {
         let mut g = Graph::new();
         let [features, logits] = self.forward(&mut g, batch)?;

@@ -172,6 +172,11 @@ pub trait Model: Send + Sync {
         self.latent().is_some()
     }
 
+    /// A classifier's judgement of each item: inputs `x`, `labels`; outputs `nll` = −ln p(label) and `correct`, 0 or 1, each `[N]`.
+    fn judge_graph(&self, _batch: usize) -> Result<Option<Graph>> {
+        Ok(None)
+    }
+
     /// What a classifier sees: input `x`; outputs `features` `[N, F]` of its last hidden layer and `logits` `[N, classes]`.
     fn features_graph(&self, _batch: usize) -> Result<Option<Graph>> {
         Ok(None)

@@ -62,7 +62,11 @@ pub struct Trainer {
 pub fn open_data(recipe: &Recipe, source: &str, split: Split) -> Result<Arc<dyn Source>> {
     let limit = if split == Split::Train { recipe.data.limit } else { None };
     let options = OpenOptions { seed: recipe.seed, limit, resize: recipe.data.resize, ..OpenOptions::default() };
-    data::open(source, split, &options)
+    let opened = data::open(source, split, &options)?;
+    match recipe.data.labels_per_class {
+        Some(count) if split == Split::Train => data::labelled(opened, count),
+        _ => Ok(opened),
+    }
 }
 
 impl Trainer {
@@ -72,7 +76,10 @@ impl Trainer {
     /// Those of the data, the model and the folder.
     pub fn start(device: &Device, recipe: Recipe, folder: RunFolder) -> Result<Self> {
         let model = model::build(&recipe.model, &recipe.hyper, &recipe.data.spec())?;
-        let state = State::initial(device, model.state(), recipe.seed)?;
+        let mut state = State::initial(device, model.state(), recipe.seed)?;
+        if let Some(path) = &recipe.encoder {
+            super::transfer::encoder(path, &mut state)?;
+        }
         let progress = Progress { model: model.name().into(), step: 0, best: None };
         folder.write_recipe(&recipe)?;
         Self::new(device, recipe, model, state, folder, progress)
