@@ -13,8 +13,8 @@ use crate::eval::one_hot;
 use crate::graph::Step;
 use crate::report;
 use crate::runtime::{Device, Program, Weights};
-use crate::sample::{latents, truncated_latents};
 use crate::sample::raster::{Job, Method, RasterSampler};
+use crate::sample::{latents, truncated_latents};
 use crate::train::Trained;
 
 /// Images drawn at a time.
