@@ -155,7 +155,7 @@ pub enum Program {
     /// On the CPU.
     Cpu(CpuProgram<f32>),
     /// On an adapter.
-    Gpu(GpuProgram),
+    Gpu(Box<GpuProgram>),
 }
 
 impl Program {
@@ -166,7 +166,7 @@ impl Program {
     pub fn new(device: &Device, graph: &Graph, state: &State, weights: Weights) -> Result<Self> {
         let plan = Plan::new(graph, state.spec(), true);
         match (device, state) {
-            (Device::Gpu(gpu), State::Gpu(spec, state)) => Ok(Self::Gpu(GpuProgram::new(gpu, plan, spec, state, weights)?)),
+            (Device::Gpu(gpu), State::Gpu(spec, state)) => Ok(Self::Gpu(Box::new(GpuProgram::new(gpu, plan, spec, state, weights)?))),
             (Device::Cpu, State::Cpu(..)) => {
                 let elements = plan.slot_elements() + plan.inputs.iter().map(|(_, shape)| shape.len()).sum::<usize>();
                 memory::check((elements * size_of::<f32>()) as u64, "a batch of this size")?;

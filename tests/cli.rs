@@ -108,6 +108,7 @@ fn completions_keep_what_is_given() {
     half.enumerate_pixels_mut().for_each(|(x, y, p)| p.0[0] = if (x * 5 + y * 3) % 7 < 3 { 255 } else { 0 });
     half.save(place.path("half.png")).expect("a picture");
     let given = |x: usize, y: usize| if (x * 5 + y * 3) % 7 < 3 { 1.0 } else { 0.0 };
+    #[expect(clippy::type_complexity, reason = "a table of named predicates, read once")]
     let parts: [(&str, fn(usize, usize) -> bool); 4] =
         [("top:14", |_, y| y < 14), ("bottom:3", |_, y| y >= 25), ("left:9", |x, _| x < 9), ("right:28", |_, _| true)];
     for (part, inside) in parts {

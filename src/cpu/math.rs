@@ -1,5 +1,7 @@
 //! Elementary functions in `f32` without branches, so that loops over them vectorise. Errors are stated against correctly rounded values.
 
+#![allow(clippy::excessive_precision)] // polynomials' coefficients, as published
+
 /// Adding and subtracting this rounds to the nearest integer, |x| < 2²².
 const ROUND: f32 = 12_582_912.0;
 const LN2_HIGH: f32 = 0.693_359_4;

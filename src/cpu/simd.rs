@@ -147,6 +147,8 @@ unsafe fn portable<const R: usize, const C: usize>(tile: &Tile<'_>) {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
+    #![allow(clippy::needless_range_loop)] // indices name registers here
+
     use super::Tile;
     use std::arch::x86_64::*;
 

@@ -130,6 +130,7 @@ impl ConvTransposed2d {
     }
 
     /// Height and width of the output.
+    #[expect(clippy::misnamed_getters, reason = "the output of the adjoint is the convolution's input")]
     pub fn output(&self) -> [usize; 2] {
         self.taps.input
     }

@@ -25,7 +25,7 @@ pub struct Pointwise<'a> {
 /// Whether four adjacent elements of `full` can be computed together: each input then runs along them or stands still.
 pub fn can_widen(inputs: &[&Shape], full: &Shape) -> bool {
     let axes = collapse(inputs, full);
-    !full.is_empty() && axes.last().is_none_or(|a| a.extent % 4 == 0) && full.len() % 4 == 0
+    !full.is_empty() && axes.last().is_none_or(|a| a.extent.is_multiple_of(4)) && full.len().is_multiple_of(4)
 }
 
 impl Pointwise<'_> {
