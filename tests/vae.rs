@@ -433,3 +433,19 @@ fn noise_belongs_to_the_image_and_not_to_the_batch() {
         }
     }
 }
+
+/// With the latent priced out, the label alone must say which image to draw.
+#[test]
+fn a_conditional_decoder_draws_what_its_label_says() {
+    let dims = [8, 8, 1];
+    for form in ["form = 'mlp'\nhidden = 64", "form = 'conv'\nfilters = 8\nstages = 2"] {
+        let model = build("cvae", &format!("{form}\nlatent = 2\nbeta = 50.0"), &images(dims, Kind::Pixels)).expect("model");
+        let mut state = initial(&*model);
+        let (x, y) = (blocks(10, dims), labels(10));
+        train(&*model, &mut state, &[("x", &x), ("labels", &y)], 10, 600, 5e-3, "loss");
+        let decode = model.decode_graph(10).expect("graph").expect("decoder");
+        let drawn = run(&decode, &mut state, &[("z", &[0.0; 20]), ("labels", &y)], &Step::default(), "x");
+        let wrong = drawn.iter().zip(&x).filter(|(d, x)| (**d > 0.5) != (**x > 0.5)).count();
+        assert!(wrong <= 6, "{form}: {wrong} of 640 pixels");
+    }
+}

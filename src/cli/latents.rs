@@ -17,7 +17,7 @@ use crate::sample::{self, latent};
 use crate::train::Trained;
 
 /// A latent dimension is in use where it tells at least this much of an image, in nats.
-const IN_USE: f64 = 0.01;
+pub const IN_USE: f64 = 0.1;
 /// Most rows of a traversal.
 const ROWS: usize = 20;
 /// Steps of a traversal, from −3 to 3.
@@ -141,8 +141,9 @@ pub fn interpolate(args: &InterpolateArgs, common: &Common, output: &Output) -> 
         picture.extend_from_slice(original(1));
     }
     let columns = args.steps + if images.is_empty() { 0 } else { 2 };
-    let mut column_captions = vec![String::new(); columns];
+    let mut column_captions = Vec::new();
     if !images.is_empty() {
+        column_captions = vec![String::new(); columns];
         column_captions[0] = "image".into();
         column_captions[columns - 1] = "image".into();
     }

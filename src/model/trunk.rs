@@ -176,6 +176,10 @@ impl Trunk {
             if let (0, Some(label), Some(labels)) = (i, &self.label, labels) {
                 h = label.add_to(g, spec, h, labels)?;
             }
+            if i + 1 == count {
+                // Flattened first, so that the activation fuses into the layers that read the features.
+                h = g.reshape(h, [batch, 1, 1, self.features])?;
+            }
             h = self.activation.apply(g, h)?;
         }
         g.reshape(h, [batch, 1, 1, self.features])

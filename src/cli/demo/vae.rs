@@ -81,7 +81,7 @@ pub fn run(out: &Path, common: &Common, device: &Device, output: &Output, page: 
         trained.model.state().parameters(true),
         trained.progress.step,
         kl.iter().sum::<f64>(),
-        kl.iter().filter(|k| **k > 0.01).count(),
+        kl.iter().filter(|k| **k > latents::IN_USE).count(),
     ));
     page.image("New digits, from random numbers", &samples)?;
     page.image("Test digits, and what comes back of them", &back)?;

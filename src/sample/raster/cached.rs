@@ -98,7 +98,7 @@ impl<'a> Group<'a> {
                 let here = self.at(0, row, column);
                 self.buffers[0][here..here + self.count * colours].fill(0.0);
                 for colour in 0..colours {
-                    self.step(row, column);
+                    self.compute(0..self.sampler.program.steps.len(), row, column);
                     let place = (row * width + column) * colours + colour;
                     let base = self.at(logits, row, column);
                     for i in 0..self.count {
@@ -118,14 +118,16 @@ impl<'a> Group<'a> {
                         self.buffers[0][here + i * colours + colour] = value;
                     }
                 }
+                self.compute(self.sampler.program.late.iter().copied(), row, column);
             }
         }
     }
 
-    /// Computes every feature at a position.
-    fn step(&mut self, row: usize, column: usize) {
+    /// Carries out steps at a position.
+    fn compute(&mut self, steps: impl Iterator<Item = usize>, row: usize, column: usize) {
         let sampler = self.sampler;
-        for (step, panels) in sampler.program.steps.iter().zip(&sampler.panels) {
+        for number in steps {
+            let (step, panels) = (&sampler.program.steps[number], &sampler.panels[number]);
             let channels = sampler.program.features[step.output].channels;
             let at = self.at(step.output, row, column);
             let len = self.count * channels;
