@@ -5,7 +5,7 @@ use super::{Config, Loss};
 /// A sentence about the means of recent metrics, in the order of the model's [`metrics`](crate::model::Model::metrics).
 pub fn warning(config: &Config, recent: &[f32]) -> Option<String> {
     let [_, _, d_real, d_fake, _, grad_g, spread] = *recent else { return None };
-    if spread < 0.1 {
+    if spread < 0.2 {
         return Some(
             "the generator has collapsed: its items hardly differ within a batch; try wgan-gp, a lower learning_rate or k=2".into(),
         );
