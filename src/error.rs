@@ -12,7 +12,7 @@ pub enum Error {
     #[error("{0}")]
     Usage(String),
     /// A file or folder could not be read or written.
-    #[error("{path}: {source}")]
+    #[error("{path}: {source}; {}", way_out(source))]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -39,6 +39,22 @@ pub enum Error {
     /// Training cannot go on.
     #[error("{0}")]
     Training(String),
+}
+
+/// What to do about what the system said.
+fn way_out(error: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::NotFound => "name a file or folder that exists",
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => "take a place you may use, or change its permissions",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            "nothing was replaced; make room, or take a place that has some"
+        }
+        ErrorKind::AlreadyExists | ErrorKind::NotADirectory | ErrorKind::IsADirectory | ErrorKind::DirectoryNotEmpty => {
+            "a file stands where a folder is meant, or a folder where a file is; name another place"
+        }
+        _ => "try again, or take another place",
+    }
 }
 
 impl Error {

@@ -1,6 +1,6 @@
 //! One face for the two executors: where a graph's persistent tensors live and how its plan is run.
 
-use crate::cpu::{Arena, CpuProgram, CpuState};
+use crate::cpu::{Arena, CpuProgram, CpuState, memory};
 use crate::error::{Error, Result};
 use crate::gpu::{self, Choice, Gpu, GpuProgram, GpuState, Options};
 use crate::graph::{Graph, Init, Plan, StateId, StateSpec, Step};
@@ -79,7 +79,7 @@ impl Device {
     }
 }
 
-pub use crate::gpu::Weights;
+pub use crate::gpu::{StageTime, Weights};
 
 /// A model's persistent tensors on a device.
 pub enum State {
@@ -93,7 +93,12 @@ impl State {
     /// All zeros.
     pub fn new(device: &Device, spec: &StateSpec) -> Result<Self> {
         match device {
-            Device::Cpu => Ok(Self::Cpu(spec.clone(), CpuState::new(spec))),
+            Device::Cpu => {
+                let elements: usize = spec.groups.iter().map(|g| g.len).sum();
+                // Values, gradients, two moments and an average.
+                memory::check((elements * 5 * size_of::<f32>()) as u64, "the model")?;
+                Ok(Self::Cpu(spec.clone(), CpuState::new(spec)))
+            }
             Device::Gpu(gpu) => Ok(Self::Gpu(spec.clone(), GpuState::new(gpu, spec)?)),
         }
     }
@@ -163,6 +168,8 @@ impl Program {
         match (device, state) {
             (Device::Gpu(gpu), State::Gpu(spec, state)) => Ok(Self::Gpu(GpuProgram::new(gpu, plan, spec, state, weights)?)),
             (Device::Cpu, State::Cpu(..)) => {
+                let elements = plan.slot_elements() + plan.inputs.iter().map(|(_, shape)| shape.len()).sum::<usize>();
+                memory::check((elements * size_of::<f32>()) as u64, "a batch of this size")?;
                 let arena = if weights == Weights::Average { Arena::Average } else { Arena::Value };
                 Ok(Self::Cpu(CpuProgram::new(plan, arena)))
             }
@@ -204,6 +211,18 @@ impl Program {
         match self {
             Self::Cpu(program) => program.bytes(),
             Self::Gpu(program) => program.stats().bytes as usize,
+        }
+    }
+
+    /// Runs once and times each operation or kernel apart.
+    ///
+    /// # Errors
+    /// As [`Program::run`].
+    pub fn profile(&mut self, state: &mut State, step: &Step) -> Result<Vec<StageTime>> {
+        match (self, state) {
+            (Self::Cpu(program), State::Cpu(_, state)) => Ok(program.profile(state, step)),
+            (Self::Gpu(program), State::Gpu(..)) => program.profile(step),
+            _ => Err(elsewhere()),
         }
     }
 

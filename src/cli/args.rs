@@ -22,7 +22,7 @@ pub struct Common {
     #[arg(long, global = true, default_value = "auto", value_name = "DEVICE")]
     pub device: String,
     /// Seed of everything random
-    #[arg(long, global = true, value_name = "N")]
+    #[arg(long, global = true, value_name = "N", allow_negative_numbers = true)]
     pub seed: Option<u64>,
     /// Print one JSON object on stdout and nothing else there
     #[arg(long, global = true)]
@@ -123,19 +123,19 @@ pub struct TrainArgs {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "data", "out", "set", "batch", "limit"])]
     pub resume: Option<PathBuf>,
     /// Steps of the whole run
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub steps: Option<u64>,
     /// Epochs of the whole run
-    #[arg(long, value_name = "N", conflicts_with = "steps")]
+    #[arg(long, value_name = "N", conflicts_with = "steps", allow_negative_numbers = true)]
     pub epochs: Option<f64>,
     /// Items a step
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub batch: Option<usize>,
     /// Any hyper-parameter, as key=value; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// Train on the first N items alone
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub limit: Option<usize>,
     /// Start a classifier from the encoder of a trained vae or autoencoder; --set frozen=true keeps it as it is
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
@@ -154,10 +154,10 @@ pub struct EvalArgs {
     #[arg(long, value_name = "SOURCE")]
     pub data: Option<String>,
     /// The first N items alone
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub limit: Option<usize>,
     /// Items at a time; no figure depends on it
-    #[arg(long, value_name = "N", default_value_t = 64)]
+    #[arg(long, value_name = "N", default_value_t = 64, allow_negative_numbers = true)]
     pub batch: usize,
     /// binarization=…, or a setting of the evaluation; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
@@ -186,13 +186,13 @@ pub struct SampleArgs {
     /// Run folder
     pub run: PathBuf,
     /// Number of images
-    #[arg(short = 'n', long, default_value_t = 64, value_name = "N")]
+    #[arg(short = 'n', long, default_value_t = 64, value_name = "N", allow_negative_numbers = true)]
     pub count: usize,
     /// Where they go: a .png grid, .npy, or a folder of .png
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
     /// Below 1, likelier and less varied images
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
     pub temperature: f32,
     /// Draw latents beyond ± this again: fewer surprises, less variety
     #[arg(long, value_name = "LIMIT")]
@@ -232,13 +232,13 @@ pub struct CompleteArgs {
     #[arg(long, value_name = "PART")]
     pub keep: String,
     /// Completions of the image, or images of the source
-    #[arg(short = 'n', long, default_value_t = 8, value_name = "N")]
+    #[arg(short = 'n', long, default_value_t = 8, value_name = "N", allow_negative_numbers = true)]
     pub count: usize,
     /// The .png grid (or .npy) to write
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
     /// Below 1, likelier and less varied images
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
     pub temperature: f32,
     /// The checkpoint of the best validation score, not the newest
     #[arg(long)]
@@ -397,8 +397,14 @@ pub struct BenchArgs {
     /// Workloads or kernels whose name holds this
     #[arg(long, default_value = "", value_name = "TEXT")]
     pub filter: String,
+    /// An earlier --json result of the same bench, to show ratios against
+    #[arg(long, value_name = "OLD.json")]
+    pub compare: Option<PathBuf>,
+    /// Items a step, instead of the workload's own
+    #[arg(long, value_name = "N")]
+    pub batch: Option<usize>,
     /// Steps timed, after 3 untimed ones
-    #[arg(long, default_value_t = 5, value_name = "N")]
+    #[arg(long, default_value_t = 5, value_name = "N", allow_negative_numbers = true)]
     pub steps: usize,
 }
 

@@ -150,5 +150,8 @@ fn by_attribute(job: &mut Job, args: &ArithmeticArgs, attribute: &str, on: &str,
         100.0 * both,
         args.out.display()
     );
-    output.result(&words, &json!({"out": args.out, "attribute": attribute, "on": on, "trials": trials, "attribute_share": one, "both_share": both}))
+    output.result(
+        &words,
+        &json!({"out": args.out, "attribute": attribute, "on": on, "trials": trials, "attribute_share": one, "both_share": both}),
+    )
 }

@@ -50,6 +50,9 @@ type Made = Vec<(String, std::path::PathBuf)>;
 /// Trains a model in a fresh folder.
 fn fresh(folder: &Path, args: &TrainArgs, common: &Common, device: &Device, output: &Output) -> Result<Trained> {
     if folder.exists() {
+        if !folder.join("recipe.toml").is_file() {
+            return Err(crate::Error::usage(format!("{} is no run of kiln's and is left alone; take another --out", folder.display())));
+        }
         std::fs::remove_dir_all(folder).map_err(|e| crate::Error::io(folder, e))?;
     }
     let recipe = train::make_recipe(args, common, device)?;

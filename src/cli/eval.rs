@@ -7,7 +7,7 @@ use serde_json::json;
 use super::args::{Common, EvalArgs, ScoreArgs};
 use super::output::Output;
 use super::quality;
-use crate::data::{self, Binarization, OpenOptions, Source, Split};
+use crate::data::{self, Binarization, Kind, OpenOptions, Source, Split};
 use crate::error::{Error, Result};
 use crate::eval::{self, LikelihoodOptions, Scores};
 use crate::report;
@@ -39,6 +39,9 @@ impl Measured {
             Some(other) => return Err(Error::usage(format!("binarization is none, static, dynamic or threshold, not {other}"))),
             None => trained.recipe.data.binarization,
         };
+        if args.batch == 0 {
+            return Err(Error::usage("--batch must be at least 1"));
+        }
         let text = args.data.as_ref().unwrap_or(&trained.recipe.data.source);
         // The test split, also where the run names the split it was trained on.
         let text = if args.data.is_none() { text.strip_suffix(":train").unwrap_or(text) } else { text };
@@ -46,6 +49,11 @@ impl Measured {
             OpenOptions { seed: trained.recipe.seed, limit: args.limit, resize: trained.recipe.data.resize, ..OpenOptions::default() };
         let source = data::open(text, Split::Test, &options)?;
         eval::check_data(trained.model.as_ref(), trained.recipe.data.dims, source.as_ref())?;
+        binarization.check(source.kind(), &source.name())?;
+        if trained.recipe.data.spec().is_binary() && binarization == Binarization::None && source.kind() != Kind::Binary {
+            let words = "and this run models black and white; take --set binarization=dynamic or threshold";
+            return Err(Error::usage(format!("{} is grey {words}", source.name())));
+        }
         Ok(Self { trained, device, source, binarization, settings })
     }
 

@@ -7,8 +7,8 @@ mod demo;
 mod devices;
 mod eval;
 mod latents;
-mod outliers;
 mod neighbors;
+mod outliers;
 mod output;
 mod quality;
 mod sample;
@@ -18,6 +18,7 @@ mod train;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::ErrorKind;
 
 use args::{Cli, Command};
 use output::Output;
@@ -26,13 +27,21 @@ use crate::error::Error;
 
 /// Runs the program on the process's arguments.
 pub fn main() -> ExitCode {
+    // Mesa's device-select layer looks for a Wayland display, and where there can be none complains on stderr at every start.
+    if std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        // SAFETY: no other thread runs yet.
+        unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => {
             // Help and version go to stdout and are no error.
-            let code = if e.use_stderr() { 2 } else { 0 };
-            let _ = e.print();
-            return ExitCode::from(code);
+            if !e.use_stderr() || e.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+                let _ = e.print();
+                return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
+            }
+            eprintln!("kiln: {}", sentence(&e.render().to_string()));
+            return ExitCode::from(2);
         }
     };
     let level = match cli.common.verbose {
@@ -67,6 +76,34 @@ pub fn main() -> ExitCode {
         Err(error) => {
             eprintln!("kiln: {error}");
             ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// What the parser of arguments says in a paragraph and a tip, in one sentence.
+fn sentence(rendered: &str) -> String {
+    let body = rendered.strip_prefix("error: ").unwrap_or(rendered);
+    let said: Vec<&str> = body.lines().take_while(|line| !line.trim().is_empty()).map(str::trim).collect();
+    let tip = body.lines().find_map(|line| line.trim().strip_prefix("tip: "));
+    // Behind a colon come the arguments that are missing, one a line.
+    let (head, rest) = said.split_first().map_or(("", &[][..]), |(head, rest)| (*head, rest));
+    let list = if rest.is_empty() { String::new() } else { format!(" {}", rest.join(", ")) };
+    format!("{head}{list}; {}", tip.unwrap_or("--help shows what there is"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_parser_says_is_one_sentence() {
+        let said = |arguments: &[&str]| sentence(&Cli::try_parse_from(arguments).err().expect("refused").render().to_string());
+        let missing = said(&["kiln", "train"]);
+        assert!(missing.contains("--data <SOURCE>") && missing.contains("[MODEL]") || missing.contains("<MODEL>"), "{missing}");
+        assert!(said(&["kiln", "sample", "run", "--uot", "f"]).contains("--out"));
+        assert!(said(&["kiln", "sample", "run", "-n", "many", "--out", "f"]).contains("many"));
+        for words in [missing, said(&["kiln", "trian"]), said(&["kiln", "sample", "run", "--method", "slow", "--out", "f"])] {
+            assert!(!words.contains('\n') && !words.is_empty(), "{words}");
         }
     }
 }

@@ -90,7 +90,8 @@ pub fn run(mut measured: Measured, args: &EvalArgs, common: &Common, output: &Ou
     let step = measured.trained.progress.step;
     let model = measured.trained.recipe.model.clone();
     let mut words = format!("{count} samples of {model} at step {step} beside {} items of {}\n", held.len(), measured.source.name());
-    let mut object = json!({"model": model, "step": step, "samples": count, "data": measured.source.name(), "device": measured.device.name()});
+    let mut object =
+        json!({"model": model, "step": step, "samples": count, "data": measured.source.name(), "device": measured.device.name()});
     let mut tell = |name: &str, key: &str, value: f64, note: &str| {
         words += &format!("  {name:<44}{value:>10.4}  {note}\n");
         object[key] = json!(value);
@@ -131,7 +132,12 @@ pub fn run(mut measured: Measured, args: &EvalArgs, common: &Common, output: &Ou
     let found = precision_recall(a.first(both), b.first(both));
     tell("precision in its features", "precision", found.precision, "share of samples among the data");
     tell("recall in its features", "recall", found.recall, "share of data among the samples");
-    tell("two-sample accuracy in its features", "two_sample_accuracy_features", two_sample_accuracy(a.first(both), b.first(both)), "½ is best");
+    tell(
+        "two-sample accuracy in its features",
+        "two_sample_accuracy_features",
+        two_sample_accuracy(a.first(both), b.first(both)),
+        "½ is best",
+    );
     let (covered, counts) = coverage(&of_drawn.labels, classes, 0.1 / classes as f64);
     tell("classes covered", "classes_covered", covered as f64, &format!("of {classes}: {counts:?}"));
     let own = measured.trained.model.as_ref();
@@ -145,7 +151,12 @@ pub fn run(mut measured: Measured, args: &EvalArgs, common: &Common, output: &Ou
         let fit = judge(&measured.device, own, state, &scaled(&seen), item, classes)?;
         let test = judge(&measured.device, own, state, &scaled(&real), item, classes)?;
         let accuracy = linear_accuracy(&measured.device, (&fit, &seen_labels), (&test, &real_labels), classes, 1000)?;
-        tell("accuracy of a linear classifier of D's features", "linear_accuracy", accuracy, &format!("fitted on {} items", seen_labels.len()));
+        tell(
+            "accuracy of a linear classifier of D's features",
+            "linear_accuracy",
+            accuracy,
+            &format!("fitted on {} items", seen_labels.len()),
+        );
     }
     output.result(&words, &object)
 }

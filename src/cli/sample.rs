@@ -13,8 +13,8 @@ use crate::eval::one_hot;
 use crate::graph::Step;
 use crate::report;
 use crate::runtime::{Device, Program, Weights};
-use crate::sample::{latents, truncated_latents};
 use crate::sample::raster::{Job, Method, RasterSampler};
+use crate::sample::{latents, truncated_latents};
 use crate::train::Trained;
 
 /// Images drawn at a time.
@@ -24,13 +24,30 @@ fn weights(trained: &Trained) -> Weights {
     if trained.recipe.train.ema > 0.0 { Weights::Average } else { Weights::Current }
 }
 
-/// Draws images in 0..1 (or points), `[count, H, W, C]`, with ln p of each where the model knows it.
-pub fn draw(trained: &mut Trained, device: &Device, args: &SampleArgs, seed: u64, tick: &dyn Fn(usize)) -> Result<(Vec<f32>, Vec<f64>)> {
-    if args.count == 0 {
+/// Refuses what cannot be drawn.
+fn check_amount(count: usize, temperature: f32) -> Result<()> {
+    if count == 0 {
         return Err(Error::usage("at least one image must be drawn; take -n 1 or more"));
     }
-    if !(args.temperature > 0.0 && args.temperature.is_finite()) {
-        return Err(Error::usage(format!("--temperature must be above 0, not {}", args.temperature)));
+    if !(temperature > 0.0 && temperature.is_finite()) {
+        return Err(Error::usage(format!("--temperature must be above 0, not {temperature}")));
+    }
+    Ok(())
+}
+
+/// Refuses an ending that images are not written to, before they are drawn.
+fn check_ending(path: &Path) -> Result<()> {
+    match path.extension().and_then(|e| e.to_str()) {
+        None | Some("npy" | "png") => Ok(()),
+        Some(other) => Err(Error::usage(format!("images are written as .png, .npy or into a folder, not as .{other}"))),
+    }
+}
+
+/// Draws images in 0..1 (or points), `[count, H, W, C]`, with ln p of each where the model knows it.
+pub fn draw(trained: &mut Trained, device: &Device, args: &SampleArgs, seed: u64, tick: &dyn Fn(usize)) -> Result<(Vec<f32>, Vec<f64>)> {
+    check_amount(args.count, args.temperature)?;
+    if args.class.is_some() && !trained.model.conditional() {
+        return Err(Error::usage(format!("{} is not conditional, so --class chooses nothing; leave it out", trained.model.name())));
     }
     if let Some(limit) = args.truncation.filter(|l| !(*l >= 0.01 && l.is_finite())) {
         return Err(Error::usage(format!("--truncation must be at least 0.01, not {limit}")));
@@ -93,8 +110,7 @@ pub fn write_images(path: &Path, images: &[f32], dims: [usize; 3], points: bool)
         }
         Some("png") if points => report::save_png(path, &report::scatter("samples", &[report::PointSet::from_values("samples", images)])),
         Some("png") => report::save_png(path, &report::grid(images, dims, columns(count))),
-        Some(other) => Err(Error::usage(format!("images are written as .png, .npy or into a folder, not as .{other}"))),
-        None => {
+        _ => {
             for (i, image) in images.chunks(item).enumerate() {
                 report::save_png(&path.join(format!("{i:05}.png")), &report::image(image, dims))?;
             }
@@ -110,6 +126,7 @@ fn columns(count: usize) -> usize {
 
 /// `kiln sample`
 pub fn sample(args: &SampleArgs, common: &Common, output: &Output) -> Result<()> {
+    check_ending(&args.out)?;
     let device = Device::open(&common.device)?;
     let mut trained = Trained::load(&args.run, &device, args.best)?;
     let dims = trained.recipe.data.dims;
@@ -167,28 +184,26 @@ pub fn complete(args: &CompleteArgs, common: &Common, output: &Output) -> Result
     let item: usize = dims.iter().product();
     let seed = common.seed.unwrap_or(1);
     let mask = kept(&args.keep, dims)?;
+    check_amount(args.count, args.temperature)?;
+    check_ending(&args.out)?;
     let weights = weights(&trained);
     let mut sampler = RasterSampler::new(&device, trained.model.as_ref(), &trained.state, weights, Method::Cached)?;
-    let top = (sampler.levels() - 1) as f32;
-    let count = args.count.max(1);
+    let (levels, top) = (sampler.levels(), (sampler.levels() - 1) as f32);
     let given = match (&args.image, &args.data) {
-        (Some(path), _) => {
-            let one = image_levels(path, dims, top)?;
-            one.repeat(count)
-        }
+        (Some(path), _) => image_levels(path, dims, levels)?.repeat(args.count),
         (None, Some(source)) => {
             let options =
                 OpenOptions { seed: trained.recipe.seed, limit: None, resize: trained.recipe.data.resize, ..OpenOptions::default() };
             let source = data::open(source, Split::Test, &options)?;
             crate::eval::check_data(trained.model.as_ref(), dims, source.as_ref())?;
-            let count = count.min(source.len());
+            let count = args.count.min(source.len());
             let source = data::first(source, count)?;
             let binarization = trained.recipe.data.binarization;
             let mut values = Vec::new();
-            for batch in data::sequential(source, count, seed, binarization, Scale::Unit) {
-                values.extend(batch?.values);
+            for batch in data::sequential(source, count, seed, binarization, Scale::Levels) {
+                values.extend(batch?.values.into_iter().map(|byte| level(byte, levels)));
             }
-            values.into_iter().map(|v| (v * top).round()).collect()
+            values
         }
         (None, None) => return Err(Error::usage("kiln complete takes --image or --data")),
     };
@@ -210,13 +225,21 @@ pub fn complete(args: &CompleteArgs, common: &Common, output: &Output) -> Result
     output.result(&words, &json!({"out": args.out, "count": count, "keep": args.keep, "mean_log_p": mean}))
 }
 
+/// The level of a byte: bits are rounded, more levels are cut as they are in training.
+fn level(byte: f32, levels: usize) -> f32 {
+    if levels == 2 { (byte / 255.0).round() } else { (byte * levels as f32 / 256.0).floor() }
+}
+
 /// An image file at a model's size, in levels.
-fn image_levels(path: &Path, [h, w, c]: [usize; 3], top: f32) -> Result<Vec<f32>> {
+fn image_levels(path: &Path, [h, w, c]: [usize; 3], levels: usize) -> Result<Vec<f32>> {
+    if !path.is_file() {
+        return Err(Error::format(path, "is no file; name an image to complete"));
+    }
     let picture = image::open(path).map_err(|e| Error::format(path, format!("is no image that can be read: {e}")))?;
     if [picture.height() as usize, picture.width() as usize] != [h, w] {
         let reason = format!("is {}×{}, and the model draws {h}×{w}; scale it first", picture.height(), picture.width());
         return Err(Error::format(path, reason));
     }
     let bytes = if c == 1 { picture.to_luma8().into_raw() } else { picture.to_rgb8().into_raw() };
-    Ok(bytes.into_iter().map(|b| (f32::from(b) / 255.0 * top).round()).collect())
+    Ok(bytes.into_iter().map(|b| level(f32::from(b), levels)).collect())
 }

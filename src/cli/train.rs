@@ -37,6 +37,24 @@ fn data_settings(settings: &mut toml::Table) -> Result<DataSettings> {
     Ok(DataSettings { binarization, resize })
 }
 
+/// A source that means the same from any folder, so that a run goes on from any.
+fn absolute(source: &str) -> String {
+    if source.starts_with("builtin:") {
+        return source.into();
+    }
+    std::path::absolute(source).ok().and_then(|path| path.to_str().map(String::from)).unwrap_or_else(|| source.into())
+}
+
+/// Beside a model's own keys, which its refusal of an unknown one lists, those of every model.
+fn with_known_keys(error: Error) -> Error {
+    match error {
+        Error::Usage(said) if said.contains("unknown field") => {
+            Error::Usage(format!("{said}; every model takes binarization, resize, {}", TrainRecipe::KEYS.join(", ")))
+        }
+        other => other,
+    }
+}
+
 /// Binarization where none is asked for: what the data are, or for grey data what lets the model see bits if it must.
 fn default_binarization(model: &str, kind: Kind, dims: [usize; 3], settings: &toml::Table) -> Binarization {
     let grey = dims[2] == 1;
@@ -72,7 +90,7 @@ pub fn make_recipe(args: &TrainArgs, common: &Common, device: &Device) -> Result
     let binarization = inherited.unwrap_or_else(|| default_binarization(name, data.kind(), data.dims(), &settings));
     binarization.check(data.kind(), &data.name())?;
     let mut recipe = DataRecipe {
-        source: source.clone(),
+        source: absolute(source),
         dims: data.dims(),
         classes: data.classes(),
         binary: data.kind() == Kind::Binary,
@@ -86,7 +104,7 @@ pub fn make_recipe(args: &TrainArgs, common: &Common, device: &Device) -> Result
     // Training keys are known before the model is: its defaults need its own keys, which are what is left.
     let mut own = settings.clone();
     own.retain(|key, _| !TrainRecipe::is_key(key));
-    let made = model::build(name, &own, &recipe.spec())?;
+    let made = model::build(name, &own, &recipe.spec()).map_err(with_known_keys)?;
     recipe.mean = None;
     let mut train = TrainRecipe::new(&made.defaults());
     apply_settings(&mut train, &mut settings)?;
@@ -98,10 +116,7 @@ pub fn make_recipe(args: &TrainArgs, common: &Common, device: &Device) -> Result
         return Err(Error::usage(format!("a step takes {per_step} items and {} has {}; take a smaller --batch", data.name(), data.len())));
     }
     if let Some(epochs) = args.epochs {
-        if !(epochs > 0.0 && epochs.is_finite()) {
-            return Err(Error::usage(format!("--epochs must be above 0, not {epochs}")));
-        }
-        train.steps = ((data.len() / per_step) as f64 * epochs).ceil().max(1.0) as u64;
+        train.steps = epoch_steps(epochs, (data.len() / per_step) as u64)?;
     }
     Ok(Recipe {
         format: FORMAT,
@@ -132,19 +147,32 @@ fn adopt_encoder(path: &Path, model: &str, dims: [usize; 3], settings: &mut toml
     Ok(other.data.binarization)
 }
 
+/// Steps of a number of epochs.
+fn epoch_steps(epochs: f64, steps_per_epoch: u64) -> Result<u64> {
+    if !(epochs > 0.0 && epochs.is_finite()) {
+        return Err(Error::usage(format!("--epochs must be above 0, not {epochs}")));
+    }
+    Ok((steps_per_epoch as f64 * epochs).ceil().max(1.0) as u64)
+}
+
 /// `kiln train`
 pub fn run(args: &TrainArgs, common: &Common, output: &Output) -> Result<()> {
     let device = Device::open(&common.device)?;
     let (mut trainer, path) = match &args.resume {
         Some(path) => {
             let mut trainer = Trainer::resume(&device, path)?;
-            if let Some(steps) = args.steps {
-                trainer.set_steps(steps)?;
-            } else if let Some(epochs) = args.epochs {
-                trainer.set_steps((trainer.steps_per_epoch() as f64 * epochs).ceil() as u64)?;
+            let own = trainer.recipe().seed;
+            if common.seed.is_some_and(|seed| seed != own) {
+                return Err(Error::usage(format!("a run keeps its seed, here {own}; leave --seed out, or start another run")));
             }
-            if trainer.step() >= trainer.recipe().train.steps {
-                return Err(Error::usage(format!("the run is done: {} steps; go on with --steps N", trainer.step())));
+            let asked = args.epochs.map(|epochs| epoch_steps(epochs, trainer.steps_per_epoch())).transpose()?.or(args.steps);
+            let (done, steps) = (trainer.step(), asked.unwrap_or(trainer.recipe().train.steps));
+            if done >= steps {
+                let shown = path.display();
+                return Err(Error::usage(format!("{shown} is done with {done} of {steps} steps; go on with --steps N above {done}")));
+            }
+            if asked.is_some() {
+                trainer.set_steps(steps)?;
             }
             (trainer, path.clone())
         }
@@ -158,7 +186,12 @@ pub fn run(args: &TrainArgs, common: &Common, output: &Output) -> Result<()> {
     let stop = Arc::new(AtomicBool::new(false));
     let asked = Arc::clone(&stop);
     // A second handler in one process (the demo's runs) is refused, and the first still works.
-    let _ = ctrlc::set_handler(move || asked.store(true, Ordering::Relaxed));
+    let _ = ctrlc::set_handler(move || {
+        // Asked twice, it does not wait for the step; the last checkpoint is whole all the same.
+        if asked.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    });
     train(&mut trainer, &path, &stop, &device, output)
 }
 
@@ -242,6 +275,10 @@ impl Observer for Watcher<'_> {
 /// `kiln export`
 pub fn export(args: &ExportArgs, _common: &Common, output: &Output) -> Result<()> {
     let trained = Trained::load(&args.run, &Device::Cpu, args.best)?;
+    if args.average && trained.recipe.train.ema == 0.0 {
+        let shown = args.run.display();
+        return Err(Error::usage(format!("{shown} keeps no averaged weights; leave --average out, or train with --set ema=0.999")));
+    }
     checkpoint::export(&args.out, &trained.state, trained.model.name(), args.average)?;
     let count = trained.model.state().parameters(true);
     let words = format!("wrote {count} parameters of {} at step {} to {}", trained.recipe.model, trained.progress.step, args.out.display());

@@ -5,6 +5,7 @@ mod convolution;
 mod executor;
 mod geometry;
 mod math;
+pub(crate) mod memory;
 mod optimiser;
 mod oracle;
 pub mod pointwise;

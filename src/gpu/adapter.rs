@@ -111,6 +111,9 @@ pub fn adapters() -> Vec<AdapterDescription> {
 pub(super) fn choose(choice: &Choice) -> Result<(wgpu::Adapter, AdapterDescription)> {
     let found = enumerate();
     if found.is_empty() {
+        if let Choice::Named(part) = choice {
+            return Err(Error::Usage(format!("no adapter is called `{part}`; there are none, only `cpu`")));
+        }
         return Err(Error::Device(
             "no GPU adapter was found: install a Vulkan driver (on Debian or Ubuntu `apt install mesa-vulkan-drivers`), \
              or use --device cpu"

@@ -208,7 +208,13 @@ pub fn build(name: &str, hyper: &toml::Table, data: &DataSpec) -> Result<Box<dyn
 /// Reads a model's hyper-parameters.
 fn parse<T: serde::de::DeserializeOwned>(model: &str, hyper: &toml::Table) -> Result<T> {
     hyper.clone().try_into().map_err(|e: toml::de::Error| {
-        let reason = e.message().lines().next().unwrap_or_default().to_string();
-        Error::usage(format!("{model}: {reason}"))
+        let reason = e.message().lines().next().unwrap_or_default().replace("usize", "a whole number from 0");
+        // The reason alone does not say where it lies: the key that is refused by itself does.
+        let alone =
+            |(key, value): &(&String, &toml::Value)| toml::Table::from_iter([((*key).clone(), (*value).clone())]).try_into::<T>().is_err();
+        match hyper.iter().find(alone) {
+            Some((key, value)) => Error::usage(format!("{model}: {key}={}: {reason}", value.to_string().trim_matches('"'))),
+            None => Error::usage(format!("{model}: {reason}")),
+        }
     })
 }

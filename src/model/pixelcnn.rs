@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{DataSpec, Defaults, Model, Optimiser, Raster};
-use crate::data::Scale;
+use crate::data::{Kind, Scale};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, StateSpec, Update};
 use crate::nn::{Conv2d, ConvSpec, Start};
@@ -100,6 +100,9 @@ impl PixelCnn {
     /// # Errors
     /// [`Error::Usage`] where hyper-parameters and data do not fit.
     pub fn new(config: Config, data: &DataSpec) -> Result<Self> {
+        if data.kind == Kind::Points {
+            return Err(Error::usage("pixelcnn draws pixels, and these data are points; take images"));
+        }
         let config = config.resolved();
         let [h, w, colours] = data.dims;
         let levels = match config.levels {
@@ -121,6 +124,18 @@ impl PixelCnn {
         }
         if first_kernel % 2 == 0 || kernel % 2 == 0 {
             return Err(Error::usage(format!("pixelcnn: kernels must be odd, not {first_kernel} and {kernel}")));
+        }
+        // Far beyond any use, and short of sizes that no machine could even be asked for.
+        for (key, value, most) in [
+            ("blocks", blocks, 1000),
+            ("hidden", hidden, 8192),
+            ("head", head, 8192),
+            ("first_kernel", first_kernel, 99),
+            ("kernel", kernel, 99),
+        ] {
+            if value > most {
+                return Err(Error::usage(format!("pixelcnn: {key} must be at most {most}, not {value}")));
+            }
         }
         if hidden == 0 || head == 0 || hidden % colours != 0 || head % colours != 0 {
             return Err(Error::usage(format!(

@@ -6,6 +6,7 @@ pub(super) fn source(name: &str) -> Option<&'static str> {
 }
 
 const SOURCES: &[(&str, &str)] = &[
+    ("ceiling", include_str!("../../shaders/ceiling.wgsl")),
     ("conv", include_str!("../../shaders/conv.wgsl")),
     ("conv_direct", include_str!("../../shaders/conv_direct.wgsl")),
     ("conv_weight", include_str!("../../shaders/conv_weight.wgsl")),

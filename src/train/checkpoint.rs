@@ -126,6 +126,13 @@ pub fn load(path: &Path, state: &mut State, model: &str) -> Result<Progress> {
     Ok(Progress { model: found, step, best })
 }
 
+/// The step of a checkpoint, if there is a whole one.
+pub fn step_of(path: &Path) -> Option<u64> {
+    let bytes = std::fs::read(path).ok()?;
+    let (_, header) = SafeTensors::read_metadata(&bytes).ok()?;
+    header.metadata().as_ref()?.get("step")?.parse().ok()
+}
+
 /// Reads one tensor of a safetensors file.
 pub fn read_tensor(path: &Path, file: &SafeTensors<'_>, name: &str, state: &mut State, id: StateId, arena: Arena) -> Result<()> {
     let tensor = state.spec().spec(id).clone();

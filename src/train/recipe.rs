@@ -142,27 +142,29 @@ impl TrainRecipe {
         }
     }
 
+    /// The `--set` keys that belong to training.
+    pub const KEYS: [&str; 16] = [
+        "batch",
+        "steps",
+        "learning_rate",
+        "rate_decay",
+        "warmup",
+        "optimiser",
+        "beta1",
+        "beta2",
+        "epsilon",
+        "clip_norm",
+        "ema",
+        "log_every",
+        "sample_every",
+        "valid_every",
+        "valid_items",
+        "save_every",
+    ];
+
     /// Whether a `--set` key belongs to training.
     pub fn is_key(key: &str) -> bool {
-        const KEYS: [&str; 16] = [
-            "batch",
-            "steps",
-            "learning_rate",
-            "rate_decay",
-            "warmup",
-            "optimiser",
-            "beta1",
-            "beta2",
-            "epsilon",
-            "clip_norm",
-            "ema",
-            "log_every",
-            "sample_every",
-            "valid_every",
-            "valid_items",
-            "save_every",
-        ];
-        KEYS.contains(&key)
+        Self::KEYS.contains(&key)
     }
 
     /// A group's optimiser.

@@ -16,19 +16,22 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// Makes a new run folder.
+    /// Takes a new run folder, which its recipe makes, or one whose run ended before it saved anything.
     ///
     /// # Errors
-    /// [`Error::Usage`] where the folder holds a run already; [`Error::Io`] where it cannot be made.
+    /// [`Error::Usage`] where the folder holds a run already.
     pub fn create(path: &Path) -> Result<Self> {
-        if path.join("recipe.toml").exists() {
+        if ["checkpoint.safetensors", "best.safetensors"].iter().any(|name| path.join(name).exists()) {
             let shown = path.display();
             return Err(Error::usage(format!(
                 "{shown} holds a run already; go on with kiln train --resume {shown}, or name another --out"
             )));
         }
-        std::fs::create_dir_all(path.join("samples")).map_err(|e| Error::io(path, e))?;
-        Ok(Self { path: path.to_path_buf() })
+        let folder = Self { path: path.to_path_buf() };
+        if folder.file("metrics.jsonl").exists() {
+            folder.rewind(0)?;
+        }
+        Ok(folder)
     }
 
     /// Opens a run folder and reads its recipe.
@@ -113,7 +116,7 @@ pub struct Trained {
 }
 
 impl Trained {
-    /// Loads a run's checkpoint: the newest, or with `best` the one of the best validation score where there is one.
+    /// Loads a run's checkpoint: the newest, or with `best` the one of the best validation score.
     ///
     /// # Errors
     /// As [`RunFolder::open`] and [`checkpoint::load`]; [`Error::Format`] where nothing was saved yet.
@@ -121,8 +124,10 @@ impl Trained {
         let (folder, recipe) = RunFolder::open(path)?;
         let model = model::build(&recipe.model, &recipe.hyper, &recipe.data.spec())?;
         let mut state = State::initial(device, model.state(), recipe.seed)?;
-        let file = folder.file("best.safetensors");
-        let file = if best && file.exists() { file } else { folder.file("checkpoint.safetensors") };
+        let file = folder.file(if best { "best.safetensors" } else { "checkpoint.safetensors" });
+        if best && !file.exists() {
+            return Err(Error::format(path, "has no best.safetensors: no validation split was scored; leave --best out"));
+        }
         if !file.exists() {
             return Err(Error::format(path, "has no checkpoint.safetensors; train it first, for at least save_every steps"));
         }

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::checkpoint::{self, Progress};
 use super::{Recipe, RunFolder, pictures};
+use crate::cpu::Arena;
 use crate::data::{self, Loader, LoaderOptions, OpenOptions, Source, Split};
 use crate::error::{Error, Result};
 use crate::eval::{self, LikelihoodOptions};
@@ -81,8 +82,9 @@ impl Trainer {
             super::transfer::encoder(path, &mut state)?;
         }
         let progress = Progress { model: model.name().into(), step: 0, best: None };
-        folder.write_recipe(&recipe)?;
-        Self::new(device, recipe, model, state, folder, progress)
+        let trainer = Self::new(device, recipe, model, state, folder, progress)?;
+        trainer.folder.write_recipe(&trainer.recipe)?;
+        Ok(trainer)
     }
 
     /// Goes on with a run from its newest checkpoint.
@@ -91,8 +93,9 @@ impl Trainer {
     /// Those of the folder, the data and the model.
     pub fn resume(device: &Device, path: &std::path::Path) -> Result<Self> {
         let trained = super::Trained::load(path, device, false)?;
-        trained.folder.rewind(trained.progress.step)?;
-        Self::new(device, trained.recipe, trained.model, trained.state, trained.folder, trained.progress)
+        let trainer = Self::new(device, trained.recipe, trained.model, trained.state, trained.folder, trained.progress)?;
+        trainer.folder.rewind(trainer.progress.step)?;
+        Ok(trainer)
     }
 
     fn new(device: &Device, recipe: Recipe, model: Box<dyn Model>, state: State, folder: RunFolder, progress: Progress) -> Result<Self> {
@@ -103,7 +106,10 @@ impl Trainer {
         }
         // A source with a named split, or with nothing to hold out, is trained without validation.
         let wanted = recipe.train.valid_every > 0 && model.likelihood_graph(1)?.is_some();
-        let valid = if wanted { open_data(&recipe, &recipe.data.source, Split::Valid).ok() } else { None };
+        let valid = match wanted.then(|| open_data(&recipe, &recipe.data.source, Split::Valid)) {
+            Some(Err(Error::Usage(_))) | None => None,
+            Some(opened) => Some(opened?),
+        };
         let valid = valid.filter(|v| v.name() != source.name());
         Ok(Self { device: device.clone(), recipe, model, state, folder, progress, source, valid })
     }
@@ -144,7 +150,14 @@ impl Trainer {
         if self.recipe.train.ema > 0.0 { Weights::Average } else { Weights::Current }
     }
 
+    /// Writes the checkpoint, unless the weights are lost.
     fn save(&self) -> Result<PathBuf> {
+        let spec = self.state.spec();
+        for id in spec.ids().into_iter().filter(|id| spec.spec(*id).trained) {
+            if self.state.read(id, Arena::Value)?.iter().any(|v| !v.is_finite()) {
+                return Err(self.lost(&format!("{} is no longer a number", spec.spec(id).name)));
+            }
+        }
         let path = self.folder.file("checkpoint.safetensors");
         checkpoint::save(&path, &self.state, &self.progress)?;
         Ok(path)
@@ -193,21 +206,24 @@ impl Trainer {
             self.progress.step = at;
             observer.step(at);
             let last = at == train.steps;
-            if at % train.log_every == 0 || last || at == first + 1 {
+            let every = |n: u64| n > 0 && at.is_multiple_of(n);
+            // Whatever is to be kept is looked at first: what is no longer a number replaces nothing.
+            let kept = every(train.save_every) || every(train.valid_every);
+            if every(train.log_every) || kept || last || at == first + 1 {
                 outcome.metrics = self.log(&mut program, at, rate(at - first))?;
                 observer.metrics(at, &outcome.metrics, rate(at - first));
                 if let Some(words) = watch.hear(self.model.as_ref(), &outcome.metrics) {
                     observer.say(&format!("step {at}: {words}"));
                 }
             }
-            if train.valid_every > 0 && (at % train.valid_every == 0 || last) {
+            if train.valid_every > 0 && (every(train.valid_every) || last) {
                 self.validate(observer)?;
             }
-            if train.sample_every > 0 && (at % train.sample_every == 0 || last) {
+            if train.sample_every > 0 && (every(train.sample_every) || last) {
                 pictures.draw(self.model.as_ref(), &mut self.state, &self.recipe, &self.folder, at)?;
                 pictures::curves(self.model.as_ref(), &self.recipe, &self.folder)?;
             }
-            if at % train.save_every == 0 || last {
+            if every(train.save_every) || last {
                 self.save()?;
             }
         }
@@ -242,16 +258,23 @@ impl Trainer {
             line[name] = json!(value);
         }
         if let Some(bad) = values.iter().position(|v| !v.is_finite()) {
-            let file = self.folder.file("checkpoint.safetensors");
-            let good =
-                if file.exists() { format!("the last good checkpoint is {}", file.display()) } else { "nothing was saved yet".into() };
-            return Err(Error::Training(format!(
-                "{} is {} at step {at}; {good}; try a lower learning_rate or clip_norm=1",
-                names[bad].0, values[bad]
-            )));
+            return Err(self.lost(&format!("{} is {}", names[bad].0, values[bad])));
         }
         self.folder.log(&line)?;
         Ok(values)
+    }
+
+    /// Why training cannot go on, with what is left of it.
+    fn lost(&self, what: &str) -> Error {
+        let file = self.folder.file("checkpoint.safetensors");
+        let good = match checkpoint::step_of(&file) {
+            Some(step) => format!("the last good checkpoint is {}, of step {step}", file.display()),
+            None => "nothing was saved yet".into(),
+        };
+        Error::Training(format!(
+            "{what} at step {}; {good}; start another run with a lower learning_rate or clip_norm=1",
+            self.progress.step
+        ))
     }
 
     fn validate(&mut self, observer: &mut dyn Observer) -> Result<()> {
@@ -271,7 +294,7 @@ impl Trainer {
         let weights = self.model.as_ref();
         let scores = eval::score(&self.device, weights, &mut self.state, valid, &options, |_| {})?;
         let figure = scores.figure(self.recipe.data.dims.iter().product());
-        let best = self.progress.best.is_none_or(|b| figure.nats < b);
+        let best = figure.nats.is_finite() && self.progress.best.is_none_or(|b| figure.nats < b);
         self.folder.log(&json!({"step": self.progress.step, "valid": figure.nats, "valid_error": figure.error}))?;
         if best {
             self.progress.best = Some(figure.nats);
