@@ -10,6 +10,8 @@ use crate::sample::raster::{Job, Method, RasterSampler};
 
 /// Images of a picture.
 const COUNT: usize = 16;
+/// Points of a scatter plot.
+const POINTS: usize = 1000;
 /// Images of a row.
 const COLUMNS: usize = 8;
 
@@ -31,19 +33,20 @@ impl Pictures {
     /// Draws `samples/NNNNNN.png`.
     pub fn draw(&mut self, model: &dyn Model, state: &mut State, recipe: &Recipe, folder: &RunFolder, step: u64) -> Result<()> {
         let dims = recipe.data.dims;
+        let count = if recipe.data.points { POINTS } else { COUNT };
         let images = if self.raster {
             let mut sampler = RasterSampler::new(&self.device, model, state, self.weights, Method::Cached)?;
             let job = Job { count: COUNT, seed: recipe.seed, first: 0, temperature: 1.0, keep: None };
             let top = (sampler.levels() - 1) as f32;
             sampler.sample(model, state, &job)?.images.into_iter().map(|v| v / top).collect()
-        } else if let (true, Some(graph)) = (model.has_prior(), model.decode_graph(COUNT)?) {
+        } else if let (true, Some(graph)) = (model.has_prior(), model.decode_graph(count)?) {
             if self.latent.is_none() {
                 self.latent = Some(Program::new(&self.device, &graph, state, self.weights)?);
             }
             let Some(program) = &mut self.latent else { return Ok(()) };
-            program.write("z", &crate::sample::latents(recipe.seed, 0, COUNT, model.latent().unwrap_or(0)))?;
-            let labels: Vec<u32> = (0..COUNT as u32).map(|i| i % recipe.data.classes.max(1) as u32).collect();
-            program.write("labels", &crate::eval::one_hot(&labels, recipe.data.classes, COUNT))?;
+            program.write("z", &crate::sample::latents(recipe.seed, 0, count, model.latent().unwrap_or(0)))?;
+            let labels: Vec<u32> = (0..count as u32).map(|i| i % recipe.data.classes.max(1) as u32).collect();
+            program.write("labels", &crate::eval::one_hot(&labels, recipe.data.classes, count))?;
             program.run(state, &Step { seed: recipe.seed, ..Step::default() })?;
             program.read(state, "x")?
         } else {

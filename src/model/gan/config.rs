@@ -125,7 +125,7 @@ impl Config {
                 ..critic
             },
         };
-        if points { Self { latent: 2, ..config } } else { config }
+        if points { Self { latent: 8, ..config } } else { config }
     }
 
     /// The defaults with a user's values over them.
