@@ -27,68 +27,56 @@ var<workgroup> tile_b: array<vec4<f32>, {{B_TILE}}>;
 
 {{PROLOGUE}}
 {{EPILOGUE}}
+// Loads are clamped instead of guarded: branches around them cost more than the loads, and some drivers take minutes to compile many.
+
 // Four source values along k at a position.
 fn load_a(at: vec3<i32>, k: u32, phase: Phase) -> vec4<f32> {
+    let last = phase.taps * C - 1u;
 //!if WIDE_C
-    if k >= phase.taps * C {
-        return vec4<f32>(0.0);
-    }
-    let first = pixel(at, table[phase.first + k / C]);
-    if first < 0 {
-        return vec4<f32>(0.0);
-    }
-    return prologue(source[(u32(first) + k % C) / 4u], 0u);
+    let here = min(k, last);
+    let first = pixel(at, table[phase.first + here / C]);
+    let value = prologue(source[(u32(max(first, 0)) + here % C) / 4u], 0u);
+    return select(vec4<f32>(0.0), value, (first >= 0) & (k <= last));
 //!else
-    var value = vec4<f32>(0.0);
 //!for L in 0..4
-    if k + {{L}}u < phase.taps * C {
-        let first = pixel(at, table[phase.first + (k + {{L}}u) / C]);
-        if first >= 0 {
-            value[{{L}}] = prologue(source[u32(first) + (k + {{L}}u) % C], 0u);
-        }
-    }
+    let here{{L}} = min(k + {{L}}u, last);
+    let first{{L}} = pixel(at, table[phase.first + here{{L}} / C]);
+    let value{{L}} = prologue(source[u32(max(first{{L}}, 0)) + here{{L}} % C], 0u);
+    let known{{L}} = select(0.0, value{{L}}, (first{{L}} >= 0) & (k + {{L}}u <= last));
 //!end
-    return value;
+    return vec4<f32>(known0, known1, known2, known3);
 //!end
 }
 
 //!if !TRANSPOSED
-// Four weights along d.
+// Four weights along d; what lies behind the last k or channel is never used.
 fn load_b(k: u32, d: u32, phase: Phase) -> vec4<f32> {
-    var value = vec4<f32>(0.0);
-    if k < phase.taps * C && d < D {
-        let row = (u32(table[phase.first + k / C].z) * C + k % C) * D;
+    let here = min(k, phase.taps * C - 1u);
+    let row = (u32(table[phase.first + here / C].z) * C + here % C) * D;
 //!if WIDE_D
-        value = weights[(row + d) / 4u];
+    return weights[(row + min(d, D - 4u)) / 4u];
 //!else
 //!for L in 0..4
-        if d + {{L}}u < D {
-            value[{{L}}] = weights[row + d + {{L}}u];
-        }
+    let value{{L}} = weights[row + min(d + {{L}}u, D - 1u)];
 //!end
+    return vec4<f32>(value0, value1, value2, value3);
 //!end
-    }
-    return value;
 }
 //!else
 // Four weights along k of one destination channel.
 fn load_b(k: u32, d: u32, phase: Phase) -> vec4<f32> {
-    var value = vec4<f32>(0.0);
-    if d >= D {
-        return value;
-    }
+    let last = phase.taps * C - 1u;
+    let column = min(d, D - 1u);
 //!if WIDE_C
-    if k < phase.taps * C {
-        value = weights[((u32(table[phase.first + k / C].z) * D + d) * C + k % C) / 4u];
-    }
+    let here = min(k, last);
+    return weights[((u32(table[phase.first + here / C].z) * D + column) * C + here % C) / 4u];
 //!else
 //!for L in 0..4
-    if k + {{L}}u < phase.taps * C {
-        value[{{L}}] = weights[(u32(table[phase.first + (k + {{L}}u) / C].z) * D + d) * C + (k + {{L}}u) % C];
-    }
+    let here{{L}} = min(k + {{L}}u, last);
+    let value{{L}} = weights[(u32(table[phase.first + here{{L}} / C].z) * D + column) * C + here{{L}} % C];
 //!end
+    return vec4<f32>(value0, value1, value2, value3);
 //!end
-    return value;
 }
 //!end
 

@@ -16,28 +16,22 @@ const ACROSS: u32 = (D + TN - 1u) / TN;
 
 {{PROLOGUE}}
 {{EPILOGUE}}
-// Four weights along d.
+// Four weights along d; what lies behind the last channel is never stored.
 fn load_b(weight: u32, c: u32, d: u32) -> vec4<f32> {
 //!if TRANSPOSED
-    var value = vec4<f32>(0.0);
 //!for L in 0..4
-    if d + {{L}}u < D {
-        value[{{L}}] = weights[(weight * D + d + {{L}}u) * C + c];
-    }
+    let value{{L}} = weights[(weight * D + min(d + {{L}}u, D - 1u)) * C + c];
 //!end
-    return value;
+    return vec4<f32>(value0, value1, value2, value3);
 //!else
-//!if WIDE_D
-    return weights[((weight * C + c) * D + min(d, D - 4u)) / 4u];
-//!else
-    var value = vec4<f32>(0.0);
     let row = (weight * C + c) * D;
+//!if WIDE_D
+    return weights[(row + min(d, D - 4u)) / 4u];
+//!else
 //!for L in 0..4
-    if d + {{L}}u < D {
-        value[{{L}}] = weights[row + d + {{L}}u];
-    }
+    let value{{L}} = weights[row + min(d + {{L}}u, D - 1u)];
 //!end
-    return value;
+    return vec4<f32>(value0, value1, value2, value3);
 //!end
 //!end
 }
@@ -61,15 +55,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let tap = table[phase.first + t];
         let weight = u32(tap.z);
 //!for I in 0..{{TM}}
+        // Clamped, not guarded: see conv.wgsl.
         let pixel{{I}} = pixel(from{{I}}, tap);
+        let first{{I}} = u32(max(pixel{{I}}, 0));
 //!end
 //!if WIDE_C
         for (var c = 0u; c < C; c += 4u) {
 //!for I in 0..{{TM}}
-            var a{{I}} = vec4<f32>(0.0);
-            if pixel{{I}} >= 0 {
-                a{{I}} = prologue(source[(u32(pixel{{I}}) + c) / 4u], 0u);
-            }
+            let a{{I}} = select(vec4<f32>(0.0), prologue(source[(first{{I}} + c) / 4u], 0u), pixel{{I}} >= 0);
 //!end
 //!for L in 0..4
 //!for V in 0..{{TN4}}
@@ -83,10 +76,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //!else
         for (var c = 0u; c < C; c++) {
 //!for I in 0..{{TM}}
-            var a{{I}} = 0.0;
-            if pixel{{I}} >= 0 {
-                a{{I}} = prologue(source[u32(pixel{{I}}) + c], 0u);
-            }
+            let a{{I}} = select(0.0, prologue(source[first{{I}} + c], 0u), pixel{{I}} >= 0);
 //!end
 //!for V in 0..{{TN4}}
             let b_{{V}} = load_b(weight, c, d0 + {{V}}u * 4u);

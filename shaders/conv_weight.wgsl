@@ -19,44 +19,32 @@ var<workgroup> tile_a: array<vec4<f32>, {{A_TILE}}>;
 var<workgroup> tile_b: array<vec4<f32>, {{B_TILE}}>;
 
 {{PROLOGUE}}
-// Source values of rows m..m+4 at a position.
+// Source values of rows m..m+4 at a position; rows behind the last are never stored. Clamped, not guarded: see conv.wgsl.
 fn load_a(at: vec3<i32>, m: u32) -> vec4<f32> {
-    var value = vec4<f32>(0.0);
 //!if WIDE_C
-    if m < M {
-        let first = pixel(at, table[2u + m / C]);
-        if first >= 0 {
-            value = prologue(source[(u32(first) + m % C) / 4u], 0u);
-        }
-    }
+    let row = min(m, M - 4u);
+    let first = pixel(at, table[2u + row / C]);
+    let value = prologue(source[(u32(max(first, 0)) + row % C) / 4u], 0u);
+    return select(vec4<f32>(0.0), value, first >= 0);
 //!else
 //!for L in 0..4
-    if m + {{L}}u < M {
-        let first = pixel(at, table[2u + (m + {{L}}u) / C]);
-        if first >= 0 {
-            value[{{L}}] = prologue(source[u32(first) + (m + {{L}}u) % C], 0u);
-        }
-    }
+    let row{{L}} = min(m + {{L}}u, M - 1u);
+    let first{{L}} = pixel(at, table[2u + row{{L}} / C]);
+    let value{{L}} = select(0.0, prologue(source[u32(max(first{{L}}, 0)) + row{{L}} % C], 0u), first{{L}} >= 0);
 //!end
+    return vec4<f32>(value0, value1, value2, value3);
 //!end
-    return value;
 }
 
-// Upstream gradients d..d+4 at a position.
+// Upstream gradients d..d+4 at a position; channels behind the last are never stored.
 fn load_b(p: u32, d: u32) -> vec4<f32> {
 //!if WIDE_D
-    if d < D {
-        return upstream[(p * D + d) / 4u];
-    }
-    return vec4<f32>(0.0);
+    return upstream[(p * D + min(d, D - 4u)) / 4u];
 //!else
-    var value = vec4<f32>(0.0);
 //!for L in 0..4
-    if d + {{L}}u < D {
-        value[{{L}}] = upstream[p * D + d + {{L}}u];
-    }
+    let value{{L}} = upstream[p * D + min(d + {{L}}u, D - 1u)];
 //!end
-    return value;
+    return vec4<f32>(value0, value1, value2, value3);
 //!end
 }
 
@@ -73,19 +61,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var p0 = group.z * CHUNK; p0 < end; p0 += BK) {
         for (var at = lane; at < BK * BM / 4u; at += THREADS) {
             let p = p0 + at / (BM / 4u);
-            var value = vec4<f32>(0.0);
-            if p < end {
-                value = load_a(source_of(position(p, vec2<u32>(DEST_H, DEST_W))), m0 + at % (BM / 4u) * 4u);
-            }
-            tile_a[at] = value;
+            let value = load_a(source_of(position(min(p, end - 1u), vec2<u32>(DEST_H, DEST_W))), m0 + at % (BM / 4u) * 4u);
+            tile_a[at] = select(vec4<f32>(0.0), value, p < end);
         }
         for (var at = lane; at < BK * BN / 4u; at += THREADS) {
             let p = p0 + at / (BN / 4u);
-            var value = vec4<f32>(0.0);
-            if p < end {
-                value = load_b(p, d0 + at % (BN / 4u) * 4u);
-            }
-            tile_b[at] = value;
+            // Not zero behind the end, where tile_a is; but never the product of zero with garbage.
+            tile_b[at] = load_b(min(p, end - 1u), d0 + at % (BN / 4u) * 4u);
         }
         workgroupBarrier();
         for (var k = 0u; k < BK; k++) {

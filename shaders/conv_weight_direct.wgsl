@@ -30,32 +30,25 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let end = min((group.z + 1u) * CHUNK, POSITIONS);
     for (var p = group.z * CHUNK; p < end; p++) {
         let at = source_of(position(p, vec2<u32>(DEST_H, DEST_W)));
-        var a = vec4<f32>(0.0);
+        // Clamped, not guarded: see conv.wgsl.
 //!if WIDE_C
         let first = pixel(at, tap0);
-        if first >= 0 {
-            a = prologue(source[(u32(first) + c0) / 4u], 0u);
-        }
+        let a = select(vec4<f32>(0.0), prologue(source[(u32(max(first, 0)) + c0) / 4u], 0u), first >= 0);
 //!else
 //!for I in 0..4
         let first{{I}} = pixel(at, tap{{I}});
-        if first{{I}} >= 0 {
-            a[{{I}}] = prologue(source[u32(first{{I}}) + c{{I}}], 0u);
-        }
+        let a{{I}} = select(0.0, prologue(source[u32(max(first{{I}}, 0)) + c{{I}}], 0u), first{{I}} >= 0);
 //!end
+        let a = vec4<f32>(a0, a1, a2, a3);
 //!end
 //!for V in 0..{{TN4}}
-        var b{{V}} = vec4<f32>(0.0);
 //!if WIDE_D
-        if d0 + {{V}}u * 4u < D {
-            b{{V}} = upstream[(p * D + d0) / 4u + {{V}}u];
-        }
+        let b{{V}} = upstream[(p * D + min(d0 + {{V}}u * 4u, D - 4u)) / 4u];
 //!else
 //!for L in 0..4
-        if d0 + {{V}}u * 4u + {{L}}u < D {
-            b{{V}}[{{L}}] = upstream[p * D + d0 + {{V}}u * 4u + {{L}}u];
-        }
+        let b{{V}}_{{L}} = upstream[p * D + min(d0 + {{V}}u * 4u + {{L}}u, D - 1u)];
 //!end
+        let b{{V}} = vec4<f32>(b{{V}}_0, b{{V}}_1, b{{V}}_2, b{{V}}_3);
 //!end
 //!for I in 0..4
         sum{{I}}_{{V}} = fma(vec4<f32>(a[{{I}}]), b{{V}}, sum{{I}}_{{V}});

@@ -79,7 +79,7 @@ impl Device {
     }
 }
 
-pub use crate::gpu::Weights;
+pub use crate::gpu::{StageTime, Weights};
 
 /// A model's persistent tensors on a device.
 pub enum State {
@@ -211,6 +211,18 @@ impl Program {
         match self {
             Self::Cpu(program) => program.bytes(),
             Self::Gpu(program) => program.stats().bytes as usize,
+        }
+    }
+
+    /// Runs once and times each operation or kernel apart.
+    ///
+    /// # Errors
+    /// As [`Program::run`].
+    pub fn profile(&mut self, state: &mut State, step: &Step) -> Result<Vec<StageTime>> {
+        match (self, state) {
+            (Self::Cpu(program), State::Cpu(_, state)) => Ok(program.profile(state, step)),
+            (Self::Gpu(program), State::Gpu(..)) => program.profile(step),
+            _ => Err(elsewhere()),
         }
     }
 

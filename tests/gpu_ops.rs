@@ -82,6 +82,26 @@ fn convolutions() {
 }
 
 #[test]
+fn every_tile_sums_in_the_same_order() {
+    for (name, bench) in graphs::convolutions().expect("graphs") {
+        let results: Vec<[Vec<f32>; 2]> = gpus()
+            .iter()
+            .map(|gpu| {
+                let state = upload(gpu, &bench);
+                let plan = Plan::new(&bench.graph, &bench.spec, true);
+                let mut program = GpuProgram::new(gpu, plan, &bench.spec, &state, Weights::Current).expect("program");
+                program.run(&step()).expect("run");
+                ["out0", "out1"].map(|output| program.read(output).unwrap_or_default())
+            })
+            .collect();
+        // Weight gradients (the only output of the last case) are split by shape and kernel family.
+        if bench.graph.outputs().len() > 1 {
+            assert!(results.windows(2).all(|pair| pair[0] == pair[1]), "{name}: the tiled and the direct kernel differ");
+        }
+    }
+}
+
+#[test]
 fn fused_blocks() {
     check(graphs::fused().expect("graphs"));
 }
@@ -133,5 +153,76 @@ fn updates_match_the_cpu() {
                 close(&got, host.arena(0, arena), 1e-5, &format!("{name}: {arena:?}, as CPU {}", gpu.target().is_cpu));
             }
         }
+    }
+}
+
+#[test]
+fn state_copies_within_an_arena_and_averaged_weights() {
+    use kiln::graph::{Graph, Init, Layout, StateSpec};
+    let mut spec = StateSpec::default();
+    let group = spec.group("");
+    let [a, b] = ["a", "b"].map(|name| spec.tensor(group, name, [3, 5], Init::Constant(0.0), Layout::Plain, name == "a"));
+    let mut graph = Graph::new();
+    let x = graph.state(&spec, a);
+    graph.assign(&spec, b, x).expect("assign");
+    let y = graph.state(&spec, b);
+    let double = graph.scale(y, 2.0).expect("scale");
+    graph.output("y", double);
+    for gpu in gpus() {
+        let state = GpuState::new(gpu, &spec).expect("state");
+        state.write_tensor(a, Arena::Value, &[1.5; 15]).expect("write");
+        state.write_tensor(a, Arena::Average, &[4.0; 15]).expect("write");
+        for (weights, want) in [(Weights::Current, 3.0), (Weights::Average, 8.0)] {
+            let mut program = GpuProgram::new(gpu, Plan::new(&graph, &spec, true), &spec, &state, weights).expect("program");
+            program.run(&step()).expect("run");
+            assert_eq!(program.read("y").expect("y"), [want; 15]);
+            assert_eq!(state.read_tensor(b, Arena::Value).expect("b"), [want / 2.0; 15]);
+        }
+    }
+}
+
+#[test]
+fn nothing_is_allocated_after_the_first_read() {
+    for gpu in gpus() {
+        let (_, bench) = graphs::updates().expect("graphs").remove(0);
+        let state = upload(gpu, &bench);
+        let plan = Plan::new(&bench.graph, &bench.spec, true);
+        let mut program = GpuProgram::new(gpu, plan, &bench.spec, &state, Weights::Current).expect("program");
+        for _ in 0..2 {
+            program.run(&step()).expect("run");
+            program.read("out0").expect("loss");
+        }
+        let before = program.stats();
+        for _ in 0..5 {
+            program.run(&step()).expect("run");
+            program.read("out0").expect("loss");
+        }
+        assert_eq!(program.stats(), before);
+    }
+}
+
+#[test]
+fn refusals_are_sentences() {
+    if gpus().is_empty() {
+        return;
+    }
+    let refused = Gpu::open(&Choice::Named("no such adapter".into()), Options::default()).expect_err("there is none");
+    assert!(refused.to_string().contains("there are:"), "{refused}");
+    assert_eq!(refused.exit_code(), 2);
+}
+
+#[test]
+fn a_tensor_too_large_for_the_adapter_is_refused_with_the_way_out() {
+    use kiln::graph::{Graph, StateSpec};
+    for gpu in gpus() {
+        let len = (gpu.description().max_binding / 4 + 1024) as usize;
+        let mut graph = Graph::new();
+        let x = graph.input("x", [len]);
+        let y = graph.scale(x, 2.0).expect("scale");
+        graph.output("y", y);
+        let spec = StateSpec::default();
+        let state = GpuState::new(gpu, &spec).expect("state");
+        let refused = GpuProgram::new(gpu, Plan::new(&graph, &spec, true), &spec, &state, Weights::Current).expect_err("too large");
+        assert!(refused.to_string().contains("smaller batch"), "{refused}");
     }
 }

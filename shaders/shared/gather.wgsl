@@ -39,21 +39,18 @@ fn position(m: u32, extent: vec2<u32>) -> vec3<u32> {
 
 // First pixel of the source image, and source row and column before the tap's offset; far outside behind the last position.
 fn source_of(at: vec3<u32>) -> vec3<i32> {
-    if at.x >= IMAGES {
-        return vec3<i32>(0, -0x100000, -0x100000);
-    }
     let p = vec3<i32>(at);
-    return vec3<i32>(p.x * (SOURCE_H * SOURCE_W), p.y * STEP_SOURCE, p.z * STEP_SOURCE);
+    let first = vec3<i32>(p.x * (SOURCE_H * SOURCE_W), p.y * STEP_SOURCE, p.z * STEP_SOURCE);
+    return select(first, vec3<i32>(0, -0x100000, -0x100000), vec3<bool>(at.x >= IMAGES));
 }
 
 // First element of the source pixel that a tap sees, or -1 outside the image.
 fn pixel(at: vec3<i32>, tap: vec4<i32>) -> i32 {
     let y = at.y + tap.x;
     let x = at.z + tap.y;
-    if y < 0 || y >= SOURCE_H || x < 0 || x >= SOURCE_W {
-        return -1;
-    }
-    return (at.x + y * SOURCE_W + x) * i32(C);
+    // Negative numbers are large ones here.
+    let inside = (u32(y) < u32(SOURCE_H)) & (u32(x) < u32(SOURCE_W));
+    return select(-1, (at.x + y * SOURCE_W + x) * i32(C), inside);
 }
 
 // Destination element of channel 0 at a phase's position.

@@ -64,9 +64,34 @@ pub enum Command {
   kiln complete runs/digits --data path/to/mnist:test -n 8 --keep top:14 --out rest.png
   kiln complete runs/digits --image half.png --keep left:14 -n 8 --out rest.png")]
     Complete(CompleteArgs),
+    /// Write what the encoder makes of each image to .npy files: mean, log variance, labels
+    #[command(after_help = "Example: kiln encode runs/vae --data path/to/mnist:test --out codes.npy")]
+    Encode(EncodeArgs),
+    /// Draw the way between latents, or between the codes of images
+    #[command(after_help = "Examples:
+  kiln interpolate runs/vae --data path/to/mnist:test -n 6 --path both --out ways.png
+  kiln interpolate runs/dcgan -n 8 --out ways.png")]
+    Interpolate(InterpolateArgs),
+    /// Show what a latent space holds: reconstructions, traversals, the sheet of two dimensions, the KL of each
+    #[command(after_help = "Example: kiln latents runs/vae --data path/to/mnist:test --out latents")]
+    Latents(LatentsArgs),
+    /// Tell other data from a model's own by its likelihood
+    #[command(after_help = "Example: kiln outliers runs/vae --against path/to/fashion-mnist:test --out extremes.png")]
+    Outliers(OutliersArgs),
     /// Write the weights alone, with PyTorch's names and layouts
     #[command(after_help = "Example: kiln export runs/digits --out digits.safetensors")]
     Export(ExportArgs),
+    /// Add and subtract what latents mean, from the means of three samples a concept (Radford et al., 2016, figure 7)
+    #[command(after_help = "Examples:
+  kiln arithmetic runs/faces --attribute glasses --on moustache --out sum.png
+  kiln arithmetic runs/dcgan --from 3,17,41 --minus 1,2,9 --plus 5,6,30 --out sum.png")]
+    Arithmetic(ArithmeticArgs),
+    /// Set each sample beside the nearest training images, in pixels and in a classifier's features
+    #[command(after_help = "Example: kiln neighbors runs/dcgan -n 10 --out neighbors.png")]
+    Neighbors(NeighborsArgs),
+    /// Show what is known of adversarial training beside what the engine does: a picture and a table
+    #[command(after_help = "Example: kiln theory --out theory.png")]
+    Theory(TheoryArgs),
     /// Measure kernels, training steps and sampling
     #[command(after_help = "Examples:
   kiln bench train --filter pixelcnn-28-b64
@@ -112,6 +137,12 @@ pub struct TrainArgs {
     /// Train on the first N items alone
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub limit: Option<usize>,
+    /// Start a classifier from the encoder of a trained vae or autoencoder; --set frozen=true keeps it as it is
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    pub encoder: Option<PathBuf>,
+    /// Train on the first N items of each class alone
+    #[arg(long, value_name = "N", conflicts_with = "resume")]
+    pub labels_per_class: Option<usize>,
 }
 
 /// Arguments of commands that score a run.
@@ -163,6 +194,9 @@ pub struct SampleArgs {
     /// Below 1, likelier and less varied images
     #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
     pub temperature: f32,
+    /// Draw latents beyond ± this again: fewer surprises, less variety
+    #[arg(long, value_name = "LIMIT")]
+    pub truncation: Option<f32>,
     /// How autoregressive models are sampled
     #[arg(long, value_enum, default_value_t = MethodArg::Cached)]
     pub method: MethodArg,
@@ -211,6 +245,78 @@ pub struct CompleteArgs {
     pub best: bool,
 }
 
+/// Arguments of `encode`.
+#[derive(Args)]
+pub struct EncodeArgs {
+    #[command(flatten)]
+    pub eval: EvalArgs,
+    /// The .npy file of means to write; log variances and labels go beside it
+    #[arg(long, value_name = "F.npy")]
+    pub out: PathBuf,
+}
+
+/// Arguments of `interpolate`.
+#[derive(Args)]
+pub struct InterpolateArgs {
+    /// Run folder
+    pub run: PathBuf,
+    /// Walk between the codes of these images, in pairs [default: between random latents]
+    #[arg(long, value_name = "SOURCE")]
+    pub data: Option<String>,
+    /// Number of ways
+    #[arg(short = 'n', long, default_value_t = 8, value_name = "N")]
+    pub count: usize,
+    /// Images of a way, both ends among them
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    pub steps: usize,
+    /// How to go
+    #[arg(long, value_enum, default_value_t = PathArg::Spherical)]
+    pub path: PathArg,
+    /// The .png to write
+    #[arg(long, value_name = "F.png")]
+    pub out: PathBuf,
+    /// The checkpoint of the best validation score, not the newest
+    #[arg(long)]
+    pub best: bool,
+}
+
+/// The way between two latents.
+#[derive(Clone, Copy, ValueEnum, PartialEq, Eq)]
+pub enum PathArg {
+    /// In a straight line
+    Straight,
+    /// Along the arc, which keeps to the length of a typical latent
+    Spherical,
+    /// A row of each
+    Both,
+}
+
+/// Arguments of `latents`.
+#[derive(Args)]
+pub struct LatentsArgs {
+    #[command(flatten)]
+    pub eval: EvalArgs,
+    /// Images set beside their reconstructions
+    #[arg(short = 'n', long, default_value_t = 32, value_name = "N")]
+    pub count: usize,
+    /// The folder of pictures to write
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// Arguments of `outliers`.
+#[derive(Args)]
+pub struct OutliersArgs {
+    #[command(flatten)]
+    pub eval: EvalArgs,
+    /// The other data
+    #[arg(long, value_name = "SOURCE")]
+    pub against: String,
+    /// A .png of the likeliest and unlikeliest images of both
+    #[arg(long, value_name = "F.png")]
+    pub out: Option<PathBuf>,
+}
+
 /// Arguments of `export`.
 #[derive(Args)]
 pub struct ExportArgs {
@@ -227,6 +333,61 @@ pub struct ExportArgs {
     pub best: bool,
 }
 
+/// Arguments of `arithmetic`.
+#[derive(Args)]
+pub struct ArithmeticArgs {
+    /// Run folder
+    pub run: PathBuf,
+    /// Three samples of the first concept, by their numbers under --seed
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
+    pub from: Vec<usize>,
+    /// Three samples of the concept that is taken away
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
+    pub minus: Vec<usize>,
+    /// Three samples of the concept that is added
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
+    pub plus: Vec<usize>,
+    /// On builtin:faces: samples with this attribute, less samples without … (picked by a classifier)
+    #[arg(long, value_name = "NAME", requires = "on", conflicts_with_all = ["from", "minus", "plus"])]
+    pub attribute: Option<String>,
+    /// … plus samples without it but with this one
+    #[arg(long, value_name = "NAME", requires = "attribute")]
+    pub on: Option<String>,
+    /// The .png to write
+    #[arg(long, value_name = "F.png")]
+    pub out: PathBuf,
+}
+
+/// Arguments of `neighbors`.
+#[derive(Args)]
+pub struct NeighborsArgs {
+    /// Run folder
+    pub run: PathBuf,
+    /// Number of samples
+    #[arg(short = 'n', long, default_value_t = 10, value_name = "N")]
+    pub count: usize,
+    /// Training images looked through
+    #[arg(long, default_value_t = 10_000, value_name = "N")]
+    pub limit: usize,
+    /// Steps of the classifier whose features are compared
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    pub classifier_steps: u64,
+    /// The .png to write
+    #[arg(long, value_name = "F.png")]
+    pub out: PathBuf,
+}
+
+/// Arguments of `theory`.
+#[derive(Args)]
+pub struct TheoryArgs {
+    /// The .png to draw
+    #[arg(long, default_value = "theory.png", value_name = "FILE")]
+    pub out: PathBuf,
+    /// Steps of each discriminator
+    #[arg(long, default_value_t = 2000, value_name = "N")]
+    pub steps: u32,
+}
+
 /// Arguments of `bench`.
 #[derive(Args)]
 pub struct BenchArgs {
@@ -236,6 +397,12 @@ pub struct BenchArgs {
     /// Workloads or kernels whose name holds this
     #[arg(long, default_value = "", value_name = "TEXT")]
     pub filter: String,
+    /// An earlier --json result of the same bench, to show ratios against
+    #[arg(long, value_name = "OLD.json")]
+    pub compare: Option<PathBuf>,
+    /// Items a step, instead of the workload's own
+    #[arg(long, value_name = "N")]
+    pub batch: Option<usize>,
     /// Steps timed, after 3 untimed ones
     #[arg(long, default_value_t = 5, value_name = "N", allow_negative_numbers = true)]
     pub steps: usize,

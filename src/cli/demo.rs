@@ -1,5 +1,7 @@
 //! `kiln demo`: the main job, without arguments.
 
+mod vae;
+
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -13,6 +15,8 @@ use crate::data::{self, OpenOptions, Scale, Split};
 use crate::error::Result;
 use crate::report::{self, Page};
 use crate::runtime::{Device, Weights};
+use crate::sample::latent as latents;
+use crate::sample::latents as sample_latents;
 use crate::sample::raster::{Job, Method, RasterSampler};
 use crate::train::{RunFolder, Trained, Trainer};
 
@@ -28,6 +32,8 @@ pub fn run(args: &DemoArgs, common: &Common, output: &Output) -> Result<()> {
     ));
     let mut made = Vec::new();
     pixelcnn(&args.out, common, &device, output, &mut page, &mut made)?;
+    vae::run(&args.out, common, &device, output, &mut page, &mut made)?;
+    dcgan(&args.out, common, &device, output, &mut page, &mut made)?;
     let path = args.out.join("index.html");
     page.save(&path)?;
     let seconds = start.elapsed().as_secs_f64();
@@ -68,6 +74,8 @@ fn pixelcnn(out: &Path, common: &Common, device: &Device, output: &Output, page:
         batch: None,
         set: ["preset=tiny", "learning_rate=0.003", "rate_decay=0.997", "valid_every=250", "sample_every=250"].map(String::from).to_vec(),
         limit: None,
+        encoder: None,
+        labels_per_class: None,
     };
     let mut trained = fresh(&folder, &args, common, device, output)?;
     let dims = trained.recipe.data.dims;
@@ -77,6 +85,7 @@ fn pixelcnn(out: &Path, common: &Common, device: &Device, output: &Output, page:
         count: 64,
         out: grid.clone(),
         temperature: 1.0,
+        truncation: None,
         method: MethodArg::Cached,
         class: None,
         best: false,
@@ -121,5 +130,51 @@ fn pixelcnn(out: &Path, common: &Common, device: &Device, output: &Output, page:
     );
     made.push(("new digits".into(), grid));
     made.push(("halves completed".into(), rest));
+    Ok(())
+}
+
+fn dcgan(out: &Path, common: &Common, device: &Device, output: &Output, page: &mut Page, made: &mut Made) -> Result<()> {
+    output.say("DCGAN: a generator and a discriminator, on drawn digits");
+    let folder = out.join("dcgan");
+    let args = TrainArgs {
+        model: Some("dcgan".into()),
+        data: Some("builtin:digits".into()),
+        out: None,
+        resume: None,
+        steps: Some(600),
+        epochs: None,
+        batch: None,
+        set: ["filters=32", "sample_every=150", "ema=0.99"].map(String::from).to_vec(),
+        limit: None,
+        encoder: None,
+        labels_per_class: None,
+    };
+    let mut trained = fresh(&folder, &args, common, device, output)?;
+    let dims = trained.recipe.data.dims;
+    let latent = trained.model.latent().unwrap_or(0);
+    let grid = out.join("dcgan-samples.png");
+    let classes = trained.recipe.data.classes;
+    let mut decode = |z: &[f32]| {
+        let labels = vec![0; z.len() / latent.max(1)];
+        latents::decode(device, trained.model.as_ref(), &mut trained.state, Weights::Average, z, (&labels, classes))
+    };
+    let seed = common.seed.unwrap_or(1);
+    let samples = report::grid(&decode(&sample_latents(seed, 0, 64, latent))?, dims, 8);
+    report::save_png(&grid, &samples)?;
+    // Six ways from one image to another, along the arc between their latents.
+    let ends = sample_latents(seed, 100, 12, latent);
+    let ways = ends.chunks(2 * latent).flat_map(|pair| {
+        let (a, b) = pair.split_at(latent);
+        (0..10).flat_map(|i| latents::between(latents::Path::Spherical, a, b, f64::from(i) / 9.0)).collect::<Vec<f32>>()
+    });
+    let ways: Vec<f32> = ways.collect();
+    let strip = report::grid(&decode(&ways)?, dims, 10);
+    page.section("DCGAN");
+    page.text("A generator that never sees an image learns from a discriminator that tells its images from drawn ones.");
+    page.image("New digits", &samples)?;
+    page.image("Between digits: latents along an arc", &strip)?;
+    page.image_link("Training", "dcgan/curves.png");
+    page.code("kiln train dcgan --data builtin:digits --set filters=32 --out runs/gan\nkiln interpolate runs/gan --out ways.png");
+    made.push(("digits of a GAN".into(), grid));
     Ok(())
 }

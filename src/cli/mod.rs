@@ -1,12 +1,18 @@
 //! Arguments in, words and files out.
 
 mod args;
+mod arithmetic;
 mod bench;
 mod demo;
 mod devices;
 mod eval;
+mod latents;
+mod neighbors;
+mod outliers;
 mod output;
+mod quality;
 mod sample;
+mod theory;
 mod train;
 
 use std::process::ExitCode;
@@ -53,7 +59,14 @@ pub fn main() -> ExitCode {
         Command::Score(args) => eval::score(args, &cli.common, &output),
         Command::Sample(args) => sample::sample(args, &cli.common, &output),
         Command::Complete(args) => sample::complete(args, &cli.common, &output),
+        Command::Encode(args) => latents::encode(args, &cli.common, &output),
+        Command::Interpolate(args) => latents::interpolate(args, &cli.common, &output),
+        Command::Latents(args) => latents::latents(args, &cli.common, &output),
+        Command::Outliers(args) => outliers::run(args, &cli.common, &output),
         Command::Export(args) => train::export(args, &cli.common, &output),
+        Command::Arithmetic(args) => arithmetic::run(args, &cli.common, &output),
+        Command::Neighbors(args) => neighbors::run(args, &cli.common, &output),
+        Command::Theory(args) => theory::run(args, &cli.common, &output),
         Command::Bench(args) => bench::run(args, &cli.common, &output),
     };
     match result {

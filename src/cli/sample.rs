@@ -13,8 +13,8 @@ use crate::eval::one_hot;
 use crate::graph::Step;
 use crate::report;
 use crate::runtime::{Device, Program, Weights};
-use crate::sample::latents;
 use crate::sample::raster::{Job, Method, RasterSampler};
+use crate::sample::{latents, truncated_latents};
 use crate::train::Trained;
 
 /// Images drawn at a time.
@@ -49,6 +49,9 @@ pub fn draw(trained: &mut Trained, device: &Device, args: &SampleArgs, seed: u64
     if args.class.is_some() && !trained.model.conditional() {
         return Err(Error::usage(format!("{} is not conditional, so --class chooses nothing; leave it out", trained.model.name())));
     }
+    if let Some(limit) = args.truncation.filter(|l| !(*l >= 0.01 && l.is_finite())) {
+        return Err(Error::usage(format!("--truncation must be at least 0.01, not {limit}")));
+    }
     let weights = weights(trained);
     let (mut images, mut log_p) = (Vec::new(), Vec::new());
     if trained.model.raster(1)?.is_some() {
@@ -67,6 +70,10 @@ pub fn draw(trained: &mut Trained, device: &Device, args: &SampleArgs, seed: u64
         return Ok((images, log_p));
     }
     let chunk = CHUNK.min(args.count);
+    if trained.model.latent().is_some() && !trained.model.has_prior() {
+        let reason = "has no distribution over its latents to draw from; take a vae, or kiln interpolate between images";
+        return Err(Error::usage(format!("{} {reason}", trained.model.name())));
+    }
     let graph = trained.model.decode_graph(chunk)?;
     let graph = graph.ok_or_else(|| Error::usage(format!("{} draws no images", trained.model.name())))?;
     let mut program = Program::new(device, &graph, &trained.state, weights)?;
@@ -77,7 +84,11 @@ pub fn draw(trained: &mut Trained, device: &Device, args: &SampleArgs, seed: u64
     let item: usize = trained.recipe.data.dims.iter().product();
     for first in (0..args.count).step_by(chunk) {
         let count = chunk.min(args.count - first);
-        let z: Vec<f32> = latents(seed, first, chunk, latent).into_iter().map(|v| v * args.temperature).collect();
+        let z = match args.truncation {
+            Some(limit) => truncated_latents(seed, first, chunk, latent, limit),
+            None => latents(seed, first, chunk, latent),
+        };
+        let z: Vec<f32> = z.into_iter().map(|v| v * args.temperature).collect();
         program.write("z", &z)?;
         let labels: Vec<u32> = (first..first + chunk).map(|i| args.class.unwrap_or((i % classes.max(1)) as u32)).collect();
         program.write("labels", &one_hot(&labels, classes, chunk))?;

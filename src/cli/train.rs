@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::model;
 use crate::runtime::Device;
 use crate::train::{
-    DataRecipe, FORMAT, Observer, Recipe, RunFolder, TrainRecipe, Trained, Trainer, apply_settings, checkpoint, parse_settings,
+    DataRecipe, FORMAT, Observer, Recipe, RunFolder, TrainRecipe, Trained, Trainer, adopt, apply_settings, checkpoint, parse_settings,
 };
 
 /// Settings that belong to the data.
@@ -81,8 +81,13 @@ pub fn make_recipe(args: &TrainArgs, common: &Common, device: &Device) -> Result
     let mut settings = parse_settings(&args.set)?;
     let wanted = data_settings(&mut settings)?;
     let options = crate::data::OpenOptions { seed, limit: args.limit, resize: wanted.resize, ..crate::data::OpenOptions::default() };
-    let data = crate::data::open(source, Split::Train, &options)?;
-    let binarization = wanted.binarization.unwrap_or_else(|| default_binarization(name, data.kind(), data.dims(), &settings));
+    let mut data = crate::data::open(source, Split::Train, &options)?;
+    if let Some(count) = args.labels_per_class {
+        data = crate::data::labelled(data, count)?;
+    }
+    let encoder = args.encoder.as_ref().map(|path| adopt_encoder(path, name, data.dims(), &mut settings)).transpose()?;
+    let inherited = wanted.binarization.or(encoder);
+    let binarization = inherited.unwrap_or_else(|| default_binarization(name, data.kind(), data.dims(), &settings));
     binarization.check(data.kind(), &data.name())?;
     let mut recipe = DataRecipe {
         source: absolute(source),
@@ -92,6 +97,7 @@ pub fn make_recipe(args: &TrainArgs, common: &Common, device: &Device) -> Result
         points: data.kind() == Kind::Points,
         binarization,
         limit: args.limit,
+        labels_per_class: args.labels_per_class,
         resize: wanted.resize,
         mean: None,
     };
@@ -118,6 +124,7 @@ pub fn make_recipe(args: &TrainArgs, common: &Common, device: &Device) -> Result
         model: name.clone(),
         seed,
         device: device.name(),
+        encoder: args.encoder.clone(),
         data: recipe,
         train,
         hyper: settings,
@@ -130,6 +137,22 @@ fn epoch_steps(epochs: f64, steps_per_epoch: u64) -> Result<u64> {
         return Err(Error::usage(format!("--epochs must be above 0, not {epochs}")));
     }
     Ok((steps_per_epoch as f64 * epochs).ceil().max(1.0) as u64)
+}
+
+/// Takes what shapes the encoder of another run over into `settings`, and returns the binarization that it saw.
+fn adopt_encoder(path: &Path, model: &str, dims: [usize; 3], settings: &mut toml::Table) -> Result<Binarization> {
+    if model != "classifier" {
+        return Err(Error::usage(format!("--encoder starts a classifier from a trained encoder; a {model} starts afresh")));
+    }
+    let other = adopt(path, settings)?;
+    if other.data.dims != dims {
+        let [[h, w, c], [oh, ow, oc]] = [dims, other.data.dims];
+        let shown = path.display();
+        return Err(Error::usage(format!(
+            "the encoder of {shown} reads images of {oh}×{ow}×{oc}, and these are {h}×{w}×{c}; take the same data"
+        )));
+    }
+    Ok(other.data.binarization)
 }
 
 /// `kiln train`

@@ -7,7 +7,8 @@ use super::Real;
 use super::bands::{self, Band};
 use super::optimiser::{self, Arenas};
 use crate::error::{Error, Result};
-use crate::graph::{Action, Eval, Place, Plan, Shape, StateId, StateSpec, Step};
+use crate::gpu::StageTime;
+use crate::graph::{Action, Eval, Place, Plan, Shape, Signature, StateId, StateSpec, Step};
 
 /// One of a group's flat arrays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -130,12 +131,34 @@ impl<T: Real> CpuProgram<T> {
                     at = band.actions.end;
                 }
                 None => {
-                    self.run_action(&plan.actions[at], state, step);
+                    self.run_action(&plan.actions[at], state, &plan.step_of(at, step));
                     at += 1;
                 }
             }
             observe(first, start.elapsed().as_secs_f64());
         }
+    }
+
+    /// Runs the plan once, every action by itself, and times each.
+    pub fn profile(&mut self, state: &mut CpuState<T>, step: &Step) -> Vec<StageTime> {
+        let plan = Arc::clone(&self.plan);
+        let time = |action: &Action| {
+            let start = Instant::now();
+            self.run_action(action, state, step);
+            let seconds = start.elapsed().as_secs_f64();
+            let bytes = |elements: usize| (elements * size_of::<T>()) as u64;
+            let (name, flops, bytes) = match action {
+                Action::Compute { op, shapes, shape, .. } => {
+                    let signature = Signature { inputs: shapes.iter().collect(), output: shape };
+                    let moved = shapes.iter().map(Shape::len).sum::<usize>() + shape.len();
+                    (op.name(), op.flops(&signature), bytes(moved))
+                }
+                Action::Copy { len, .. } => ("copy", 0, bytes(2 * len)),
+                Action::Update(update) => ("update", 0, bytes(7 * state.arena(update.group, Arena::Value).len())),
+            };
+            StageTime { name, kernel: "cpu", seconds, flops, bytes }
+        };
+        plan.actions.iter().map(time).collect()
     }
 
     fn run_band(&mut self, band: &Band, plan: &Plan, state: &mut CpuState<T>, step: &Step) {

@@ -17,11 +17,13 @@ mod npy_header;
 mod open;
 mod positioned;
 mod resize;
+mod subset;
 mod view;
 
 pub use binarize::Binarization;
 pub use loader::{Batch, Loader, LoaderOptions, Scale, sequential};
 pub use open::open;
+pub use subset::labelled;
 
 use crate::{Error, Result};
 use std::fmt;

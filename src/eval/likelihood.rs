@@ -30,6 +30,8 @@ pub struct Scores {
     pub nll: Vec<f64>,
     /// One a value, `[N, H, W, C]`, where asked for.
     pub map: Vec<f32>,
+    /// The terms that a bound is a sum of (`recon`, `kl`), each with one an image.
+    pub parts: Vec<(String, Vec<f64>)>,
 }
 
 /// A mean with its standard error.
@@ -46,6 +48,12 @@ pub struct Figure {
 }
 
 impl Scores {
+    /// Mean of a term of the bound over all images, in nats.
+    pub fn part(&self, name: &str) -> Option<f64> {
+        let (_, values) = self.parts.iter().find(|(n, _)| n == name)?;
+        Some(values.iter().sum::<f64>() / values.len() as f64)
+    }
+
     /// The mean over all images of `dims` values each.
     pub fn figure(&self, dims: usize) -> Figure {
         let n = self.nll.len() as f64;
@@ -98,7 +106,8 @@ pub fn score(
     let mut program = Program::new(device, &graph, state, options.weights)?;
     let item: usize = source.dims().iter().product();
     let classes = source.classes();
-    let mut scores = Scores::default();
+    let names = graph.outputs().iter().map(|(name, _)| name.clone()).filter(|name| !name.starts_with("nll"));
+    let mut scores = Scores { parts: names.map(|name| (name, Vec::new())).collect(), ..Scores::default() };
     for part in data::sequential(source, batch, options.seed, options.binarization, model.scale()) {
         let mut part = part?;
         let count = part.indices.len();
@@ -111,6 +120,9 @@ pub fn score(
         let step = Step { seed: options.seed, first_item: scores.nll.len() as u32, ..Step::default() };
         program.run(state, &step)?;
         scores.nll.extend(program.read(state, "nll")?[..count].iter().map(|v| f64::from(*v)));
+        for (name, values) in &mut scores.parts {
+            values.extend(program.read(state, name)?[..count].iter().map(|v| f64::from(*v)));
+        }
         if options.per_pixel {
             scores.map.extend_from_slice(&program.read(state, "nll_map")?[..count * item]);
         }

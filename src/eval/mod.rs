@@ -1,5 +1,17 @@
 //! Likelihoods and sample quality.
 
+mod accuracy;
+mod bound;
+mod classify;
+mod codes;
 mod likelihood;
+mod outliers;
+pub mod quality;
+pub mod theory;
 
+pub use accuracy::{Accuracy, accuracy};
+pub use bound::importance_bound;
+pub use classify::{Judged, judge, linear_accuracy};
+pub use codes::{Codes, encode};
 pub use likelihood::{Figure, LikelihoodOptions, Scores, check_data, one_hot, score};
+pub use outliers::auroc;

@@ -3,10 +3,14 @@
 use super::device::{Gpu, lock};
 use crate::error::{Error, Result};
 
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
 
 /// Buffers are a multiple of this long, so that any of them can be bound as four-vectors.
 const GRAIN: u64 = 16;
+
+/// How long a finished copy may take to become readable.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Gpu {
     /// A zeroed storage buffer of `len` elements.
@@ -72,16 +76,21 @@ impl Gpu {
     /// Waits for a staging buffer's copy and reads it.
     pub(super) fn collect<T: bytemuck::Pod>(&self, staging: &wgpu::Buffer, bytes: u64, copied: wgpu::SubmissionIndex) -> Result<Vec<T>> {
         let slice = staging.slice(..bytes);
-        let outcome = Arc::new(std::sync::Mutex::new(None));
-        let told = Arc::clone(&outcome);
-        slice.map_async(wgpu::MapMode::Read, move |mapped| *lock(&told) = Some(mapped));
+        let (tell, told) = mpsc::channel();
+        // The receiver only goes away with this call.
+        slice.map_async(wgpu::MapMode::Read, move |mapped| drop(tell.send(mapped)));
         self.wait(Some(copied))?;
         let lost = || Error::Device("reading back from the GPU failed".into());
-        match lock(&outcome).take() {
-            Some(Ok(())) => {}
-            Some(Err(e)) => return Err(Error::Device(format!("reading back from the GPU failed: {e}"))),
-            None => return Err(lost()),
-        }
+        // Where several threads wait, another may be the one that calls back, a moment later.
+        let start = Instant::now();
+        let mapped = loop {
+            match told.recv_timeout(Duration::from_millis(1)) {
+                Ok(mapped) => break mapped,
+                Err(mpsc::RecvTimeoutError::Timeout) if start.elapsed() < PATIENCE => drop(self.inner().device.poll(wgpu::PollType::Poll)),
+                Err(_) => return Err(lost()),
+            }
+        };
+        mapped.map_err(|e| Error::Device(format!("reading back from the GPU failed: {e}")))?;
         let values = slice.get_mapped_range().map_err(|_| lost())?.to_vec();
         staging.unmap();
         Ok(bytemuck::pod_collect_to_vec(&values))

@@ -12,6 +12,7 @@ mod pacing;
 mod pipeline;
 mod profile;
 mod program;
+mod standalone;
 mod state;
 
 pub use adapter::{AdapterDescription, Choice, adapters};
@@ -19,4 +20,5 @@ pub use device::{Gpu, Options};
 pub use kernels::kernels;
 pub use profile::StageTime;
 pub use program::{GpuProgram, Pending, Stats};
+pub use standalone::{Role, Standalone};
 pub use state::{GpuState, Weights};

@@ -208,9 +208,9 @@ impl GpuProgram {
         words.push(step.ema_decay.to_bits());
         words.push(((1.0 - f64::from(step.ema_decay)) as f32).to_bits());
         words.extend([0, 0]);
-        for action in &self.plan.actions {
+        for (at, action) in self.plan.actions.iter().enumerate() {
             if let Action::Update(update) = action {
-                let [rate, root] = corrections(update, step);
+                let [rate, root] = corrections(update, &self.plan.step_of(at, step));
                 words.extend([rate.to_bits(), root.to_bits(), 0, 0]);
             }
         }

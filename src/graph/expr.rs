@@ -155,6 +155,14 @@ impl Expr {
         self.instrs == [Instr::Input(0)]
     }
 
+    /// The constant this is, if it is one.
+    pub fn as_constant(&self) -> Option<f64> {
+        match self.instrs[..] {
+            [Instr::Const(bits)] => Some(f64::from_bits(bits)),
+            _ => None,
+        }
+    }
+
     /// Instructions in order; the last is the result.
     pub fn instrs(&self) -> &[Instr] {
         &self.instrs

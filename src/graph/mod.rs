@@ -176,7 +176,18 @@ impl Graph {
         if &shape == self.shape(x) {
             return Ok(x);
         }
+        if let Some(value) = self.constant_of(x) {
+            return self.op(crate::op::Map::new(Expr::build(|b| b.constant(value)), shape), &[]);
+        }
         Ok(self.push(Kind::Reshape, vec![x], shape))
+    }
+
+    /// The value of a tensor whose elements are all the same constant.
+    pub(crate) fn constant_of(&self, x: NodeId) -> Option<f64> {
+        match &self.nodes[x.0].kind {
+            Kind::Op(op) => op.pointwise().and_then(Expr::as_constant),
+            _ => None,
+        }
     }
 
     /// Overwrites a persistent tensor.

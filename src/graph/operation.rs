@@ -20,7 +20,7 @@ pub struct Step {
     pub learning_rate: [f32; 4],
     /// Weight of the old average in the exponential moving average of the weights.
     pub ema_decay: f32,
-    /// Updates that each optimiser group has had, this one included (bias correction of Adam).
+    /// Updates that each optimiser group has had at the end of this run (bias correction of Adam).
     pub updates: [u32; 4],
 }
 

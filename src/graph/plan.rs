@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Graph, Kind, Node, NodeId, Operation, Shape, StateId, StateSpec, Update, fuse};
+use super::{Graph, Kind, Node, NodeId, Operation, Shape, StateId, StateSpec, Step, Update, fuse};
 
 /// Where a tensor lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,6 +67,19 @@ impl Plan {
     /// Plans a graph. Without `fusion` every node is computed as written, for comparison in tests.
     pub fn new(graph: &Graph, spec: &StateSpec, fusion: bool) -> Self {
         Planner::new(graph, spec, fuse::fuse(graph, fusion)).run(graph)
+    }
+
+    /// The counters as action `at` must see them: [`Step::updates`] counts to the end of the run, and a group may be updated several
+    /// times in one (the discriminator of an adversarial model), so earlier updates have smaller counts.
+    pub fn step_of(&self, at: usize, step: &Step) -> Step {
+        let mut step = *step;
+        if let Some(Action::Update(own)) = self.actions.get(at) {
+            let later = self.actions[at + 1..].iter().filter(|a| matches!(a, Action::Update(u) if u.group == own.group)).count();
+            if let Some(count) = step.updates.get_mut(own.group) {
+                *count = count.saturating_sub(later as u32).max(1);
+            }
+        }
+        step
     }
 
     /// Elements of all slots together.

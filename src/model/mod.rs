@@ -1,8 +1,15 @@
 //! One file a model: its architecture and what it can do.
 
+mod classifier;
+pub mod gan;
 mod pixelcnn;
+mod trunk;
+pub mod vae;
 
+pub use classifier::Classifier;
+pub use gan::Gan;
 pub use pixelcnn::PixelCnn;
+pub use vae::{Autoencoder, Vae};
 
 use serde::{Deserialize, Serialize};
 
@@ -113,6 +120,11 @@ pub trait Model: Send + Sync {
     /// Names of the scalar outputs of the training graph that are worth a curve, `loss` first, with their unit.
     fn metrics(&self) -> Vec<(&'static str, &'static str)>;
 
+    /// A sentence where recent metrics (their means over a while, in the order of [`Model::metrics`]) tell of a known failure.
+    fn warning(&self, _recent: &[f32]) -> Option<String> {
+        None
+    }
+
     /// Updates that each optimiser group has had after `step` steps.
     fn updates_at(&self, step: u64) -> [u32; 4] {
         [step as u32; 4]
@@ -122,6 +134,11 @@ pub trait Model: Send + Sync {
     /// pixels.
     fn likelihood_graph(&self, _batch: usize) -> Result<Option<Graph>> {
         Ok(None)
+    }
+
+    /// What must be known to read its likelihood, where that is not plain.
+    fn likelihood_note(&self) -> Option<&'static str> {
+        None
     }
 
     /// What a raster sampler needs, where the model is autoregressive.
@@ -143,18 +160,47 @@ pub trait Model: Send + Sync {
     fn encode_graph(&self, _batch: usize) -> Result<Option<Graph>> {
         Ok(None)
     }
+
+    /// Log importance weights of `samples` latents of each item: input `x`, `labels`; output `log_weight` `[N, samples]`, drawn anew for
+    /// each [`crate::graph::Step::step`]. The log of their mean is a bound of ln p(x) that rises with their number.
+    fn bound_graph(&self, _batch: usize, _samples: usize) -> Result<Option<Graph>> {
+        Ok(None)
+    }
+
+    /// Whether latents have a distribution to draw samples from.
+    fn has_prior(&self) -> bool {
+        self.latent().is_some()
+    }
+
+    /// A classifier's judgement of each item: inputs `x`, `labels`; outputs `nll` = −ln p(label) and `correct`, 0 or 1, each `[N]`.
+    fn judge_graph(&self, _batch: usize) -> Result<Option<Graph>> {
+        Ok(None)
+    }
+
+    /// What a classifier sees: input `x`; outputs `features` `[N, F]` of its last hidden layer and `logits` `[N, classes]`.
+    fn features_graph(&self, _batch: usize) -> Result<Option<Graph>> {
+        Ok(None)
+    }
 }
 
 /// Names of all models.
-pub const NAMES: [&str; 1] = ["pixelcnn"];
+pub const NAMES: [&str; 9] = ["autoencoder", "classifier", "cvae", "dcgan", "gan", "pixelcnn", "vae", "wgan", "wgan-gp"];
 
 /// Makes a model for some data from its hyper-parameters.
 ///
 /// # Errors
 /// [`Error::Usage`] for an unknown model, an unknown key, or a value that does not fit.
 pub fn build(name: &str, hyper: &toml::Table, data: &DataSpec) -> Result<Box<dyn Model>> {
+    let adversarial = [gan::Family::Gan, gan::Family::Dcgan, gan::Family::Wgan, gan::Family::WganGp];
+    if let Some(family) = adversarial.into_iter().find(|f| f.name() == name) {
+        return Ok(Box::new(Gan::new(family, hyper, data)?));
+    }
     match name {
+        "autoencoder" => Ok(Box::new(Autoencoder::new(parse(name, hyper)?, data)?)),
+        "classifier" => Ok(Box::new(Classifier::new(parse(name, hyper)?, data)?)),
         "pixelcnn" => Ok(Box::new(PixelCnn::new(parse(name, hyper)?, data)?)),
+        "cvae" => Ok(Box::new(Vae::conditional(parse(name, hyper)?, data)?)),
+        "vae" => Ok(Box::new(Vae::new(parse(name, hyper)?, data)?)),
         _ => Err(Error::usage(format!("there is no model {name}; there are {}", NAMES.join(", ")))),
     }
 }

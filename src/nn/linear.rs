@@ -41,15 +41,21 @@ impl Linear {
         self
     }
 
-    /// Applies the layer to `[N, …]`, whose items are flattened.
+    /// Applies the layer to `[N, …]`, whose items are flattened, giving `[N, D]`.
     pub fn apply(&self, graph: &mut Graph, spec: &StateSpec, x: NodeId) -> Result<NodeId> {
-        let [c, d] = self.channels;
+        let y = self.apply_wide(graph, spec, x)?;
+        let [n, d] = [graph.shape(y).dims()[0], self.channels[1]];
+        graph.reshape(y, [n, d])
+    }
+
+    /// As [`Linear::apply`], giving `[N, 1, 1, D]`: the shape in which a pointwise function that follows fuses into the layer's kernel.
+    pub fn apply_wide(&self, graph: &mut Graph, spec: &StateSpec, x: NodeId) -> Result<NodeId> {
+        let c = self.channels[0];
         let n = graph.shape(x).len() / c;
         let x = graph.reshape(x, [n, 1, 1, c])?;
         let weight = graph.state(spec, self.weight);
         let y = graph.conv(x, weight, Taps::pointwise([1, 1]))?;
         let bias = graph.state(spec, self.bias);
-        let y = graph.add(y, bias)?;
-        graph.reshape(y, [n, d])
+        graph.add(y, bias)
     }
 }

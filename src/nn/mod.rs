@@ -3,10 +3,12 @@
 mod conv;
 mod linear;
 mod norm;
+mod one_hot;
 
 pub use conv::{Conv2d, ConvSpec, ConvTransposed2d};
 pub use linear::Linear;
-pub use norm::BatchNorm2d;
+pub use norm::{BatchMoments, BatchNorm2d};
+pub use one_hot::OneHot;
 
 use crate::graph::Init;
 

@@ -20,6 +20,18 @@ pub struct BatchNorm2d {
 impl BatchNorm2d {
     /// Registers a layer's tensors; scales start normal around 1 with the given deviation (the DCGAN paper's .02) or at 1.
     pub fn new(spec: &mut StateSpec, group: usize, name: &str, channels: usize, deviation: Option<(f32, u64)>) -> Self {
+        Self::apart(spec, [group, group], name, channels, deviation)
+    }
+
+    /// A layer whose running statistics lie in a group of their own (of the same name), out of reach of what an optimiser does to a
+    /// whole group: clamping the weights of a Wasserstein critic must not clamp variances.
+    pub fn apart(
+        spec: &mut StateSpec,
+        [group, statistics]: [usize; 2],
+        name: &str,
+        channels: usize,
+        deviation: Option<(f32, u64)>,
+    ) -> Self {
         let scale = match deviation {
             Some((deviation, seed)) => {
                 let mut draws = crate::random::Draws::new(seed, 0x6e6f_726d, group as u32);
@@ -27,8 +39,10 @@ impl BatchNorm2d {
             }
             None => Init::Constant(1.0),
         };
-        let mut tensor =
-            |part: &str, init: Init, trained: bool| spec.tensor(group, &format!("{name}.{part}"), [channels], init, Layout::Plain, trained);
+        let mut tensor = |part: &str, init: Init, trained: bool| {
+            let group = if trained { group } else { statistics };
+            spec.tensor(group, &format!("{name}.{part}"), [channels], init, Layout::Plain, trained)
+        };
         Self {
             weight: tensor("weight", scale, true),
             bias: tensor("bias", Init::Constant(0.0), true),
@@ -39,27 +53,23 @@ impl BatchNorm2d {
 
     /// Normalises by the batch's own statistics; with `track`, the running ones move towards them.
     pub fn train(&self, graph: &mut Graph, spec: &StateSpec, x: NodeId, track: bool) -> Result<NodeId> {
+        let (y, moments) = self.normalise(graph, spec, x)?;
+        if track {
+            moments.track(graph, spec)?;
+        }
+        Ok(y)
+    }
+
+    /// Normalises by the batch's own statistics, and hands those back: tracking them at the end of a graph rather than here lets
+    /// what follows fuse, for nothing fuses across a change of a persistent tensor.
+    pub fn normalise(&self, graph: &mut Graph, spec: &StateSpec, x: NodeId) -> Result<(NodeId, BatchMoments)> {
         let channels = graph.shape(x).channels();
         let count = (graph.shape(x).len() / channels) as f64;
         let moments = graph.channel_moments(x)?;
         let gamma = graph.state(spec, self.weight);
         let beta = graph.state(spec, self.bias);
         let y = graph.batch_norm(x, moments, gamma, beta, EPSILON)?;
-        if track {
-            // The running variance is the unbiased one.
-            let unbiased = count / (count - 1.0).max(1.0);
-            for (id, moment, factor) in [(self.running_mean, moments[0], 1.0), (self.running_var, moments[1], unbiased)] {
-                let old = graph.state(spec, id);
-                let moment = graph.reshape(moment, [channels])?;
-                let new = graph.map(&[old, moment], |b, v| {
-                    let kept = b.scale(v[0], 1.0 - MOMENTUM);
-                    let fresh = b.scale(v[1], MOMENTUM * factor);
-                    b.add(kept, fresh)
-                })?;
-                graph.assign(spec, id, new)?;
-            }
-        }
-        Ok(y)
+        Ok((y, BatchMoments { layer: self.clone(), moments, count, channels }))
     }
 
     /// Normalises by the running statistics.
@@ -74,5 +84,33 @@ impl BatchNorm2d {
             let scaled = b.mul(centred, slope);
             b.add(scaled, v[4])
         })
+    }
+}
+
+/// A batch's mean and variance, on their way to a layer's running statistics.
+#[derive(Clone, Debug)]
+pub struct BatchMoments {
+    layer: BatchNorm2d,
+    moments: [NodeId; 2],
+    count: f64,
+    channels: usize,
+}
+
+impl BatchMoments {
+    /// Moves the running statistics towards these by a tenth; the running variance is the unbiased one.
+    pub fn track(&self, graph: &mut Graph, spec: &StateSpec) -> Result<()> {
+        let unbiased = self.count / (self.count - 1.0).max(1.0);
+        let BatchNorm2d { running_mean, running_var, .. } = self.layer;
+        for (id, moment, factor) in [(running_mean, self.moments[0], 1.0), (running_var, self.moments[1], unbiased)] {
+            let old = graph.state(spec, id);
+            let moment = graph.reshape(moment, [self.channels])?;
+            let new = graph.map(&[old, moment], |b, v| {
+                let kept = b.scale(v[0], 1.0 - MOMENTUM);
+                let fresh = b.scale(v[1], MOMENTUM * factor);
+                b.add(kept, fresh)
+            })?;
+            graph.assign(spec, id, new)?;
+        }
+        Ok(())
     }
 }

@@ -8,6 +8,7 @@ impl Graph {
     /// A pointwise program over inputs that broadcast to `shape`.
     pub fn program(&mut self, expr: Expr, inputs: &[NodeId], shape: impl Into<Shape>) -> Result<NodeId> {
         let shape = shape.into();
+        let expr = self.with_constants(expr, inputs);
         let kept: Vec<usize> = (0..inputs.len()).filter(|&k| expr.reads(k)).collect();
         let to: Vec<usize> = (0..inputs.len()).map(|k| kept.iter().position(|&i| i == k).unwrap_or(0)).collect();
         let inputs: Vec<NodeId> = kept.iter().map(|&k| inputs[k]).collect();
@@ -16,6 +17,21 @@ impl Graph {
             return Ok(inputs[0]);
         }
         self.op(Map::new(expr, shape), &inputs)
+    }
+
+    /// The program with its constant inputs written into it: most gradients start from a constant, and end up simpler.
+    fn with_constants(&self, expr: Expr, inputs: &[NodeId]) -> Expr {
+        let constants: Vec<Option<f64>> = inputs.iter().map(|&i| self.constant_of(i)).collect();
+        if constants.iter().all(Option::is_none) {
+            return expr;
+        }
+        let stands = |(k, constant): (usize, &Option<f64>)| {
+            Expr::build(|b| match constant {
+                Some(value) => b.constant(*value),
+                None => b.input(k),
+            })
+        };
+        expr.substitute(&constants.iter().enumerate().map(stands).collect::<Vec<_>>())
     }
 
     /// A pointwise function of inputs that broadcast to `shape`, written with a [`Builder`].

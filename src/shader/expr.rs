@@ -31,7 +31,11 @@ pub fn function(expr: &Expr, inputs: &[String], wide: bool, channels: usize, ite
 
 /// An `f32` literal; infinities become the largest finite number, which no driver may assume away.
 fn literal(value: f64) -> String {
-    let value = (value as f32).clamp(f32::MIN, f32::MAX);
+    let value = value as f32;
+    if value.abs() >= f32::MAX {
+        // Its shortest decimal rounds to it, but is above it, which WGSL refuses.
+        return if value > 0.0 { "3.4028234e38".into() } else { "-3.4028234e38".into() };
+    }
     format!("{value:?}")
 }
 

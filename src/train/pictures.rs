@@ -36,7 +36,7 @@ impl Pictures {
             let job = Job { count: COUNT, seed: recipe.seed, first: 0, temperature: 1.0, keep: None };
             let top = (sampler.levels() - 1) as f32;
             sampler.sample(model, state, &job)?.images.into_iter().map(|v| v / top).collect()
-        } else if let Some(graph) = model.decode_graph(COUNT)? {
+        } else if let (true, Some(graph)) = (model.has_prior(), model.decode_graph(COUNT)?) {
             if self.latent.is_none() {
                 self.latent = Some(Program::new(&self.device, &graph, state, self.weights)?);
             }

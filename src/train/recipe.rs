@@ -1,5 +1,7 @@
 //! The recipe: everything needed to repeat a run.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::data::{Binarization, Kind};
@@ -24,6 +26,9 @@ pub struct Recipe {
     pub seed: u64,
     /// The device it was trained on.
     pub device: String,
+    /// Run whose trained encoder the first weights come from, if any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoder: Option<PathBuf>,
     /// What it is trained on.
     pub data: DataRecipe,
     /// How it is trained.
@@ -52,6 +57,9 @@ pub struct DataRecipe {
     /// First items alone, if set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
+    /// First items of each class alone, if set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels_per_class: Option<usize>,
     /// Side of the square that images are scaled and cropped to, if set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resize: Option<usize>,

@@ -63,7 +63,11 @@ pub struct Trainer {
 pub fn open_data(recipe: &Recipe, source: &str, split: Split) -> Result<Arc<dyn Source>> {
     let limit = if split == Split::Train { recipe.data.limit } else { None };
     let options = OpenOptions { seed: recipe.seed, limit, resize: recipe.data.resize, ..OpenOptions::default() };
-    data::open(source, split, &options)
+    let opened = data::open(source, split, &options)?;
+    match recipe.data.labels_per_class {
+        Some(count) if split == Split::Train => data::labelled(opened, count),
+        _ => Ok(opened),
+    }
 }
 
 impl Trainer {
@@ -73,7 +77,10 @@ impl Trainer {
     /// Those of the data, the model and the folder.
     pub fn start(device: &Device, recipe: Recipe, folder: RunFolder) -> Result<Self> {
         let model = model::build(&recipe.model, &recipe.hyper, &recipe.data.spec())?;
-        let state = State::initial(device, model.state(), recipe.seed)?;
+        let mut state = State::initial(device, model.state(), recipe.seed)?;
+        if let Some(path) = &recipe.encoder {
+            super::transfer::encoder(path, &mut state)?;
+        }
         let progress = Progress { model: model.name().into(), step: 0, best: None };
         let trainer = Self::new(device, recipe, model, state, folder, progress)?;
         trainer.folder.write_recipe(&trainer.recipe)?;
@@ -182,6 +189,7 @@ impl Trainer {
         let first = self.progress.step;
         let mut outcome = Outcome { step: first, stopped: false, metrics: Vec::new(), items_per_second: 0.0 };
         let rate = |done: u64| done as f64 * batch as f64 / started.elapsed().as_secs_f64().max(1e-9);
+        let mut watch = Watch::default();
         while self.progress.step < train.steps {
             if stop.load(Ordering::Relaxed) {
                 outcome.stopped = true;
@@ -204,6 +212,9 @@ impl Trainer {
             if every(train.log_every) || kept || last || at == first + 1 {
                 outcome.metrics = self.log(&mut program, at, rate(at - first))?;
                 observer.metrics(at, &outcome.metrics, rate(at - first));
+                if let Some(words) = watch.hear(self.model.as_ref(), &outcome.metrics) {
+                    observer.say(&format!("step {at}: {words}"));
+                }
             }
             if train.valid_every > 0 && (every(train.valid_every) || last) {
                 self.validate(observer)?;
@@ -291,5 +302,34 @@ impl Trainer {
         }
         observer.valid(self.progress.step, figure.nats, best);
         Ok(())
+    }
+}
+
+/// Logged metrics that a model's warnings are drawn from.
+const WATCHED: usize = 20;
+
+/// Keeps the last metrics and says each warning once.
+#[derive(Default)]
+struct Watch {
+    rows: Vec<Vec<f32>>,
+    said: Vec<String>,
+}
+
+impl Watch {
+    fn hear(&mut self, model: &dyn Model, metrics: &[f32]) -> Option<String> {
+        self.rows.push(metrics.to_vec());
+        if self.rows.len() > WATCHED {
+            self.rows.remove(0);
+        }
+        if self.rows.len() < WATCHED {
+            return None;
+        }
+        let mean = |k: usize| self.rows.iter().map(|r| r[k]).sum::<f32>() / WATCHED as f32;
+        let words = model.warning(&(0..metrics.len()).map(mean).collect::<Vec<f32>>())?;
+        if self.said.contains(&words) {
+            return None;
+        }
+        self.said.push(words.clone());
+        Some(words)
     }
 }

@@ -74,6 +74,22 @@ pub fn maps() -> Result<Vec<Case>> {
             })?])
         })?);
     }
+    cases.push(case("extreme constants", |b| {
+        let x = b.leaf([3, 4]);
+        [f64::from(f32::MAX), f64::from(f32::MIN), 1e-30, -0.0, 16_777_217.0]
+            .into_iter()
+            .map(|c| {
+                b.graph.map(&[x], |e, v| {
+                    let constant = e.constant(c);
+                    let least = e.binary(Min, v[0], constant);
+                    let most = e.binary(Max, v[0], constant);
+                    let zero = e.constant(0.0);
+                    let negative = e.binary(Greater, zero, constant);
+                    e.select(negative, most, least)
+                })
+            })
+            .collect()
+    })?);
     cases.push(case("extreme arguments", |b| {
         let values = [-1e30, -200.0, -88.0, -20.0, -1e-4, 0.0, 1e-6, 0.2499, 0.2501, 20.0, 88.0, 1e30];
         let x = b.leaf_of([3, 4], values.to_vec());

@@ -1,6 +1,8 @@
 //! What the tests share: random tensors, the `f64` oracle, and finite differences.
 #![allow(dead_code)] // each test binary uses its part
 
+pub mod models;
+
 use kiln::cpu::{Arena, CpuProgram, CpuState, Real};
 use kiln::graph::{Graph, Init, Layout, NodeId, Plan, Shape, StateId, StateSpec, Step};
 use kiln::random::Draws;

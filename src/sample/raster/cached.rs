@@ -98,7 +98,7 @@ impl<'a> Group<'a> {
                 let here = self.at(0, row, column);
                 self.buffers[0][here..here + self.count * colours].fill(0.0);
                 for colour in 0..colours {
-                    self.step(row, column);
+                    self.compute(0..self.sampler.program.steps.len(), row, column);
                     let place = (row * width + column) * colours + colour;
                     let base = self.at(logits, row, column);
                     for i in 0..self.count {
@@ -118,40 +118,37 @@ impl<'a> Group<'a> {
                         self.buffers[0][here + i * colours + colour] = value;
                     }
                 }
-                self.sampler.program.refresh.iter().for_each(|&at| self.compute(at, row, column));
+                self.compute(self.sampler.program.late.iter().copied(), row, column);
             }
         }
     }
 
-    /// Computes every feature at a position.
-    fn step(&mut self, row: usize, column: usize) {
-        (0..self.sampler.program.steps.len()).for_each(|at| self.compute(at, row, column));
-    }
-
-    /// Computes one feature at a position.
-    fn compute(&mut self, number: usize, row: usize, column: usize) {
+    /// Carries out steps at a position.
+    fn compute(&mut self, steps: impl Iterator<Item = usize>, row: usize, column: usize) {
         let sampler = self.sampler;
-        let (step, panels) = (&sampler.program.steps[number], &sampler.panels[number]);
-        let channels = sampler.program.features[step.output].channels;
-        let at = self.at(step.output, row, column);
-        let len = self.count * channels;
-        let mut output = std::mem::take(&mut self.buffers[step.output]);
-        let out = &mut output[at..at + len];
-        let shape = Shape::from([self.count, 1, 1, channels]);
-        match &step.work {
-            Work::Conv { source, taps, epilogue, operands, .. } => {
-                self.convolve(*source, taps, panels, [row, column], channels, out);
-                if let Some(expr) = epilogue {
+        for number in steps {
+            let (step, panels) = (&sampler.program.steps[number], &sampler.panels[number]);
+            let channels = sampler.program.features[step.output].channels;
+            let at = self.at(step.output, row, column);
+            let len = self.count * channels;
+            let mut output = std::mem::take(&mut self.buffers[step.output]);
+            let out = &mut output[at..at + len];
+            let shape = Shape::from([self.count, 1, 1, channels]);
+            match &step.work {
+                Work::Conv { source, taps, epilogue, operands, .. } => {
+                    self.convolve(*source, taps, panels, [row, column], channels, out);
+                    if let Some(expr) = epilogue {
+                        let operands = self.operands(operands, &shape, row, column);
+                        Evaluator::in_place(expr, &operands, &shape, &Step::default()).run(0, out);
+                    }
+                }
+                Work::Map { expr, operands } => {
                     let operands = self.operands(operands, &shape, row, column);
-                    Evaluator::in_place(expr, &operands, &shape, &Step::default()).run(0, out);
+                    Evaluator::new(expr, &operands, &shape, &Step::default()).run(0, out);
                 }
             }
-            Work::Map { expr, operands } => {
-                let operands = self.operands(operands, &shape, row, column);
-                Evaluator::new(expr, &operands, &shape, &Step::default()).run(0, out);
-            }
+            self.buffers[step.output] = output;
         }
-        self.buffers[step.output] = output;
     }
 
     fn operands(&self, operands: &[Operand], shape: &Shape, row: usize, column: usize) -> Vec<Columns<'_, f32>> {

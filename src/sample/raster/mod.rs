@@ -4,10 +4,12 @@
 //! Both draw the same uniforms, so they draw the same images, bit for bit on one executor.
 
 mod cached;
+mod device;
 pub mod draw;
 mod program;
 
 pub use cached::CachedSampler;
+pub use device::{DeviceSampler, kernel};
 pub use program::{Feature, Operand, RasterProgram, RasterStep, Work};
 
 use crate::cpu::Arena;
@@ -56,13 +58,19 @@ pub enum Method {
     Naive,
 }
 
+enum Engine {
+    Cpu(CachedSampler),
+    Gpu(Box<DeviceSampler>),
+    Naive,
+}
+
 /// A sampler of an autoregressive model.
 pub struct RasterSampler {
     device: Device,
     levels: usize,
     dims: [usize; 3],
     weights: Weights,
-    cached: Option<CachedSampler>,
+    engine: Engine,
     naive: Option<(usize, Program)>,
 }
 
@@ -75,13 +83,18 @@ impl RasterSampler {
         let not = || Error::usage(format!("{} is not autoregressive; its images are not drawn pixel by pixel", model.name()));
         let raster = model.raster(1)?.ok_or_else(not)?;
         let [_, h, w, c] = *raster.graph.shape(raster.graph.inputs()["x"]).dims() else { return Err(not()) };
-        let mut sampler = Self { device: device.clone(), levels: raster.levels, dims: [h, w, c], weights, cached: None, naive: None };
-        if method == Method::Cached {
-            let program = RasterProgram::new(&raster.graph)?;
-            let constants = constants(&raster.graph, &program, state, weights)?;
-            sampler.cached = Some(CachedSampler::new(program, constants));
-        }
-        Ok(sampler)
+        let engine = match method {
+            Method::Naive => Engine::Naive,
+            Method::Cached => {
+                let program = RasterProgram::new(&raster.graph)?;
+                let constants = constants(&raster.graph, &program, state, weights)?;
+                match device {
+                    Device::Cpu => Engine::Cpu(CachedSampler::new(program, constants)),
+                    Device::Gpu(gpu) => Engine::Gpu(Box::new(DeviceSampler::new(gpu, &program, &constants)?)),
+                }
+            }
+        };
+        Ok(Self { device: device.clone(), levels: raster.levels, dims: [h, w, c], weights, engine, naive: None })
     }
 
     /// Levels of a value.
@@ -97,9 +110,10 @@ impl RasterSampler {
         if job.count == 0 {
             return Err(Error::usage("at least one image must be drawn; take -n 1 or more"));
         }
-        match &self.cached {
-            Some(cached) => cached.sample(job),
-            None => self.sample_naively(model, state, job),
+        match &mut self.engine {
+            Engine::Cpu(sampler) => sampler.sample(job),
+            Engine::Gpu(sampler) => sampler.sample(job),
+            Engine::Naive => self.sample_naively(model, state, job),
         }
     }
 

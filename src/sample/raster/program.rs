@@ -70,9 +70,9 @@ pub struct RasterProgram {
     pub features: Vec<Feature>,
     /// Steps, in order.
     pub steps: Vec<RasterStep>,
-    /// Numbers of the steps that are to be done once more when all values of a position are drawn: functions of the image, which later
-    /// positions read.
-    pub refresh: Vec<usize>,
+    /// Steps that are computed once more when the last value of a position is known: pointwise functions of the image itself, which
+    /// later positions read. (What the first convolution makes of the position does not depend on its last value: mask A.)
+    pub late: Vec<usize>,
     /// The feature that holds the logits.
     pub logits: usize,
     /// Nodes of the graph whose values do not depend on the image.
@@ -97,7 +97,7 @@ impl RasterProgram {
         let (_, logits) = graph.outputs().iter().find(|(n, _)| n == "logits").ok_or_else(|| unfit("no logits".into()))?;
         let [_, height, width, _] = *graph.shape(*logits).dims() else { return Err(unfit("its logits are no image".into())) };
         let mut program =
-            Self { size: [height, width], features: Vec::new(), steps: Vec::new(), refresh: Vec::new(), logits: 0, constants: Vec::new() };
+            Self { size: [height, width], features: Vec::new(), steps: Vec::new(), late: Vec::new(), logits: 0, constants: Vec::new() };
         let mut homes: Vec<Option<Home>> = vec![None; nodes.len()];
         if let Some(&x) = graph.inputs().get("x") {
             homes[x.0] = Some(Home::Feature(program.feature(graph.shape(x).channels())));
@@ -117,27 +117,26 @@ impl RasterProgram {
             program.steps.push(RasterStep { output, work });
             homes[at] = Some(Home::Feature(output));
         }
+        program.late = program.late_steps();
         match homes[logits.0] {
             Some(Home::Feature(feature)) => program.logits = feature,
             _ => return Err(unfit("its logits do not depend on the image".into())),
         }
-        program.refresh = program.functions_of_the_image();
         Ok(program)
     }
 
-    /// The steps that are pointwise functions of the image alone.
-    fn functions_of_the_image(&self) -> Vec<usize> {
-        let mut known = vec![0];
-        let mut found = Vec::new();
+    fn late_steps(&self) -> Vec<usize> {
+        let mut follows = vec![false; self.features.len()];
+        follows[0] = true;
+        let mut late = Vec::new();
         for (at, step) in self.steps.iter().enumerate() {
             let Work::Map { operands, .. } = &step.work else { continue };
-            let from_image = |o: &Operand| matches!(o, Operand::Feature(f) if known.contains(f));
-            if operands.iter().any(from_image) && operands.iter().all(|o| matches!(o, Operand::Constant(_)) || from_image(o)) {
-                known.push(step.output);
-                found.push(at);
+            if operands.iter().any(|o| matches!(o, Operand::Feature(f) if follows[*f])) {
+                follows[step.output] = true;
+                late.push(at);
             }
         }
-        found
+        late
     }
 
     fn feature(&mut self, channels: usize) -> usize {

@@ -1,11 +1,14 @@
 //! `kiln bench`.
 
+mod ceilings;
+mod kernels;
+
 use std::time::Instant;
 
 use serde_json::json;
 
-use super::args::{BenchArgs, BenchWhat, Common};
-use super::output::Output;
+use crate::cli::args::{BenchArgs, BenchWhat, Common};
+use crate::cli::output::Output;
 use crate::data::{Binarization, Kind, Scale};
 use crate::error::{Error, Result};
 use crate::eval::one_hot;
@@ -26,8 +29,13 @@ struct Workload {
     binary: bool,
 }
 
-const WORKLOADS: [Workload; 1] =
-    [Workload { name: "pixelcnn-28-b64", model: "pixelcnn", hyper: "preset = 'tiny'", batch: 64, dims: [28, 28, 1], binary: true }];
+const WORKLOADS: [Workload; 5] = [
+    Workload { name: "pixelcnn-28-b64", model: "pixelcnn", hyper: "preset = 'tiny'", batch: 64, dims: [28, 28, 1], binary: true },
+    Workload { name: "vae-mlp-28-b128", model: "vae", hyper: "form = 'mlp'", batch: 128, dims: [28, 28, 1], binary: true },
+    Workload { name: "vae-conv-28-b128", model: "vae", hyper: "form = 'conv'", batch: 128, dims: [28, 28, 1], binary: true },
+    Workload { name: "dcgan-32-b64", model: "dcgan", hyper: "", batch: 64, dims: [32, 32, 1], binary: false },
+    Workload { name: "dcgan-64-b32", model: "dcgan", hyper: "", batch: 32, dims: [64, 64, 3], binary: false },
+];
 
 /// Steps run before timing starts.
 const WARMUP: usize = 3;
@@ -40,8 +48,8 @@ impl Workload {
     }
 
     /// Made-up data in the model's scale.
-    fn data(&self, model: &dyn Model) -> Vec<f32> {
-        let count = self.batch * model.batches() * self.dims.iter().product::<usize>();
+    fn data(&self, model: &dyn Model, batch: usize) -> Vec<f32> {
+        let count = batch * model.batches() * self.dims.iter().product::<usize>();
         let mut draws = Draws::new(1, 0, 0);
         let value = |u: f32| match (self.binary, model.scale()) {
             (true, _) => f32::from(u8::from(u < 0.2)),
@@ -68,33 +76,52 @@ pub fn run(args: &BenchArgs, common: &Common, output: &Output) -> Result<()> {
     match args.what {
         BenchWhat::Train => train(args, &device, output),
         BenchWhat::Sample => sample(args, &device, output),
-        BenchWhat::Kernels => Err(Error::usage("kiln bench kernels needs a GPU adapter; take --device gpu")),
+        BenchWhat::Kernels => kernels::run(args, &device, output),
     }
 }
 
-fn train(args: &BenchArgs, device: &Device, output: &Output) -> Result<()> {
-    let mut rows = Vec::new();
-    let mut words = format!(
-        "{:<24}{:>10}{:>10}{:>10}{:>12}{:>12}{:>12}\n",
-        "workload", "median s", "min s", "max s", "images/s", "parameters", "bytes"
-    );
+/// The workloads a filter names.
+fn chosen(args: &BenchArgs) -> Result<Vec<&'static Workload>> {
     let chosen: Vec<&Workload> = WORKLOADS.iter().filter(|w| w.name.contains(&args.filter)).collect();
     if chosen.is_empty() {
         let names: Vec<&str> = WORKLOADS.iter().map(|w| w.name).collect();
         return Err(Error::usage(format!("no workload's name holds {}; there are {}", args.filter, names.join(", "))));
     }
-    let bar = output.bar((chosen.len() * (args.steps + WARMUP)) as u64, "steps");
-    for workload in chosen {
-        let model = workload.build()?;
+    Ok(chosen)
+}
+
+/// A workload's training step, ready to run on made-up data.
+fn compiled(workload: &Workload, args: &BenchArgs, device: &Device) -> Result<(Box<dyn Model>, State, Program)> {
+    let model = workload.build()?;
+    let batch = args.batch.unwrap_or(workload.batch);
+    if batch == 0 {
+        return Err(Error::usage("--batch must be at least 1"));
+    }
+    let recipe = TrainRecipe::new(&model.defaults());
+    let update = |group| recipe.update(group);
+    let mut graph = model.train_graph(batch, &update)?;
+    graph.keep_outputs(&["loss"]);
+    let state = State::initial(device, model.state(), 1)?;
+    let mut program = Program::new(device, &graph, &state, Weights::Current)?;
+    program.write("x", &workload.data(model.as_ref(), batch))?;
+    let labels: Vec<u32> = (0..batch * model.batches()).map(|i| (i % 10) as u32).collect();
+    program.write("labels", &one_hot(&labels, 10, labels.len()))?;
+    Ok((model, state, program))
+}
+
+fn train(args: &BenchArgs, device: &Device, output: &Output) -> Result<()> {
+    let mut rows = Vec::new();
+    let mut words = format!(
+        "{:<20}{:>7}{:>11}{:>11}{:>11}{:>10}{:>11}{:>12}{:>10}{:>12}\n",
+        "workload", "batch", "median s", "min s", "max s", "first s", "images/s", "parameters", "MB", "dispatches"
+    );
+    let workloads = chosen(args)?;
+    let bar = output.bar((workloads.len() * (args.steps + WARMUP)) as u64, "steps");
+    for workload in workloads {
+        let begun = Instant::now();
+        let (model, mut state, mut program) = compiled(workload, args, device)?;
         let recipe = TrainRecipe::new(&model.defaults());
-        let update = |group| recipe.update(group);
-        let mut graph = model.train_graph(workload.batch, &update)?;
-        graph.keep_outputs(&["loss"]);
-        let mut state = State::initial(device, model.state(), 1)?;
-        let mut program = Program::new(device, &graph, &state, Weights::Current)?;
-        program.write("x", &workload.data(model.as_ref()))?;
-        let labels: Vec<u32> = (0..workload.batch * model.batches()).map(|i| (i % 10) as u32).collect();
-        program.write("labels", &one_hot(&labels, 10, labels.len()))?;
+        let batch = args.batch.unwrap_or(workload.batch);
         let mut times = Vec::new();
         let mut first = 0.0;
         for at in 1..=(WARMUP + args.steps) as u64 {
@@ -103,23 +130,29 @@ fn train(args: &BenchArgs, device: &Device, output: &Output) -> Result<()> {
             program.run(&mut state, &step)?;
             // Reading the loss waits for the device.
             program.read(&state, "loss")?;
-            let seconds = start.elapsed().as_secs_f64();
             if at == 1 {
-                first = seconds;
+                // Planning and compiling are part of what the first step costs.
+                first = begun.elapsed().as_secs_f64();
             }
             if at > WARMUP as u64 {
-                times.push(seconds);
+                times.push(start.elapsed().as_secs_f64());
             }
             bar.inc(1);
         }
         let [least, median, most] = spread(times);
         let parameters = model.state().parameters(true);
-        let rate = workload.batch as f64 / median;
-        words +=
-            &format!("{:<24}{median:>10.5}{least:>10.5}{most:>10.5}{rate:>12.1}{parameters:>12}{:>12}\n", workload.name, program.bytes());
+        let rate = batch as f64 / median;
+        let (dispatches, submits) = program.dispatches().unzip();
+        let shown = dispatches.map_or_else(|| "–".into(), |d| d.to_string());
+        words += &format!(
+            "{:<20}{batch:>7}{median:>11.5}{least:>11.5}{most:>11.5}{first:>10.3}{rate:>11.1}{parameters:>12}{:>10.1}{shown:>12}\n",
+            workload.name,
+            program.bytes() as f64 * 1e-6
+        );
         rows.push(json!({
-            "workload": workload.name, "device": device.name(), "step_s": median, "step_min_s": least, "step_max_s": most,
+            "workload": workload.name, "device": device.name(), "batch": batch, "step_s": median, "step_min_s": least, "step_max_s": most,
             "first_step_s": first, "images_per_s": rate, "params": parameters, "peak_bytes": program.bytes(), "peak_rss_bytes": peak_rss(),
+            "dispatches": dispatches, "submits": submits,
         }));
     }
     bar.finish_and_clear();

@@ -1,0 +1,106 @@
+// Draws images in raster order (van den Oord et al., 2016): one workgroup an image, a bounded number of positions a dispatch. At each
+// position every feature of the network is computed once, from what earlier positions left in `features`, and each colour is drawn
+// from its logits in turn. Barriers are within the workgroup alone.
+// Dispatch: one workgroup an image; `job.first` and `job.last` bound the positions.
+//!include shared/functions
+//!include shared/step
+//!include shared/philox
+
+struct Job {
+    first: u32,
+    last: u32,
+    // 1 / temperature
+    sharpness: f32,
+    // Whether `kept` says which values are given.
+    completes: u32,
+}
+
+@group(0) @binding(0) var<storage, read> step: Step;
+@group(0) @binding(1) var<storage, read> job: Job;
+@group(0) @binding(2) var<storage, read> constants: array<f32>;
+// One flag a value of an image.
+@group(0) @binding(3) var<storage, read> kept: array<u32>;
+@group(0) @binding(4) var<storage, read_write> features: array<f32>;
+// [image, row, column, colour], in levels; given values stand there from the start.
+@group(0) @binding(5) var<storage, read_write> images: array<f32>;
+// ln p of what was drawn, one an image.
+@group(0) @binding(6) var<storage, read_write> log_p: array<f32>;
+
+const THREADS: u32 = {{THREADS}}u;
+const WIDTH: u32 = {{WIDTH}}u;
+const COLOURS: u32 = {{COLOURS}}u;
+const LEVELS: u32 = {{LEVELS}}u;
+const ITEM: u32 = {{ITEM}}u;
+// Elements of one image's features.
+const FEATURES: u32 = {{FEATURES}}u;
+const STREAM: u32 = {{STREAM}}u;
+
+{{STEPS}}
+fn uniform_draw(image: u32, place: u32) -> f32 {
+    let number = step.first_item + image;
+    let words = philox(vec4<u32>(number >> 2u, 0u, place, STREAM), step.seed);
+    let lane = number & 3u;
+    return random_unit(select(select(words.x, words.y, lane == 1u), select(words.z, words.w, lane == 3u), lane >= 2u));
+}
+
+// Draws a value from the logits at `at`; its ln p is added to the image's.
+fn draw(image: u32, place: u32, at: u32) -> f32 {
+    let u = uniform_draw(image, place);
+//!if BERNOULLI
+    let logit = features[at] * job.sharpness;
+    let one = u < sigmoid(logit);
+    log_p[image] -= softplus(select(logit, -logit, one));
+    return select(0.0, 1.0, one);
+//!else
+    var top = features[at];
+    for (var l = 1u; l < LEVELS; l++) {
+        top = max(top, features[at + l]);
+    }
+    var total = 0.0;
+    for (var l = 0u; l < LEVELS; l++) {
+        total += exp((features[at + l] - top) * job.sharpness);
+    }
+    var left = u * total;
+    // The last value takes what rounding leaves.
+    var chosen = LEVELS - 1u;
+    for (var l = 0u; l < LEVELS; l++) {
+        left -= exp((features[at + l] - top) * job.sharpness);
+        if left < 0.0 {
+            chosen = l;
+            break;
+        }
+    }
+    log_p[image] += (features[at + chosen] - top) * job.sharpness - log(total);
+    return f32(chosen);
+//!end
+}
+
+@compute @workgroup_size({{THREADS}})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let image = group.x;
+    let base = image * FEATURES;
+    for (var position = job.first; position < job.last; position++) {
+        let row = position / WIDTH;
+        let column = position % WIDTH;
+        // What lay here belonged to a row that has left the ring.
+        if lane < COLOURS {
+            features[{{IMAGE_AT}} + lane] = 0.0;
+        }
+        storageBarrier();
+        for (var colour = 0u; colour < COLOURS; colour++) {
+{{CALLS}}
+            if lane == 0u {
+                let place = position * COLOURS + colour;
+                var value = images[image * ITEM + place];
+                if job.completes == 0u || kept[place] == 0u {
+                    value = draw(image, place, {{LOGITS_AT}} + colour * LEVELS);
+                }
+                images[image * ITEM + place] = value;
+                features[{{IMAGE_AT}} + colour] = value;
+            }
+            storageBarrier();
+        }
+        // What later positions read of the image through a pointwise function.
+{{LATE}}
+    }
+}

@@ -1,0 +1,105 @@
+//! What a feature network makes of images, and what can be read off its features.
+
+use super::one_hot;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Rule, StateSpec, Step, Update};
+use crate::model::Model;
+use crate::nn::{Linear, Start};
+use crate::runtime::{Device, Program, State, Weights};
+
+/// Images judged at a time.
+const CHUNK: usize = 250;
+
+/// What a classifier says of images.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Judged {
+    /// Its last hidden layer, `[N, width]`.
+    pub features: Vec<f32>,
+    /// Features of an image.
+    pub width: usize,
+    /// The likeliest class of each; empty where the network knows no classes.
+    pub labels: Vec<u32>,
+}
+
+/// Runs a model's feature network over images in the scale of its input.
+///
+/// # Errors
+/// [`Error::Usage`] where the model has no features; those of the device.
+pub fn judge(device: &Device, model: &dyn Model, state: &mut State, images: &[f32], item: usize, classes: usize) -> Result<Judged> {
+    let none = || Error::usage(format!("{} has no features to compare images by", model.name()));
+    let graph = model.features_graph(CHUNK)?.ok_or_else(none)?;
+    let knows = graph.outputs().iter().any(|(name, _)| name == "logits");
+    let mut program = Program::new(device, &graph, state, Weights::Current)?;
+    let mut judged = Judged::default();
+    for part in images.chunks(CHUNK * item) {
+        let count = part.len() / item;
+        let mut x = part.to_vec();
+        x.resize(CHUNK * item, 0.0);
+        program.write("x", &x)?;
+        program.run(state, &Step::default())?;
+        let features = program.read(state, "features")?;
+        judged.width = features.len() / CHUNK;
+        judged.features.extend_from_slice(&features[..count * judged.width]);
+        if knows {
+            let logits = program.read(state, "logits")?;
+            judged.labels.extend(logits.chunks(classes.max(1)).take(count).map(largest));
+        }
+    }
+    Ok(judged)
+}
+
+fn largest(row: &[f32]) -> u32 {
+    let best = row.iter().enumerate().fold((0, f32::NEG_INFINITY), |best, (i, v)| if *v > best.1 { (i, *v) } else { best });
+    best.0 as u32
+}
+
+/// Fits a linear classifier on features and returns its accuracy on others: what is read off features without changing them.
+///
+/// # Errors
+/// Those of the device.
+pub fn linear_accuracy(device: &Device, train: (&Judged, &[u32]), test: (&Judged, &[u32]), classes: usize, steps: u32) -> Result<f64> {
+    let (fit, labels) = train;
+    let width = fit.width;
+    let mut spec = StateSpec::default();
+    let group = spec.group("");
+    let layer = Linear::new(&mut spec, group, "classes", [width, classes], Start::FanIn);
+    let batch = labels.len().clamp(1, 200);
+    let mut g = Graph::new();
+    let (x, y) = (g.input("x", [batch, width]), g.input("labels", [batch, classes]));
+    let logits = layer.apply(&mut g, &spec, x)?;
+    let lse = g.log_sum_exp(logits)?;
+    let hit = g.mul(logits, y)?;
+    let hit = g.sum_items(hit)?;
+    let lse = g.reshape(lse, [batch])?;
+    let nll = g.sub(lse, hit)?;
+    let loss = g.mean_all(nll)?;
+    let gradients = g.group_gradients(loss, &spec, group)?;
+    let rule = Rule::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
+    g.update(&spec, Update { group, rule, clip_norm: None, clamp: None, average: false }, &gradients)?;
+    let mut state = State::initial(device, &spec, 1)?;
+    let mut program = Program::new(device, &g, &state, Weights::Current)?;
+    let parts = (labels.len() / batch).max(1);
+    for step in 1..=steps {
+        let at = (step as usize % parts) * batch;
+        program.write("x", &fit.features[at * width..(at + batch) * width])?;
+        program.write("labels", &one_hot(&labels[at..at + batch], classes, batch))?;
+        let rate = 1e-3 * 0.05f32.powf(step as f32 / steps as f32);
+        program.run(&mut state, &Step { seed: 1, step, learning_rate: [rate; 4], updates: [step; 4], ..Step::default() })?;
+    }
+    let (held, truth) = test;
+    let mut g = Graph::new();
+    let x = g.input("x", [batch, width]);
+    let logits = layer.apply(&mut g, &spec, x)?;
+    g.output("logits", logits);
+    let mut program = Program::new(device, &g, &state, Weights::Current)?;
+    let mut right = 0;
+    for (features, truth) in held.features.chunks(batch * width).zip(truth.chunks(batch)) {
+        let mut x = features.to_vec();
+        x.resize(batch * width, 0.0);
+        program.write("x", &x)?;
+        program.run(&mut state, &Step::default())?;
+        let logits = program.read(&state, "logits")?;
+        right += logits.chunks(classes).zip(truth).filter(|(row, t)| largest(row) == **t).count();
+    }
+    Ok(right as f64 / truth.len().max(1) as f64)
+}

@@ -1,0 +1,180 @@
+//! A small convolutional classifier: the supervised model that autoencoder features are judged by, and the one whose features judge samples.
+
+use serde::{Deserialize, Serialize};
+
+use super::trunk::{Activation, Form, Sizes, Trunk};
+use super::{DataSpec, Defaults, Model, Optimiser};
+use crate::data::{Kind, Scale};
+use crate::error::{Error, Result};
+use crate::graph::{Binary, Graph, NodeId, StateSpec, Update};
+use crate::nn::{Linear, Start};
+use crate::op::Reduction;
+
+/// Hyper-parameters.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// What reads the image.
+    pub form: Form,
+    /// Units of each hidden layer (mlp).
+    pub hidden: usize,
+    /// Hidden layers before the features (mlp).
+    pub layers: usize,
+    /// Channels of the first convolution, doubled at each halving (conv).
+    pub filters: usize,
+    /// Halvings of the image (conv); 0 halves while the sides are even and longer than 8.
+    pub stages: usize,
+    /// Units of the last hidden layer, the features.
+    pub features: usize,
+    /// The nonlinearity.
+    pub activation: Activation,
+    /// Whether the layers before the features keep their first values, those of a trained encoder.
+    pub frozen: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            form: Form::Conv,
+            hidden: 400,
+            layers: 1,
+            filters: 32,
+            stages: 0,
+            features: 128,
+            activation: Activation::Relu,
+            frozen: false,
+        }
+    }
+}
+
+/// The model: [`Trunk`] → `features` → `classes`.
+pub struct Classifier {
+    spec: StateSpec,
+    dims: [usize; 3],
+    classes: usize,
+    activation: Activation,
+    trunk: Trunk,
+    features: Linear,
+    head: Linear,
+}
+
+impl Classifier {
+    /// A classifier of images of `data.dims` into `data.classes`.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where the data has no labels or is no image, or the sizes do not fit.
+    pub fn new(config: Config, data: &DataSpec) -> Result<Self> {
+        if data.classes < 2 {
+            return Err(Error::usage(
+                "classifier: this data has no labels to learn; take IDX files with labels, CIFAR, or a folder a class",
+            ));
+        }
+        if data.kind == Kind::Points {
+            return Err(Error::usage("classifier: these are points, not images; there is no classifier for them"));
+        }
+        let Config { form, hidden, layers, filters, stages, features, activation, frozen } = config;
+        if features == 0 {
+            return Err(Error::usage("classifier: features must be at least 1"));
+        }
+        let sizes = Sizes { form, hidden, layers, filters, stages, activation, classes: 0 }.resolved("classifier", data.dims)?;
+        let mut spec = StateSpec::default();
+        let group = spec.group("");
+        let trunk = Trunk::new(&mut spec, group, "encoder", data.dims, &sizes)?;
+        if frozen {
+            spec.groups[group].tensors.iter_mut().for_each(|t| t.trained = false);
+        }
+        let ends = [Some(trunk.image()), None];
+        let hidden = Linear::between(&mut spec, group, "features", [trunk.features(), features], ends, Start::FanIn);
+        let head = Linear::new(&mut spec, group, "classes", [features, data.classes], Start::FanIn);
+        Ok(Self { spec, dims: data.dims, classes: data.classes, activation, trunk, features: hidden, head })
+    }
+
+    /// Features `[N, features]` and logits `[N, classes]` of the input `x`.
+    fn forward(&self, g: &mut Graph, batch: usize) -> Result<[NodeId; 2]> {
+        let [h, w, c] = self.dims;
+        let x = g.input("x", [batch, h, w, c]);
+        let trunk = self.trunk.apply(g, &self.spec, x, None)?;
+        let features = self.features.apply_wide(g, &self.spec, trunk)?;
+        let features = self.activation.apply(g, features)?;
+        let logits = self.head.apply(g, &self.spec, features)?;
+        Ok([features, logits])
+    }
+
+    /// −ln p(label) and whether the label has the largest logit, of each item: both `[N]`.
+    fn judge(&self, g: &mut Graph, logits: NodeId, batch: usize) -> Result<[NodeId; 2]> {
+        let labels = g.input("labels", [batch, self.classes]);
+        let lse = g.log_sum_exp(logits)?;
+        let picked = g.mul(logits, labels)?;
+        let picked = g.reduce(Reduction::Sum, picked, 1..2)?;
+        let nll = g.sub(lse, picked)?;
+        let largest = g.reduce(Reduction::Max, logits, 1..2)?;
+        let correct = g.map(&[largest, picked], |b, v| b.binary(Binary::Equal, v[0], v[1]))?;
+        Ok([g.reshape(nll, [batch])?, g.reshape(correct, [batch])?])
+    }
+}
+
+impl Model for Classifier {
+    fn name(&self) -> &'static str {
+        "classifier"
+    }
+
+    fn state(&self) -> &StateSpec {
+        &self.spec
+    }
+
+    fn defaults(&self) -> Defaults {
+        Defaults {
+            batch: 128,
+            steps: 5_000,
+            learning_rate: vec![1e-3],
+            rate_decay: 1.0,
+            ema: 0.0,
+            optimiser: Optimiser::Adam,
+            betas: [0.9, 0.999],
+        }
+    }
+
+    fn scale(&self) -> Scale {
+        Scale::Unit
+    }
+
+    fn conditional(&self) -> bool {
+        true
+    }
+
+    fn train_graph(&self, batch: usize, update: &dyn Fn(usize) -> Update) -> Result<Graph> {
+        let mut g = Graph::new();
+        let [_, logits] = self.forward(&mut g, batch)?;
+        let [nll, correct] = self.judge(&mut g, logits, batch)?;
+        let loss = g.mean_all(nll)?;
+        let accuracy = g.mean_all(correct)?;
+        g.output("loss", loss);
+        g.output("accuracy", accuracy);
+        let gradients = g.group_gradients(loss, &self.spec, 0)?;
+        g.update(&self.spec, update(0), &gradients)?;
+        Ok(g)
+    }
+
+    fn metrics(&self) -> Vec<(&'static str, &'static str)> {
+        vec![("loss", "nats"), ("accuracy", "")]
+    }
+
+    fn judge_graph(&self, batch: usize) -> Result<Option<Graph>> {
+        let mut g = Graph::new();
+        let [_, logits] = self.forward(&mut g, batch)?;
+        let [nll, correct] = self.judge(&mut g, logits, batch)?;
+        g.output("nll", nll);
+        g.output("correct", correct);
+        Ok(Some(g))
+    }
+
+    fn features_graph(&self, batch: usize) -> Result<Option<Graph>> {
+        let mut g = Graph::new();
+        let [features, logits] = self.forward(&mut g, batch)?;
+        let width = g.shape(features).channels();
+        let features = g.reshape(features, [batch, width])?;
+        g.output("features", features);
+        g.output("logits", logits);
+        Ok(Some(g))
+    }
+}

@@ -1,0 +1,166 @@
+//! The convolutional networks of Radford, Metz and Chintala (2016), with the 4×4 kernels, stride 2 and 64 filters of the authors' second
+//! code: no hidden dense layers, batch norm everywhere but at G's output and D's input, ReLU and tanh in G, leaky ReLU in D.
+
+use super::Norm;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, NodeId, StateSpec};
+use crate::nn::{BatchMoments, BatchNorm2d, Conv2d, ConvTransposed2d, Start};
+
+/// Weights start normal with this deviation, norm scales normal around 1 with it.
+const DEVIATION: f32 = 0.02;
+/// Slope of the leaky ReLU below 0.
+const LEAK: f64 = 0.2;
+
+/// The pyramid of image sizes: `base` doubled `doublings` times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pyramid {
+    /// Side of the smallest images: 4, or 7 for 28 and 56 pixels.
+    pub base: usize,
+    /// Doublings to the full size.
+    pub doublings: usize,
+}
+
+impl Pyramid {
+    /// The pyramid of images of this height and width.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where no pyramid ends in it.
+    pub fn of(model: &str, [h, w]: [usize; 2]) -> Result<Self> {
+        let doublings = |base: usize| (2..=5).find(|d| base << d == h);
+        let found = if h == w { [4, 7].iter().find_map(|&base| doublings(base).map(|d| Self { base, doublings: d })) } else { None };
+        found.ok_or_else(|| {
+            let sizes = "16, 28, 32, 56, 64, 112 or 128 pixels a side";
+            Error::usage(format!("{model} makes square images of {sizes}, not {h}×{w}; scale the data with --resize 32 or 64"))
+        })
+    }
+
+    /// Channels of the images of level `l`, counted from the smallest, where the largest inner ones have `filters`.
+    fn width(self, level: usize, filters: usize) -> usize {
+        filters << (self.doublings - 1 - level)
+    }
+
+    fn side(self, level: usize) -> usize {
+        self.base << level
+    }
+}
+
+/// Batch statistics met on the way through a network, or `None` to normalise by the running ones.
+pub type Met = Option<Vec<BatchMoments>>;
+
+fn normalise(g: &mut Graph, spec: &StateSpec, norm: &BatchNorm2d, x: NodeId, met: &mut Met) -> Result<NodeId> {
+    match met {
+        Some(moments) => {
+            let (y, batch) = norm.normalise(g, spec, x)?;
+            moments.push(batch);
+            Ok(y)
+        }
+        None => norm.infer(g, spec, x),
+    }
+}
+
+/// z `[N, latent]` to images `[N, H, W, C]` in −1..1.
+pub struct ConvGenerator {
+    layers: Vec<(ConvTransposed2d, BatchNorm2d)>,
+    last: ConvTransposed2d,
+}
+
+impl ConvGenerator {
+    /// Registers `deconv1.weight`, `norm1.weight`, …; `latent` counts the classes joined to z.
+    pub fn new(spec: &mut StateSpec, group: usize, pyramid: Pyramid, channels: usize, filters: usize, latent: usize) -> Result<Self> {
+        let start = Start::Normal(DEVIATION);
+        let mut layers = Vec::new();
+        let mut from = latent;
+        for level in 0..pyramid.doublings {
+            let number = level + 1;
+            let to = pyramid.width(level, filters);
+            let (side, shape) = if level == 0 { (1, (pyramid.base, 1, 0)) } else { (pyramid.side(level - 1), (4, 2, 1)) };
+            let deconv = ConvTransposed2d::new(spec, group, &format!("deconv{number}"), [side, side], [from, to], shape, false, start)?;
+            let norm = BatchNorm2d::new(spec, group, &format!("norm{number}"), to, Some((DEVIATION, number as u64)));
+            layers.push((deconv, norm));
+            from = to;
+        }
+        let side = pyramid.side(pyramid.doublings - 1);
+        let name = format!("deconv{}", pyramid.doublings + 1);
+        let last = ConvTransposed2d::new(spec, group, &name, [side, side], [from, channels], (4, 2, 1), false, start)?;
+        Ok(Self { layers, last })
+    }
+
+    /// Applies it to z with the classes joined.
+    pub fn apply(&self, g: &mut Graph, spec: &StateSpec, z: NodeId, met: &mut Met) -> Result<NodeId> {
+        let [n, latent] = [g.shape(z).dims()[0], g.shape(z).channels()];
+        let mut h = g.reshape(z, [n, 1, 1, latent])?;
+        for (deconv, norm) in &self.layers {
+            h = deconv.apply(g, spec, h)?;
+            h = normalise(g, spec, norm, h, met)?;
+            h = g.relu(h)?;
+        }
+        h = self.last.apply(g, spec, h)?;
+        g.tanh(h)
+    }
+}
+
+/// Images to logits.
+pub struct ConvDiscriminator {
+    layers: Vec<(Conv2d, Option<BatchNorm2d>)>,
+    last: Conv2d,
+    classes: usize,
+}
+
+impl ConvDiscriminator {
+    /// Registers `conv1.weight`, `conv2.weight`, `norm2.weight`, …; running statistics go to the second group.
+    ///
+    /// With classes the last convolution has one output more a class, and the logit is the first plus the class's own: the inner
+    /// product of a class vector with the features (Miyato and Koyama, 2018).
+    pub fn new(
+        spec: &mut StateSpec,
+        groups: [usize; 2],
+        pyramid: Pyramid,
+        channels: usize,
+        filters: usize,
+        norm: Norm,
+        classes: usize,
+    ) -> Result<Self> {
+        let start = Start::Normal(DEVIATION);
+        let bias = norm == Norm::None;
+        let mut layers = Vec::new();
+        let mut from = channels;
+        for number in 1..=pyramid.doublings {
+            let level = pyramid.doublings - number;
+            let (side, to) = (pyramid.side(level + 1), pyramid.width(level, filters));
+            let conv = Conv2d::dense(spec, groups[0], &format!("conv{number}"), [side, side], [from, to], (4, 2, 1), bias, start)?;
+            let normed = norm == Norm::Batch && number > 1;
+            let scale = Some((DEVIATION, 64 + number as u64));
+            let norm = normed.then(|| BatchNorm2d::apart(spec, groups, &format!("norm{number}"), to, scale));
+            layers.push((conv, norm));
+            from = to;
+        }
+        let (base, name) = (pyramid.base, format!("conv{}", pyramid.doublings + 1));
+        let last = Conv2d::dense(spec, groups[0], &name, [base, base], [from, 1 + classes], (base, 1, 0), bias, start)?;
+        Ok(Self { layers, last, classes })
+    }
+
+    /// Features `[N, F]` (what the last layer reads) and logits `[N]`.
+    pub fn apply(&self, g: &mut Graph, spec: &StateSpec, x: NodeId, labels: Option<NodeId>, met: &mut Met) -> Result<[NodeId; 2]> {
+        let n = g.shape(x).dims()[0];
+        let mut h = x;
+        for (conv, norm) in &self.layers {
+            h = conv.apply(g, spec, h)?;
+            if let Some(norm) = norm {
+                h = normalise(g, spec, norm, h, met)?;
+            }
+            h = g.leaky_relu(h, LEAK)?;
+        }
+        let features = g.reshape(h, [n, g.shape(h).len() / n])?;
+        let out = self.last.apply(g, spec, h)?;
+        let out = g.reshape(out, [n, 1 + self.classes])?;
+        let common = g.slice(out, 1, 0, 1)?;
+        let Some(labels) = labels else {
+            return Ok([features, g.reshape(common, [n])?]);
+        };
+        let own = g.slice(out, 1, 1, self.classes)?;
+        let own = g.mul(own, labels)?;
+        let own = g.sum_items(own)?;
+        let common = g.reshape(common, [n])?;
+        Ok([features, g.add(common, own)?])
+    }
+}

@@ -1,0 +1,136 @@
+//! One full iteration as one graph: k discriminator steps, each on a batch of its own, and a generator step; no readback between.
+
+use super::conv::Met;
+use super::penalty::{between, gradient_penalty};
+use super::{DISCRIMINATOR, GENERATOR, Gan};
+use crate::error::Result;
+use crate::graph::{Distribution, Graph, NodeId, Unary, Update};
+use crate::op::Reduction;
+
+/// A generated batch and the statistics met while making it.
+struct Fake {
+    x: NodeId,
+    labels: Option<NodeId>,
+    met: Met,
+}
+
+impl Gan {
+    /// The graph of an iteration: inputs `x` (and `labels`) of `batch·k` items, split among the k steps; outputs are the metrics.
+    pub(super) fn iteration(&self, batch: usize, update: &dyn Fn(usize) -> Update) -> Result<Graph> {
+        let [h, w, c] = self.dims;
+        let k = self.config.k;
+        let mut g = Graph::new();
+        let all = g.input("x", [batch * k, h, w, c]);
+        let all_labels = self.labels(&mut g, batch * k);
+        let mut last = None;
+        for step in 0..k {
+            let real = g.slice(all, 0, step * batch, batch)?;
+            let labels = match all_labels {
+                Some(all) => Some(g.slice(all, 0, step * batch, batch)?),
+                None => None,
+            };
+            let fake = self.fake(&mut g, batch, labels)?;
+            self.discriminator_step(&mut g, real, &fake, update, step + 1 == k)?;
+            last = Some(fake);
+        }
+        // k ≥ 1, so there is one; the last batch of fakes serves both players.
+        if let Some(fake) = last {
+            self.generator_step(&mut g, &fake, update)?;
+        }
+        Ok(g)
+    }
+
+    /// A batch from fresh noise. Fakes take the labels of the data, so both sides have classes in the same shares.
+    fn fake(&self, g: &mut Graph, batch: usize, labels: Option<NodeId>) -> Result<Fake> {
+        let stream = g.stream();
+        let z = g.random(Distribution::Normal, stream, [batch, self.config.latent])?;
+        let mut met = Some(Vec::new());
+        let x = self.generate_met(g, z, labels, &mut met)?;
+        Ok(Fake { x, labels, met })
+    }
+
+    /// One update of D. Real and generated batches go through it apart, so batch norm never mixes them.
+    fn discriminator_step(&self, g: &mut Graph, real: NodeId, fake: &Fake, update: &dyn Fn(usize) -> Update, told: bool) -> Result<()> {
+        let config = &self.config;
+        let (mut met, mut of_fakes) = (Some(Vec::new()), Some(Vec::new()));
+        let [real_features, real_logits] = self.judge_met(g, real, fake.labels, true, &mut met)?;
+        let [fake_features, fake_logits] = self.judge_met(g, fake.x, fake.labels, true, &mut of_fakes)?;
+        let mut loss = config.loss.discriminator(g, real_logits, fake_logits, config.label_smoothing)?;
+        if told {
+            let said = [("d_real", real_logits), ("d_fake", fake_logits)];
+            for (name, logits) in said {
+                let opinion = config.loss.opinion(g, logits)?;
+                g.output(name, opinion);
+            }
+            // Batch norm blows the differences inside a collapsed batch up again, so features tell of collapse only without it.
+            let compared = if self.judges_alone() { [real_features, fake_features] } else { [real, fake.x] };
+            let spread = spread_ratio(g, compared)?;
+            g.output("spread", spread);
+        }
+        if config.penalty > 0.0 {
+            let x = between(g, real, fake.x)?;
+            let [_, logits] = self.judge_met(g, x, fake.labels, true, &mut Some(Vec::new()))?;
+            let penalty = gradient_penalty(g, logits, x)?;
+            let weight = config.penalty;
+            loss = g.map(&[loss, penalty], |b, v| {
+                let weighted = b.scale(v[1], weight);
+                b.add(v[0], weighted)
+            })?;
+        }
+        let gradients = g.group_gradients(loss, &self.spec, DISCRIMINATOR)?;
+        if told {
+            g.output("loss", loss);
+            let norm = norm(g, &gradients)?;
+            g.output("grad_d", norm);
+        }
+        let clamp = (config.clip > 0.0).then_some(config.clip as f32);
+        g.update(&self.spec, Update { clamp, ..update(DISCRIMINATOR) }, &gradients)?;
+        // What is kept of D judges data, so its running statistics are those of data.
+        met.iter().flatten().try_for_each(|moments| moments.track(g, &self.spec))
+    }
+
+    fn generator_step(&self, g: &mut Graph, fake: &Fake, update: &dyn Fn(usize) -> Update) -> Result<()> {
+        let [_, logits] = self.judge_met(g, fake.x, fake.labels, true, &mut Some(Vec::new()))?;
+        let loss = self.config.loss.generator(g, logits)?;
+        g.output("loss_g", loss);
+        let gradients = g.group_gradients(loss, &self.spec, GENERATOR)?;
+        let norm = norm(g, &gradients)?;
+        g.output("grad_g", norm);
+        g.update(&self.spec, update(GENERATOR), &gradients)?;
+        fake.met.iter().flatten().try_for_each(|moments| moments.track(g, &self.spec))
+    }
+}
+
+/// The Euclidean norm of all gradients together.
+fn norm(g: &mut Graph, gradients: &[NodeId]) -> Result<NodeId> {
+    let mut total = None;
+    for &gradient in gradients {
+        let squares = g.mul(gradient, gradient)?;
+        let sum = g.sum_all(squares)?;
+        total = Some(match total {
+            Some(total) => g.add(total, sum)?,
+            None => sum,
+        });
+    }
+    match total {
+        Some(total) => g.map(&[total], |b, v| b.unary(Unary::Sqrt, v[0])),
+        None => g.program(crate::graph::Expr::build(|b| b.constant(0.0)), &[], crate::graph::Shape::scalar()),
+    }
+}
+
+/// How much items differ within a batch: √(the sum over values of their variance over the batch), of the second over the first.
+fn spread_ratio(g: &mut Graph, batches: [NodeId; 2]) -> Result<NodeId> {
+    let mut spread = |x: NodeId| -> Result<NodeId> {
+        let n = g.shape(x).dims()[0];
+        let flat = g.reshape(x, [n, g.shape(x).len() / n])?;
+        let [_, variance] = g.channel_moments(flat)?;
+        let total = g.reduce(Reduction::Sum, variance, 0..2)?;
+        g.reshape(total, crate::graph::Shape::scalar())
+    };
+    let [real, fake] = [spread(batches[0])?, spread(batches[1])?];
+    g.map(&[real, fake], |b, v| {
+        let safe = b.offset(v[0], 1e-12);
+        let ratio = b.div(v[1], safe);
+        b.unary(Unary::Sqrt, ratio)
+    })
+}

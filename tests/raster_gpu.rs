@@ -1,0 +1,60 @@
+//! Sampling in raster order on a GPU: the one-kernel sampler draws what whole forward passes draw.
+
+mod support;
+
+use kiln::data::{Binarization, Kind};
+use kiln::model::{self, DataSpec};
+use kiln::runtime::{Device, State, Weights};
+use kiln::sample::raster::{Job, Method, RasterSampler};
+
+fn device() -> Option<Device> {
+    match Device::open("gpu") {
+        Ok(device) => Some(device),
+        Err(reason) => {
+            assert!(std::env::var_os("KILN_REQUIRE_GPU").is_none(), "{reason}");
+            eprintln!("skipped: {reason}");
+            None
+        }
+    }
+}
+
+fn compare(dims: [usize; 3], hyper: &str, binary: bool) -> kiln::Result<()> {
+    let Some(device) = device() else { return Ok(()) };
+    let (kind, binarization) = if binary { (Kind::Binary, Binarization::Static) } else { (Kind::Pixels, Binarization::None) };
+    let data = DataSpec { dims, classes: 0, kind, binarization, mean: None };
+    let model = model::build("pixelcnn", &toml::from_str(hyper).expect("hyper-parameters"), &data)?;
+    let mut state = State::initial(&device, model.state(), 3)?;
+    let draw = |method, state: &mut State, keep| {
+        let mut sampler = RasterSampler::new(&device, model.as_ref(), state, Weights::Current, method)?;
+        sampler.sample(model.as_ref(), state, &Job { count: 3, seed: 7, first: 2, temperature: 1.0, keep })
+    };
+    let naive = draw(Method::Naive, &mut state, None)?;
+    let cached = draw(Method::Cached, &mut state, None)?;
+    assert_eq!(cached.images, naive.images);
+    support::close(&cached.log_p, &naive.log_p, 1e-5, "log p");
+
+    // What is given stays, and what is drawn is the same both ways.
+    let item: usize = dims.iter().product();
+    let given: Vec<f32> = naive.images.iter().rev().copied().collect();
+    let mask: Vec<bool> = (0..item).map(|i| i < item / 2).collect();
+    let rest = draw(Method::Cached, &mut state, Some((&given, &mask)))?;
+    assert_eq!(rest.images, draw(Method::Naive, &mut state, Some((&given, &mask)))?.images);
+    let kept = |images: &[f32]| -> Vec<f32> { images.iter().enumerate().filter(|(i, _)| mask[i % item]).map(|(_, v)| *v).collect() };
+    assert_eq!(kept(&rest.images), kept(&given));
+    Ok(())
+}
+
+#[test]
+fn grey_bits() -> kiln::Result<()> {
+    compare([6, 5, 1], "blocks = 2\nhidden = 4\nhead = 6\nfirst_kernel = 5", true)
+}
+
+#[test]
+fn colour_bits() -> kiln::Result<()> {
+    compare([3, 4, 3], "blocks = 1\nhidden = 6\nhead = 6\nfirst_kernel = 3", true)
+}
+
+#[test]
+fn categorical_levels() -> kiln::Result<()> {
+    compare([4, 4, 1], "blocks = 1\nhidden = 4\nhead = 8\nfirst_kernel = 3\nlevels = 9", false)
+}
