@@ -91,9 +91,12 @@ impl RunFolder {
 
     /// Drops metrics after a step, when a run goes on from a checkpoint before them.
     pub fn rewind(&self, step: u64) -> Result<()> {
-        let kept = self.metrics().into_iter().filter(|m| m["step"].as_u64().is_some_and(|s| s <= step));
-        let text: String = kept.map(|m| format!("{m}\n")).collect();
-        checkpoint::replace(&self.file("metrics.jsonl"), text.as_bytes())
+        let path = self.file("metrics.jsonl");
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let step_of = |line: &str| serde_json::from_str::<serde_json::Value>(line).ok()?["step"].as_u64();
+        let kept: String = text.lines().filter(|l| step_of(l).is_some_and(|s| s <= step)).map(|l| format!("{l}\n")).collect();
+        // Lines stay as they were written: a number that is read and written again may differ in its last digit.
+        if kept == text { Ok(()) } else { checkpoint::replace(&path, kept.as_bytes()) }
     }
 }
 
