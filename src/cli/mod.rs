@@ -100,7 +100,7 @@ mod tests {
         let said = |arguments: &[&str]| sentence(&Cli::try_parse_from(arguments).err().expect("refused").render().to_string());
         let missing = said(&["kiln", "train"]);
         assert!(missing.contains("--data <SOURCE>") && missing.contains("[MODEL]") || missing.contains("<MODEL>"), "{missing}");
-        assert!(said(&["kiln", "sample", "run", "--uot", "f"]).contains("--out"));
+        assert!(said(&["kiln", "sample", "run", "--oout", "f"]).contains("--out"));
         assert!(said(&["kiln", "sample", "run", "-n", "many", "--out", "f"]).contains("many"));
         for words in [missing, said(&["kiln", "trian"]), said(&["kiln", "sample", "run", "--method", "slow", "--out", "f"])] {
             assert!(!words.contains('\n') && !words.is_empty(), "{words}");

@@ -216,8 +216,12 @@ pub fn weight_gradient(job: &WeightGradient<'_, f32>, output: &mut [f32]) {
     let images = job.upstream.len() / dest;
     let geometry = Geometry::new(job.gather, job.channels);
     let rows_all = geometry.phases[0].offsets.len();
-    // Pieces are images, or spans of rows where positions need no window.
-    let pieces = if flat { (images * dest / cd).div_ceil(SPAN) } else { images };
+    // Pieces are spans of rows where positions need no window, else as many images as make sums long enough to be worth their tile.
+    let origins = &geometry.phases[0].origins;
+    let group = if flat { 1 } else { (SPAN / origins.len().max(1)).clamp(1, images.max(1)) };
+    let window_of = geometry.len(cs);
+    let grouped: Vec<i32> = (0..group).flat_map(|g| origins.iter().map(move |o| o + (g * window_of) as i32)).collect();
+    let pieces = if flat { (images * dest / cd).div_ceil(SPAN) } else { images.div_ceil(group) };
     let piece = |at: usize, window: &mut [f32], rows: &[i32], out: &mut [f32]| {
         if flat {
             let first = at * SPAN;
@@ -233,12 +237,17 @@ pub fn weight_gradient(job: &WeightGradient<'_, f32>, output: &mut [f32]) {
                 accumulate(rows, &origins[..count], source, upstream, cd, out);
             }
         } else {
-            geometry.fill(&job.source[at * size..(at + 1) * size], job.gather.source, cs, window);
+            let first = at * group;
+            let count = group.min(images - first);
+            let window = &mut window[..count * window_of];
+            for (image, part) in job.source[first * size..].chunks(size).zip(window.chunks_mut(window_of)) {
+                geometry.fill(image, job.gather.source, cs, part);
+            }
             apply(job.prologue, job.step, window);
-            accumulate(rows, &geometry.phases[0].origins, window, &job.upstream[at * dest..(at + 1) * dest], cd, out);
+            accumulate(rows, &grouped[..count * origins.len()], window, &job.upstream[first * dest..(first + count) * dest], cd, out);
         }
     };
-    let window_len = if flat { SPAN * cs } else { geometry.len(cs) };
+    let window_len = if flat { SPAN * cs } else { group * window_of };
     let offsets = &geometry.phases[0].offsets;
     if output.len() <= SMALL {
         let each = pieces.div_ceil(PARTS);
