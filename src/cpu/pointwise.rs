@@ -67,6 +67,11 @@ impl<'a, T: Copy> Operand<'a, T> {
         }
     }
 
+    /// The elements from `start` on, where they lie as the output's do.
+    fn dense(&self, start: usize, len: usize) -> Option<&'a [T]> {
+        (self.runs && self.outer.is_empty() && start + len <= self.inner).then(|| &self.data[start..start + len])
+    }
+
     fn base(&self, mut row: usize) -> usize {
         let mut base = 0;
         for &(extent, stride) in self.outer.iter().rev() {
@@ -108,13 +113,32 @@ impl<'a, T: Real> Evaluator<'a, T> {
     #[inline(always)]
     fn block(&self, start: usize, out: &mut [T], registers: &mut [T]) {
         let len = out.len();
-        for (at, &instr) in self.expr.instrs().iter().enumerate() {
+        let instrs = self.expr.instrs();
+        let last = instrs.len() - 1;
+        for (at, &instr) in instrs.iter().enumerate() {
             let (before, rest) = registers.split_at_mut(at * BLOCK);
-            let r = &mut rest[..len];
-            let get = |v: usize| &before[v * BLOCK..v * BLOCK + len];
+            // Inputs that lie like the output are read where they are.
+            let get = |v: usize| match instrs[v] {
+                Instr::Input(k) if k >= self.own() => match self.operands[k - self.own()].dense(start, len) {
+                    Some(dense) => dense,
+                    None => &before[v * BLOCK..v * BLOCK + len],
+                },
+                _ => &before[v * BLOCK..v * BLOCK + len],
+            };
+            // The old contents of `out` were read by an earlier instruction, so the last may overwrite them.
+            if let (Instr::Input(0), true) = (instr, self.in_place) {
+                rest[..len].copy_from_slice(out);
+                continue;
+            }
+            let is_load = matches!(instr, Instr::Input(_));
+            let r: &mut [T] = if at == last && !is_load { &mut *out } else { &mut rest[..len] };
             match instr {
-                Instr::Input(0) if self.in_place => r.copy_from_slice(out),
-                Instr::Input(k) => self.operands[k - usize::from(self.in_place)].load(start, r),
+                Instr::Input(k) => {
+                    let operand = &self.operands[k - self.own()];
+                    if at == last || operand.dense(start, len).is_none() {
+                        operand.load(start, r);
+                    }
+                }
                 Instr::Const(bits) => r.fill(T::of(f64::from_bits(bits))),
                 Instr::Channel => r.iter_mut().enumerate().for_each(|(i, v)| *v = T::of(((start + i) % self.channels) as f64)),
                 Instr::Random(distribution, stream) => self.draw(distribution, stream, start, r),
@@ -127,8 +151,15 @@ impl<'a, T: Real> Evaluator<'a, T> {
                 }
             }
         }
-        let last = (self.expr.instrs().len() - 1) * BLOCK;
-        out.copy_from_slice(&registers[last..last + len]);
+        if matches!(instrs[last], Instr::Input(_)) {
+            out.copy_from_slice(&registers[last * BLOCK..last * BLOCK + len]);
+        }
+    }
+
+    /// Inputs that are no operands: the output's own old contents.
+    #[inline(always)]
+    fn own(&self) -> usize {
+        usize::from(self.in_place)
     }
 
     fn draw(&self, distribution: Distribution, stream: u32, start: usize, out: &mut [T]) {
