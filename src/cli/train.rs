@@ -279,7 +279,7 @@ pub fn export(args: &ExportArgs, _common: &Common, output: &Output) -> Result<()
         let shown = args.run.display();
         return Err(Error::usage(format!("{shown} keeps no averaged weights; leave --average out, or train with --set ema=0.999")));
     }
-    checkpoint::export(&args.out, &trained.state, trained.model.name(), args.average)?;
+    checkpoint::export(&args.out, &trained.state, args.average)?;
     let count = trained.model.state().parameters(true);
     let words = format!("wrote {count} parameters of {} at step {} to {}", trained.recipe.model, trained.progress.step, args.out.display());
     output.result(&words, &json!({"out": args.out, "model": trained.recipe.model, "step": trained.progress.step, "parameters": count}))

@@ -54,9 +54,10 @@ pub fn save(path: &Path, state: &State, progress: &Progress) -> Result<()> {
 }
 
 /// Writes weights alone (the averaged ones if asked for), for other programs.
-pub fn export(path: &Path, state: &State, model: &str, averaged: bool) -> Result<()> {
+pub fn export(path: &Path, state: &State, averaged: bool) -> Result<()> {
     let arena = if averaged { Arena::Average } else { Arena::Value };
-    let metadata = HashMap::from([("format".to_string(), "pt".to_string()), ("model".to_string(), model.to_string())]);
+    // One key: several would stand in an order of their own each time, and equal weights should make equal files.
+    let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
     write(path, state, &[(arena, "")], metadata)
 }
 
