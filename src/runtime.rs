@@ -1,10 +1,13 @@
 //! One face for the two executors: where a graph's persistent tensors live and how its plan is run.
 
+use std::collections::BTreeMap;
+
 use crate::cpu::{Arena, CpuProgram, CpuState, memory};
 use crate::error::{Error, Result};
 use crate::gpu::{self, Choice, Gpu, GpuProgram, GpuState, Options};
 use crate::graph::{Graph, Init, Plan, StateId, StateSpec, Step};
 use crate::random::Draws;
+use crate::shader::Choices;
 
 /// Random stream of initial weights; tensor k of a model draws at step k.
 const INIT_STREAM: u32 = 0x696e_6974;
@@ -68,6 +71,14 @@ impl Device {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let details = format!("kiln's own executor · {threads} threads · {:?} vectors", crate::cpu::simd::level());
         gpu::adapters().into_iter().map(adapter).chain([Listed { name: "cpu".into(), details }]).collect()
+    }
+
+    /// The same device with the given choices of kernel variants, where it has kernels.
+    pub fn with_choices(&self, choices: Choices) -> Self {
+        match self {
+            Self::Cpu => Self::Cpu,
+            Self::Gpu(gpu) => Self::Gpu(gpu.with_choices(choices)),
+        }
     }
 
     /// Its name, as recipes and benches give it.
@@ -203,6 +214,14 @@ impl Program {
             (Self::Cpu(program), State::Cpu(_, state)) => Ok(program.read(state, name)?.to_vec()),
             (Self::Gpu(program), State::Gpu(..)) => program.read(name),
             _ => Err(elsewhere()),
+        }
+    }
+
+    /// The kernel variant of every product, by problem; none on the CPU.
+    pub fn variants(&self) -> BTreeMap<String, String> {
+        match self {
+            Self::Cpu(_) => BTreeMap::new(),
+            Self::Gpu(program) => program.choices().iter().map(|c| (c.problem.to_string(), c.variant.to_string())).collect(),
         }
     }
 

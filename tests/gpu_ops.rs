@@ -6,11 +6,13 @@ mod graphs;
 mod support;
 pub use support::Bench;
 
+use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use kiln::cpu::{Arena, CpuProgram};
 use kiln::gpu::{Choice, Gpu, GpuProgram, GpuState, Options, Weights};
 use kiln::graph::{Plan, Step};
+use kiln::shader::{Choices, Variant};
 use support::close;
 
 /// Relative to the largest element of a result.
@@ -79,6 +81,44 @@ fn reductions() {
 #[test]
 fn convolutions() {
     check(graphs::convolutions().expect("graphs"));
+}
+
+#[test]
+fn every_variant_is_right_and_all_of_a_convolution_agree_to_the_bit() {
+    // Every third geometry: narrow and wide channels, a stride, a mask, an image of one pixel; software drivers compile slowly.
+    let mut cases: Vec<graphs::Case> = graphs::convolutions().expect("graphs").into_iter().step_by(3).collect();
+    cases.extend(graphs::fused().expect("graphs").into_iter().take(1));
+    for gpu in gpus().iter().take(1) {
+        for (name, bench) in &cases {
+            let mut state = bench.state::<f64>();
+            let plan = Plan::new(&bench.graph, &bench.spec, true);
+            let mut oracle = CpuProgram::<f64>::new(plan.clone(), Arena::Value);
+            oracle.run(&mut state, &step());
+            let device = upload(gpu, bench);
+            let run = |gpu: &Gpu| {
+                let mut program = GpuProgram::new(gpu, plan.clone(), &bench.spec, &device, Weights::Current).expect("program");
+                program.run(&step()).expect("run");
+                program
+            };
+            let mut default = run(gpu);
+            let names: BTreeSet<Variant> = default.choices().iter().flat_map(|c| c.candidates.to_vec()).collect();
+            assert!(names.iter().any(|v| matches!(v, Variant::Direct { .. })), "{name}: {names:?}");
+            for variant in names {
+                let forced = Choices { forced: Some(variant.to_string()), ..Choices::default() };
+                let mut program = run(&gpu.with_choices(forced));
+                assert!(program.choices().iter().any(|c| c.variant == variant), "{name}: {variant} was not taken");
+                for (output, _) in bench.graph.outputs() {
+                    let values = program.read(output).expect("output");
+                    let got: Vec<f64> = values.iter().copied().map(f64::from).collect();
+                    close(&got, oracle.read(&state, output).expect("output"), TOLERANCE, &format!("{name}: {output} by {variant}"));
+                    // The first two outputs of these graphs are a convolution and its adjoint.
+                    if name.starts_with("conv ") && output != "out2" {
+                        assert!(values == default.read(output).expect("output"), "{name}: {output} by {variant} has other bits");
+                    }
+                }
+            }
+        }
+    }
 }
 
 #[test]

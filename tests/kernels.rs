@@ -8,13 +8,30 @@ pub use support::Bench;
 
 use std::collections::BTreeMap;
 use std::process::Command;
+use std::sync::Arc;
 
 use kiln::graph::Plan;
-use kiln::shader::Target;
+use kiln::shader::{Choices, Target};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 
-fn targets() -> [Target; 2] {
-    [false, true].map(|is_cpu| Target { max_invocations: 256, workgroup_bytes: 16 << 10, is_cpu })
+/// Both kinds of adapter, with their own choices and with each variant forced in turn.
+fn targets() -> Vec<Target> {
+    let tiles = ["128x64x16-8x4", "64x64x16-4x4", "128x32x16-4x4", "64x32x16-4x4", "32x32x16-4x4", "128x16x16-4x4", "64x16x16-4x4"];
+    let mut forced: Vec<Option<String>> = tiles.iter().map(|tile| Some(format!("tile-{tile}"))).collect();
+    let sides = [64, 32, 16];
+    forced.extend(sides.iter().flat_map(|m| sides.map(|n| Some(format!("tile-{m}x{n}x16-4x4")))));
+    forced.extend(["direct-8x8", "direct-8x4", "direct-4x8", "direct-4x4", "direct-1x4"].map(|name| Some(name.into())));
+    forced.extend(["texture-8x8", "texture-8x4", "texture-4x4"].map(|name| Some(name.into())));
+    let target = |is_cpu, forced| Target {
+        max_invocations: 256,
+        workgroup_bytes: 16 << 10,
+        is_cpu,
+        texels: 1 << 24,
+        prefers_textures: false,
+        choices: Arc::new(Choices { forced, ..Choices::default() }),
+    };
+    let own = [false, true].map(|is_cpu| target(is_cpu, None));
+    own.into_iter().chain(forced.into_iter().map(|f| target(false, f))).collect()
 }
 
 /// Every distinct kernel of the test graphs, by text.

@@ -92,6 +92,12 @@ pub enum Command {
     /// Show what is known of adversarial training beside what the engine does: a picture and a table
     #[command(after_help = "Example: kiln theory --out theory.png")]
     Theory(TheoryArgs),
+    /// Measure the kernel variants on an adapter and keep the fastest for later runs
+    #[command(after_help = "Examples:
+  kiln tune --device gpu
+  kiln tune runs/digits
+  kiln tune --export tuning.toml")]
+    Tune(TuneArgs),
     /// Measure kernels, training steps and sampling
     #[command(after_help = "Examples:
   kiln bench train --filter pixelcnn-28-b64
@@ -388,6 +394,28 @@ pub struct TheoryArgs {
     pub steps: u32,
 }
 
+/// Arguments of `tune`.
+#[derive(Args)]
+pub struct TuneArgs {
+    /// Run folder, to measure its training step [default: the workloads of kiln bench]
+    pub run: Option<PathBuf>,
+    /// Workloads whose name holds this
+    #[arg(long, default_value = "", value_name = "TEXT", conflicts_with = "run")]
+    pub filter: String,
+    /// Items a step, instead of the workload's own
+    #[arg(long, value_name = "N", conflicts_with = "run")]
+    pub batch: Option<usize>,
+    /// Measured runs of each variant; the fastest counts
+    #[arg(long, default_value_t = 5, value_name = "N", allow_negative_numbers = true)]
+    pub steps: usize,
+    /// Write what is tuned for this adapter to a file, and measure nothing
+    #[arg(long, value_name = "F.toml", conflicts_with = "run")]
+    pub export: Option<PathBuf>,
+    /// Take over a file written by --export on an equal adapter, and measure nothing
+    #[arg(long, value_name = "F.toml", conflicts_with_all = ["run", "export"])]
+    pub import: Option<PathBuf>,
+}
+
 /// Arguments of `bench`.
 #[derive(Args)]
 pub struct BenchArgs {
@@ -403,6 +431,9 @@ pub struct BenchArgs {
     /// Items a step, instead of the workload's own
     #[arg(long, value_name = "N")]
     pub batch: Option<usize>,
+    /// Kernel variants to take wherever they can run, by the start of their names: tile, texture-8x8, … (on a GPU)
+    #[arg(long, value_name = "NAME")]
+    pub variant: Option<String>,
     /// Steps timed, after 3 untimed ones
     #[arg(long, default_value_t = 5, value_name = "N", allow_negative_numbers = true)]
     pub steps: usize,

@@ -14,6 +14,7 @@ mod quality;
 mod sample;
 mod theory;
 mod train;
+mod tune;
 
 use std::process::ExitCode;
 
@@ -67,6 +68,7 @@ pub fn main() -> ExitCode {
         Command::Arithmetic(args) => arithmetic::run(args, &cli.common, &output),
         Command::Neighbors(args) => neighbors::run(args, &cli.common, &output),
         Command::Theory(args) => theory::run(args, &cli.common, &output),
+        Command::Tune(args) => tune::run(args, &cli.common, &output),
         Command::Bench(args) => bench::run(args, &cli.common, &output),
     };
     match result {

@@ -1,5 +1,6 @@
 //! `kiln train` and `kiln export`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -128,6 +129,7 @@ pub fn make_recipe(args: &TrainArgs, common: &Common, device: &Device) -> Result
         data: recipe,
         train,
         hyper: settings,
+        kernels: BTreeMap::new(),
     })
 }
 

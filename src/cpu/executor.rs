@@ -156,7 +156,7 @@ impl<T: Real> CpuProgram<T> {
                 Action::Copy { len, .. } => ("copy", 0, bytes(2 * len)),
                 Action::Update(update) => ("update", 0, bytes(7 * state.arena(update.group, Arena::Value).len())),
             };
-            StageTime { name, kernel: "cpu", seconds, flops, bytes }
+            StageTime { name, kernel: "cpu", seconds, flops, bytes, choice: None }
         };
         plan.actions.iter().map(time).collect()
     }

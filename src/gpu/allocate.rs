@@ -1,7 +1,9 @@
 //! Buffers and transfers.
 
 use super::device::{Gpu, lock};
+use super::pipeline::TEXTURE_FORMAT;
 use crate::error::{Error, Result};
+use crate::op::launch::TEXTURE_WIDTH;
 
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -40,6 +42,28 @@ impl Gpu {
         match pollster::block_on(scope.pop()) {
             Some(_) => Err(Error::Device(format!("{} is out of memory; use a smaller batch or a smaller model", inner.description.name))),
             None => Ok(buffer),
+        }
+    }
+
+    /// A zeroed storage texture of at least so many texels, and its bytes.
+    pub(super) fn texture(&self, texels: usize) -> Result<(wgpu::TextureView, u64)> {
+        let inner = self.inner();
+        let height = texels.div_ceil(TEXTURE_WIDTH).max(1);
+        let size = wgpu::Extent3d { width: TEXTURE_WIDTH as u32, height: height as u32, depth_or_array_layers: 1 };
+        let scope = inner.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let texture = inner.device.create_texture(&wgpu::TextureDescriptor {
+            label: Some("scratch"),
+            size,
+            mip_level_count: 1,
+            sample_count: 1,
+            dimension: wgpu::TextureDimension::D2,
+            format: TEXTURE_FORMAT,
+            usage: wgpu::TextureUsages::STORAGE_BINDING,
+            view_formats: &[],
+        });
+        match pollster::block_on(scope.pop()) {
+            Some(_) => Err(Error::Device(format!("{} is out of memory; use a smaller batch or a smaller model", inner.description.name))),
+            None => Ok((texture.create_view(&wgpu::TextureViewDescriptor::default()), (16 * TEXTURE_WIDTH * height) as u64)),
         }
     }
 

@@ -1,5 +1,7 @@
 //! From a plan to buffers, kernels and bind groups, all made once.
 
+use std::sync::Arc;
+
 use super::device::Gpu;
 use super::pipeline::Key;
 use super::program::Dispatch;
@@ -9,6 +11,12 @@ use crate::error::{Error, Result};
 use crate::graph::{Action, Place, Plan, Signature, StateSpec};
 use crate::op::launch;
 use crate::shader::{ArenaKind, Binding, Launch, expand};
+
+/// What a kernel binds.
+enum Resource {
+    Buffer(Range),
+    Texture(wgpu::TextureView),
+}
 
 /// A range of a buffer.
 #[derive(Clone)]
@@ -34,11 +42,14 @@ pub(super) struct Buffers {
     pub(super) inputs: Vec<wgpu::Buffer>,
     pub(super) scratch: Vec<wgpu::Buffer>,
     pub(super) step: wgpu::Buffer,
+    /// Bytes of the scratch textures, which live as long as what binds them.
+    pub(super) texture_bytes: u64,
 }
 
 impl Buffers {
-    pub(super) fn all(&self) -> impl Iterator<Item = &wgpu::Buffer> {
-        self.slots.iter().chain(&self.inputs).chain(&self.scratch).chain([&self.step])
+    pub(super) fn bytes(&self) -> u64 {
+        let all = self.slots.iter().chain(&self.inputs).chain(&self.scratch).chain([&self.step]);
+        all.map(wgpu::Buffer::size).sum::<u64>() + self.texture_bytes
     }
 }
 
@@ -74,30 +85,28 @@ impl<'a> Compiler<'a> {
             self.action(action, bounce.as_ref())?;
         }
         let jobs = std::mem::take(&mut self.jobs);
-        let mut lengths: Vec<usize> = Vec::new();
-        for job in &jobs {
-            for (k, &len) in job.launch.scratch.iter().enumerate() {
-                lengths.resize(lengths.len().max(k + 1), 0);
-                lengths[k] = lengths[k].max(len);
-            }
-        }
+        let lengths = longest_each(jobs.iter().map(|j| &j.launch.scratch[..]));
         let mut scratch = lengths.iter().map(|&len| self.gpu.storage("scratch", len)).collect::<Result<Vec<_>>>()?;
+        let texels = longest_each(jobs.iter().map(|j| &j.launch.textures[..]));
+        let textures = texels.iter().map(|&texels| self.gpu.texture(texels)).collect::<Result<Vec<_>>>()?;
+        let texture_bytes = textures.iter().map(|(_, bytes)| bytes).sum();
         let step = self.gpu.storage("step", STEP_WORDS + UPDATE_WORDS * self.updates.max(1))?;
         let mut keys: Vec<(&'static str, Key)> = Vec::new();
         for stage in jobs.iter().flat_map(|j| &j.launch.stages) {
-            let reads = stage.bindings.iter().map(Binding::read_only).collect();
-            keys.push((stage.kernel, (expand(stage.kernel, &stage.defines)?, reads)));
+            let uses = stage.bindings.iter().map(Binding::access).collect();
+            keys.push((stage.kernel, (expand(stage.kernel, &stage.defines)?, uses)));
         }
         self.gpu.compile(&keys)?;
         let mut keys = keys.into_iter();
         let mut dispatches = Vec::new();
         for job in &jobs {
+            let choice = job.launch.choice.as_ref().map(|c| Arc::new(c.clone()));
             for stage in &job.launch.stages {
                 let missing = || Error::Device(format!("kernel {} is missing", stage.kernel));
                 let (_, key) = keys.next().ok_or_else(missing)?;
                 let kernel = self.gpu.kernel(&key).ok_or_else(missing)?;
-                let ranges = stage.bindings.iter().map(|b| self.resolve(b, job, &scratch, &step)).collect::<Result<Vec<_>>>()?;
-                let entries: Vec<wgpu::BindGroupEntry<'_>> = ranges.iter().enumerate().map(entry).collect();
+                let bound = stage.bindings.iter().map(|b| self.resolve(b, job, &scratch, &textures, &step)).collect::<Result<Vec<_>>>()?;
+                let entries: Vec<wgpu::BindGroupEntry<'_>> = bound.iter().enumerate().map(entry).collect();
                 let descriptor = wgpu::BindGroupDescriptor { label: Some(job.name), layout: &kernel.layout, entries: &entries };
                 let scope = self.gpu.inner().device.push_error_scope(wgpu::ErrorFilter::Validation);
                 let bind_group = self.gpu.inner().device.create_bind_group(&descriptor);
@@ -112,11 +121,12 @@ impl<'a> Compiler<'a> {
                     groups: stage.groups,
                     flops: stage.flops,
                     bytes: stage.bytes,
+                    choice: choice.clone(),
                 });
             }
         }
         scratch.extend(bounce);
-        Ok((Buffers { slots: self.slots, inputs: self.inputs, scratch, step }, dispatches))
+        Ok((Buffers { slots: self.slots, inputs: self.inputs, scratch, step, texture_bytes }, dispatches))
     }
 
     fn action(&mut self, action: &Action, bounce: Option<&wgpu::Buffer>) -> Result<()> {
@@ -179,10 +189,20 @@ impl<'a> Compiler<'a> {
         })
     }
 
-    fn resolve(&self, binding: &Binding, job: &Job, scratch: &[wgpu::Buffer], step: &wgpu::Buffer) -> Result<Range> {
+    fn resolve(
+        &self,
+        binding: &Binding,
+        job: &Job,
+        scratch: &[wgpu::Buffer],
+        textures: &[(wgpu::TextureView, u64)],
+        step: &wgpu::Buffer,
+    ) -> Result<Resource> {
         let whole = |buffer: &wgpu::Buffer| Range { buffer: buffer.clone(), offset: 0, bytes: buffer.size() };
         let missing = || Error::Device(format!("{} binds what it does not have", job.name));
-        Ok(match binding {
+        Ok(Resource::Buffer(match binding {
+            Binding::Texture(k) | Binding::TextureRead(k) => {
+                return textures.get(*k).map(|(view, _)| Resource::Texture(view.clone())).ok_or_else(missing);
+            }
             Binding::Input(k) => job.inputs.get(*k).cloned().ok_or_else(missing)?,
             Binding::Output => job.output.clone().ok_or_else(missing)?,
             Binding::Scratch(k) | Binding::ScratchRead(k) => whole(scratch.get(*k).ok_or_else(missing)?),
@@ -198,12 +218,27 @@ impl<'a> Compiler<'a> {
                 };
                 whole(self.state.arena(job.group, arena))
             }
-        })
+        }))
     }
 }
 
-fn entry((number, range): (usize, &Range)) -> wgpu::BindGroupEntry<'_> {
-    let size = std::num::NonZeroU64::new(range.bytes);
-    let binding = wgpu::BufferBinding { buffer: &range.buffer, offset: range.offset, size };
-    wgpu::BindGroupEntry { binding: number as u32, resource: wgpu::BindingResource::Buffer(binding) }
+fn entry((number, bound): (usize, &Resource)) -> wgpu::BindGroupEntry<'_> {
+    let resource = match bound {
+        Resource::Buffer(range) => {
+            let size = std::num::NonZeroU64::new(range.bytes);
+            wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: &range.buffer, offset: range.offset, size })
+        }
+        Resource::Texture(view) => wgpu::BindingResource::TextureView(view),
+    };
+    wgpu::BindGroupEntry { binding: number as u32, resource }
+}
+
+/// The k-th length is the longest of the k-th of all lists.
+fn longest_each<'a>(lists: impl Iterator<Item = &'a [usize]>) -> Vec<usize> {
+    let mut lengths: Vec<usize> = Vec::new();
+    for list in lists {
+        lengths.resize(lengths.len().max(list.len()), 0);
+        lengths.iter_mut().zip(list).for_each(|(length, &len)| *length = (*length).max(len));
+    }
+    lengths
 }

@@ -5,9 +5,11 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::adapter::{self, AdapterDescription, Choice};
-use super::pipeline::Pipelines;
+use super::pipeline::{Pipelines, TEXTURE_FORMAT};
+use super::{probe, tuned};
 use crate::error::{Error, Result};
-use crate::shader::Target;
+use crate::op::launch::TEXTURE_WIDTH;
+use crate::shader::{Choices, Target};
 
 /// How an adapter is opened.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,14 +22,16 @@ pub struct Options {
 
 /// An opened adapter. Cheap to clone; all clones are one device.
 #[derive(Clone)]
-pub struct Gpu(Arc<Inner>);
+pub struct Gpu {
+    inner: Arc<Inner>,
+    target: Target,
+}
 
 pub(super) struct Inner {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     pub(super) description: AdapterDescription,
     pub(super) limits: wgpu::Limits,
-    pub(super) target: Target,
     pub(super) checked: bool,
     pub(super) pipelines: Pipelines,
     pub(super) tables: Mutex<HashMap<Arc<[u32]>, wgpu::Buffer>>,
@@ -36,7 +40,7 @@ pub(super) struct Inner {
 
 impl fmt::Debug for Gpu {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Gpu").field(&self.0.description).finish()
+        f.debug_tuple("Gpu").field(&self.inner.description).finish()
     }
 }
 
@@ -54,6 +58,7 @@ impl Gpu {
         let (adapter, description) = adapter::choose(choice)?;
         let wanted = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE;
         let limits = adapter.limits();
+        let choices = Arc::new(tuned::load(&description));
         let request = adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("kiln"),
             required_features: adapter.features() & wanted,
@@ -76,30 +81,43 @@ impl Gpu {
             max_invocations: limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x),
             workgroup_bytes: limits.max_compute_workgroup_storage_size,
             is_cpu: options.as_cpu.unwrap_or(description.is_cpu),
+            texels: texels(&adapter, &limits),
+            prefers_textures: false,
+            choices,
         };
         let checked = options.checked || std::env::var_os("KILN_CHECKED").is_some_and(|v| v == "1");
         let pipelines = Pipelines::new(&device, &adapter);
         let tables = Mutex::default();
-        Ok(Self(Arc::new(Inner { device, queue, description, limits, target, checked, pipelines, tables, fault })))
+        let inner = Arc::new(Inner { device, queue, description, limits, checked, pipelines, tables, fault });
+        let mut gpu = Self { inner, target };
+        // GPUs have their operands in registers and workgroup memory; what loads cost matters on CPUs.
+        gpu.target.prefers_textures = gpu.target.is_cpu && gpu.target.texels > 0 && probe::textures_are_cheaper(&gpu)?;
+        Ok(gpu)
+    }
+
+    /// The same device with other choices of kernel variants.
+    pub fn with_choices(&self, choices: Choices) -> Self {
+        let target = Target { choices: Arc::new(choices), ..self.target.clone() };
+        Self { inner: Arc::clone(&self.inner), target }
     }
 
     /// What is known of the adapter.
     pub fn description(&self) -> &AdapterDescription {
-        &self.0.description
+        &self.inner.description
     }
 
     /// What kernels may assume of the adapter.
     pub fn target(&self) -> &Target {
-        &self.0.target
+        &self.target
     }
 
     pub(super) fn inner(&self) -> &Inner {
-        &self.0
+        &self.inner
     }
 
     /// The first error the device reported outside a call that could return it.
     pub(super) fn check(&self) -> Result<()> {
-        match lock(&self.0.fault).as_ref() {
+        match lock(&self.inner.fault).as_ref() {
             Some(fault) => Err(Error::Device(fault.clone())),
             None => Ok(()),
         }
@@ -107,7 +125,7 @@ impl Gpu {
 
     /// Waits for a submission, or for all where there is none given.
     pub(super) fn wait(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<()> {
-        let waited = self.0.device.poll(wgpu::PollType::Wait { submission_index: submission, timeout: None });
+        let waited = self.inner.device.poll(wgpu::PollType::Wait { submission_index: submission, timeout: None });
         self.check()?;
         waited.map(|_| ()).map_err(|e| Error::Device(format!("waiting for the GPU failed: {e}")))
     }
@@ -119,4 +137,14 @@ impl Gpu {
     pub fn finish(&self) -> Result<()> {
         self.wait(None)
     }
+}
+
+/// Texels that a scratch texture can hold; 0 where kernels cannot have one.
+fn texels(adapter: &wgpu::Adapter, limits: &wgpu::Limits) -> usize {
+    let offers = adapter.get_texture_format_features(TEXTURE_FORMAT);
+    let usable = offers.allowed_usages.contains(wgpu::TextureUsages::STORAGE_BINDING)
+        && offers.flags.contains(wgpu::TextureFormatFeatureFlags::STORAGE_READ_ONLY | wgpu::TextureFormatFeatureFlags::STORAGE_WRITE_ONLY)
+        && limits.max_storage_textures_per_shader_stage >= 2;
+    let side = limits.max_texture_dimension_2d as usize;
+    if usable && side >= TEXTURE_WIDTH { TEXTURE_WIDTH * side } else { 0 }
 }

@@ -1,6 +1,6 @@
-//! The driver's compiled kernels, kept between runs where wgpu offers it (Vulkan).
+//! What is kept between runs: the driver's compiled kernels, where wgpu offers them (Vulkan).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A pipeline cache and the file it is kept in.
 pub(super) struct DiskCache {
@@ -32,22 +32,24 @@ impl DiskCache {
     /// Writes the cache, replacing the file whole. A failure costs the next run time and nothing else, so it is not reported.
     pub(super) fn save(&self) {
         let Some(data) = self.cache.get_data() else { return };
-        let Some(folder) = self.file.parent() else { return };
-        let write = || -> std::io::Result<()> {
-            std::fs::create_dir_all(folder)?;
-            let file = tempfile::NamedTempFile::new_in(folder)?;
-            std::fs::write(file.path(), &data)?;
-            file.persist(&self.file).map_err(|e| e.error)?;
-            Ok(())
-        };
-        if let Err(e) = write() {
+        if let Err(e) = replace(&self.file, &data) {
             log::debug!("the pipeline cache was not kept: {e}");
         }
     }
 }
 
+/// Writes a file whole or not at all, and its folder where that is missing.
+pub(super) fn replace(path: &Path, data: &[u8]) -> std::io::Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)?;
+    let file = tempfile::NamedTempFile::new_in(folder)?;
+    std::fs::write(file.path(), data)?;
+    file.persist(path).map_err(|e| e.error)?;
+    Ok(())
+}
+
 /// Where this system keeps caches.
-fn folder() -> Option<PathBuf> {
+pub(super) fn folder() -> Option<PathBuf> {
     let from = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     let base = from("XDG_CACHE_HOME").or_else(|| from("LOCALAPPDATA")).or_else(|| {
         let home = from("HOME")?;

@@ -7,9 +7,13 @@ use rayon::prelude::*;
 
 use super::device::{Gpu, lock};
 use crate::error::{Error, Result};
+use crate::shader::Access;
 
-/// What makes two kernels the same: their text, and which bindings are read only.
-pub(super) type Key = (String, Vec<bool>);
+/// What makes two kernels the same: their text, and how they use what is bound.
+pub(super) type Key = (String, Vec<Access>);
+
+/// Texels of scratch textures.
+pub(super) const TEXTURE_FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Rgba32Float;
 
 /// A kernel ready to run.
 #[derive(Clone)]
@@ -21,7 +25,7 @@ pub(super) struct Kernel {
 /// The kernels of a device and their layouts.
 pub(super) struct Pipelines {
     kernels: Mutex<HashMap<Key, Kernel>>,
-    layouts: Mutex<HashMap<Vec<bool>, (wgpu::BindGroupLayout, wgpu::PipelineLayout)>>,
+    layouts: Mutex<HashMap<Vec<Access>, (wgpu::BindGroupLayout, wgpu::PipelineLayout)>>,
     cache: Option<super::disk::DiskCache>,
 }
 
@@ -58,11 +62,11 @@ impl Gpu {
         lock(&self.inner().pipelines.kernels).get(key).cloned()
     }
 
-    fn kernel_new(&self, name: &str, (text, reads): &Key) -> Result<Kernel> {
+    fn kernel_new(&self, name: &str, (text, uses): &Key) -> Result<Kernel> {
         let inner = self.inner();
         let device = &inner.device;
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let (layout, pipeline_layout) = self.layouts(reads);
+        let (layout, pipeline_layout) = self.layouts(uses);
         let descriptor = wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(text.as_str().into()) };
         let checks = if inner.checked { wgpu::ShaderRuntimeChecks::checked() } else { wgpu::ShaderRuntimeChecks::unchecked() };
         // SAFETY: the text is one of kiln's own kernels, whose indices are bounded by the shapes baked into it and whose loops end; the
@@ -82,30 +86,38 @@ impl Gpu {
         }
     }
 
-    fn layouts(&self, reads: &[bool]) -> (wgpu::BindGroupLayout, wgpu::PipelineLayout) {
+    fn layouts(&self, uses: &[Access]) -> (wgpu::BindGroupLayout, wgpu::PipelineLayout) {
         let mut layouts = lock(&self.inner().pipelines.layouts);
-        if let Some(found) = layouts.get(reads) {
+        if let Some(found) = layouts.get(uses) {
             return found.clone();
         }
         let device = &self.inner().device;
-        let entry = |(number, &read_only): (usize, &bool)| wgpu::BindGroupLayoutEntry {
+        let buffer = |read_only| wgpu::BindingType::Buffer {
+            ty: wgpu::BufferBindingType::Storage { read_only },
+            has_dynamic_offset: false,
+            min_binding_size: None,
+        };
+        let texture =
+            |access| wgpu::BindingType::StorageTexture { access, format: TEXTURE_FORMAT, view_dimension: wgpu::TextureViewDimension::D2 };
+        let entry = |(number, access): (usize, &Access)| wgpu::BindGroupLayoutEntry {
             binding: number as u32,
             visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer {
-                ty: wgpu::BufferBindingType::Storage { read_only },
-                has_dynamic_offset: false,
-                min_binding_size: None,
+            ty: match access {
+                Access::Read => buffer(true),
+                Access::ReadWrite => buffer(false),
+                Access::TextureRead => texture(wgpu::StorageTextureAccess::ReadOnly),
+                Access::TextureWrite => texture(wgpu::StorageTextureAccess::WriteOnly),
             },
             count: None,
         };
-        let entries: Vec<_> = reads.iter().enumerate().map(entry).collect();
+        let entries: Vec<_> = uses.iter().enumerate().map(entry).collect();
         let group = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries });
         let pipeline = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: None,
             bind_group_layouts: &[Some(&group)],
             immediate_size: 0,
         });
-        layouts.insert(reads.to_vec(), (group.clone(), pipeline.clone()));
+        layouts.insert(uses.to_vec(), (group.clone(), pipeline.clone()));
         (group, pipeline)
     }
 }

@@ -1,13 +1,15 @@
 //! How long each kernel of a program takes.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::program::{Dispatch, GpuProgram};
 use crate::error::Result;
 use crate::graph::Step;
+use crate::shader::Choice;
 
 /// One dispatch's time.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct StageTime {
     /// The operation.
     pub name: &'static str,
@@ -19,6 +21,8 @@ pub struct StageTime {
     pub flops: u64,
     /// Bytes that must move at least.
     pub bytes: u64,
+    /// The variant taken for the launch it belongs to, on an adapter.
+    pub choice: Option<Arc<Choice>>,
 }
 
 /// Dispatches timed by one query set (sets hold 4096 queries at most, and some drivers fewer).
@@ -48,6 +52,7 @@ impl GpuProgram {
                 seconds,
                 flops: d.flops,
                 bytes: d.bytes,
+                choice: d.choice.clone(),
             }));
         }
         Ok(times)

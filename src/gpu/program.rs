@@ -1,6 +1,7 @@
 //! A plan compiled for a device.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::build::{Buffers, Compiler};
@@ -9,6 +10,7 @@ use super::pacing::Pacing;
 use super::state::{GpuState, Weights};
 use crate::error::{Error, Result};
 use crate::graph::{Action, Place, Plan, Rule, StateSpec, Step, Update};
+use crate::shader::Choice;
 
 /// Runs that may be queued at once: enough to keep the device busy, few enough that memory for commands does not grow.
 const IN_FLIGHT: usize = 2;
@@ -22,6 +24,8 @@ pub(super) struct Dispatch {
     pub(super) groups: [u32; 3],
     pub(super) flops: u64,
     pub(super) bytes: u64,
+    /// The variant taken for the launch it belongs to.
+    pub(super) choice: Option<Arc<Choice>>,
 }
 
 /// What a program costs.
@@ -175,12 +179,18 @@ impl GpuProgram {
         self.gpu.collect(&pending.staging, pending.bytes, pending.copied.clone())
     }
 
+    /// The variant taken of every product it computes, once for each problem.
+    pub fn choices(&self) -> Vec<&Choice> {
+        let chosen = self.dispatches.iter().filter_map(|d| d.choice.as_deref());
+        chosen.map(|c| (&*c.problem, c)).collect::<BTreeMap<_, _>>().into_values().collect()
+    }
+
     /// What the program costs.
     pub fn stats(&self) -> Stats {
         Stats {
             dispatches: self.dispatches.len(),
             submits: self.pacing.chunks().len(),
-            bytes: self.buffers.all().map(wgpu::Buffer::size).sum(),
+            bytes: self.buffers.bytes(),
             later_buffers: self.staging.len(),
         }
     }

@@ -2,15 +2,7 @@
 
 use super::device::Gpu;
 use crate::error::{Error, Result};
-
-/// How a kernel uses a buffer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Reads it.
-    Read,
-    /// Reads and writes it.
-    Write,
-}
+use crate::shader::Access;
 
 /// A kernel, its buffers, and nothing else.
 pub struct Standalone {
@@ -21,19 +13,31 @@ pub struct Standalone {
 }
 
 impl Standalone {
-    /// Compiles WGSL text and makes its buffers, zeroed, of the given lengths in words, at bindings 0, 1, ….
+    /// Compiles WGSL text and makes what it binds at 0, 1, …, zeroed: buffers of so many words, textures of so many texels.
     ///
     /// # Errors
     /// [`Error::Device`] where the kernel does not compile or a buffer does not fit.
-    pub fn new(gpu: &Gpu, name: &'static str, text: String, buffers: &[(Role, usize)]) -> Result<Self> {
-        let key = (text, buffers.iter().map(|(role, _)| *role == Role::Read).collect());
+    pub fn new(gpu: &Gpu, name: &'static str, text: String, bound: &[(Access, usize)]) -> Result<Self> {
+        let key = (text, bound.iter().map(|(access, _)| *access).collect());
         gpu.compile(&[(name, key.clone())])?;
         let kernel = gpu.kernel(&key).ok_or_else(|| Error::Device(format!("kernel {name} is missing")))?;
-        let buffers = buffers.iter().map(|(_, len)| gpu.storage(name, *len)).collect::<Result<Vec<_>>>()?;
+        let is_texture = |access: &Access| matches!(access, Access::TextureRead | Access::TextureWrite);
+        let textures =
+            bound.iter().map(|(access, len)| is_texture(access).then(|| gpu.texture(*len)).transpose()).collect::<Result<Vec<_>>>()?;
+        // A texture's number stands for an empty buffer, so that buffers keep theirs.
+        let length = |access: &Access, len: usize| if is_texture(access) { 0 } else { len };
+        let buffers = bound.iter().map(|(access, len)| gpu.storage(name, length(access, *len))).collect::<Result<Vec<_>>>()?;
         let entries: Vec<wgpu::BindGroupEntry<'_>> = buffers
             .iter()
             .enumerate()
-            .map(|(at, buffer)| wgpu::BindGroupEntry { binding: at as u32, resource: buffer.as_entire_binding() })
+            .zip(&textures)
+            .map(|((at, buffer), texture)| {
+                let resource = match texture {
+                    Some((view, _)) => wgpu::BindingResource::TextureView(view),
+                    None => buffer.as_entire_binding(),
+                };
+                wgpu::BindGroupEntry { binding: at as u32, resource }
+            })
             .collect();
         let descriptor = wgpu::BindGroupDescriptor { label: Some(name), layout: &kernel.layout, entries: &entries };
         let bind_group = gpu.inner().device.create_bind_group(&descriptor);

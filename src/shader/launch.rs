@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::variant::{Choice, Choices};
+
 /// The kernels that compute one operation, run in order.
 #[derive(Clone, Debug, Default)]
 pub struct Launch {
@@ -9,6 +11,10 @@ pub struct Launch {
     pub stages: Vec<Stage>,
     /// Sizes of the temporary buffers the stages share, in `f32` elements.
     pub scratch: Vec<usize>,
+    /// Sizes of the temporary storage textures they share, in texels of four `f32`.
+    pub textures: Vec<usize>,
+    /// The variant taken, where there are several.
+    pub choice: Option<Choice>,
 }
 
 /// One dispatch of one kernel.
@@ -28,7 +34,7 @@ pub struct Stage {
     pub bytes: u64,
 }
 
-/// A buffer a kernel reads or writes.
+/// A buffer or texture a kernel reads or writes.
 #[derive(Clone, Debug)]
 pub enum Binding {
     /// The operation's input `k`, read only.
@@ -39,6 +45,10 @@ pub enum Binding {
     Scratch(usize),
     /// Scratch buffer `k`, read only.
     ScratchRead(usize),
+    /// Scratch texture `k`, written.
+    Texture(usize),
+    /// Scratch texture `k`, read.
+    TextureRead(usize),
     /// The step's seed and counters, read only (`shaders/shared/step.wgsl`).
     Step,
     /// A constant table, read only.
@@ -62,15 +72,34 @@ pub enum ArenaKind {
     Average,
 }
 
+/// How a kernel uses what is bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// A buffer it only reads.
+    Read,
+    /// A buffer it reads and writes.
+    ReadWrite,
+    /// A storage texture it only reads.
+    TextureRead,
+    /// A storage texture it only writes.
+    TextureWrite,
+}
+
 impl Binding {
-    /// Whether the kernel only reads it.
-    pub fn read_only(&self) -> bool {
-        !matches!(self, Self::Output | Self::Scratch(_) | Self::Arena(_)) || matches!(self, Self::Arena(ArenaKind::Gradient))
+    /// How the kernel uses it.
+    pub fn access(&self) -> Access {
+        match self {
+            Self::Arena(ArenaKind::Gradient) => Access::Read,
+            Self::Output | Self::Scratch(_) | Self::Arena(_) => Access::ReadWrite,
+            Self::Texture(_) => Access::TextureWrite,
+            Self::TextureRead(_) => Access::TextureRead,
+            _ => Access::Read,
+        }
     }
 }
 
 /// What kernels may assume of the adapter.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Target {
     /// Invocations in one workgroup at most.
     pub max_invocations: u32,
@@ -78,6 +107,12 @@ pub struct Target {
     pub workgroup_bytes: u32,
     /// Whether the adapter is a CPU, where loads from storage and workgroup memory are slow.
     pub is_cpu: bool,
+    /// Texels a scratch texture can hold; 0 where kernels cannot have one.
+    pub texels: usize,
+    /// Whether loads from storage textures were found to be cheaper than from buffers.
+    pub prefers_textures: bool,
+    /// Which variants are taken instead of the default ones.
+    pub choices: Arc<Choices>,
 }
 
 /// The declarations of a stage's buffers, in binding order, and what is bound there.
@@ -88,10 +123,15 @@ pub struct Bindings {
 }
 
 impl Bindings {
-    /// Binds the next buffer as `name`, a WGSL variable of type `ty`.
+    /// Binds the next buffer as `name`, a WGSL variable of type `ty` (textures have a type of their own).
     pub fn bind(&mut self, binding: Binding, name: &str, ty: &str) {
-        let access = if binding.read_only() { "read" } else { "read_write" };
-        self.text += &format!("@group(0) @binding({}) var<storage, {access}> {name}: {ty};\n", self.list.len());
+        let declared = match binding.access() {
+            Access::Read => format!("var<storage, read> {name}: {ty}"),
+            Access::ReadWrite => format!("var<storage, read_write> {name}: {ty}"),
+            Access::TextureRead => format!("var {name}: texture_storage_2d<rgba32float, read>"),
+            Access::TextureWrite => format!("var {name}: texture_storage_2d<rgba32float, write>"),
+        };
+        self.text += &format!("@group(0) @binding({}) {declared};\n", self.list.len());
         self.list.push(binding);
     }
 

@@ -5,8 +5,11 @@ mod launch;
 mod pointwise;
 mod sources;
 mod template;
+mod variant;
 
 pub use expr::function;
-pub use launch::{ArenaKind, Binding, Bindings, Launch, Stage, Target};
+pub use launch::{Access, ArenaKind, Binding, Bindings, Launch, Stage, Target};
 pub use pointwise::{Pointwise, can_widen};
+pub use sources::kernels_digest;
 pub use template::expand;
+pub use variant::{Choice, Choices, Variant};

@@ -5,14 +5,25 @@ pub(super) fn source(name: &str) -> Option<&'static str> {
     SOURCES.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
 }
 
+/// A digest of the text of all kernels (FNV-1a, 64 bits, in hexadecimal): it tells one set from another, and guards against nothing.
+pub fn kernels_digest() -> String {
+    let bytes = SOURCES.iter().flat_map(|(name, text)| name.bytes().chain(text.bytes()));
+    let digest = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    format!("{digest:016x}")
+}
+
 const SOURCES: &[(&str, &str)] = &[
     ("ceiling", include_str!("../../shaders/ceiling.wgsl")),
     ("conv", include_str!("../../shaders/conv.wgsl")),
     ("conv_direct", include_str!("../../shaders/conv_direct.wgsl")),
+    ("conv_texture", include_str!("../../shaders/conv_texture.wgsl")),
     ("conv_weight", include_str!("../../shaders/conv_weight.wgsl")),
     ("conv_weight_direct", include_str!("../../shaders/conv_weight_direct.wgsl")),
+    ("conv_weight_texture", include_str!("../../shaders/conv_weight_texture.wgsl")),
     ("copy", include_str!("../../shaders/copy.wgsl")),
     ("map", include_str!("../../shaders/map.wgsl")),
+    ("pack", include_str!("../../shaders/pack.wgsl")),
+    ("probe", include_str!("../../shaders/probe.wgsl")),
     ("raster", include_str!("../../shaders/raster.wgsl")),
     ("raster_conv", include_str!("../../shaders/raster_conv.wgsl")),
     ("raster_map", include_str!("../../shaders/raster_map.wgsl")),
@@ -22,4 +33,5 @@ const SOURCES: &[(&str, &str)] = &[
     ("shared/gather", include_str!("../../shaders/shared/gather.wgsl")),
     ("shared/philox", include_str!("../../shaders/shared/philox.wgsl")),
     ("shared/step", include_str!("../../shaders/shared/step.wgsl")),
+    ("shared/texels", include_str!("../../shaders/shared/texels.wgsl")),
 ];

@@ -1,5 +1,6 @@
 //! The recipe: everything needed to repeat a run.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -8,6 +9,8 @@ use crate::data::{Binarization, Kind};
 use crate::error::{Error, Result};
 use crate::graph::{Rule, Update};
 use crate::model::{DataSpec, Defaults, Optimiser};
+use crate::runtime::Device;
+use crate::shader::Choices;
 
 /// Version of the run folder; another version is refused.
 pub const FORMAT: u32 = 1;
@@ -36,6 +39,20 @@ pub struct Recipe {
     /// The model's own hyper-parameters.
     #[serde(default)]
     pub hyper: toml::Table,
+    /// Kernel variants that the training step ran with, by problem, so that it can be repeated bit for bit on `device`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub kernels: BTreeMap<String, String>,
+}
+
+impl Recipe {
+    /// The device as this run used it: with its kernel variants, where it is the device it was trained on.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where a variant's name is none.
+    pub fn on(&self, device: &Device) -> Result<Device> {
+        let known = self.device == device.name() && !self.kernels.is_empty();
+        if known { Ok(device.with_choices(Choices::parse(&self.kernels)?)) } else { Ok(device.clone()) }
+    }
 }
 
 /// What a run is trained on.

@@ -111,7 +111,7 @@ impl Trainer {
             Some(opened) => Some(opened?),
         };
         let valid = valid.filter(|v| v.name() != source.name());
-        Ok(Self { device: device.clone(), recipe, model, state, folder, progress, source, valid })
+        Ok(Self { device: recipe.on(device)?, recipe, model, state, folder, progress, source, valid })
     }
 
     /// The recipe.
@@ -174,6 +174,12 @@ impl Trainer {
         let mut graph = self.model.train_graph(train.batch, &update)?;
         graph.keep_outputs(&self.model.metrics().iter().map(|m| m.0).collect::<Vec<_>>());
         let mut program = Program::new(&self.device, &graph, &self.state, Weights::Current)?;
+        let kernels = program.variants();
+        // On another device than the recipe's there is nothing to repeat.
+        if self.recipe.device == self.device.name() && self.recipe.kernels != kernels {
+            self.recipe.kernels = kernels;
+            self.folder.write_recipe(&self.recipe)?;
+        }
         let options = LoaderOptions {
             batch,
             seed: self.recipe.seed,

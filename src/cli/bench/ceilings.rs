@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use crate::cpu::simd::{self, MAX_COLUMNS, MAX_ROWS, Tile};
 use crate::error::Result;
-use crate::gpu::{Gpu, Role, Standalone};
+use crate::gpu::{Gpu, Standalone};
 use crate::runtime::Device;
-use crate::shader::expand;
+use crate::shader::{Access, expand};
 
 /// A device's ceilings.
 #[derive(Clone, Copy, Debug)]
@@ -94,7 +94,7 @@ fn gpu_ceilings(gpu: &Gpu) -> Result<Ceilings> {
             ("ROUNDS", rounds.to_string()),
             ("FMA", if fma { "1".to_string() } else { String::new() }),
         ];
-        Standalone::new(gpu, "ceiling", expand("ceiling", &defines)?, &[(Role::Read, elements), (Role::Write, elements)])
+        Standalone::new(gpu, "ceiling", expand("ceiling", &defines)?, &[(Access::Read, elements), (Access::ReadWrite, elements)])
     };
     let timed = |kernel: &Standalone, groups: u32| {
         kernel.finish()?;

@@ -17,6 +17,7 @@ use crate::runtime::Device;
 struct Kind {
     operation: &'static str,
     kernel: &'static str,
+    variant: String,
     flops: u64,
     bytes: u64,
 }
@@ -33,11 +34,11 @@ pub fn run(args: &BenchArgs, device: &Device, output: &Output) -> Result<()> {
         ceilings.dispatch * 1e6
     );
     words += &format!(
-        "{:<20}{:<14}{:<20}{:>5}{:>11}{:>11}{:>11}{:>10}{:>8}{:>9}{:>8}{:>7}\n",
-        "workload", "operation", "kernel", "×", "median µs", "min µs", "max µs", "GFLOP/s", "of max", "GB/s", "of max", "share"
+        "{:<20}{:<14}{:<20}{:<22}{:>5}{:>11}{:>11}{:>11}{:>10}{:>8}{:>9}{:>8}{:>7}\n",
+        "workload", "operation", "kernel", "variant", "×", "median µs", "min µs", "max µs", "GFLOP/s", "of max", "GB/s", "of max", "share"
     );
     let mut rows = Vec::new();
-    let workloads = chosen(args)?;
+    let workloads = chosen(&args.filter)?;
     let bar = output.bar((workloads.len() * args.steps) as u64, "steps");
     for workload in workloads {
         let kinds = measure(workload, args, device, &bar)?;
@@ -48,15 +49,16 @@ pub fn run(args: &BenchArgs, device: &Device, output: &Output) -> Result<()> {
             let (gflops, gbps) = (kind.flops as f64 / median * 1e-9, kind.bytes as f64 / median * 1e-9);
             let share = count as f64 * median / total;
             let row = json!({
-                "workload": workload.name, "operation": kind.operation, "kernel": kind.kernel, "device": device.name(), "count": count,
+                "workload": workload.name, "operation": kind.operation, "kernel": kind.kernel, "variant": kind.variant, "device": device.name(), "count": count,
                 "flops": kind.flops, "bytes": kind.bytes, "median_s": median, "min_s": least, "max_s": most, "gflops": gflops, "gbps": gbps,
                 "of_flops_ceiling": gflops / ceilings.gflops, "of_bytes_ceiling": gbps / ceilings.gbps, "share": share,
             });
             words += &format!(
-                "{:<20}{:<14}{:<20}{count:>5}{:>11.1}{:>11.1}{:>11.1}{gflops:>10.1}{:>7.0}%{gbps:>9.2}{:>7.0}%{:>6.1}%{}\n",
+                "{:<20}{:<14}{:<20}{:<22}{count:>5}{:>11.1}{:>11.1}{:>11.1}{gflops:>10.1}{:>7.0}%{gbps:>9.2}{:>7.0}%{:>6.1}%{}\n",
                 workload.name,
                 kind.operation,
                 kind.kernel,
+                kind.variant,
                 median * 1e6,
                 least * 1e6,
                 most * 1e6,
@@ -75,7 +77,7 @@ pub fn run(args: &BenchArgs, device: &Device, output: &Output) -> Result<()> {
 type Times = BTreeMap<Kind, (usize, [f64; 3])>;
 
 fn measure(workload: &Workload, args: &BenchArgs, device: &Device, bar: &indicatif::ProgressBar) -> Result<Times> {
-    let (model, mut state, mut program) = compiled(workload, args, device)?;
+    let (model, mut state, mut program) = compiled(workload, args.batch, device)?;
     let step = Step { seed: 1, step: 1, updates: model.updates_at(1), ..Step::default() };
     for _ in 0..WARMUP.min(args.steps) {
         program.run(&mut state, &step)?;
@@ -83,7 +85,8 @@ fn measure(workload: &Workload, args: &BenchArgs, device: &Device, bar: &indicat
     let mut seen: BTreeMap<Kind, Vec<f64>> = BTreeMap::new();
     for _ in 0..args.steps {
         for stage in program.profile(&mut state, &step)? {
-            let kind = Kind { operation: stage.name, kernel: stage.kernel, flops: stage.flops, bytes: stage.bytes };
+            let variant = stage.choice.map(|c| c.variant.to_string()).unwrap_or_default();
+            let kind = Kind { operation: stage.name, kernel: stage.kernel, variant, flops: stage.flops, bytes: stage.bytes };
             seen.entry(kind).or_default().push(stage.seconds.max(1e-9));
         }
         bar.inc(1);
@@ -100,7 +103,7 @@ fn rows_of(path: &std::path::Path) -> Result<Vec<Value>> {
 
 /// How much faster a row is than its like in an earlier result.
 fn ratio(row: &Value, old: Option<&[Value]>) -> String {
-    let same = |other: &&Value| ["workload", "operation", "kernel", "flops", "bytes"].iter().all(|key| other[*key] == row[*key]);
+    let same = |other: &&Value| ["workload", "operation", "kernel", "variant", "flops", "bytes"].iter().all(|key| other[*key] == row[*key]);
     let before = old.and_then(|rows| rows.iter().find(same)).and_then(|r| r["median_s"].as_f64());
     match (before, row["median_s"].as_f64()) {
         (Some(before), Some(now)) => format!("  {:.2}× as fast", before / now),

@@ -17,10 +17,11 @@ use crate::model::{self, DataSpec, Model};
 use crate::random::Draws;
 use crate::runtime::{Device, Program, State, Weights};
 use crate::sample::raster::{Job, Method, RasterSampler};
+use crate::shader::Choices;
 use crate::train::TrainRecipe;
 
 /// A training workload: a model, its hyper-parameters, and the data it steps on.
-struct Workload {
+pub(in crate::cli) struct Workload {
     name: &'static str,
     model: &'static str,
     hyper: &'static str,
@@ -72,7 +73,10 @@ pub fn run(args: &BenchArgs, common: &Common, output: &Output) -> Result<()> {
     if args.steps == 0 {
         return Err(Error::usage("--steps must be at least 1"));
     }
-    let device = Device::open(&common.device)?;
+    let mut device = Device::open(&common.device)?;
+    if let Some(forced) = &args.variant {
+        device = device.with_choices(Choices { forced: Some(forced.clone()), ..Choices::default() });
+    }
     match args.what {
         BenchWhat::Train => train(args, &device, output),
         BenchWhat::Sample => sample(args, &device, output),
@@ -81,19 +85,19 @@ pub fn run(args: &BenchArgs, common: &Common, output: &Output) -> Result<()> {
 }
 
 /// The workloads a filter names.
-fn chosen(args: &BenchArgs) -> Result<Vec<&'static Workload>> {
-    let chosen: Vec<&Workload> = WORKLOADS.iter().filter(|w| w.name.contains(&args.filter)).collect();
+pub(in crate::cli) fn chosen(filter: &str) -> Result<Vec<&'static Workload>> {
+    let chosen: Vec<&Workload> = WORKLOADS.iter().filter(|w| w.name.contains(filter)).collect();
     if chosen.is_empty() {
         let names: Vec<&str> = WORKLOADS.iter().map(|w| w.name).collect();
-        return Err(Error::usage(format!("no workload's name holds {}; there are {}", args.filter, names.join(", "))));
+        return Err(Error::usage(format!("no workload's name holds {filter}; there are {}", names.join(", "))));
     }
     Ok(chosen)
 }
 
 /// A workload's training step, ready to run on made-up data.
-fn compiled(workload: &Workload, args: &BenchArgs, device: &Device) -> Result<(Box<dyn Model>, State, Program)> {
+pub(in crate::cli) fn compiled(workload: &Workload, batch: Option<usize>, device: &Device) -> Result<(Box<dyn Model>, State, Program)> {
     let model = workload.build()?;
-    let batch = args.batch.unwrap_or(workload.batch);
+    let batch = batch.unwrap_or(workload.batch);
     if batch == 0 {
         return Err(Error::usage("--batch must be at least 1"));
     }
@@ -115,11 +119,11 @@ fn train(args: &BenchArgs, device: &Device, output: &Output) -> Result<()> {
         "{:<20}{:>7}{:>11}{:>11}{:>11}{:>10}{:>11}{:>12}{:>10}{:>12}\n",
         "workload", "batch", "median s", "min s", "max s", "first s", "images/s", "parameters", "MB", "dispatches"
     );
-    let workloads = chosen(args)?;
+    let workloads = chosen(&args.filter)?;
     let bar = output.bar((workloads.len() * (args.steps + WARMUP)) as u64, "steps");
     for workload in workloads {
         let begun = Instant::now();
-        let (model, mut state, mut program) = compiled(workload, args, device)?;
+        let (model, mut state, mut program) = compiled(workload, args.batch, device)?;
         let recipe = TrainRecipe::new(&model.defaults());
         let batch = args.batch.unwrap_or(workload.batch);
         let mut times = Vec::new();

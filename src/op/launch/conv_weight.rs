@@ -1,13 +1,15 @@
 //! Weight gradients of convolutions.
 
 use super::conv::Common;
+use super::pack::{self, fours};
 use super::reduce::{Chain, Kind, Source};
+use super::variants::Problem;
 use super::{bytes, flat, text};
 use crate::graph::{Expr, Signature};
 use crate::op::Gather;
-use crate::shader::{Binding, Launch, Stage, Target};
+use crate::shader::{Binding, Launch, Stage, Target, Variant};
 
-/// Depth of a tile.
+/// What the length of a split is a multiple of: the depth of a tile.
 const DEPTH: usize = 16;
 /// Workgroups that keep any adapter busy.
 const ENOUGH: usize = 512;
@@ -25,36 +27,59 @@ pub(in crate::op) fn conv_weight(gather: &Gather, prologue: &Option<Expr>, s: &S
     if positions == 0 {
         return super::map(&Expr::build(|b| b.constant(0.0)), &Signature { inputs: Vec::new(), output: s.output }, target);
     }
-    let side = |n: usize| if n <= 16 { 16 } else { 32 } + if n > 48 { 32 } else { 0 };
-    let (bm, bn) = (side(m), side(d));
-    let tn = if d > 4 { 8 } else { 4 };
-    let tiles = if target.is_cpu { (m.div_ceil(4) * d.div_ceil(tn)).div_ceil(64) } else { m.div_ceil(bm) * d.div_ceil(bn) };
+    let pixels = images * gather.source[0] * gather.source[1];
+    let texels = [pixels * fours(c), positions * fours(d)];
+    let choice = Problem { operation: "conv_weight", gather, images, channels: [c, d], texels }.weight(m, target);
+    let workers = match choice.variant {
+        Variant::Tile { bm, bn, .. } => m.div_ceil(bm) * d.div_ceil(bn),
+        Variant::Direct { tm, tn } | Variant::Texture { tm, tn } => (m.div_ceil(tm) * d.div_ceil(tn)).div_ceil(64),
+    };
     let enough = if target.is_cpu { 4 } else { ENOUGH };
     let most = (positions.div_ceil(LEAST)).min(MOST_SCRATCH / (m * d)).max(1);
-    let chunk = positions.div_ceil(enough.div_ceil(tiles).min(most)).next_multiple_of(DEPTH);
+    let chunk = positions.div_ceil(enough.div_ceil(workers).min(most)).next_multiple_of(DEPTH);
     let splits = positions.div_ceil(chunk);
 
     let mut launch = Launch::default();
     let output = if splits == 1 { Binding::Output } else { Binding::Scratch(0) };
     let shape = Common { gather, images, c, d, transposed: false };
-    let (mut bindings, mut defines) = shape.begin(prologue.as_ref(), output);
-    bindings.bind(Binding::Input(1), "upstream", if d % 4 == 0 { "array<vec4<f32>>" } else { "array<f32>" });
+    let (bindings, mut defines) = match choice.variant {
+        Variant::Texture { .. } => {
+            launch.textures = texels.to_vec();
+            launch.stages.push(pack::rows(0, pixels, c, prologue.as_ref(), 0, target));
+            launch.stages.push(pack::rows(1, positions, d, None, 1, target));
+            let (mut bindings, mut defines) = shape.begin_packed(output);
+            bindings.bind(Binding::TextureRead(1), "packed_upstream", "");
+            defines.push(("CHANNELS", text(c)));
+            (bindings, defines)
+        }
+        _ => {
+            let (mut bindings, defines) = shape.begin(prologue.as_ref(), output);
+            bindings.bind(Binding::Input(1), "upstream", if d.is_multiple_of(4) { "array<vec4<f32>>" } else { "array<f32>" });
+            (bindings, defines)
+        }
+    };
     let (bindings, declared) = bindings.finish();
     defines.extend([("BINDINGS", declared), ("CHUNK", text(chunk))]);
-    let (kernel, groups) = if target.is_cpu {
-        let flat = flat(m.div_ceil(4) * d.div_ceil(tn), target);
+    let mut spread = |rows: usize, tn: usize| {
+        let flat = flat(rows * d.div_ceil(tn), target);
         defines.extend([("TN4", text(tn / 4)), ("THREADS", text(flat.threads)), ("GRID_X", text(flat.grid_x))]);
-        ("conv_weight_direct", [flat.groups[0], flat.groups[1], splits as u32])
-    } else {
-        defines.extend([
-            ("BM", text(bm)),
-            ("BN", text(bn)),
-            ("BK", text(DEPTH)),
-            ("THREADS", text(bm * bn / 16)),
-            ("A_TILE", text(DEPTH * bm / 4)),
-            ("B_TILE", text(DEPTH * bn / 4)),
-        ]);
-        ("conv_weight", [m.div_ceil(bm) as u32, d.div_ceil(bn) as u32, splits as u32])
+        [flat.groups[0], flat.groups[1], splits as u32]
+    };
+    let (kernel, groups) = match choice.variant {
+        Variant::Direct { tm, tn } => ("conv_weight_direct", spread(m.div_ceil(tm), tn)),
+        // Two four-vectors of rows, which never cross a tap.
+        Variant::Texture { tn, .. } => ("conv_weight_texture", spread((taps * fours(c)).div_ceil(2), tn)),
+        Variant::Tile { bm, bn, bk, tm, tn } => {
+            defines.extend([
+                ("BM", text(bm)),
+                ("BN", text(bn)),
+                ("BK", text(bk)),
+                ("THREADS", text(bm / tm * (bn / tn))),
+                ("A_TILE", text(bk * bm / 4)),
+                ("B_TILE", text(bk * bn / 4)),
+            ]);
+            ("conv_weight", [m.div_ceil(bm) as u32, d.div_ceil(bn) as u32, splits as u32])
+        }
     };
     launch.stages.push(Stage {
         kernel,
@@ -64,6 +89,7 @@ pub(in crate::op) fn conv_weight(gather: &Gather, prologue: &Option<Expr>, s: &S
         flops: 2 * (positions * m * d) as u64,
         bytes: bytes(s.inputs.iter().copied()) + 4 * (splits * m * d) as u64,
     });
+    launch.choice = Some(choice);
     if splits > 1 {
         launch.scratch.push(splits * m * d);
         let mut chain = Chain { kind: Kind::Sum, target, launch };

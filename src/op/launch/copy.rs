@@ -71,5 +71,5 @@ fn movement(kind: &'static str, len: usize, [to, from, start]: [usize; 3], input
     ];
     defines.extend(["COPY", "SLICE", "EMBED", "CONCAT"].map(|k| (k, flag(k == kind))));
     let bytes = 8 * len as u64;
-    Launch { stages: vec![Stage { kernel: "copy", defines, bindings, groups: flat.groups, flops: 0, bytes }], scratch: Vec::new() }
+    Launch { stages: vec![Stage { kernel: "copy", defines, bindings, groups: flat.groups, flops: 0, bytes }], ..Launch::default() }
 }

@@ -36,6 +36,6 @@ pub(in crate::op) fn map(expr: &Expr, signature: &Signature<'_>, target: &Target
             flops: (full.len() * expr.instrs().len()) as u64,
             bytes: bytes(signature.inputs.iter().copied().chain([full])),
         }],
-        scratch: Vec::new(),
+        ..Launch::default()
     }
 }

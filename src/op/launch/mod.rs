@@ -4,14 +4,17 @@ mod conv;
 mod conv_weight;
 mod copy;
 mod map;
+mod pack;
 mod reduce;
 mod update;
+mod variants;
 
 pub(super) use conv::conv;
 pub(super) use conv_weight::conv_weight;
 pub(crate) use copy::copy;
 pub(super) use copy::{concat, embed, slice};
 pub(super) use map::map;
+pub(crate) use pack::TEXTURE_WIDTH;
 pub(super) use reduce::reduce;
 pub(crate) use update::update;
 

@@ -13,7 +13,7 @@ pub(crate) fn update(update: &Update, number: usize, len: usize, target: &Target
     let mut launch = Launch::default();
     if update.clip_norm.is_some() {
         // The squared norm, in scratch 0.
-        let mut chain = Chain { kind: Kind::Squares, target, launch: Launch { stages: Vec::new(), scratch: vec![1] } };
+        let mut chain = Chain { kind: Kind::Squares, target, launch: Launch { scratch: vec![1], ..Launch::default() } };
         chain.run(Source::Buffer(Binding::Arena(ArenaKind::Gradient)), [1, len, 1], Binding::Scratch(0));
         launch = chain.launch;
     }

@@ -6,9 +6,9 @@ use super::draw::STREAM;
 use super::program::{Operand, RasterProgram, Work};
 use super::{Drawn, Job};
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Role, Standalone};
+use crate::gpu::{Gpu, Standalone};
 use crate::graph::{Expr, Shape};
-use crate::shader::{expand, function};
+use crate::shader::{Access, expand, function};
 
 /// Longest a dispatch should run, in seconds.
 const LONGEST: f64 = 0.05;
@@ -199,13 +199,13 @@ impl DeviceSampler {
     fn part(&mut self, job: &Job<'_>, start: usize, count: usize, drawn: &mut Drawn) -> Result<()> {
         if self.kernel.as_ref().is_none_or(|(made, _)| *made != count) {
             let sizes = [
-                (Role::Read, 12),
-                (Role::Read, 4),
-                (Role::Read, self.constants.len()),
-                (Role::Read, self.item),
-                (Role::Write, count * self.features),
-                (Role::Write, count * self.item),
-                (Role::Write, count),
+                (Access::Read, 12),
+                (Access::Read, 4),
+                (Access::Read, self.constants.len()),
+                (Access::Read, self.item),
+                (Access::ReadWrite, count * self.features),
+                (Access::ReadWrite, count * self.item),
+                (Access::ReadWrite, count),
             ];
             let kernel = Standalone::new(&self.gpu, "raster", self.text.clone(), &sizes)?;
             kernel.upload(Buffer::Constants as usize, &self.constants);

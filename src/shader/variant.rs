@@ -1,0 +1,144 @@
+//! The forms a product's kernel comes in, and which one is taken where.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+
+/// One form of a product's kernel. Every form of a convolution sums in the same order, so that a choice changes no bit of it; forms of a
+/// weight gradient may split its long sum at other places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Variant {
+    /// Tiles of `bm` rows by `bn` columns, `bk` deep, in workgroup memory; `tm` by `tn` in the registers of an invocation.
+    Tile {
+        /// Rows of a workgroup.
+        bm: usize,
+        /// Columns of a workgroup.
+        bn: usize,
+        /// Depth of a tile.
+        bk: usize,
+        /// Rows of an invocation.
+        tm: usize,
+        /// Columns of an invocation.
+        tn: usize,
+    },
+    /// `tm` rows by `tn` columns in registers, operands read from buffers.
+    Direct {
+        /// Rows of an invocation.
+        tm: usize,
+        /// Columns of an invocation.
+        tn: usize,
+    },
+    /// `tm` rows by `tn` columns in registers, operands packed into storage textures first.
+    Texture {
+        /// Rows of an invocation.
+        tm: usize,
+        /// Columns of an invocation.
+        tn: usize,
+    },
+}
+
+impl fmt::Display for Variant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tile { bm, bn, bk, tm, tn } => write!(f, "tile-{bm}x{bn}x{bk}-{tm}x{tn}"),
+            Self::Direct { tm, tn } => write!(f, "direct-{tm}x{tn}"),
+            Self::Texture { tm, tn } => write!(f, "texture-{tm}x{tn}"),
+        }
+    }
+}
+
+impl FromStr for Variant {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let numbers = |part: &str| part.split('x').map(|n| n.parse().ok()).collect::<Option<Vec<usize>>>();
+        let parts: Vec<&str> = text.split('-').collect();
+        let read = match parts[..] {
+            ["tile", outer, inner] => match (numbers(outer).as_deref(), numbers(inner).as_deref()) {
+                (Some(&[bm, bn, bk]), Some(&[tm, tn])) => Some(Self::Tile { bm, bn, bk, tm, tn }),
+                _ => None,
+            },
+            [kind @ ("direct" | "texture"), inner] => match numbers(inner).as_deref() {
+                Some(&[tm, tn]) if kind == "direct" => Some(Self::Direct { tm, tn }),
+                Some(&[tm, tn]) => Some(Self::Texture { tm, tn }),
+                _ => None,
+            },
+            _ => None,
+        };
+        read.ok_or_else(|| {
+            Error::usage(format!("there is no kernel variant {text}; names are like tile-64x64x16-4x4, direct-8x8, texture-8x8"))
+        })
+    }
+}
+
+/// Which variants are taken instead of the default ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Choices {
+    /// Start of the names of the variants to take wherever one can run: `tile`, `texture-8x8`, ….
+    pub forced: Option<String>,
+    /// Variants by problem, as a tuning or a recipe keeps them.
+    pub by_problem: BTreeMap<String, Variant>,
+}
+
+impl Choices {
+    /// The variants of a table of texts.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where a name is none.
+    pub fn parse(table: &BTreeMap<String, String>) -> Result<Self> {
+        let by_problem = table.iter().map(|(problem, name)| Ok((problem.clone(), name.parse()?))).collect::<Result<_>>()?;
+        Ok(Self { forced: None, by_problem })
+    }
+
+    /// The variant of a problem among those that can run; the first is the default. What a table names but cannot run is passed over: a
+    /// table may come from another adapter.
+    pub(crate) fn pick(&self, problem: String, candidates: Vec<Variant>) -> Choice {
+        let forced = self.forced.as_ref().and_then(|start| candidates.iter().find(|v| v.to_string().starts_with(start.as_str())));
+        let known = || self.by_problem.get(&problem).filter(|v| candidates.contains(v));
+        let variant = *forced.or_else(known).unwrap_or(&candidates[0]);
+        Choice { problem: problem.into(), variant, candidates: candidates.into() }
+    }
+}
+
+/// What was taken for one launch.
+#[derive(Clone, Debug)]
+pub struct Choice {
+    /// The problem: operation, shapes and taps.
+    pub problem: Arc<str>,
+    /// The variant taken.
+    pub variant: Variant,
+    /// All that can run, the default one first.
+    pub candidates: Arc<[Variant]>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back() {
+        let all =
+            [Variant::Tile { bm: 64, bn: 32, bk: 16, tm: 4, tn: 4 }, Variant::Direct { tm: 8, tn: 4 }, Variant::Texture { tm: 8, tn: 8 }];
+        for variant in all {
+            assert_eq!(variant.to_string().parse::<Variant>().ok(), Some(variant));
+        }
+        for wrong in ["", "tile", "tile-64x64", "direct-8", "direct-axb", "texture-8x8x8"] {
+            assert!(wrong.parse::<Variant>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_run_is_passed_over() {
+        let [default, other] = [Variant::Direct { tm: 8, tn: 8 }, Variant::Direct { tm: 4, tn: 4 }];
+        let mut choices = Choices::default();
+        assert_eq!(choices.pick("p".into(), vec![default, other]).variant, default);
+        choices.by_problem.insert("p".into(), other);
+        assert_eq!(choices.pick("p".into(), vec![default, other]).variant, other);
+        assert_eq!(choices.pick("p".into(), vec![default]).variant, default);
+        choices.forced = Some("direct-8".into());
+        assert_eq!(choices.pick("p".into(), vec![other, default]).variant, default);
+    }
+}
