@@ -18,7 +18,7 @@ mod state;
 pub use adapter::{AdapterDescription, Choice, adapters};
 pub use device::{Gpu, Options};
 pub use kernels::kernels;
-pub use profile::StageTime;
+pub use profile::{Clock, StageTime};
 pub use program::{GpuProgram, Pending, Stats};
 pub use standalone::{Role, Standalone};
 pub use state::{GpuState, Weights};
