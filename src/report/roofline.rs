@@ -61,8 +61,7 @@ fn draw_roof(picture: &mut RgbImage, frame: &Frame, roof: &Roof) {
     // Left of the slope and above it, where points are rare.
     for (words, part) in [(format!("multiply-add {:.1} GFLOP/s", roof.gflops), 1.0), (format!("copy {:.1} GB/s", roof.gbps), 3.0)] {
         let (x, y) = frame.pixel(ridge / part, roof.gflops / part);
-        let up = if part > 1.0 { Font::Body.height() as i32 } else { Font::Body.height() as i32 / 2 };
-        write(picture, (x as i32 - 14, y as i32 - up), &words, Font::Body, FAINT_INK, Align::Right);
+        write(picture, (x as i32 - 14, y as i32 - Font::Body.height() as i32), &words, Font::Body, FAINT_INK, Align::Right);
     }
 }
 

@@ -61,6 +61,7 @@ impl Subject {
         match self {
             Self::Training(workload) => {
                 let compiled = workload.compile(args, device)?;
+                // The one step is run again and again: weights that stay as they are keep it the same.
                 let step = Step { learning_rate: [0.0; 4], ..compiled.step(1) };
                 Ok((compiled.state, compiled.program, step))
             }
