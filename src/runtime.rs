@@ -1,6 +1,7 @@
 //! One face for the two executors: where a graph's persistent tensors live and how its plan is run.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use crate::cpu::{Arena, CpuProgram, CpuState, memory};
 use crate::error::{Error, Result};
@@ -90,7 +91,34 @@ impl Device {
     }
 }
 
-pub use crate::gpu::{StageTime, Weights};
+pub use crate::gpu::{Clock, StageTime, Weights};
+
+/// Where the wall time of work that was waited for went, in seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Spent {
+    /// In the CPU executor's kernels, or waiting for the device: then with the device's idle moments between kernels.
+    pub kernels: f64,
+    /// Around the CPU executor's kernels, or recording and submitting; what the device does meanwhile counts here too.
+    pub host: f64,
+    /// Writing inputs and reading results, as the host sees it.
+    pub transfers: f64,
+}
+
+impl std::ops::AddAssign for Spent {
+    fn add_assign(&mut self, other: Self) {
+        self.kernels += other.kernels;
+        self.host += other.host;
+        self.transfers += other.transfers;
+    }
+}
+
+/// A result on its way to the host; see [`Program::begin_read`].
+pub enum Reading {
+    /// Copied already.
+    Here(Vec<f32>),
+    /// Queued behind the run it is a result of.
+    Queued(gpu::Pending),
+}
 
 /// A model's persistent tensors on a device.
 pub enum State {
@@ -222,6 +250,54 @@ impl Program {
         match self {
             Self::Cpu(_) => BTreeMap::new(),
             Self::Gpu(program) => program.choices().iter().map(|c| (c.problem.to_string(), c.variant.to_string())).collect(),
+        }
+    }
+
+    /// Starts copying a named result of the last run to the host; runs queued afterwards do not change it. One at a time for each name.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where the plan has no such output, [`Error::Device`] where the device was lost.
+    pub fn begin_read(&mut self, state: &State, name: &str) -> Result<Reading> {
+        match (self, state) {
+            (Self::Cpu(program), State::Cpu(_, state)) => Ok(Reading::Here(program.read(state, name)?.to_vec())),
+            (Self::Gpu(program), State::Gpu(..)) => {
+                Ok(program.begin_read(name)?.map_or_else(|| Reading::Here(Vec::new()), Reading::Queued))
+            }
+            _ => Err(elsewhere()),
+        }
+    }
+
+    /// Waits for what [`Program::begin_read`] began, and for no run queued after it.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the device was lost.
+    pub fn end_read(&self, reading: Reading) -> Result<Vec<f32>> {
+        match (self, reading) {
+            (_, Reading::Here(values)) => Ok(values),
+            (Self::Gpu(program), Reading::Queued(pending)) => program.end_read(&pending),
+            (Self::Cpu(_), Reading::Queued(_)) => Err(elsewhere()),
+        }
+    }
+
+    /// Runs once, waits for the end, and tells where the time went.
+    ///
+    /// # Errors
+    /// As [`Program::run`].
+    pub fn run_timed(&mut self, state: &mut State, step: &Step) -> Result<Spent> {
+        let begun = Instant::now();
+        match (self, state) {
+            (Self::Cpu(program), State::Cpu(_, state)) => {
+                let mut kernels = 0.0;
+                program.run_observed(state, step, |_, seconds| kernels += seconds);
+                Ok(Spent { kernels, host: (begun.elapsed().as_secs_f64() - kernels).max(0.0), transfers: 0.0 })
+            }
+            (Self::Gpu(program), State::Gpu(..)) => {
+                program.run(step)?;
+                let host = begun.elapsed().as_secs_f64();
+                program.finish()?;
+                Ok(Spent { kernels: begun.elapsed().as_secs_f64() - host, host, transfers: 0.0 })
+            }
+            _ => Err(elsewhere()),
         }
     }
 

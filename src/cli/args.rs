@@ -437,6 +437,15 @@ pub struct BenchArgs {
     /// Steps timed, after 3 untimed ones
     #[arg(long, default_value_t = 5, value_name = "N", allow_negative_numbers = true)]
     pub steps: usize,
+    /// Write a timeline of train or kernels, for ui.perfetto.dev
+    #[arg(long, value_name = "FILE.json")]
+    pub trace: Option<PathBuf>,
+    /// Draw the kernels under the device's ceilings (kernels only)
+    #[arg(long, value_name = "FILE.png")]
+    pub picture: Option<PathBuf>,
+    /// Kernels of many sizes too, named sweep-conv-64-16x16 and the like (kernels only)
+    #[arg(long)]
+    pub sweep: bool,
 }
 
 /// What `bench` measures.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::args::{Common, TuneArgs};
-use super::bench;
+use super::bench::workloads::{WORKLOADS, chosen, no_such};
 use super::output::Output;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Tuning};
@@ -73,16 +73,20 @@ type Compile<'a> = Box<dyn Fn(&Device) -> Result<(State, Program, Step)> + 'a>;
 fn measure(args: &TuneArgs, gpu: &Gpu, output: &Output) -> Result<BTreeMap<Arc<str>, Measured>> {
     let steps: Vec<Compile<'_>> = match &args.run {
         Some(path) => vec![of_run(path)?],
-        None => bench::chosen(&args.filter)?
+        None => chosen(&args.filter)
             .into_iter()
             .map(|workload| {
                 Box::new(move |device: &Device| {
-                    let (model, state, program) = bench::compiled(workload, args.batch, device)?;
-                    Ok((state, program, Step { seed: 1, step: 1, updates: model.updates_at(1), ..Step::default() }))
+                    let compiled = workload.compile(args.batch, device)?;
+                    let step = compiled.step(1);
+                    Ok((compiled.state, compiled.program, step))
                 }) as Compile<'_>
             })
             .collect(),
     };
+    if steps.is_empty() {
+        return Err(no_such(&args.filter, &WORKLOADS.map(|w| w.name.to_string())));
+    }
     let plain = Device::Gpu(gpu.with_choices(Choices::default()));
     let mut measured: BTreeMap<Arc<str>, Measured> = BTreeMap::new();
     for compile in steps {

@@ -7,7 +7,7 @@ use super::Real;
 use super::bands::{self, Band};
 use super::optimiser::{self, Arenas};
 use crate::error::{Error, Result};
-use crate::gpu::StageTime;
+use crate::gpu::{Clock, StageTime};
 use crate::graph::{Action, Eval, Place, Plan, Shape, Signature, StateId, StateSpec, Step};
 
 /// One of a group's flat arrays.
@@ -142,10 +142,11 @@ impl<T: Real> CpuProgram<T> {
     /// Runs the plan once, every action by itself, and times each.
     pub fn profile(&mut self, state: &mut CpuState<T>, step: &Step) -> Vec<StageTime> {
         let plan = Arc::clone(&self.plan);
+        let begun = Instant::now();
         let time = |action: &Action| {
-            let start = Instant::now();
+            let start = begun.elapsed().as_secs_f64();
             self.run_action(action, state, step);
-            let seconds = start.elapsed().as_secs_f64();
+            let seconds = begun.elapsed().as_secs_f64() - start;
             let bytes = |elements: usize| (elements * size_of::<T>()) as u64;
             let (name, flops, bytes) = match action {
                 Action::Compute { op, shapes, shape, .. } => {
@@ -156,7 +157,7 @@ impl<T: Real> CpuProgram<T> {
                 Action::Copy { len, .. } => ("copy", 0, bytes(2 * len)),
                 Action::Update(update) => ("update", 0, bytes(7 * state.arena(update.group, Arena::Value).len())),
             };
-            StageTime { name, kernel: "cpu", seconds, flops, bytes, choice: None }
+            StageTime { name, kernel: "cpu", start, seconds, clock: Clock::Calls, flops, bytes, choice: None }
         };
         plan.actions.iter().map(time).collect()
     }

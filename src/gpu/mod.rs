@@ -20,7 +20,7 @@ mod tuned;
 pub use adapter::{AdapterDescription, Choice, adapters};
 pub use device::{Gpu, Options};
 pub use kernels::kernels;
-pub use profile::StageTime;
+pub use profile::{Clock, StageTime};
 pub use program::{GpuProgram, Pending, Stats};
 pub use standalone::Standalone;
 pub use state::{GpuState, Weights};

@@ -8,6 +8,28 @@ use crate::error::Result;
 use crate::graph::Step;
 use crate::shader::Choice;
 
+/// What a time was measured with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// The device's own timestamps, at either end of a kernel.
+    Timestamps,
+    /// The host's clock around a submit and the wait for it: tens of microseconds more than the kernel takes.
+    Submits,
+    /// The host's clock around a call on the CPU.
+    Calls,
+}
+
+impl Clock {
+    /// As results name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Timestamps => "timestamps",
+            Self::Submits => "submits",
+            Self::Calls => "calls",
+        }
+    }
+}
+
 /// One dispatch's time.
 #[derive(Clone, Debug)]
 pub struct StageTime {
@@ -15,8 +37,13 @@ pub struct StageTime {
     pub name: &'static str,
     /// The kernel file.
     pub kernel: &'static str,
+    /// Seconds from the beginning of the profiled run to the kernel's. Timestamps count from a submit, since a device's clock and the
+    /// host's have no common zero.
+    pub start: f64,
     /// Seconds on the device.
     pub seconds: f64,
+    /// What measured them.
+    pub clock: Clock,
     /// Floating-point operations.
     pub flops: u64,
     /// Bytes that must move at least.
@@ -29,6 +56,9 @@ pub struct StageTime {
 const BATCH: usize = 512;
 /// Device time beyond wall time by which timestamps are taken to be wrong.
 const PLAUSIBLE: f64 = 1.25;
+/// Share of the wall time, less a submit's and a reading's own, below which they are too: some drivers stamp a command when it is queued.
+const LEAST: f64 = 0.25;
+const OVERHEAD: f64 = 2e-3;
 
 impl GpuProgram {
     /// Runs the plan once and times each dispatch: by timestamps where the adapter has them and they make sense beside the wall clock,
@@ -38,18 +68,21 @@ impl GpuProgram {
     /// [`crate::Error::Device`] where the device was lost or refused a command.
     pub fn profile(&mut self, step: &Step) -> Result<Vec<StageTime>> {
         self.gpu.check()?;
+        let begun = Instant::now();
         self.write_step(step);
         let stamped = self.gpu.inner().device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
         let mut times = Vec::with_capacity(self.dispatches.len());
         for batch in self.dispatches.chunks(BATCH) {
-            let seconds = match if stamped { self.stamp(batch)? } else { None } {
-                Some(seconds) => seconds,
-                None => self.clock(batch)?,
+            let (clock, spans) = match if stamped { self.stamp(batch, begun)? } else { None } {
+                Some(spans) => (Clock::Timestamps, spans),
+                None => (Clock::Submits, self.clock(batch, begun)?),
             };
-            times.extend(batch.iter().zip(seconds).map(|(d, seconds)| StageTime {
+            times.extend(batch.iter().zip(spans).map(|(d, [start, seconds])| StageTime {
                 name: d.name,
                 kernel: d.kernel,
+                start,
                 seconds,
+                clock,
                 flops: d.flops,
                 bytes: d.bytes,
                 choice: d.choice.clone(),
@@ -58,8 +91,8 @@ impl GpuProgram {
         Ok(times)
     }
 
-    /// One pass a dispatch, with a timestamp at either end; `None` where they make no sense.
-    fn stamp(&self, batch: &[Dispatch]) -> Result<Option<Vec<f64>>> {
+    /// Start and length of each dispatch: one pass each, with a timestamp at either end; `None` where they make no sense.
+    fn stamp(&self, batch: &[Dispatch], begun: Instant) -> Result<Option<Vec<[f64; 2]>>> {
         let inner = self.gpu.inner();
         let count = 2 * batch.len() as u32;
         let set = inner.device.create_query_set(&wgpu::QuerySetDescriptor { label: None, ty: wgpu::QueryType::Timestamp, count });
@@ -78,17 +111,20 @@ impl GpuProgram {
         }
         encoder.resolve_query_set(&set, 0..count, &resolved, 0);
         let start = Instant::now();
+        let submitted = begun.elapsed().as_secs_f64();
         inner.queue.submit([encoder.finish()]);
         let copied = self.gpu.stage(&resolved, 0, &staging, bytes);
         let ticks: Vec<u64> = self.gpu.collect(&staging, bytes, copied)?;
         let wall = start.elapsed().as_secs_f64();
         let period = f64::from(inner.queue.get_timestamp_period()) * 1e-9;
-        let seconds: Vec<f64> = ticks.chunks(2).map(|t| t[1].saturating_sub(t[0]) as f64 * period).collect();
-        let total: f64 = seconds.iter().sum();
-        Ok((total > 0.0 && total <= PLAUSIBLE * wall).then_some(seconds))
+        let between = |from: u64, to: u64| to.saturating_sub(from) as f64 * period;
+        let spans: Vec<[f64; 2]> = ticks.chunks(2).map(|t| [submitted + between(ticks[0], t[0]), between(t[0], t[1])]).collect();
+        let total: f64 = spans.iter().map(|s| s[1]).sum();
+        let plausible = total > 0.0 && total >= LEAST * (wall - OVERHEAD) && total <= PLAUSIBLE * wall;
+        Ok(plausible.then_some(spans))
     }
 
-    fn clock(&self, batch: &[Dispatch]) -> Result<Vec<f64>> {
+    fn clock(&self, batch: &[Dispatch], begun: Instant) -> Result<Vec<[f64; 2]>> {
         let inner = self.gpu.inner();
         self.gpu.finish()?;
         batch
@@ -98,10 +134,10 @@ impl GpuProgram {
                 let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
                 record(&mut pass, dispatch);
                 drop(pass);
-                let start = Instant::now();
+                let start = begun.elapsed().as_secs_f64();
                 let submission = inner.queue.submit([encoder.finish()]);
                 self.gpu.wait(Some(submission))?;
-                Ok(start.elapsed().as_secs_f64())
+                Ok([start, begun.elapsed().as_secs_f64() - start])
             })
             .collect()
     }

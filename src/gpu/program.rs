@@ -136,6 +136,15 @@ impl GpuProgram {
         self.gpu.check()
     }
 
+    /// Waits until every run queued is done.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the device was lost or refused a command.
+    pub fn finish(&mut self) -> Result<()> {
+        self.in_flight.clear();
+        self.gpu.finish()
+    }
+
     /// Reads a named result of the last run.
     ///
     /// # Errors

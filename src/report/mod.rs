@@ -10,6 +10,7 @@ mod grid;
 mod npy;
 mod page;
 mod paint;
+mod roofline;
 mod scatter;
 mod text;
 
@@ -18,4 +19,5 @@ pub use file::{png_bytes, save_png, write_atomically};
 pub use grid::{GridOptions, Mark, grid, grid_with, image};
 pub use npy::{write_npy_f32, write_npy_i64, write_npy_u32};
 pub use page::Page;
+pub use roofline::{Roof, roofline};
 pub use scatter::{PointSet, scatter};

@@ -18,10 +18,27 @@ pub const RULE: Colour = [226, 229, 235];
 pub const PAPER: Colour = [252, 252, 253];
 
 /// Colours told apart by eyes of every kind (after Okabe and Ito, 2008, "Color universal design"), the strongest first.
-const PALETTE: [Colour; 8] =
-    [[0, 105, 180], [213, 94, 0], [0, 148, 108], [190, 80, 150], [228, 158, 0], [70, 170, 225], [120, 86, 60], [90, 96, 108]];
+/// The second eight are darker or paler, so that lightness tells them from the first.
+const PALETTE: [Colour; 16] = [
+    [0, 105, 180],
+    [213, 94, 0],
+    [0, 148, 108],
+    [190, 80, 150],
+    [228, 158, 0],
+    [70, 170, 225],
+    [120, 86, 60],
+    [90, 96, 108],
+    [16, 44, 104],
+    [122, 24, 24],
+    [130, 190, 60],
+    [92, 40, 140],
+    [240, 140, 130],
+    [0, 78, 70],
+    [178, 160, 220],
+    [20, 20, 24],
+];
 
-/// The colour of the n-th series; they come round after eight.
+/// The colour of the n-th series; they come round after sixteen.
 pub fn palette(n: usize) -> Colour {
     PALETTE[n % PALETTE.len()]
 }
@@ -129,6 +146,21 @@ impl Layer {
                 if alpha > 0.0 {
                     blend(picture, x, y, colour, alpha * opacity);
                 }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_colours_of_the_palette_are_alike() {
+        for (n, a) in PALETTE.iter().enumerate() {
+            for b in PALETTE.iter().skip(n + 1).chain(&[PAPER]) {
+                let apart: i32 = a.iter().zip(b).map(|(x, y)| (i32::from(*x) - i32::from(*y)).abs()).sum();
+                assert!(apart > 70, "{a:?} and {b:?}");
             }
         }
     }

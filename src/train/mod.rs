@@ -3,6 +3,7 @@
 pub mod checkpoint;
 mod judge;
 mod layout;
+mod metrics;
 mod pictures;
 mod recipe;
 mod run;

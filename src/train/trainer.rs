@@ -8,6 +8,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::checkpoint::{self, Progress};
+use super::metrics::{Sent, Watch};
 use super::{Recipe, RunFolder, pictures};
 use crate::cpu::Arena;
 use crate::data::{self, Loader, LoaderOptions, OpenOptions, Source, Split};
@@ -155,7 +156,7 @@ impl Trainer {
         let spec = self.state.spec();
         for id in spec.ids().into_iter().filter(|id| spec.spec(*id).trained) {
             if self.state.read(id, Arena::Value)?.iter().any(|v| !v.is_finite()) {
-                return Err(self.lost(&format!("{} is no longer a number", spec.spec(id).name)));
+                return Err(self.lost(&format!("{} is no longer a number", spec.spec(id).name), self.progress.step));
             }
         }
         let path = self.folder.file("checkpoint.safetensors");
@@ -196,12 +197,22 @@ impl Trainer {
         let mut outcome = Outcome { step: first, stopped: false, metrics: Vec::new(), items_per_second: 0.0 };
         let rate = |done: u64| done as f64 * batch as f64 / started.elapsed().as_secs_f64().max(1e-9);
         let mut watch = Watch::default();
+        // Metrics that the device still computes: they are fetched when the next step is queued, so that it need not wait for the host.
+        let mut sent: Option<Sent> = None;
         while self.progress.step < train.steps {
             if stop.load(Ordering::Relaxed) {
                 outcome.stopped = true;
                 break;
             }
-            let data = loader.next()?;
+            let data = match loader.next() {
+                Ok(data) => data,
+                Err(lost) => {
+                    if let Some(earlier) = sent {
+                        self.log(&program, earlier, &mut watch, observer)?;
+                    }
+                    return Err(lost);
+                }
+            };
             let at = self.progress.step + 1;
             program.write("x", &data.values)?;
             if classes > 0 {
@@ -209,17 +220,21 @@ impl Trainer {
             }
             let step = self.step_at(at);
             program.run(&mut self.state, &step)?;
+            if let Some(earlier) = sent.take() {
+                outcome.metrics = self.log(&program, earlier, &mut watch, observer)?;
+            }
             self.progress.step = at;
             observer.step(at);
             let last = at == train.steps;
             let every = |n: u64| n > 0 && at.is_multiple_of(n);
-            // Whatever is to be kept is looked at first: what is no longer a number replaces nothing.
             let kept = every(train.save_every) || every(train.valid_every);
             if every(train.log_every) || kept || last || at == first + 1 {
-                outcome.metrics = self.log(&mut program, at, rate(at - first))?;
-                observer.metrics(at, &outcome.metrics, rate(at - first));
-                if let Some(words) = watch.hear(self.model.as_ref(), &outcome.metrics) {
-                    observer.say(&format!("step {at}: {words}"));
+                let now = Sent::begin(&mut program, &self.state, self.model.as_ref(), at, rate(at - first))?;
+                // Whatever is to be kept or drawn is looked at first: what is no longer a number replaces nothing.
+                if kept || last || every(train.sample_every) {
+                    outcome.metrics = self.log(&program, now, &mut watch, observer)?;
+                } else {
+                    sent = Some(now);
                 }
             }
             if train.valid_every > 0 && (every(train.valid_every) || last) {
@@ -232,6 +247,9 @@ impl Trainer {
             if every(train.save_every) || last {
                 self.save()?;
             }
+        }
+        if let Some(earlier) = sent {
+            outcome.metrics = self.log(&program, earlier, &mut watch, observer)?;
         }
         if outcome.stopped {
             let path = self.save()?;
@@ -254,33 +272,34 @@ impl Trainer {
         }
     }
 
-    fn log(&self, program: &mut Program, at: u64, rate: f64) -> Result<Vec<f32>> {
+    /// Fetches the metrics of a step, writes them down and tells of them.
+    fn log(&self, program: &Program, sent: Sent, watch: &mut Watch, observer: &mut dyn Observer) -> Result<Vec<f32>> {
         let names = self.model.metrics();
-        let mut values = Vec::with_capacity(names.len());
+        let (at, rate) = (sent.step, sent.rate);
+        let values = sent.end(program)?;
         let mut line = json!({"step": at, "epoch": at / self.steps_per_epoch(), "items_per_s": rate});
-        for (name, _) in &names {
-            let value = program.read(&self.state, name)?.first().copied().unwrap_or(f32::NAN);
-            values.push(value);
+        for ((name, _), value) in names.iter().zip(&values) {
             line[name] = json!(value);
         }
         if let Some(bad) = values.iter().position(|v| !v.is_finite()) {
-            return Err(self.lost(&format!("{} is {}", names[bad].0, values[bad])));
+            return Err(self.lost(&format!("{} is {}", names[bad].0, values[bad]), at));
         }
         self.folder.log(&line)?;
+        observer.metrics(at, &values, rate);
+        if let Some(words) = watch.hear(self.model.as_ref(), &values) {
+            observer.say(&format!("step {at}: {words}"));
+        }
         Ok(values)
     }
 
-    /// Why training cannot go on, with what is left of it.
-    fn lost(&self, what: &str) -> Error {
+    /// Why training cannot go on after a step, with what is left of it.
+    fn lost(&self, what: &str, step: u64) -> Error {
         let file = self.folder.file("checkpoint.safetensors");
         let good = match checkpoint::step_of(&file) {
-            Some(step) => format!("the last good checkpoint is {}, of step {step}", file.display()),
+            Some(saved) => format!("the last good checkpoint is {}, of step {saved}", file.display()),
             None => "nothing was saved yet".into(),
         };
-        Error::Training(format!(
-            "{what} at step {}; {good}; start another run with a lower learning_rate or clip_norm=1",
-            self.progress.step
-        ))
+        Error::Training(format!("{what} at step {step}; {good}; start another run with a lower learning_rate or clip_norm=1"))
     }
 
     fn validate(&mut self, observer: &mut dyn Observer) -> Result<()> {
@@ -308,34 +327,5 @@ impl Trainer {
         }
         observer.valid(self.progress.step, figure.nats, best);
         Ok(())
-    }
-}
-
-/// Logged metrics that a model's warnings are drawn from.
-const WATCHED: usize = 20;
-
-/// Keeps the last metrics and says each warning once.
-#[derive(Default)]
-struct Watch {
-    rows: Vec<Vec<f32>>,
-    said: Vec<String>,
-}
-
-impl Watch {
-    fn hear(&mut self, model: &dyn Model, metrics: &[f32]) -> Option<String> {
-        self.rows.push(metrics.to_vec());
-        if self.rows.len() > WATCHED {
-            self.rows.remove(0);
-        }
-        if self.rows.len() < WATCHED {
-            return None;
-        }
-        let mean = |k: usize| self.rows.iter().map(|r| r[k]).sum::<f32>() / WATCHED as f32;
-        let words = model.warning(&(0..metrics.len()).map(mean).collect::<Vec<f32>>())?;
-        if self.said.contains(&words) {
-            return None;
-        }
-        self.said.push(words.clone());
-        Some(words)
     }
 }

@@ -8,6 +8,7 @@ use super::{Drawn, Job};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Standalone};
 use crate::graph::{Expr, Shape};
+use crate::runtime::Spent;
 use crate::shader::{Access, expand, function};
 
 /// Longest a dispatch should run, in seconds.
@@ -184,19 +185,20 @@ impl DeviceSampler {
         })
     }
 
-    /// Draws (or completes) images; nothing is read back before they are done.
+    /// Draws (or completes) images; nothing is read back before they are done. Adds to `spent` where the time went.
     ///
     /// # Errors
     /// [`Error::Device`] where the device was lost or the images do not fit.
-    pub fn sample(&mut self, job: &Job<'_>) -> Result<Drawn> {
+    pub fn sample(&mut self, job: &Job<'_>, spent: &mut Spent) -> Result<Drawn> {
         let mut drawn = Drawn { images: Vec::new(), log_p: Vec::new() };
         for start in (0..job.count).step_by(MOST_IMAGES) {
-            self.part(job, start, MOST_IMAGES.min(job.count - start), &mut drawn)?;
+            let count = MOST_IMAGES.min(job.count - start);
+            self.part(job, start, count, &mut drawn, spent)?;
         }
         Ok(drawn)
     }
 
-    fn part(&mut self, job: &Job<'_>, start: usize, count: usize, drawn: &mut Drawn) -> Result<()> {
+    fn part(&mut self, job: &Job<'_>, start: usize, count: usize, drawn: &mut Drawn, spent: &mut Spent) -> Result<()> {
         if self.kernel.as_ref().is_none_or(|(made, _)| *made != count) {
             let sizes = [
                 (Access::Read, 12),
@@ -212,6 +214,7 @@ impl DeviceSampler {
             self.kernel = Some((count, kernel));
         }
         let Some((_, kernel)) = &self.kernel else { return Ok(()) };
+        let begun = Instant::now();
         kernel.upload(Buffer::Step as usize, &[job.seed as u32, (job.seed >> 32) as u32, 0, (job.first + start) as u32]);
         kernel.upload(Buffer::Features as usize, &vec![0; count * self.features]);
         kernel.upload(Buffer::LogP as usize, &vec![0; count]);
@@ -220,26 +223,32 @@ impl DeviceSampler {
             kernel.upload(Buffer::Images as usize, &given.iter().map(|v| v.to_bits()).collect::<Vec<_>>());
             kernel.upload(Buffer::Kept as usize, &kept.iter().map(|k| u32::from(*k)).collect::<Vec<_>>());
         }
+        spent.transfers += begun.elapsed().as_secs_f64();
         // Short dispatches first; as long as the budget allows once it is known what a position takes.
         let mut at = 0;
         let mut each = 1;
         while at < self.positions {
             let last = (at + each).min(self.positions);
             let words = [at as u32, last as u32, (1.0 / job.temperature).to_bits(), u32::from(job.keep.is_some())];
-            kernel.upload(Buffer::Job as usize, &words);
             let begun = Instant::now();
+            kernel.upload(Buffer::Job as usize, &words);
             kernel.dispatch([count as u32, 1, 1]);
+            let host = begun.elapsed().as_secs_f64();
+            kernel.finish()?;
+            let took = begun.elapsed().as_secs_f64();
+            spent.host += host;
+            spent.kernels += took - host;
             if each < self.positions {
-                kernel.finish()?;
-                let took = begun.elapsed().as_secs_f64();
                 // The first dispatch may compile the kernel, so it says little; growth is bounded for the same reason.
                 let room = (LONGEST / took.max(1e-6) * each as f64) as usize;
                 each = room.clamp(1, each * 4);
             }
             at = last;
         }
+        let begun = Instant::now();
         drawn.images.extend(kernel.read(Buffer::Images as usize, count * self.item)?);
         drawn.log_p.extend(kernel.read(Buffer::LogP as usize, count)?.into_iter().map(f64::from));
+        spent.transfers += begun.elapsed().as_secs_f64();
         Ok(())
     }
 }

@@ -12,11 +12,13 @@ pub use cached::CachedSampler;
 pub use device::{DeviceSampler, kernel};
 pub use program::{Feature, Operand, RasterProgram, RasterStep, Work};
 
+use std::time::Instant;
+
 use crate::cpu::Arena;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Kind, NodeId, Shape, Step};
 use crate::model::Model;
-use crate::runtime::{Device, Program, State, Weights};
+use crate::runtime::{Device, Program, Spent, State, Weights};
 
 /// What is to be drawn.
 #[derive(Clone, Debug)]
@@ -72,6 +74,7 @@ pub struct RasterSampler {
     weights: Weights,
     engine: Engine,
     naive: Option<(usize, Program)>,
+    spent: Spent,
 }
 
 impl RasterSampler {
@@ -94,7 +97,7 @@ impl RasterSampler {
                 }
             }
         };
-        Ok(Self { device: device.clone(), levels: raster.levels, dims: [h, w, c], weights, engine, naive: None })
+        Ok(Self { device: device.clone(), levels: raster.levels, dims: [h, w, c], weights, engine, naive: None, spent: Spent::default() })
     }
 
     /// Levels of a value.
@@ -110,11 +113,22 @@ impl RasterSampler {
         if job.count == 0 {
             return Err(Error::usage("at least one image must be drawn; take -n 1 or more"));
         }
+        self.spent = Spent::default();
         match &mut self.engine {
-            Engine::Cpu(sampler) => sampler.sample(job),
-            Engine::Gpu(sampler) => sampler.sample(job),
+            Engine::Cpu(sampler) => {
+                let begun = Instant::now();
+                let drawn = sampler.sample(job);
+                self.spent.kernels = begun.elapsed().as_secs_f64();
+                drawn
+            }
+            Engine::Gpu(sampler) => sampler.sample(job, &mut self.spent),
             Engine::Naive => self.sample_naively(model, state, job),
         }
+    }
+
+    /// Where the time of the last job went. Drawing values on the host is in none of its parts.
+    pub fn spent(&self) -> Spent {
+        self.spent
     }
 
     fn sample_naively(&mut self, model: &dyn Model, state: &mut State, job: &Job<'_>) -> Result<Drawn> {
@@ -128,9 +142,13 @@ impl RasterSampler {
         let per_value = if self.levels == 2 { 1 } else { self.levels };
         let mut drawn = Drawn { images: vec![0.0; job.count * item], log_p: vec![0.0; job.count] };
         for place in 0..item {
+            let begun = Instant::now();
             program.write("x", &drawn.images)?;
-            program.run(state, &Step::default())?;
+            self.spent.transfers += begun.elapsed().as_secs_f64();
+            self.spent += program.run_timed(state, &Step::default())?;
+            let begun = Instant::now();
             let logits = program.read(state, "logits")?;
+            self.spent.transfers += begun.elapsed().as_secs_f64();
             for i in 0..job.count {
                 let start = (i * item + place) * per_value;
                 drawn.images[i * item + place] = match job.given(i, place) {

@@ -1,0 +1,84 @@
+//! What the host does before and beside the kernels: building graphs, planning them, and reading data.
+//!
+//! `cargo bench --bench host -- --quick`
+
+use std::hint::black_box;
+use std::path::Path;
+use std::sync::Arc;
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use kiln::data::{self, Binarization, Kind, Loader, LoaderOptions, OpenOptions, Scale, Split};
+use kiln::graph::Plan;
+use kiln::model::{self, DataSpec, Model};
+use kiln::train::TrainRecipe;
+
+/// Name, model, hyper-parameters, `[H, W, C]`, and items of a step.
+const MODELS: [(&str, &str, &str, [usize; 3], usize); 3] = [
+    ("pixelcnn-tiny", "pixelcnn", "preset = 'tiny'", [28, 28, 1], 64),
+    ("vae-conv", "vae", "form = 'conv'", [28, 28, 1], 128),
+    ("dcgan", "dcgan", "", [32, 32, 1], 64),
+];
+
+/// Images of the generated file.
+const IMAGES: usize = 2000;
+/// Items of a batch read from it.
+const BATCH: usize = 64;
+
+fn built(model: &str, hyper: &str, dims: [usize; 3]) -> Box<dyn Model> {
+    let hyper = toml::from_str(hyper).expect("hyper-parameters");
+    let (kind, binarization) = if model == "dcgan" { (Kind::Pixels, Binarization::None) } else { (Kind::Binary, Binarization::Static) };
+    model::build(model, &hyper, &DataSpec { dims, classes: 10, kind, binarization, mean: None }).expect("a model")
+}
+
+/// The graph of a training step, and the plan of it.
+fn graphs(c: &mut Criterion) {
+    for (name, model, hyper, dims, batch) in MODELS {
+        let model = built(model, hyper, dims);
+        let recipe = TrainRecipe::new(&model.defaults());
+        let update = |group| recipe.update(group);
+        c.bench_function(&format!("graph/{name}"), |b| b.iter(|| model.train_graph(black_box(batch), &update).expect("a graph")));
+        let graph = model.train_graph(batch, &update).expect("a graph");
+        c.bench_function(&format!("plan/{name}"), |b| b.iter(|| Plan::new(black_box(&graph), model.state(), true)));
+    }
+}
+
+/// An IDX file of grey 28×28 images.
+fn write_images(path: &Path) {
+    let mut bytes = vec![0, 0, 8, 3];
+    for size in [IMAGES as u32, 28, 28] {
+        bytes.extend(size.to_be_bytes());
+    }
+    let pixel = |i: usize| ((i.wrapping_mul(2_654_435_761) >> 8) % 256) as u8;
+    bytes.extend((0..IMAGES * 28 * 28).map(pixel));
+    std::fs::write(path, bytes).expect("written");
+}
+
+/// Decoding a file, and the batches made of it.
+fn reading(c: &mut Criterion) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("train-images-idx3-ubyte");
+    write_images(&path);
+    let place = path.to_str().expect("UTF-8");
+    let open = || data::open(place, Split::Train, &OpenOptions::default()).expect("images");
+
+    let mut group = c.benchmark_group("data");
+    group.throughput(Throughput::Elements(IMAGES as u64));
+    group.bench_function("idx", |b| b.iter(open));
+    let source = open();
+    let options =
+        |binarization, start_step| LoaderOptions { batch: BATCH, seed: 1, start_step, binarization, scale: Scale::Unit, prefetch: 1 };
+    group.throughput(Throughput::Elements(BATCH as u64));
+    for binarization in [Binarization::None, Binarization::Threshold, Binarization::Dynamic] {
+        // A batch by itself, on this thread: what reading ahead must keep up with.
+        group.bench_function(format!("batch/{binarization}"), |b| {
+            let next = || data::sequential(Arc::clone(&source), BATCH, 1, binarization, Scale::Unit);
+            b.iter_batched(next, |mut batches| batches.next().expect("a batch").expect("data"), BatchSize::SmallInput);
+        });
+    }
+    let mut loader = Loader::new(Arc::clone(&source), options(Binarization::Dynamic, 0)).expect("a loader");
+    group.bench_function("loader/dynamic", |b| b.iter(|| loader.next().expect("data")));
+    group.finish();
+}
+
+criterion_group!(host, graphs, reading);
+criterion_main!(host);

@@ -1,0 +1,113 @@
+//! The models that are measured, on made-up data.
+
+use crate::data::{Binarization, Kind, Scale};
+use crate::error::{Error, Result};
+use crate::eval::one_hot;
+use crate::graph::Step;
+use crate::model::{self, DataSpec, Model};
+use crate::random::Draws;
+use crate::runtime::{Device, Program, State, Weights};
+use crate::train::TrainRecipe;
+
+/// A training workload: a model, its hyper-parameters, and the data it steps on.
+pub struct Workload {
+    pub name: &'static str,
+    model: &'static str,
+    hyper: &'static str,
+    batch: usize,
+    dims: [usize; 3],
+    binary: bool,
+}
+
+/// Every workload; the first is also what is sampled.
+pub const WORKLOADS: [Workload; 5] = [
+    Workload { name: "pixelcnn-28-b64", model: "pixelcnn", hyper: "preset = 'tiny'", batch: 64, dims: [28, 28, 1], binary: true },
+    Workload { name: "vae-mlp-28-b128", model: "vae", hyper: "form = 'mlp'", batch: 128, dims: [28, 28, 1], binary: true },
+    Workload { name: "vae-conv-28-b128", model: "vae", hyper: "form = 'conv'", batch: 128, dims: [28, 28, 1], binary: true },
+    Workload { name: "dcgan-32-b64", model: "dcgan", hyper: "", batch: 64, dims: [32, 32, 1], binary: false },
+    Workload { name: "dcgan-64-b32", model: "dcgan", hyper: "", batch: 32, dims: [64, 64, 3], binary: false },
+];
+
+/// A workload's training step, ready to run.
+pub struct Compiled {
+    pub model: Box<dyn Model>,
+    pub state: State,
+    pub program: Program,
+    /// Items of a step.
+    pub batch: usize,
+    images: Vec<f32>,
+    labels: Vec<f32>,
+    recipe: TrainRecipe,
+}
+
+impl Workload {
+    /// The model, with its first weights still to be drawn.
+    pub fn build(&self) -> Result<Box<dyn Model>> {
+        let hyper = toml::from_str(self.hyper).map_err(|e| Error::usage(e.to_string()))?;
+        let (kind, binarization) = if self.binary { (Kind::Binary, Binarization::Static) } else { (Kind::Pixels, Binarization::None) };
+        model::build(self.model, &hyper, &DataSpec { dims: self.dims, classes: 10, kind, binarization, mean: None })
+    }
+
+    /// Made-up data in the model's scale.
+    fn data(&self, model: &dyn Model, batch: usize) -> Vec<f32> {
+        let count = batch * model.batches() * self.dims.iter().product::<usize>();
+        let mut draws = Draws::new(1, 0, 0);
+        let value = |u: f32| match (self.binary, model.scale()) {
+            (true, _) => f32::from(u8::from(u < 0.2)),
+            (_, Scale::Symmetric) => 2.0 * u - 1.0,
+            (_, Scale::Levels) => (u * 256.0).floor(),
+            _ => u,
+        };
+        (0..count).map(|_| value(draws.unit())).collect()
+    }
+
+    /// Compiles the training step for a device and writes its inputs.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a batch of 0; those of the device.
+    pub fn compile(&self, batch: Option<usize>, device: &Device) -> Result<Compiled> {
+        let model = self.build()?;
+        let batch = batch.unwrap_or(self.batch);
+        if batch == 0 {
+            return Err(Error::usage("--batch must be at least 1"));
+        }
+        let recipe = TrainRecipe::new(&model.defaults());
+        let update = |group| recipe.update(group);
+        let mut graph = model.train_graph(batch, &update)?;
+        graph.keep_outputs(&["loss"]);
+        let state = State::initial(device, model.state(), 1)?;
+        let program = Program::new(device, &graph, &state, Weights::Current)?;
+        let images = self.data(model.as_ref(), batch);
+        let labels: Vec<u32> = (0..batch * model.batches()).map(|i| (i % 10) as u32).collect();
+        let labels = one_hot(&labels, 10, labels.len());
+        let mut compiled = Compiled { model, state, program, batch, images, labels, recipe };
+        compiled.write()?;
+        Ok(compiled)
+    }
+}
+
+impl Compiled {
+    /// Writes the inputs, as each step of a training run does.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn write(&mut self) -> Result<()> {
+        self.program.write("x", &self.images)?;
+        self.program.write("labels", &self.labels)
+    }
+
+    /// The counters of a step.
+    pub fn step(&self, at: u64) -> Step {
+        Step { seed: 1, step: at as u32, learning_rate: self.recipe.rates(at), updates: self.model.updates_at(at), ..Step::default() }
+    }
+}
+
+/// The workloads whose name holds a filter; none may.
+pub fn chosen(filter: &str) -> Vec<&'static Workload> {
+    WORKLOADS.iter().filter(|w| w.name.contains(filter)).collect()
+}
+
+/// The error of a filter that names nothing there is.
+pub fn no_such(filter: &str, names: &[String]) -> Error {
+    Error::usage(format!("no workload's name holds {filter}; there are {}", names.join(", ")))
+}

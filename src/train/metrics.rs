@@ -1,0 +1,64 @@
+//! Metrics on their way from the device, and the warnings drawn from them.
+
+use crate::error::Result;
+use crate::model::Model;
+use crate::runtime::{Program, Reading, State};
+
+/// The metrics of a step, not yet fetched.
+pub struct Sent {
+    /// The step.
+    pub step: u64,
+    /// Items of data a second up to it.
+    pub rate: f64,
+    values: Vec<Reading>,
+}
+
+impl Sent {
+    /// Begins to read a model's metrics after a step's run.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn begin(program: &mut Program, state: &State, model: &dyn Model, step: u64, rate: f64) -> Result<Self> {
+        let values = model.metrics().iter().map(|(name, _)| program.begin_read(state, name)).collect::<Result<_>>()?;
+        Ok(Self { step, rate, values })
+    }
+
+    /// Waits for the metrics, in the order of the model's names.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn end(self, program: &Program) -> Result<Vec<f32>> {
+        let first = |reading| Ok(program.end_read(reading)?.first().copied().unwrap_or(f32::NAN));
+        self.values.into_iter().map(first).collect()
+    }
+}
+
+/// Logged metrics that a model's warnings are drawn from.
+const WATCHED: usize = 20;
+
+/// Keeps the last metrics and says each warning once.
+#[derive(Default)]
+pub struct Watch {
+    rows: Vec<Vec<f32>>,
+    said: Vec<String>,
+}
+
+impl Watch {
+    /// The warning that the last metrics are reason for, if it was not said before.
+    pub fn hear(&mut self, model: &dyn Model, metrics: &[f32]) -> Option<String> {
+        self.rows.push(metrics.to_vec());
+        if self.rows.len() > WATCHED {
+            self.rows.remove(0);
+        }
+        if self.rows.len() < WATCHED {
+            return None;
+        }
+        let mean = |k: usize| self.rows.iter().map(|r| r[k]).sum::<f32>() / WATCHED as f32;
+        let words = model.warning(&(0..metrics.len()).map(mean).collect::<Vec<f32>>())?;
+        if self.said.contains(&words) {
+            return None;
+        }
+        self.said.push(words.clone());
+        Some(words)
+    }
+}
