@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::geometry::{Geometry, PhaseTables};
 use super::simd::{self, MAX_COLUMNS, MAX_ROWS, Tile};
+use super::winograd::{self, Split};
 use super::{Evaluator, Operand, scratch};
 use crate::graph::{Expr, Shape, Step};
 use crate::op::Gather;
@@ -98,7 +99,8 @@ fn is_flat(gather: &Gather) -> bool {
     gather.source == gather.dest && gather.step_source == 1 && gather.step_dest == 1 && phase.taps == [([0, 0], 0)]
 }
 
-fn apply(prologue: Option<&Expr>, step: &Step, values: &mut [f32]) {
+/// Reads source values through a program.
+pub(super) fn apply(prologue: Option<&Expr>, step: &Step, values: &mut [f32]) {
     if let Some(expr) = prologue {
         let shape = Shape::from([values.len()]);
         Evaluator::in_place(expr, &[], &shape, step).run(0, values);
@@ -110,6 +112,9 @@ pub fn convolve(job: &Convolution<'_, f32>, output: &mut [f32]) {
     let [cs, cd] = job.channels;
     if output.is_empty() {
         return;
+    }
+    if let Some(split) = Split::of(job.gather, job.channels) {
+        return winograd::convolve(job, &split, output);
     }
     if is_flat(job.gather) {
         let tables = PhaseTables {
@@ -151,7 +156,8 @@ pub fn convolve(job: &Convolution<'_, f32>, output: &mut [f32]) {
     });
 }
 
-fn finish(job: &Convolution<'_, f32>, start: usize, out: &mut [f32]) {
+/// Carries out the epilogue on output elements from `start` on.
+pub(super) fn finish(job: &Convolution<'_, f32>, start: usize, out: &mut [f32]) {
     if let Some(expr) = job.epilogue {
         Evaluator::in_place(expr, job.operands, job.shape, job.step).run(start, out);
     }
@@ -211,6 +217,9 @@ pub fn weight_gradient(job: &WeightGradient<'_, f32>, output: &mut [f32]) {
     let dest = job.gather.dest[0] * job.gather.dest[1] * cd;
     if output.is_empty() || size == 0 || dest == 0 {
         return;
+    }
+    if let Some(split) = Split::of(job.gather, job.channels) {
+        return winograd::weight_gradient(job, &split, output);
     }
     let flat = is_flat(job.gather);
     let images = job.upstream.len() / dest;
