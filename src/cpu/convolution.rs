@@ -182,8 +182,6 @@ fn multiply(tables: &PhaseTables, count: usize, panels: &Panels, window: &[f32],
                         let at = tables.targets[tile + i] as usize + first;
                         acc[i * width..i * width + used].copy_from_slice(&out[at..at + used]);
                     }
-                } else {
-                    acc[..rows * width].fill(0.0);
                 }
                 let origin = |i: usize| window.as_ptr().wrapping_add(tables.origins[tile + i.min(rows - 1)] as usize);
                 let operands = Tile {
@@ -192,6 +190,7 @@ fn multiply(tables: &PhaseTables, count: usize, panels: &Panels, window: &[f32],
                     b: panel.as_ptr(),
                     stride: width,
                     acc: acc.as_mut_ptr(),
+                    fresh: begin == 0,
                 };
                 // SAFETY: origins and offsets were made together to stay within the window, the panel holds `depth` rows of `width`,
                 // and `acc` the largest tile.
@@ -312,7 +311,8 @@ fn accumulate(rows: &[i32], origins: &[i32], window: &[f32], upstream: &[f32], c
                         acc[i * width..i * width + used].copy_from_slice(&out[at..at + used]);
                     }
                     let origin = |i: usize| window.as_ptr().wrapping_offset(rows[tile + i.min(count - 1)] as isize);
-                    let operands = Tile { rows: std::array::from_fn(origin), offsets: origins, b, stride, acc: acc.as_mut_ptr() };
+                    let rows = std::array::from_fn(origin);
+                    let operands = Tile { rows, offsets: origins, b, stride, acc: acc.as_mut_ptr(), fresh: false };
                     // SAFETY: a row's offset plus an origin lies within the window by construction of the tables, `b` holds one row of
                     // at least `width` columns for each origin, and `acc` the largest tile.
                     unsafe { simd::multiply(&operands, width) };

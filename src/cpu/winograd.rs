@@ -23,8 +23,10 @@ const ROWS: usize = 64;
 const DEPTH: usize = 256;
 /// The same for weight gradients, where both operands are panels.
 const SPAN: usize = 128;
-/// Bytes of transformed images a weight gradient holds at a time.
-const HELD: usize = 8 << 20;
+/// Tiles a weight gradient takes at least, or sums would not be worth loading.
+const LEAST: usize = 32;
+/// Bytes of transformed images a weight gradient holds at a time, if that is a part for each thread.
+const HELD: usize = 4 << 20;
 
 type Lane = [f32; LANES];
 
@@ -106,6 +108,17 @@ fn spread(g: [&Lane; 4]) -> [Lane; PRODUCTS] {
     out
 }
 
+/// The sum of what [`summed`] names.
+#[inline(always)]
+fn sum(products: [&Lane; 4], out: &mut [f32]) {
+    let [a, b, c, d] = products;
+    let mut sums = [0.0; LANES];
+    for j in 0..LANES {
+        sums[j] = (a[j] + b[j]) + (c[j] + d[j]);
+    }
+    out.copy_from_slice(&sums);
+}
+
 /// What a 3×3 patch of the source is multiplied as.
 #[inline(always)]
 fn differences(d: [&Lane; 9]) -> [Lane; PRODUCTS] {
@@ -121,6 +134,11 @@ fn differences(d: [&Lane; 9]) -> [Lane; PRODUCTS] {
         }
     }
     out
+}
+
+/// Elements from one product's array of `len` to the next's: arrays a power of two apart would share few sets of the first cache.
+const fn stride(len: usize) -> usize {
+    len + LANES
 }
 
 /// The products that output `k` of a tile, or tap `k` of a gradient, is the sum of.
@@ -148,12 +166,13 @@ impl Job for Patches<'_> {
     fn run(self) {
         let Self { split, tables, window, channels, steps, rows: [rows, first], out, .. } = self;
         let units = &split.phases[self.phase];
-        let product = units.len() * channels * rows;
+        let product = stride(units.len() * channels * rows);
         for (u, Unit(taps)) in units.iter().enumerate() {
             for t in 0..split.tiles() {
                 let corner = (tables.origins[split.positions(t)[0]] + tables.offsets[taps[0] * channels]) as usize;
                 for c in (0..channels).step_by(LANES) {
-                    let patch = std::array::from_fn(|k| lane(window, corner + k / 3 * steps[0] + k % 3 * steps[1] + c));
+                    let at = |row: usize, column: usize| lane(window, corner + row * steps[0] + column * steps[1] + c);
+                    let patch = [at(0, 0), at(0, 1), at(0, 2), at(1, 0), at(1, 1), at(1, 2), at(2, 0), at(2, 1), at(2, 2)];
                     let at = (u * channels + c) * rows + (first + t) * LANES;
                     for (k, values) in differences(patch).iter().enumerate() {
                         out[k * product + at..][..LANES].copy_from_slice(values);
@@ -180,28 +199,28 @@ impl Job for Weights<'_> {
     #[inline(always)]
     fn run(self) {
         let Self { units, tables, weights, channels: [cs, cd], first, width, out, .. } = self;
-        let product = units.len() * cs * width;
+        let product = stride(units.len() * cs * width);
         for (u, Unit(taps)) in units.iter().enumerate() {
             let bases = taps.map(|t| tables.taps[t] * cs * cd);
             // A square of channels at a time, which is turned where weights lie the other way.
             for c in (0..cs).step_by(LANES) {
                 for d in (0..width).step_by(LANES) {
-                    let mut square = [[[0.0f32; LANES]; LANES]; PRODUCTS];
-                    for i in 0..LANES {
-                        let at = if self.transposed { (first + d + i) * cs + c } else { (c + i) * cd + first + d };
-                        for (k, values) in spread(bases.map(|base| lane(weights, base + at))).into_iter().enumerate() {
-                            square[k][i] = values;
+                    let mut squares = [[[0.0f32; LANES]; LANES]; 4];
+                    for (square, base) in squares.iter_mut().zip(bases) {
+                        for i in 0..LANES {
+                            if self.transposed {
+                                let line = lane(weights, base + (first + d + i) * cs + c);
+                                square.iter_mut().zip(line).for_each(|(row, v)| row[i] = *v);
+                            } else {
+                                square[i] = *lane(weights, base + (c + i) * cd + first + d);
+                            }
                         }
                     }
-                    for (k, square) in square.iter().enumerate() {
-                        let at = k * product + (u * cs + c) * width + d;
-                        for i in 0..LANES {
-                            let row = &mut out[at + i * width..][..LANES];
-                            if self.transposed {
-                                row.iter_mut().zip(square).for_each(|(v, line)| *v = line[i]);
-                            } else {
-                                row.copy_from_slice(&square[i]);
-                            }
+                    for i in 0..LANES {
+                        let at = (u * cs + c + i) * width + d;
+                        let taps = [&squares[0][i], &squares[1][i], &squares[2][i], &squares[3][i]];
+                        for (k, values) in spread(taps).iter().enumerate() {
+                            out[k * product + at..][..LANES].copy_from_slice(values);
                         }
                     }
                 }
@@ -226,12 +245,29 @@ impl Job for Sums<'_> {
     #[inline(always)]
     fn run(self) {
         let Self { split, tables, products, apart, first, width, out } = self;
-        for t in 0..split.tiles() {
-            for (k, position) in split.positions(t).into_iter().enumerate() {
-                let target = &mut out[tables.targets[position] as usize + first..][..width];
-                let [a, b, c, d] = summed(k).map(|p| &products[p * apart + t * width..][..width]);
-                for j in 0..width {
-                    target[j] = (a[j] + b[j]) + (c[j] + d[j]);
+        let tiles = split.tiles();
+        let products: [&[f32]; PRODUCTS] = std::array::from_fn(|k| &products[k * apart..][..tiles * width]);
+        for t in 0..tiles {
+            let targets = split.positions(t).map(|p| tables.targets[p] as usize + first);
+            for j in (0..width).step_by(LANES) {
+                let at = t * width + j;
+                let mut values = [[0.0; LANES]; 4];
+                for i in 0..3 {
+                    let [a, b, c] = [lane(products[3 * i], at), lane(products[3 * i + 1], at), lane(products[3 * i + 2], at)];
+                    for l in 0..LANES {
+                        let pair = [a[l] + b[l], b[l] + c[l]];
+                        if i < 2 {
+                            values[0][l] += pair[0];
+                            values[1][l] += pair[1];
+                        }
+                        if i > 0 {
+                            values[2][l] += pair[0];
+                            values[3][l] += pair[1];
+                        }
+                    }
+                }
+                for (target, values) in targets.into_iter().zip(&values) {
+                    out[target + j..][..LANES].copy_from_slice(values);
                 }
             }
         }
@@ -244,11 +280,14 @@ pub fn convolve(job: &Convolution<'_, f32>, split: &Split, output: &mut [f32]) {
     let geometry = Geometry::new(job.gather, job.channels);
     let size = job.gather.source[0] * job.gather.source[1] * cs;
     let dest = job.gather.dest[0] * job.gather.dest[1] * cd;
-    let group = (ROWS / split.tiles()).max(1);
+    // How images are grouped changes no sum, so it may depend on the cores.
+    let share = (output.len() / dest).div_ceil(rayon::current_num_threads());
+    let group = (ROWS / split.tiles()).clamp(1, share);
     let depth = split.phases[0].len() * cs;
     let width = simd::columns(cd);
     let blocks = cd / width;
-    let panel = PRODUCTS * depth * width;
+    let product = stride(depth * width);
+    let panel = PRODUCTS * product;
     let steps = [geometry.window[1], 1].map(|s| s * job.gather.step_source * cs);
     scratch::with(split.phases.len() * blocks * panel, |panels| {
         panels.par_chunks_mut(panel).enumerate().for_each(|(at, out)| {
@@ -269,8 +308,9 @@ pub fn convolve(job: &Convolution<'_, f32>, split: &Split, output: &mut [f32]) {
                     geometry.fill(image, job.gather.source, cs, window);
                 }
                 apply(job.prologue, job.step, windows);
-                scratch::with(PRODUCTS * (depth * rows + padded * width), |held| {
-                    let (patches, products) = held.split_at_mut(PRODUCTS * depth * rows);
+                let (patch, apart) = (stride(depth * rows), stride(padded * width));
+                scratch::with(PRODUCTS * (patch + apart), |held| {
+                    let (patches, products) = held.split_at_mut(PRODUCTS * patch);
                     for (phase, tables) in geometry.phases.iter().enumerate() {
                         for (n, window) in windows.chunks(window_len).enumerate() {
                             let rows = [rows, n * split.tiles()];
@@ -278,20 +318,20 @@ pub fn convolve(job: &Convolution<'_, f32>, split: &Split, output: &mut [f32]) {
                         }
                         for block in 0..blocks {
                             let panel = &panels[(phase * blocks + block) * panel..][..panel];
-                            products.fill(0.0);
                             for k in 0..PRODUCTS {
-                                let patches = &patches[k * depth * rows..][..depth * rows];
-                                let panel = &panel[k * depth * width..][..depth * width];
-                                let products = &mut products[k * padded * width..][..padded * width];
+                                let a = &patches[k * patch..][..depth * rows];
+                                let panel = &panel[k * product..][..depth * width];
+                                let sums = &mut products[k * apart..][..padded * width];
                                 for begin in (0..depth).step_by(DEPTH) {
                                     let offsets = &offsets[begin..depth.min(begin + DEPTH)];
-                                    multiply(patches, |r| r * LANES, rows, offsets, &panel[begin * width..], width, products);
+                                    let panel = &panel[begin * width..];
+                                    multiply(&Product { a, origin: |r| r * LANES, rows, offsets, panel, width, fresh: begin == 0 }, sums);
                                 }
                             }
                             for (n, out) in out.chunks_mut(dest).enumerate() {
                                 let products = &products[n * split.tiles() * width..];
                                 let first = block * width;
-                                simd::dispatch(Sums { split, tables, products, apart: padded * width, first, width, out });
+                                simd::dispatch(Sums { split, tables, products, apart, first, width, out });
                             }
                         }
                     }
@@ -302,14 +342,32 @@ pub fn convolve(job: &Convolution<'_, f32>, split: &Split, output: &mut [f32]) {
     });
 }
 
-/// `sums[r] += Σ_k a[origin(r) + offset_k] · panel[k]`, `sums` having whole tiles of rows.
-fn multiply(a: &[f32], origin: impl Fn(usize) -> usize, rows: usize, offsets: &[i32], panel: &[f32], width: usize, sums: &mut [f32]) {
-    let height = simd::rows();
-    assert!(panel.len() >= offsets.len() * width && sums.len() >= rows.next_multiple_of(height) * width);
+/// `sums[r] += Σ_k a[origin(r) + offset_k] · panel[k]`
+struct Product<'a, O> {
+    a: &'a [f32],
+    origin: O,
+    rows: usize,
+    offsets: &'a [i32],
+    panel: &'a [f32],
+    width: usize,
+    /// Whether sums start from zero.
+    fresh: bool,
+}
+
+/// Adds a product to `sums`, which has whole tiles of rows.
+fn multiply<O: Fn(usize) -> usize>(job: &Product<'_, O>, sums: &mut [f32]) {
+    let (height, width) = (simd::rows(), job.width);
+    assert!(job.panel.len() >= job.offsets.len() * width);
     for (tile, acc) in sums.chunks_exact_mut(height * width).enumerate() {
-        let row = |i: usize| a.as_ptr().wrapping_add(origin((tile * height + i.min(height - 1)).min(rows - 1)));
-        let operands =
-            Tile { rows: std::array::from_fn::<_, MAX_ROWS, _>(row), offsets, b: panel.as_ptr(), stride: width, acc: acc.as_mut_ptr() };
+        let row = |i: usize| job.a.as_ptr().wrapping_add((job.origin)((tile * height + i.min(height - 1)).min(job.rows - 1)));
+        let operands = Tile {
+            rows: std::array::from_fn::<_, MAX_ROWS, _>(row),
+            offsets: job.offsets,
+            b: job.panel.as_ptr(),
+            stride: width,
+            acc: acc.as_mut_ptr(),
+            fresh: job.fresh,
+        };
         // SAFETY: both callers' offsets reach the ends of blocks of `a` that hold `rows` rows, the panel has a row of `width` for each of
         // them, and `acc` is one whole tile.
         unsafe { simd::multiply(&operands, width) };
@@ -332,12 +390,15 @@ impl Job for Gradients<'_> {
     #[inline(always)]
     fn run(self) {
         let Self { split, tables, upstream, channels, width, rows: [rows, first], out } = self;
+        let product = stride(channels * rows);
         for t in 0..split.tiles() {
             let positions = split.positions(t).map(|p| tables.targets[p] as usize);
             for d in (0..channels).step_by(LANES) {
                 let at = (d / width * rows + first + t) * width + d % width;
-                for (k, values) in spread(positions.map(|p| lane(upstream, p + d))).iter().enumerate() {
-                    out[k * channels * rows + at..][..LANES].copy_from_slice(values);
+                let [a, b, c, e] = positions.map(|p| p + d);
+                let tile = [lane(upstream, a), lane(upstream, b), lane(upstream, c), lane(upstream, e)];
+                for (k, values) in spread(tile).iter().enumerate() {
+                    out[k * product + at..][..LANES].copy_from_slice(values);
                 }
             }
         }
@@ -352,19 +413,20 @@ pub fn weight_gradient(job: &WeightGradient<'_, f32>, split: &Split, output: &mu
     let size = job.gather.source[0] * job.gather.source[1] * cs;
     let dest = job.gather.dest[0] * job.gather.dest[1] * cd;
     let images = job.upstream.len() / dest;
-    let group = (SPAN / split.tiles()).clamp(1, images);
+    // How images are grouped changes no sum, so it may depend on the cores.
+    let threads = rayon::current_num_threads();
+    let group = (SPAN / split.tiles()).min(images.div_ceil(threads)).max(LEAST / split.tiles()).clamp(1, images);
     let rows = group * split.tiles();
     let width = simd::columns(cd);
     let steps = [geometry.window[1], 1].map(|s| s * job.gather.step_source * cs);
-    let (patch_len, gradient_len) = (PRODUCTS * units.len() * cs * rows, PRODUCTS * cd * rows);
-    let part_len = patch_len + gradient_len;
-    let parts = (HELD / (part_len * size_of::<f32>())).clamp(1, images.div_ceil(group));
+    let (patch, gradient) = (stride(units.len() * cs * rows), stride(cd * rows));
+    let (patch_len, part_len) = (PRODUCTS * patch, PRODUCTS * (patch + gradient));
+    let parts = (HELD / (part_len * size_of::<f32>())).max(threads).min(images.div_ceil(group));
     // Sums of products: `[product][unit][block of columns][channel][column]`, whole tiles of channels.
     let sum_len = cs.next_multiple_of(simd::rows()) * width;
     let blocks = cd / width;
     let offsets: Vec<i32> = (0..rows).map(|t| (t * LANES) as i32).collect();
     scratch::with(PRODUCTS * units.len() * blocks * sum_len, |sums| {
-        sums.fill(0.0);
         scratch::with(parts * part_len, |held| {
             for begin in (0..images).step_by(parts * group) {
                 let count = (images - begin).min(parts * group);
@@ -389,12 +451,14 @@ pub fn weight_gradient(job: &WeightGradient<'_, f32>, split: &Split, output: &mu
                     for (part, held) in held.chunks(part_len).enumerate() {
                         let (patches, gradients) = held.split_at(patch_len);
                         let tiles = (count - part * group).min(group) * split.tiles();
-                        let patches = &patches[(product * units.len() + unit) * cs * rows..][..cs * rows];
-                        let gradients = &gradients[(product * blocks + block) * width * rows..][..width * rows];
+                        let a = &patches[product * patch + unit * cs * rows..][..cs * rows];
+                        let gradients = &gradients[product * gradient + block * width * rows..][..width * rows];
                         let origin = |c: usize| c / LANES * rows * LANES + c % LANES;
                         for first in (0..tiles).step_by(SPAN) {
                             let offsets = &offsets[first..tiles.min(first + SPAN)];
-                            multiply(patches, origin, cs, offsets, &gradients[first * width..], width, sums);
+                            let panel = &gradients[first * width..];
+                            let fresh = begin + part + first == 0;
+                            multiply(&Product { a, origin, rows: cs, offsets, panel, width, fresh }, sums);
                         }
                     }
                 });
@@ -402,20 +466,37 @@ pub fn weight_gradient(job: &WeightGradient<'_, f32>, split: &Split, output: &mu
         });
         let sums = &*sums;
         output.par_chunks_mut(cs * cd).enumerate().for_each(|(weight, out)| {
-            let found = units.iter().enumerate().find_map(|(u, Unit(taps))| {
-                let k = taps.iter().position(|t| tables.taps[*t] == weight)?;
-                Some((u, k))
-            });
-            let Some((unit, k)) = found else { return out.fill(0.0) };
-            for (c, out) in out.chunks_mut(cd).enumerate() {
-                for (block, out) in out.chunks_mut(width).enumerate() {
-                    let at = |product: usize| ((product * units.len() + unit) * blocks + block) * sum_len + c * width;
-                    let [a, b, c, d] = summed(k).map(|p| &sums[at(p)..][..width]);
-                    for (j, v) in out.iter_mut().enumerate() {
-                        *v = (a[j] + b[j]) + (c[j] + d[j]);
-                    }
-                }
-            }
+            simd::dispatch(TapSums { units, tables, weight, sums, sum_len, columns: cd, width, out });
         });
     });
+}
+
+/// Adds up the products of one tap's gradient.
+struct TapSums<'a> {
+    units: &'a [Unit],
+    tables: &'a PhaseTables,
+    weight: usize,
+    /// As in [`weight_gradient`].
+    sums: &'a [f32],
+    sum_len: usize,
+    columns: usize,
+    width: usize,
+    out: &'a mut [f32],
+}
+
+impl Job for TapSums<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let Self { units, tables, weight, sums, sum_len, columns, width, out } = self;
+        let blocks = columns / width;
+        let place = |(u, Unit(taps)): (usize, &Unit)| Some((u, taps.iter().position(|t| tables.taps[*t] == weight)?));
+        let Some((unit, k)) = units.iter().enumerate().find_map(place) else { return out.fill(0.0) };
+        for (c, out) in out.chunks_exact_mut(columns).enumerate() {
+            for (j, out) in out.chunks_exact_mut(LANES).enumerate() {
+                let (block, column) = (j * LANES / width, j * LANES % width);
+                let [a, b, c, d] = summed(k).map(|p| ((p * units.len() + unit) * blocks + block) * sum_len + c * width + column);
+                sum([lane(sums, a), lane(sums, b), lane(sums, c), lane(sums, d)], out);
+            }
+        }
+    }
 }
