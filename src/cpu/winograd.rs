@@ -5,6 +5,8 @@
 //! sixteen. A 4×4 kernel of stride 2 is four such convolutions, one for each parity of the source, and its adjoint is one for each phase;
 //! in the weight gradient tile and taps change places. No factor but ±1 appears, so that rounding stays as small as it was.
 
+#![allow(clippy::needless_range_loop)] // indices name lanes here
+
 use rayon::prelude::*;
 
 use super::convolution::{Convolution, WeightGradient, apply, finish};
