@@ -141,6 +141,29 @@ fn large_weight_gradients_are_cut_by_rows() -> Result<()> {
 }
 
 #[test]
+fn convolutions_of_2x2_parts_agree_with_the_oracle() -> Result<()> {
+    // Images that fill no group, sums longer than a panel, and more images than a weight gradient holds at a time.
+    for (images, side, c, d) in [(1, 4, 16, 32), (19, 8, 96, 64), (24, 32, 32, 32)] {
+        let mut b = Bench::new();
+        let taps = Taps::dense([4, 4], 2, 1, [side, side])?;
+        let (x, g) = (b.leaf([images, side, side, c]), b.leaf([images, side / 2, side / 2, d]));
+        let (w, bias) = (b.leaf([16, c, d]), b.leaf([d]));
+        let positive = b.graph.relu(x)?;
+        let mut y = b.graph.conv(positive, w, taps)?;
+        y = b.graph.add(y, bias)?;
+        let dot = b.graph.mul(y, g)?;
+        let loss = b.graph.sum_all(dot)?;
+        for (name, wrt) in [("dx", x), ("dw", w)] {
+            let gradient = b.graph.gradients(loss, &[wrt])?[0];
+            b.graph.output(name, gradient);
+        }
+        b.graph.output("y", y);
+        b.check_executors(1e-5);
+    }
+    Ok(())
+}
+
+#[test]
 fn second_derivatives() -> Result<()> {
     // The gradient penalty of a small critic: d/dw of ‖∂D/∂x‖².
     let mut b = Bench::new();

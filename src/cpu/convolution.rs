@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::geometry::{Geometry, PhaseTables};
 use super::simd::{self, MAX_COLUMNS, MAX_ROWS, Tile};
+use super::winograd::{self, Split};
 use super::{Evaluator, Operand, scratch};
 use crate::graph::{Expr, Shape, Step};
 use crate::op::Gather;
@@ -98,7 +99,8 @@ fn is_flat(gather: &Gather) -> bool {
     gather.source == gather.dest && gather.step_source == 1 && gather.step_dest == 1 && phase.taps == [([0, 0], 0)]
 }
 
-fn apply(prologue: Option<&Expr>, step: &Step, values: &mut [f32]) {
+/// Reads source values through a program.
+pub(super) fn apply(prologue: Option<&Expr>, step: &Step, values: &mut [f32]) {
     if let Some(expr) = prologue {
         let shape = Shape::from([values.len()]);
         Evaluator::in_place(expr, &[], &shape, step).run(0, values);
@@ -110,6 +112,9 @@ pub fn convolve(job: &Convolution<'_, f32>, output: &mut [f32]) {
     let [cs, cd] = job.channels;
     if output.is_empty() {
         return;
+    }
+    if let Some(split) = Split::of(job.gather, job.channels) {
+        return winograd::convolve(job, &split, output);
     }
     if is_flat(job.gather) {
         let tables = PhaseTables {
@@ -151,7 +156,8 @@ pub fn convolve(job: &Convolution<'_, f32>, output: &mut [f32]) {
     });
 }
 
-fn finish(job: &Convolution<'_, f32>, start: usize, out: &mut [f32]) {
+/// Carries out the epilogue on output elements from `start` on.
+pub(super) fn finish(job: &Convolution<'_, f32>, start: usize, out: &mut [f32]) {
     if let Some(expr) = job.epilogue {
         Evaluator::in_place(expr, job.operands, job.shape, job.step).run(start, out);
     }
@@ -176,8 +182,6 @@ fn multiply(tables: &PhaseTables, count: usize, panels: &Panels, window: &[f32],
                         let at = tables.targets[tile + i] as usize + first;
                         acc[i * width..i * width + used].copy_from_slice(&out[at..at + used]);
                     }
-                } else {
-                    acc[..rows * width].fill(0.0);
                 }
                 let origin = |i: usize| window.as_ptr().wrapping_add(tables.origins[tile + i.min(rows - 1)] as usize);
                 let operands = Tile {
@@ -186,6 +190,7 @@ fn multiply(tables: &PhaseTables, count: usize, panels: &Panels, window: &[f32],
                     b: panel.as_ptr(),
                     stride: width,
                     acc: acc.as_mut_ptr(),
+                    fresh: begin == 0,
                 };
                 // SAFETY: origins and offsets were made together to stay within the window, the panel holds `depth` rows of `width`,
                 // and `acc` the largest tile.
@@ -211,6 +216,9 @@ pub fn weight_gradient(job: &WeightGradient<'_, f32>, output: &mut [f32]) {
     let dest = job.gather.dest[0] * job.gather.dest[1] * cd;
     if output.is_empty() || size == 0 || dest == 0 {
         return;
+    }
+    if let Some(split) = Split::of(job.gather, job.channels) {
+        return winograd::weight_gradient(job, &split, output);
     }
     let flat = is_flat(job.gather);
     let images = job.upstream.len() / dest;
@@ -303,7 +311,8 @@ fn accumulate(rows: &[i32], origins: &[i32], window: &[f32], upstream: &[f32], c
                         acc[i * width..i * width + used].copy_from_slice(&out[at..at + used]);
                     }
                     let origin = |i: usize| window.as_ptr().wrapping_offset(rows[tile + i.min(count - 1)] as isize);
-                    let operands = Tile { rows: std::array::from_fn(origin), offsets: origins, b, stride, acc: acc.as_mut_ptr() };
+                    let rows = std::array::from_fn(origin);
+                    let operands = Tile { rows, offsets: origins, b, stride, acc: acc.as_mut_ptr(), fresh: false };
                     // SAFETY: a row's offset plus an origin lies within the window by construction of the tables, `b` holds one row of
                     // at least `width` columns for each origin, and `acc` the largest tile.
                     unsafe { simd::multiply(&operands, width) };

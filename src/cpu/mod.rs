@@ -13,6 +13,7 @@ mod real;
 pub mod reduction;
 mod scratch;
 pub(crate) mod simd;
+mod winograd;
 
 pub use convolution::{Convolution, WeightGradient};
 pub use executor::{Arena, CpuProgram, CpuState};

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::Real;
+use super::simd::{self, Job};
 use crate::graph::{Rule, Step, Update};
 
 /// The arenas an update touches.
@@ -19,7 +20,10 @@ pub struct Arenas<'a, T> {
     pub average: &'a mut [T],
 }
 
+/// Elements one task updates.
 const TASK: usize = 16 * 1024;
+/// Elements that are updated at a time, in the first cache.
+const BLOCK: usize = 256;
 
 /// Applies an update to a group.
 pub fn update<T: Real>(update: &Update, arenas: Arenas<'_, T>, step: &Step) {
@@ -46,25 +50,54 @@ pub fn update<T: Real>(update: &Update, arenas: Arenas<'_, T>, step: &Step) {
         .zip(arenas.second.par_chunks_mut(TASK))
         .zip(arenas.average.par_chunks_mut(TASK));
     chunks.for_each(|((((value, gradient), first), second), average)| {
-        for i in 0..value.len() {
-            let change = rule.change(gradient[i].times(scale), &mut first[i], &mut second[i]);
-            let mut w = value[i].minus(change);
-            if let Some(limit) = update.clamp {
-                let (low, high) = (T::of(-f64::from(limit)), T::of(f64::from(limit)));
-                w = if w < low {
-                    low
-                } else if w > high {
-                    high
-                } else {
-                    w
-                };
+        let arenas = Arenas { value, gradient, first, second, average };
+        simd::dispatch(Apply { update, rule: &rule, scale, decay, fresh, arenas });
+    });
+}
+
+/// An update of a stretch of the arenas.
+struct Apply<'a, T> {
+    update: &'a Update,
+    rule: &'a Constants<T>,
+    scale: T,
+    decay: T,
+    fresh: T,
+    arenas: Arenas<'a, T>,
+}
+
+impl<T: Real> Job for Apply<'_, T> {
+    #[inline(always)]
+    fn run(self) {
+        let Self { update, rule, scale, decay, fresh, arenas } = self;
+        let limit = update.clamp.map(|limit| (T::of(-f64::from(limit)), T::of(f64::from(limit))));
+        // Copies, because arrays of known length that nothing else points to are what the compiler makes vectors of.
+        let [mut value, mut gradient, mut first, mut second, mut average] = [[T::default(); BLOCK]; 5];
+        for start in (0..arenas.value.len()).step_by(BLOCK) {
+            let range = start..arenas.value.len().min(start + BLOCK);
+            let len = range.len();
+            value[..len].copy_from_slice(&arenas.value[range.clone()]);
+            gradient[..len].copy_from_slice(&arenas.gradient[range.clone()]);
+            first[..len].copy_from_slice(&arenas.first[range.clone()]);
+            second[..len].copy_from_slice(&arenas.second[range.clone()]);
+            rule.step(&gradient, scale, &mut value, &mut first, &mut second);
+            if let Some((low, high)) = limit {
+                for w in &mut value {
+                    let above = if *w < low { low } else { *w };
+                    *w = if above > high { high } else { above };
+                }
             }
-            value[i] = w;
+            arenas.value[range.clone()].copy_from_slice(&value[..len]);
+            arenas.first[range.clone()].copy_from_slice(&first[..len]);
+            arenas.second[range.clone()].copy_from_slice(&second[..len]);
             if update.average {
-                average[i] = average[i].times(decay).plus(w.times(fresh));
+                average[..len].copy_from_slice(&arenas.average[range.clone()]);
+                for (a, w) in average.iter_mut().zip(&value) {
+                    *a = a.times(decay).plus(w.times(fresh));
+                }
+                arenas.average[range].copy_from_slice(&average[..len]);
             }
         }
-    });
+    }
 }
 
 /// A rule's constants at one step.
@@ -99,21 +132,31 @@ impl<T: Real> Constants<T> {
         }
     }
 
+    /// Moves a block of weights.
     #[inline(always)]
-    fn change(&self, g: T, first: &mut T, second: &mut T) -> T {
+    fn step(&self, gradient: &[T; BLOCK], scale: T, value: &mut [T; BLOCK], first: &mut [T; BLOCK], second: &mut [T; BLOCK]) {
         match self.rule {
             Rule::Adam { .. } => {
-                *first = first.times(self.decay[0]).plus(g.times(self.rest[0]));
-                *second = second.times(self.decay[1]).plus(g.times(g).times(self.rest[1]));
-                self.rate.times(*first).over(second.root().over(self.root).plus(self.epsilon))
+                for i in 0..BLOCK {
+                    let g = gradient[i].times(scale);
+                    first[i] = first[i].times(self.decay[0]).plus(g.times(self.rest[0]));
+                    second[i] = second[i].times(self.decay[1]).plus(g.times(g).times(self.rest[1]));
+                    let width = second[i].root().over(self.root).plus(self.epsilon);
+                    value[i] = value[i].minus(self.rate.times(first[i]).over(width));
+                }
             }
             Rule::RmsProp { .. } => {
-                *second = second.times(self.decay[1]).plus(g.times(g).times(self.rest[1]));
-                self.rate.times(g).over(second.root().plus(self.epsilon))
+                for i in 0..BLOCK {
+                    let g = gradient[i].times(scale);
+                    second[i] = second[i].times(self.decay[1]).plus(g.times(g).times(self.rest[1]));
+                    value[i] = value[i].minus(self.rate.times(g).over(second[i].root().plus(self.epsilon)));
+                }
             }
             Rule::Sgd { .. } => {
-                *first = first.times(self.decay[0]).plus(g);
-                self.rate.times(*first)
+                for i in 0..BLOCK {
+                    first[i] = first[i].times(self.decay[0]).plus(gradient[i].times(scale));
+                    value[i] = value[i].minus(self.rate.times(first[i]));
+                }
             }
         }
     }

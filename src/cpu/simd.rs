@@ -102,6 +102,8 @@ pub struct Tile<'a> {
     pub stride: usize,
     /// Sums, `columns` apart, read and written.
     pub acc: *mut f32,
+    /// Whether sums start from zero instead of what `acc` holds.
+    pub fresh: bool,
 }
 
 /// Multiplies one tile of [`rows`] × `columns`.
@@ -127,8 +129,10 @@ unsafe fn portable<const R: usize, const C: usize>(tile: &Tile<'_>) {
     // SAFETY: the caller's promise.
     unsafe {
         let mut acc = [[0.0f32; C]; R];
-        for (i, row) in acc.iter_mut().enumerate() {
-            std::ptr::copy_nonoverlapping(tile.acc.add(i * C), row.as_mut_ptr(), C);
+        if !tile.fresh {
+            for (i, row) in acc.iter_mut().enumerate() {
+                std::ptr::copy_nonoverlapping(tile.acc.add(i * C), row.as_mut_ptr(), C);
+            }
         }
         for (k, &offset) in tile.offsets.iter().enumerate() {
             let b = &*(tile.b.add(k * tile.stride).cast::<[f32; C]>());
@@ -157,9 +161,11 @@ mod x86 {
         // SAFETY: the caller's promise.
         unsafe {
             let mut acc = [[_mm512_setzero_ps(); V]; R];
-            for i in 0..R {
-                for j in 0..V {
-                    acc[i][j] = _mm512_loadu_ps(tile.acc.add((i * V + j) * 16));
+            if !tile.fresh {
+                for i in 0..R {
+                    for j in 0..V {
+                        acc[i][j] = _mm512_loadu_ps(tile.acc.add((i * V + j) * 16));
+                    }
                 }
             }
             let rows: [*const f32; R] = std::array::from_fn(|i| tile.rows[i]);
@@ -187,9 +193,11 @@ mod x86 {
         // SAFETY: the caller's promise.
         unsafe {
             let mut acc = [[_mm256_setzero_ps(); V]; R];
-            for i in 0..R {
-                for j in 0..V {
-                    acc[i][j] = _mm256_loadu_ps(tile.acc.add((i * V + j) * 8));
+            if !tile.fresh {
+                for i in 0..R {
+                    for j in 0..V {
+                        acc[i][j] = _mm256_loadu_ps(tile.acc.add((i * V + j) * 8));
+                    }
                 }
             }
             let rows: [*const f32; R] = std::array::from_fn(|i| tile.rows[i]);

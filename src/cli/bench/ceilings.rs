@@ -60,7 +60,7 @@ fn cpu() -> Ceilings {
             let mut acc = [0.0f32; MAX_ROWS * MAX_COLUMNS];
             for _ in 0..TILES {
                 let rows = [a.as_ptr(); MAX_ROWS];
-                let tile = Tile { rows, offsets: &offsets, b: b.as_ptr(), stride: columns, acc: acc.as_mut_ptr() };
+                let tile = Tile { rows, offsets: &offsets, b: b.as_ptr(), stride: columns, acc: acc.as_mut_ptr(), fresh: false };
                 // SAFETY: each row has `DEPTH` elements, `b` as many rows of `columns`, and `acc` the largest tile.
                 unsafe { simd::multiply(&tile, columns) };
             }

@@ -192,6 +192,7 @@ impl<'a> Group<'a> {
                     b: panels[(block * depth + t * channels) * columns..].as_ptr(),
                     stride: columns,
                     acc: acc.as_mut_ptr(),
+                    fresh: false,
                 };
                 // SAFETY: each row has `channels` readable elements, the panel `channels` more rows of `columns`, and `acc` the largest
                 // tile.
