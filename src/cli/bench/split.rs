@@ -95,12 +95,15 @@ impl Split {
         runs.sort_by(|a, b| a.0.total_cmp(&b.0));
         let phases = &taken[taken.len() / 2];
         // The CPU executor's kernels are timed within the step itself; a GPU's are only known from the profiled runs.
-        let kernels = if on_gpu { runs[runs.len() / 2].0.min(phases.ran.kernels) } else { phases.ran.kernels };
+        // Drivers may work while the host still records or inside the submit, so the host's part is what the kernels leave of it.
+        let run = phases.ran.host + phases.ran.kernels;
+        let kernels = if on_gpu { runs[runs.len() / 2].0.min(run) } else { phases.ran.kernels };
+        let host = phases.ran.host.min(run - kernels);
         Ok(Self {
             whole: phases.whole(),
             kernels,
-            gaps: Some(phases.ran.kernels - kernels),
-            host: phases.ran.host,
+            gaps: Some(run - kernels - host),
+            host,
             transfers: phases.write + phases.read,
             profiled: on_gpu.then(|| runs[runs.len() / 2]),
         })
