@@ -8,7 +8,7 @@ use crate::shader::{Access, expand};
 
 const THREADS: u32 = 64;
 const GROUPS: u32 = 4;
-const ROUNDS: u32 = 512;
+const ROUNDS: u32 = 4096;
 const TEXELS: usize = 4096;
 /// Loads from textures must be so many times cheaper to be worth packing operands for.
 const CHEAPER: f64 = 2.0;
