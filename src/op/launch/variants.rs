@@ -26,6 +26,8 @@ const WEIGHT_DEPTH: usize = 16;
 
 /// Workgroups that keep any adapter busy.
 const ENOUGH: usize = 256;
+/// Times that each element of the source must be read for packing to pay.
+const ENOUGH_READS: usize = 64;
 /// Positions from which an invocation of a CPU takes eight.
 const MANY: usize = 64;
 
@@ -50,6 +52,13 @@ impl Problem<'_> {
         format!("{} {}x{sh}x{sw}x{c} {dh}x{dw}x{d} {taps} taps {} phases", self.operation, self.images, phases.len())
     }
 
+    /// Whether operands are read often enough to be worth packing (measured on lavapipe with kiln tune), and not mostly padding.
+    fn packs_well(&self, target: &Target) -> bool {
+        let [c, d] = self.channels;
+        let taps = self.gather.phases.iter().map(|p| p.taps.len()).max().unwrap_or(0);
+        target.prefers_textures && self.fits_textures(target) && c >= 4 && d >= 8 && taps * d >= ENOUGH_READS
+    }
+
     fn fits_textures(&self, target: &Target) -> bool {
         self.texels.iter().all(|&texels| texels <= target.texels)
     }
@@ -71,7 +80,7 @@ impl Problem<'_> {
             (false, _) => (4, 4),
         };
         let default = match (target.is_cpu, d < 8) {
-            (true, _) if target.prefers_textures && self.fits_textures(target) => Variant::Texture { tm, tn },
+            (true, _) if self.packs_well(target) => Variant::Texture { tm, tn },
             (true, _) => Variant::Direct { tm, tn },
             (false, true) => Variant::Direct { tm: 1, tn: 4 },
             (false, false) => tile(&largest_busy(positions, self.gather.phases.len(), d)),
@@ -93,7 +102,7 @@ impl Problem<'_> {
         all.extend(pairs.filter(|(bm, bn)| fits_workgroup(bm * bn / 16, target)).map(|(bm, bn)| tile(bm, bn)));
         let side = |n: usize| if n <= 16 { 16 } else { 32 } + if n > 48 { 32 } else { 0 };
         let default = match target.is_cpu {
-            true if target.prefers_textures && self.fits_textures(target) => Variant::Texture { tm: 8, tn: columns },
+            true if self.packs_well(target) => Variant::Texture { tm: 8, tn: columns },
             true => Variant::Direct { tm: 4, tn: columns },
             false => tile(side(m), side(d)),
         };
