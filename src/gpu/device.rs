@@ -58,7 +58,7 @@ impl Gpu {
         let (adapter, description) = adapter::choose(choice)?;
         let wanted = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE;
         let limits = adapter.limits();
-        let choices = Arc::new(tuned::load(&description));
+        let choices = Arc::new(tuned::load(&description)?);
         let request = adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("kiln"),
             required_features: adapter.features() & wanted,

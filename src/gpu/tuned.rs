@@ -89,17 +89,21 @@ impl Tuning {
 }
 
 /// The choices for an adapter: what was tuned, or none. `KILN_VARIANT` forces variants (tests and debugging).
-pub(super) fn load(adapter: &AdapterDescription) -> Choices {
+///
+/// # Errors
+/// [`Error::Usage`] where `KILN_VARIANT` names none.
+pub(super) fn load(adapter: &AdapterDescription) -> Result<Choices> {
+    if let Some(start) = std::env::var("KILN_VARIANT").ok().filter(|start| !start.is_empty()) {
+        return Choices::forcing(&start);
+    }
     let fresh = Tuning::fresh(adapter);
     let kept = fresh.file().filter(|file| file.exists()).map(|file| Tuning::read(&file).and_then(|t| Choices::parse(&t.variants)));
-    let mut choices = match kept {
+    Ok(match kept {
         Some(Ok(choices)) => choices,
         Some(Err(e)) => {
             log::warn!("the tuning is not used: {e}");
             Choices::default()
         }
         None => Choices::default(),
-    };
-    choices.forced = std::env::var("KILN_VARIANT").ok().filter(|start| !start.is_empty());
-    choices
+    })
 }

@@ -84,6 +84,20 @@ pub struct Choices {
 }
 
 impl Choices {
+    /// Takes the variants whose names start so wherever one can run.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where no variant's name can start so.
+    pub fn forcing(start: &str) -> Result<Self> {
+        let known = ["tile-", "direct-", "texture-"].iter().any(|family| family.starts_with(start) || start.starts_with(family));
+        if start.is_empty() || !known {
+            return Err(Error::usage(format!(
+                "no kernel variant starts with {start}; names are like tile-64x64x16-4x4, direct-8x8, texture-8x8"
+            )));
+        }
+        Ok(Self { forced: Some(start.into()), ..Self::default() })
+    }
+
     /// The variants of a table of texts.
     ///
     /// # Errors
@@ -138,7 +152,8 @@ mod tests {
         choices.by_problem.insert("p".into(), other);
         assert_eq!(choices.pick("p".into(), vec![default, other]).variant, other);
         assert_eq!(choices.pick("p".into(), vec![default]).variant, default);
-        choices.forced = Some("direct-8".into());
-        assert_eq!(choices.pick("p".into(), vec![other, default]).variant, default);
+        let forced = Choices::forcing("direct-8").expect("a name's start");
+        assert_eq!(forced.pick("p".into(), vec![other, default]).variant, default);
+        assert!(Choices::forcing("tiles").is_err() && Choices::forcing("").is_err());
     }
 }

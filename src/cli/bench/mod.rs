@@ -40,7 +40,7 @@ pub fn run(args: &BenchArgs, common: &Common, output: &Output) -> Result<()> {
         if matches!(device, Device::Cpu) {
             return Err(Error::usage("--variant chooses among a GPU's kernels; the CPU executor has none (name an adapter with --device)"));
         }
-        device = device.with_choices(Choices { forced: Some(forced.clone()), ..Choices::default() });
+        device = device.with_choices(Choices::forcing(forced)?);
     }
     match args.what {
         BenchWhat::Train => train::run(args, &device, output),
