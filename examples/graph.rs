@@ -33,9 +33,9 @@ fn main() -> kiln::Result<()> {
     })?;
     let loss = g.mean_all(errors)?;
     g.output("loss", loss);
-    let gradients = g.group_gradients(loss, &spec, group)?;
-    let rule = Rule::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
-    g.update(&spec, Update { group, rule, clip_norm: None, clamp: None, average: false }, &gradients)?;
+    let adam = Update::new(group, Rule::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 });
+    let gradients = g.group_gradients(loss, &spec, &adam)?;
+    g.update(&spec, adam, &gradients)?;
 
     let device = Device::open("auto")?;
     let mut state = State::initial(&device, &spec, 1)?;

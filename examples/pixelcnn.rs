@@ -27,7 +27,7 @@ fn main() -> kiln::Result<()> {
 
     // One training step is one graph: forward, backward and Adam.
     let rule = Rule::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
-    let adam = |group| Update { group, rule, clip_norm: None, clamp: None, average: false };
+    let adam = |group| Update::new(group, rule);
     let mut state = State::initial(&device, model.state(), SEED)?;
     let mut program = Program::new(&device, &model.train_graph(BATCH, &adam)?, &state, Weights::Current)?;
     let options = LoaderOptions { batch: BATCH, seed: SEED, start_step: 0, binarization, scale: model.scale(), prefetch: 4 };

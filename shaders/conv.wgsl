@@ -27,58 +27,8 @@ var<workgroup> tile_b: array<vec4<f32>, {{B_TILE}}>;
 
 {{PROLOGUE}}
 {{EPILOGUE}}
-// Loads are clamped instead of guarded: branches around them cost more than the loads, and some drivers take minutes to compile many.
-
-// Four source values along k at a position.
-fn load_a(at: vec3<i32>, k: u32, phase: Phase) -> vec4<f32> {
-    let last = phase.taps * C - 1u;
-//!if WIDE_C
-    let here = min(k, last);
-    let first = pixel(at, table[phase.first + here / C]);
-    let value = prologue(source[(u32(max(first, 0)) + here % C) / 4u], 0u);
-    return select(vec4<f32>(0.0), value, (first >= 0) & (k <= last));
-//!else
-//!for L in 0..4
-    let here{{L}} = min(k + {{L}}u, last);
-    let first{{L}} = pixel(at, table[phase.first + here{{L}} / C]);
-    let value{{L}} = prologue(source[u32(max(first{{L}}, 0)) + here{{L}} % C], 0u);
-    let known{{L}} = select(0.0, value{{L}}, (first{{L}} >= 0) & (k + {{L}}u <= last));
-//!end
-    return vec4<f32>(known0, known1, known2, known3);
-//!end
-}
-
-//!if !TRANSPOSED
-// Four weights along d; what lies behind the last k or channel is never used.
-fn load_b(k: u32, d: u32, phase: Phase) -> vec4<f32> {
-    let here = min(k, phase.taps * C - 1u);
-    let row = (u32(table[phase.first + here / C].z) * C + here % C) * D;
-//!if WIDE_D
-    return weights[(row + min(d, D - 4u)) / 4u];
-//!else
-//!for L in 0..4
-    let value{{L}} = weights[row + min(d + {{L}}u, D - 1u)];
-//!end
-    return vec4<f32>(value0, value1, value2, value3);
-//!end
-}
-//!else
-// Four weights along k of one destination channel.
-fn load_b(k: u32, d: u32, phase: Phase) -> vec4<f32> {
-    let last = phase.taps * C - 1u;
-    let column = min(d, D - 1u);
-//!if WIDE_C
-    let here = min(k, last);
-    return weights[((u32(table[phase.first + here / C].z) * D + column) * C + here % C) / 4u];
-//!else
-//!for L in 0..4
-    let here{{L}} = min(k + {{L}}u, last);
-    let value{{L}} = weights[(u32(table[phase.first + here{{L}} / C].z) * D + column) * C + here{{L}} % C];
-//!end
-    return vec4<f32>(value0, value1, value2, value3);
-//!end
-}
-//!end
+//!include shared/store
+//!include shared/conv_operands
 
 @compute @workgroup_size({{THREADS_X}}, {{THREADS_Y}})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -95,7 +45,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var sum{{I}}_{{V}} = vec4<f32>(0.0);
 //!end
 //!end
-    for (var k0 = 0u; k0 < phase.taps * C; k0 += BK) {
+    for (var k0 = 0u; k0 < phase.taps * SOURCE_C; k0 += BK) {
 //!for J in 0..{{A_EACH}}
         {
             let at = lane + {{J}}u * THREADS;
@@ -144,20 +94,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if at.x < IMAGES {
             let to = destination(at, phase.origin);
 //!for V in 0..{{TN4}}
-            {
-                let d = d0 + (tx + {{V}}u * THREADS_X) * 4u;
-//!if WIDE_D
-                if d < D {
-                    output[(to + d) / 4u] = epilogue(sum{{I}}_{{V}}, to + d);
-                }
-//!else
-//!for L in 0..4
-                if d + {{L}}u < D {
-                    output[to + d + {{L}}u] = epilogue(sum{{I}}_{{V}}[{{L}}], to + d + {{L}}u);
-                }
-//!end
-//!end
-            }
+            store(sum{{I}}_{{V}}, to, d0 + (tx + {{V}}u * THREADS_X) * 4u);
 //!end
         }
     }

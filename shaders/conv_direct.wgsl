@@ -12,24 +12,25 @@
 const TM: u32 = {{TM}}u;
 const TN: u32 = {{TN4}}u * 4u;
 // Invocations along the channels.
-const ACROSS: u32 = (D + TN - 1u) / TN;
+const ACROSS: u32 = (DEST_C + TN - 1u) / TN;
 
 {{PROLOGUE}}
 {{EPILOGUE}}
+//!include shared/store
 // Four weights along d; what lies behind the last channel is never stored.
 fn load_b(weight: u32, c: u32, d: u32) -> vec4<f32> {
 //!if TRANSPOSED
 //!for L in 0..4
-    let value{{L}} = weights[(weight * D + min(d + {{L}}u, D - 1u)) * C + c];
+    let value{{L}} = weights[(weight * DEST_C + min(d + {{L}}u, DEST_C - 1u)) * SOURCE_C + c];
 //!end
     return vec4<f32>(value0, value1, value2, value3);
 //!else
-    let row = (weight * C + c) * D;
+    let row = (weight * SOURCE_C + c) * DEST_C;
 //!if WIDE_D
-    return weights[(row + min(d, D - 4u)) / 4u];
+    return weights[(row + min(d, DEST_C - 4u)) / 4u];
 //!else
 //!for L in 0..4
-    let value{{L}} = weights[row + min(d + {{L}}u, D - 1u)];
+    let value{{L}} = weights[row + min(d + {{L}}u, DEST_C - 1u)];
 //!end
     return vec4<f32>(value0, value1, value2, value3);
 //!end
@@ -60,7 +61,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let first{{I}} = u32(max(pixel{{I}}, 0));
 //!end
 //!if WIDE_C
-        for (var c = 0u; c < C; c += 4u) {
+        for (var c = 0u; c < SOURCE_C; c += 4u) {
 //!for I in 0..{{TM}}
             let a{{I}} = select(vec4<f32>(0.0), prologue(source[(first{{I}} + c) / 4u], 0u), pixel{{I}} >= 0);
 //!end
@@ -74,7 +75,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //!end
         }
 //!else
-        for (var c = 0u; c < C; c++) {
+        for (var c = 0u; c < SOURCE_C; c++) {
 //!for I in 0..{{TM}}
             let a{{I}} = select(0.0, prologue(source[first{{I}} + c], 0u), pixel{{I}} >= 0);
 //!end
@@ -93,20 +94,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if at.x < IMAGES {
             let to = destination(at, phase.origin);
 //!for V in 0..{{TN4}}
-            {
-                let d = d0 + {{V}}u * 4u;
-//!if WIDE_D
-                if d < D {
-                    output[(to + d) / 4u] = epilogue(sum{{I}}_{{V}}, to + d);
-                }
-//!else
-//!for L in 0..4
-                if d + {{L}}u < D {
-                    output[to + d + {{L}}u] = epilogue(sum{{I}}_{{V}}[{{L}}], to + d + {{L}}u);
-                }
-//!end
-//!end
-            }
+            store(sum{{I}}_{{V}}, to, d0 + {{V}}u * 4u);
 //!end
         }
     }

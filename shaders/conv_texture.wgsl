@@ -14,10 +14,11 @@
 //!include shared/gather
 const TM: u32 = {{TM}}u;
 const TN4: u32 = {{TN4}}u;
-const D4: u32 = (D + 3u) / 4u;
+const D4: u32 = (DEST_C + 3u) / 4u;
 const ACROSS: u32 = (D4 + TN4 - 1u) / TN4;
 
 {{EPILOGUE}}
+//!include shared/store
 @compute @workgroup_size({{THREADS}})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let id = (group.y * {{GRID_X}}u + group.x) * {{THREADS}}u + lane;
@@ -39,12 +40,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //!end
     for (var t = 0u; t < phase.taps; t++) {
         let tap = table[phase.first + t];
-        let row = u32(tap.z) * C * 4u;
+        let row = u32(tap.z) * SOURCE_C * 4u;
 //!for I in 0..{{TM}}
         let pixel{{I}} = pixel(from{{I}}, tap);
         let first{{I}} = u32(max(pixel{{I}}, 0));
 //!end
-        for (var c = 0u; c < C; c++) {
+        for (var c = 0u; c < SOURCE_C; c++) {
 //!for I in 0..{{TM}}
             let a{{I}} = select(vec4<f32>(0.0), textureLoad(packed_source, texel(first{{I}} + c)), pixel{{I}} >= 0);
 //!end
@@ -64,20 +65,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if at.x < IMAGES {
             let to = destination(at, phase.origin);
 //!for V in 0..{{TN4}}
-            {
-                let d = (d0 + {{V}}u) * 4u;
-//!if WIDE_D
-                if d < D {
-                    output[(to + d) / 4u] = epilogue(sum{{I}}_{{V}}, to + d);
-                }
-//!else
-//!for L in 0..4
-                if d + {{L}}u < D {
-                    output[to + d + {{L}}u] = epilogue(sum{{I}}_{{V}}[{{L}}], to + d + {{L}}u);
-                }
-//!end
-//!end
-            }
+            store(sum{{I}}_{{V}}, to, (d0 + {{V}}u) * 4u);
 //!end
         }
     }

@@ -6,7 +6,7 @@
 
 {{BINDINGS}}
 //!include shared/gather
-const M: u32 = {{TAPS}}u * C;
+const M: u32 = {{TAPS}}u * SOURCE_C;
 const POSITIONS: u32 = IMAGES * DEST_H * DEST_W;
 const CHUNK: u32 = {{CHUNK}}u;
 const BM: u32 = {{BM}}u;
@@ -19,34 +19,8 @@ var<workgroup> tile_a: array<vec4<f32>, {{A_TILE}}>;
 var<workgroup> tile_b: array<vec4<f32>, {{B_TILE}}>;
 
 {{PROLOGUE}}
-// Source values of rows m..m+4 at a position; rows behind the last are never stored. Clamped, not guarded: see conv.wgsl.
-fn load_a(at: vec3<i32>, m: u32) -> vec4<f32> {
-//!if WIDE_C
-    let row = min(m, M - 4u);
-    let first = pixel(at, table[2u + row / C]);
-    let value = prologue(source[(u32(max(first, 0)) + row % C) / 4u], 0u);
-    return select(vec4<f32>(0.0), value, first >= 0);
-//!else
-//!for L in 0..4
-    let row{{L}} = min(m + {{L}}u, M - 1u);
-    let first{{L}} = pixel(at, table[2u + row{{L}} / C]);
-    let value{{L}} = select(0.0, prologue(source[u32(max(first{{L}}, 0)) + row{{L}} % C], 0u), first{{L}} >= 0);
-//!end
-    return vec4<f32>(value0, value1, value2, value3);
-//!end
-}
-
-// Upstream gradients d..d+4 at a position; channels behind the last are never stored.
-fn load_b(p: u32, d: u32) -> vec4<f32> {
-//!if WIDE_D
-    return upstream[(p * D + min(d, D - 4u)) / 4u];
-//!else
-//!for L in 0..4
-    let value{{L}} = upstream[p * D + min(d + {{L}}u, D - 1u)];
-//!end
-    return vec4<f32>(value0, value1, value2, value3);
-//!end
-}
+//!include shared/conv_weight_operands
+//!include shared/store
 
 @compute @workgroup_size({{THREADS}})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -82,20 +56,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //!for I in 0..4
     {
         let m = m0 + ty * 4u + {{I}}u;
-        let d = d0 + tx * 4u;
-        let to = (group.z * M + m) * D + d;
         if m < M {
-//!if WIDE_D
-            if d < D {
-                output[to / 4u] = sum{{I}};
-            }
-//!else
-//!for L in 0..4
-            if d + {{L}}u < D {
-                output[to + {{L}}u] = sum{{I}}[{{L}}];
-            }
-//!end
-//!end
+            store(sum{{I}}, (group.z * M + m) * DEST_C, d0 + tx * 4u);
         }
     }
 //!end

@@ -4,13 +4,15 @@
 
 {{BINDINGS}}
 //!include shared/gather
-const M: u32 = {{TAPS}}u * C;
+const M: u32 = {{TAPS}}u * SOURCE_C;
 const POSITIONS: u32 = IMAGES * DEST_H * DEST_W;
 const CHUNK: u32 = {{CHUNK}}u;
 const TN: u32 = {{TN4}}u * 4u;
-const ACROSS: u32 = (D + TN - 1u) / TN;
+const ACROSS: u32 = (DEST_C + TN - 1u) / TN;
 
 {{PROLOGUE}}
+//!include shared/store
+
 @compute @workgroup_size({{THREADS}})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let id = (group.y * {{GRID_X}}u + group.x) * {{THREADS}}u + lane;
@@ -21,8 +23,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
 //!for I in 0..4
     let row{{I}} = min(m0 + {{I}}u, M - 1u);
-    let tap{{I}} = table[2u + row{{I}} / C];
-    let c{{I}} = row{{I}} % C;
+    let tap{{I}} = table[2u + row{{I}} / SOURCE_C];
+    let c{{I}} = row{{I}} % SOURCE_C;
 //!for V in 0..{{TN4}}
     var sum{{I}}_{{V}} = vec4<f32>(0.0);
 //!end
@@ -43,10 +45,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //!end
 //!for V in 0..{{TN4}}
 //!if WIDE_D
-        let b{{V}} = upstream[(p * D + min(d0 + {{V}}u * 4u, D - 4u)) / 4u];
+        let b{{V}} = upstream[(p * DEST_C + min(d0 + {{V}}u * 4u, DEST_C - 4u)) / 4u];
 //!else
 //!for L in 0..4
-        let b{{V}}_{{L}} = upstream[p * D + min(d0 + {{V}}u * 4u + {{L}}u, D - 1u)];
+        let b{{V}}_{{L}} = upstream[p * DEST_C + min(d0 + {{V}}u * 4u + {{L}}u, DEST_C - 1u)];
 //!end
         let b{{V}} = vec4<f32>(b{{V}}_0, b{{V}}_1, b{{V}}_2, b{{V}}_3);
 //!end
@@ -57,19 +59,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
 //!for I in 0..4
     if m0 + {{I}}u < M {
-        let to = (group.z * M + m0 + {{I}}u) * D + d0;
+        let to = (group.z * M + m0 + {{I}}u) * DEST_C;
 //!for V in 0..{{TN4}}
-//!if WIDE_D
-        if d0 + {{V}}u * 4u < D {
-            output[to / 4u + {{V}}u] = sum{{I}}_{{V}};
-        }
-//!else
-//!for L in 0..4
-        if d0 + {{V}}u * 4u + {{L}}u < D {
-            output[to + {{V}}u * 4u + {{L}}u] = sum{{I}}_{{V}}[{{L}}];
-        }
-//!end
-//!end
+        store(sum{{I}}_{{V}}, to, d0 + {{V}}u * 4u);
 //!end
     }
 //!end

@@ -7,12 +7,13 @@
 // Pixels are counted in texels here: C is the number of four-vectors of the source, CHANNELS that of its channels.
 //!include shared/gather
 const CHANNELS: u32 = {{CHANNELS}}u;
-const ROWS: u32 = {{TAPS}}u * C;
+const ROWS: u32 = {{TAPS}}u * SOURCE_C;
 const POSITIONS: u32 = IMAGES * DEST_H * DEST_W;
 const CHUNK: u32 = {{CHUNK}}u;
 const TN4: u32 = {{TN4}}u;
-const D4: u32 = (D + 3u) / 4u;
+const D4: u32 = (DEST_C + 3u) / 4u;
 const ACROSS: u32 = (D4 + TN4 - 1u) / TN4;
+//!include shared/store
 
 @compute @workgroup_size({{THREADS}})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -24,8 +25,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
 //!for R in 0..2
     let row{{R}} = min(r0 + {{R}}u, ROWS - 1u);
-    let tap{{R}} = table[2u + row{{R}} / C];
-    let c{{R}} = row{{R}} % C;
+    let tap{{R}} = table[2u + row{{R}} / SOURCE_C];
+    let c{{R}} = row{{R}} % SOURCE_C;
 //!for I in 0..4
 //!for V in 0..{{TN4}}
     var sum{{R}}_{{I}}_{{V}} = vec4<f32>(0.0);
@@ -55,20 +56,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //!for R in 0..2
 //!for I in 0..4
     if (r0 + {{R}}u < ROWS) & (c{{R}} * 4u + {{I}}u < CHANNELS) {
-        let to = ((group.z * {{TAPS}}u + row{{R}} / C) * CHANNELS + c{{R}} * 4u + {{I}}u) * D;
+        let to = ((group.z * {{TAPS}}u + row{{R}} / SOURCE_C) * CHANNELS + c{{R}} * 4u + {{I}}u) * DEST_C;
 //!for V in 0..{{TN4}}
-        let channel{{V}} = (d0 + {{V}}u) * 4u;
-//!if WIDE_D
-        if channel{{V}} < D {
-            output[(to + channel{{V}}) / 4u] = sum{{R}}_{{I}}_{{V}};
-        }
-//!else
-//!for L in 0..4
-        if channel{{V}} + {{L}}u < D {
-            output[to + channel{{V}} + {{L}}u] = sum{{R}}_{{I}}_{{V}}[{{L}}];
-        }
-//!end
-//!end
+        store(sum{{R}}_{{I}}_{{V}}, to, (d0 + {{V}}u) * 4u);
 //!end
     }
 //!end

@@ -2,6 +2,7 @@
 // clamp and the moving average. Bias corrections come from the host in double precision, with the rate (Step.updates[UPDATE]).
 // Dispatch: one invocation for four elements (arenas are multiples of 64), workgroups in rows of GRID_X.
 //!include shared/step
+//!include shared/finite
 
 {{BINDINGS}}
 const COUNT: u32 = {{COUNT}}u;
@@ -14,9 +15,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     let rate = step.updates[{{UPDATE}}u].x;
     var g = gradient[i];
+//!if SCALED
+    // Where one gradient is no finite number, the whole update is left out.
+    if !is_finite(squares[0]) {
+        return;
+    }
+    let unscale = 1.0 / loss_scale[0];
+    g *= unscale;
+//!end
 //!if CLIP
     // Scaled down to the limit where the whole gradient is longer.
+//!if SCALED
+    let norm = sqrt(squares[0]) * unscale;
+//!else
     let norm = sqrt(squares[0]);
+//!end
     if norm > {{CLIP}} {
         g *= {{CLIP}} / norm;
     }

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{self, Choice, Gpu, GpuProgram, GpuState, Options};
 use crate::graph::{Graph, Init, Plan, StateId, StateSpec, Step};
 use crate::random::Draws;
-use crate::shader::Choices;
+use crate::shader::{Choices, Precision};
 
 /// Random stream of initial weights; tensor k of a model draws at step k.
 const INIT_STREAM: u32 = 0x696e_6974;
@@ -79,6 +79,28 @@ impl Device {
         match self {
             Self::Cpu => Self::Cpu,
             Self::Gpu(gpu) => Self::Gpu(gpu.with_choices(choices)),
+        }
+    }
+
+    /// The same device with products computed in another precision.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where it cannot.
+    pub fn with_precision(&self, precision: Precision) -> Result<Self> {
+        match (self, precision) {
+            (Self::Cpu, Precision::F32) => Ok(Self::Cpu),
+            (Self::Cpu, Precision::Mixed) => {
+                Err(Error::usage("precision mixed needs a GPU with cooperative matrices; the CPU executor computes in f32"))
+            }
+            (Self::Gpu(gpu), _) => gpu.with_precision(precision).map(Self::Gpu),
+        }
+    }
+
+    /// What products are computed in.
+    pub fn precision(&self) -> Precision {
+        match self {
+            Self::Gpu(gpu) if gpu.target().matrices.is_some() => Precision::Mixed,
+            _ => Precision::F32,
         }
     }
 

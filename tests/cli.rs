@@ -479,6 +479,35 @@ fn a_gpu_trains_resumes_scores_and_samples() {
 }
 
 #[test]
+fn mixed_precision_trains_and_resumes_where_an_adapter_has_it_and_is_refused_in_words_elsewhere() {
+    let place = trained();
+    place.train("half", "--steps 1 --device cpu --precision half").refused(2, &["f32 or mixed"]);
+    place.train("mixed", "--steps 1 --device cpu --precision mixed").refused(2, &["cooperative matrices", "CPU"]);
+    assert!(!place.path("mixed").exists());
+    let devices = place.kiln("devices --json").json();
+    let Some(gpu) = devices["devices"].as_array().and_then(|list| list.iter().find(|d| d["name"] != "cpu")) else { return };
+    // The proof decides; without the feature it cannot come out right.
+    let offers = gpu["details"].as_str().is_some_and(|d| d.contains("cooperative matrix"));
+    if !offers {
+        place.train("mixed", "--steps 1 --device gpu --precision mixed").refused(2, &["cooperative matrices", "precision f32"]);
+        return;
+    }
+    let wide = "--device gpu --precision mixed --set hidden=16 --set head=16";
+    place.train("mixed", &format!("--steps 4 {wide}")).ok();
+    place.train("again", &format!("--steps 2 {wide}")).ok();
+    place.kiln("train --resume again --steps 4 --device gpu -q").ok();
+    let [whole, resumed] = ["mixed", "again"].map(|run| place.tensors(&format!("{run}/checkpoint.safetensors")));
+    assert!(whole == resumed, "a resumed run went another way");
+    assert!(whole.contains_key("optimizer.loss_scale.0"), "{:?}", whole.keys());
+    place.kiln("export mixed --out weights.safetensors -q").ok();
+    assert!(!place.tensors("weights.safetensors").keys().any(|name| name.contains("loss_scale")));
+    let recipe = String::from_utf8(place.read("mixed/recipe.toml")).expect("UTF-8");
+    assert!(recipe.contains("precision = \"mixed\"") && recipe.contains("= \"matrix-"), "{recipe}");
+    // Scores are of f32, wherever it was trained.
+    place.kiln("eval mixed --device cpu --json").json();
+}
+
+#[test]
 fn a_tuning_is_kept_exported_recorded_and_refused_elsewhere() {
     let place = trained();
     let devices = place.kiln("devices --json").json();

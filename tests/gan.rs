@@ -25,7 +25,7 @@ fn hyper(pairs: &str) -> toml::Table {
 
 fn adam(group: usize) -> Update {
     let rule = Rule::Adam { beta1: 0.5, beta2: 0.999, epsilon: 1e-8 };
-    Update { group, rule, clip_norm: None, clamp: None, average: false }
+    Update::new(group, rule)
 }
 
 /// First values of a model in double precision.
@@ -125,7 +125,7 @@ fn check_gradients(
     let z = g.input("z", [batch, model.latent().expect("a latent")]);
     let fake = model.generate(&mut g, z, None, Mode::Train)?;
     let loss = loss(&mut g, real, fake)?;
-    let gradients = g.group_gradients(loss, spec, group)?;
+    let gradients = g.group_gradients(loss, spec, &adam(group))?;
     g.output("loss", loss);
     for (k, gradient) in gradients.iter().enumerate() {
         g.output(&format!("grad{k}"), *gradient);

@@ -11,8 +11,9 @@ use std::sync::OnceLock;
 
 use kiln::cpu::{Arena, CpuProgram};
 use kiln::gpu::{Choice, Gpu, GpuProgram, GpuState, Options, Weights};
-use kiln::graph::{Plan, Step};
-use kiln::shader::{Choices, Variant};
+use kiln::graph::{FIRST_SCALE, Graph, Init, Layout, Plan, Rule, StateSpec, Step, Update};
+use kiln::runtime::{Device, Program, State};
+use kiln::shader::{Choices, Precision, Variant};
 use support::close;
 
 /// Relative to the largest element of a result.
@@ -121,6 +122,56 @@ fn every_variant_is_right_and_all_of_a_convolution_agree_to_the_bit() {
     }
 }
 
+/// The nearest number that f16 holds (of the size that the test graphs have).
+fn f16(value: f32) -> f32 {
+    f32::from_bits((value.to_bits() + 0xfff + (value.to_bits() >> 13 & 1)) & !0x1fff)
+}
+
+#[test]
+fn mixed_precision_rounds_the_operands_of_products_and_nothing_else() {
+    let Some(gpu) = gpus().first() else { return };
+    let mixed = match gpu.with_precision(Precision::Mixed) {
+        Ok(mixed) => mixed,
+        Err(e) => {
+            let said = e.to_string();
+            assert!(said.contains("cooperative matrices") && said.contains("precision f32"), "{said}");
+            eprintln!("refused: {said}");
+            return;
+        }
+    };
+    let mut taken = 0;
+    for (number, (name, bench)) in graphs::matrices().expect("graphs").into_iter().enumerate() {
+        // Operands that f16 holds are not rounded at all, so that every difference would be a fault of the kernel.
+        let mut state = bench.state::<f64>();
+        let rounded: Vec<f32> = bench.state::<f32>().arena(0, Arena::Value).iter().copied().map(f16).collect();
+        state.arena_mut(0, Arena::Value).iter_mut().zip(&rounded).for_each(|(v, r)| *v = f64::from(*r));
+        let plan = Plan::new(&bench.graph, &bench.spec, true);
+        let mut oracle = CpuProgram::<f64>::new(plan.clone(), Arena::Value);
+        oracle.run(&mut state, &step());
+        let device = GpuState::new(gpu, &bench.spec).expect("state");
+        device.write(0, Arena::Value, &rounded).expect("upload");
+        let run = |gpu: &Gpu| {
+            let mut program = GpuProgram::new(gpu, plan.clone(), &bench.spec, &device, Weights::Current).expect("program");
+            program.run(&step()).expect("run");
+            program
+        };
+        let default = run(&mixed);
+        // Every variant once: software drivers take a minute to compile them for all shapes.
+        let candidates: BTreeSet<Variant> = default.choices().iter().flat_map(|c| c.candidates.to_vec()).collect();
+        let all = candidates.iter().filter(|v| number == 0 && matches!(v, Variant::Matrix { .. }));
+        let defaults: BTreeSet<Variant> = default.choices().iter().map(|c| c.variant).collect();
+        for variant in all.chain(defaults.iter().filter(|_| number > 0)) {
+            let mut program = run(&mixed.with_choices(Choices::forcing(&variant.to_string()).expect("a name")));
+            taken += program.choices().iter().filter(|c| c.variant == *variant).count();
+            for (output, _) in bench.graph.outputs() {
+                let got: Vec<f64> = program.read(output).expect("output").into_iter().map(f64::from).collect();
+                close(&got, oracle.read(&state, output).expect("output"), TOLERANCE, &format!("{name}: {output} by {variant}"));
+            }
+        }
+    }
+    assert!(taken > 0, "no product was large enough");
+}
+
 #[test]
 fn every_tile_sums_in_the_same_order() {
     for (name, bench) in graphs::convolutions().expect("graphs") {
@@ -197,8 +248,53 @@ fn updates_match_the_cpu() {
 }
 
 #[test]
+fn a_loss_scale_changes_no_bit_until_a_gradient_overflows_and_then_the_update_is_left_out() {
+    let mut plain = StateSpec::default();
+    let group = plain.group("");
+    let id = plain.tensor(group, "w", [5, 13], Init::Normal(1.0), Layout::Plain, true);
+    let (spec, scales) = plain.with_loss_scales();
+    let scale = scales[group].expect("a scale");
+    let graph = |loss_scale| -> kiln::Result<Graph> {
+        let mut g = Graph::new();
+        let (w, factor) = (g.state(&spec, id), g.input("factor", [1]));
+        let square = g.mul(w, w)?;
+        let scaled = g.mul(square, factor)?;
+        let loss = g.mean_all(scaled)?;
+        let rule = Rule::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
+        let update = Update { clip_norm: Some(0.25), average: true, loss_scale, ..Update::new(group, rule) };
+        let gradients = g.group_gradients(loss, &spec, &update)?;
+        g.update(&spec, update, &gradients)?;
+        Ok(g)
+    };
+    let graphs = [None, Some(scale)].map(|s| graph(s).expect("a graph"));
+    let devices = gpus().iter().map(|gpu| Device::Gpu(gpu.clone())).chain([Device::Cpu]);
+    for device in devices {
+        let kept = [Arena::Value, Arena::First, Arena::Second, Arena::Average];
+        let [bare, scaled] = graphs.each_ref().map(|g| {
+            let mut state = State::initial(&device, &spec, 1).expect("a state");
+            let mut program = Program::new(&device, g, &state, Weights::Current).expect("a program");
+            let mut run = |factor: f32, update: u32| {
+                program.write("factor", &[factor]).expect("written");
+                program.run(&mut state, &Step { updates: [update; 4], ..step() }).expect("run");
+                let weights = kept.map(|arena| state.read(id, arena).expect("read"));
+                (weights, state.read(scale, Arena::Value).expect("read"))
+            };
+            // The third gradient is finite before it is scaled alone.
+            [run(1.0, 1), run(0.5, 2), run(1e36, 3), run(1.0, 3)]
+        });
+        let name = device.name();
+        assert_eq!(bare[1].0, scaled[1].0, "{name}");
+        assert_eq!(scaled[1].1, [FIRST_SCALE, 2.0], "{name}");
+        assert_ne!(bare[1].0, bare[2].0, "{name}");
+        assert_eq!(scaled[1].0, scaled[2].0, "{name}: an overflow moved the weights");
+        assert_eq!(scaled[2].1, [FIRST_SCALE / 2.0, 0.0], "{name}");
+        assert_ne!(scaled[2].0, scaled[3].0, "{name}");
+        assert_eq!(scaled[3].1, [FIRST_SCALE / 2.0, 1.0], "{name}");
+    }
+}
+
+#[test]
 fn state_copies_within_an_arena_and_averaged_weights() {
-    use kiln::graph::{Graph, Init, Layout, StateSpec};
     let mut spec = StateSpec::default();
     let group = spec.group("");
     let [a, b] = ["a", "b"].map(|name| spec.tensor(group, name, [3, 5], Init::Constant(0.0), Layout::Plain, name == "a"));

@@ -11,7 +11,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use kiln::graph::Plan;
-use kiln::shader::{Choices, Target};
+use kiln::shader::{Choices, Matrices, Target};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 
 /// Both kinds of adapter, with their own choices and with each variant forced in turn.
@@ -28,10 +28,17 @@ fn targets() -> Vec<Target> {
         is_cpu,
         texels: 1 << 24,
         prefers_textures: false,
+        matrices: None,
         choices: Arc::new(Choices { forced, ..Choices::default() }),
     };
-    let own = [false, true].map(|is_cpu| target(is_cpu, None));
-    own.into_iter().chain(forced.into_iter().map(|f| target(false, f))).collect()
+    let mut all: Vec<Target> = [false, true].map(|is_cpu| target(is_cpu, None)).into();
+    all.extend(forced.into_iter().map(|f| target(false, f)));
+    for [side, subgroup] in [[8, 8], [16, 32]] {
+        for matrix in ["64x64x32-2x2", "64x32x32-2x1", "32x32x32-1x1", "64x16x32-2x1"] {
+            all.push(Target { matrices: Some(Matrices { side, subgroup }), ..target(false, Some(format!("matrix-{matrix}"))) });
+        }
+    }
+    all
 }
 
 /// Every distinct kernel of the test graphs, by text.
@@ -60,16 +67,29 @@ fn every_variant_is_portable() {
     let (spirv_val, tint) = (installed("spirv-val"), installed("tint"));
     let variants = variants();
     assert!(variants.len() > 100, "{} variants", variants.len());
+    let mut with_matrices = 0;
     for (number, (text, name)) in variants.iter().enumerate() {
         let module = naga::front::wgsl::parse_str(text).unwrap_or_else(|e| panic!("{name}: {}\n{text}", e.emit_to_string(text)));
-        let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+        // Cooperative matrices are for Vulkan and Metal alone, and newer than the tools.
+        let matrices = text.contains("enable wgpu_cooperative_matrix;");
+        let needed = if matrices {
+            Capabilities::COOPERATIVE_MATRIX | Capabilities::SHADER_FLOAT16 | Capabilities::SUBGROUP
+        } else {
+            Capabilities::empty()
+        };
+        let info = Validator::new(ValidationFlags::all(), needed)
             .validate(&module)
             .unwrap_or_else(|e| panic!("{name}: {}\n{text}", e.emit_to_string(text)));
 
-        let options = naga::back::spv::Options { lang_version: (1, 3), ..Default::default() };
+        with_matrices += usize::from(matrices);
+
+        let options = naga::back::spv::Options { lang_version: (1, if matrices { 6 } else { 3 }), ..Default::default() };
         let words = naga::back::spv::write_vec(&module, &info, &options, None).unwrap_or_else(|e| panic!("{name}: SPIR-V: {e}"));
         let options = naga::back::msl::Options { lang_version: (2, 4), fake_missing_bindings: true, ..Default::default() };
         naga::back::msl::write_string(&module, &info, &options, &Default::default()).unwrap_or_else(|e| panic!("{name}: MSL: {e}"));
+        if matrices {
+            continue;
+        }
         let options = naga::back::hlsl::Options { fake_missing_bindings: true, ..Default::default() };
         let mut out = String::new();
         naga::back::hlsl::Writer::new(&mut out, &options, &Default::default())
@@ -88,6 +108,7 @@ fn every_variant_is_portable() {
             check(name, text, Command::new("tint").arg(&file).args(["--format", "wgsl", "-o"]).arg(folder.path().join("out.wgsl")));
         }
     }
+    assert!(with_matrices > 10, "{with_matrices} variants with cooperative matrices");
 }
 
 fn check(name: &str, text: &str, command: &mut Command) {
@@ -99,12 +120,16 @@ fn check(name: &str, text: &str, command: &mut Command) {
 #[test]
 fn conv_tiles_fit_the_workgroup_memory_every_adapter_has() {
     for (text, name) in variants() {
-        let vectors: usize = text
+        let widths = [("vec4<f32>", 16), ("Partial", 8), ("f16", 2), ("f32", 4)];
+        let bytes: usize = text
             .lines()
             .filter_map(|l| l.strip_prefix("var<workgroup> "))
-            .filter_map(|l| Some((l.split(", ").nth(1)?.split('>').next()?.parse::<usize>().ok()?, l.contains("vec4"))))
-            .map(|(count, wide)| count * if wide { 16 } else { 8 })
+            .map(|l| {
+                let width = widths.iter().find(|(ty, _)| l.contains(&format!("array<{ty}"))).map(|w| w.1);
+                let count = l.rsplit(", ").next().and_then(|rest| rest.split('>').next()?.parse::<usize>().ok());
+                width.zip(count).map(|(w, c)| w * c).unwrap_or_else(|| panic!("{name}: cannot read {l}"))
+            })
             .sum();
-        assert!(vectors <= 16 << 10, "{name}: {vectors} bytes");
+        assert!(bytes <= 16 << 10, "{name}: {bytes} bytes");
     }
 }

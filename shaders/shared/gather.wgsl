@@ -10,8 +10,8 @@ const DEST_W: u32 = {{DEST_W}}u;
 const STEP_SOURCE: i32 = {{STEP_SOURCE}};
 const STEP_DEST: u32 = {{STEP_DEST}}u;
 // Channels of the source and of the destination.
-const C: u32 = {{C}}u;
-const D: u32 = {{D}}u;
+const SOURCE_C: u32 = {{C}}u;
+const DEST_C: u32 = {{D}}u;
 
 struct Phase {
     origin: vec2<u32>,
@@ -50,12 +50,12 @@ fn pixel(at: vec3<i32>, tap: vec4<i32>) -> i32 {
     let x = at.z + tap.y;
     // Negative numbers are large ones here.
     let inside = (u32(y) < u32(SOURCE_H)) & (u32(x) < u32(SOURCE_W));
-    return select(-1, (at.x + y * SOURCE_W + x) * i32(C), inside);
+    return select(-1, (at.x + y * SOURCE_W + x) * i32(SOURCE_C), inside);
 }
 
 // Destination element of channel 0 at a phase's position.
 fn destination(at: vec3<u32>, origin: vec2<u32>) -> u32 {
     let y = origin.x + at.y * STEP_DEST;
     let x = origin.y + at.z * STEP_DEST;
-    return ((at.x * DEST_H + y) * DEST_W + x) * D;
+    return ((at.x * DEST_H + y) * DEST_W + x) * DEST_C;
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::shader::Precision;
+
 /// Train, score and sample deep generative models on any GPU, or on none.
 #[derive(Parser)]
 #[command(name = "kiln", version, about, disable_help_subcommand = true, after_help = "Start with: kiln demo")]
@@ -149,6 +151,9 @@ pub struct TrainArgs {
     /// Train on the first N items of each class alone
     #[arg(long, value_name = "N", conflicts_with = "resume")]
     pub labels_per_class: Option<usize>,
+    /// f32, or mixed: products of f16 through cooperative matrices, on adapters that have them
+    #[arg(long, value_name = "PRECISION", conflicts_with = "resume")]
+    pub precision: Option<Precision>,
 }
 
 /// Arguments of commands that score a run.
@@ -405,6 +410,9 @@ pub struct TuneArgs {
     /// Items a step, instead of the workload's own
     #[arg(long, value_name = "N", conflicts_with = "run")]
     pub batch: Option<usize>,
+    /// f32 or mixed, as of kiln train; a run has its own
+    #[arg(long, value_name = "PRECISION", conflicts_with = "run")]
+    pub precision: Option<Precision>,
     /// Measured runs of each variant; the fastest counts
     #[arg(long, default_value_t = 5, value_name = "N", allow_negative_numbers = true)]
     pub steps: usize,
@@ -434,6 +442,9 @@ pub struct BenchArgs {
     /// Kernel variants to take wherever they can run, by the start of their names: tile, texture-8x8, … (on a GPU)
     #[arg(long, value_name = "NAME")]
     pub variant: Option<String>,
+    /// f32, or mixed: products of f16 through cooperative matrices, on adapters that have them
+    #[arg(long, value_name = "PRECISION")]
+    pub precision: Option<Precision>,
     /// Steps timed, after 3 untimed ones
     #[arg(long, default_value_t = 5, value_name = "N", allow_negative_numbers = true)]
     pub steps: usize,

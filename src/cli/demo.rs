@@ -75,6 +75,7 @@ fn pixelcnn(out: &Path, common: &Common, device: &Device, output: &Output, page:
         limit: None,
         encoder: None,
         labels_per_class: None,
+        precision: None,
     };
     let mut trained = fresh(&folder, &args, common, device, output)?;
     let dims = trained.recipe.data.dims;

@@ -111,6 +111,7 @@ pub fn make_recipe(args: &TrainArgs, common: &Common, device: &Device) -> Result
     apply_settings(&mut train, &mut settings)?;
     train.batch = args.batch.unwrap_or(train.batch);
     train.steps = args.steps.unwrap_or(train.steps);
+    train.precision = args.precision.unwrap_or(train.precision);
     train.check()?;
     let per_step = train.batch * made.batches();
     if per_step > data.len() {

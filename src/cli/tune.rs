@@ -11,7 +11,7 @@ use super::bench::workloads::{WORKLOADS, chosen, no_such};
 use super::output::Output;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Tuning};
-use crate::graph::Step;
+use crate::graph::{Step, Update};
 use crate::runtime::{Device, Program, State, Weights};
 use crate::shader::{Choices, Variant};
 use crate::train::RunFolder;
@@ -87,7 +87,11 @@ fn measure(args: &TuneArgs, gpu: &Gpu, output: &Output) -> Result<BTreeMap<Arc<s
     if steps.is_empty() {
         return Err(no_such(&args.filter, &WORKLOADS.map(|w| w.name.to_string())));
     }
-    let plain = Device::Gpu(gpu.with_choices(Choices::default()));
+    let precision = match &args.run {
+        Some(path) => RunFolder::open(path)?.1.train.precision,
+        None => args.precision.unwrap_or_default(),
+    };
+    let plain = Device::Gpu(gpu.with_choices(Choices::default())).with_precision(precision)?;
     let mut measured: BTreeMap<Arc<str>, Measured> = BTreeMap::new();
     for compile in steps {
         let mut names = BTreeSet::new();
@@ -125,11 +129,12 @@ fn measure(args: &TuneArgs, gpu: &Gpu, output: &Output) -> Result<BTreeMap<Arc<s
 fn of_run(path: &Path) -> Result<Compile<'static>> {
     let (_, recipe) = RunFolder::open(path)?;
     let model = crate::model::build(&recipe.model, &recipe.hyper, &recipe.data.spec())?;
-    let update_of = recipe.train.clone();
-    let mut graph = model.train_graph(recipe.train.batch, &|group| update_of.update(group))?;
+    let (spec, loss_scales) = recipe.train.state(model.state());
+    let mut graph =
+        model.train_graph(recipe.train.batch, &|group| Update { loss_scale: loss_scales[group], ..recipe.train.update(group) })?;
     graph.keep_outputs(&model.metrics().iter().map(|m| m.0).collect::<Vec<_>>());
     Ok(Box::new(move |device: &Device| {
-        let state = State::initial(device, model.state(), recipe.seed)?;
+        let state = State::initial(device, &spec, recipe.seed)?;
         let program = Program::new(device, &graph, &state, Weights::Current)?;
         Ok((state, program, Step { seed: 1, step: 1, updates: model.updates_at(1), ..Step::default() }))
     }))

@@ -191,8 +191,13 @@ impl<T: Real> CpuProgram<T> {
                 self.store(state, *to, &values);
             }
             Action::Update(update) => {
+                // A copy: it lies in another group's arena.
+                let mut scale = update.loss_scale.map(|id| state.tensor(id, Arena::Value).to_vec());
                 let [value, gradient, first, second, average] = &mut state.groups[update.group];
-                optimiser::update(update, Arenas { value, gradient, first, second, average }, step);
+                optimiser::update(update, Arenas { value, gradient, first, second, average }, scale.as_deref_mut(), step);
+                if let (Some(id), Some(scale)) = (update.loss_scale, scale) {
+                    state.tensor_mut(id, Arena::Value).copy_from_slice(&scale);
+                }
             }
         }
     }

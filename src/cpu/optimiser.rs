@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::Real;
 use super::simd::{self, Job};
-use crate::graph::{Rule, Step, Update};
+use crate::graph::{Rule, Step, Update, adjusted};
 
 /// The arenas an update touches.
 pub struct Arenas<'a, T> {
@@ -25,17 +25,27 @@ const TASK: usize = 16 * 1024;
 /// Elements that are updated at a time, in the first cache.
 const BLOCK: usize = 256;
 
-/// Applies an update to a group.
-pub fn update<T: Real>(update: &Update, arenas: Arenas<'_, T>, step: &Step) {
+/// Applies an update to a group. `loss_scale` is its loss scale's tensor, where it has one.
+pub fn update<T: Real>(update: &Update, arenas: Arenas<'_, T>, loss_scale: Option<&mut [T]>, step: &Step) {
     let squares = |g: &[T]| g.iter().map(|g| g.wide() * g.wide()).sum::<f64>();
-    let scale = match update.clip_norm {
-        Some(limit) => {
-            let parts: Vec<f64> = arenas.gradient.par_chunks(TASK).map(squares).collect();
-            let norm = parts.iter().sum::<f64>().sqrt();
-            if norm > f64::from(limit) { f64::from(limit) / norm } else { 1.0 }
-        }
-        None => 1.0,
+    let norm = || {
+        let parts: Vec<f64> = arenas.gradient.par_chunks(TASK).map(squares).collect();
+        parts.iter().sum::<f64>().sqrt()
     };
+    let mut scale = 1.0;
+    if let Some(loss_scale) = loss_scale {
+        let before = [loss_scale[0].wide() as f32, loss_scale[1].wide() as f32];
+        let finite = norm().is_finite();
+        loss_scale.iter_mut().zip(adjusted(before, finite)).for_each(|(kept, new)| *kept = T::of(f64::from(new)));
+        if !finite {
+            return;
+        }
+        scale = 1.0 / f64::from(before[0]);
+    }
+    if let Some(limit) = update.clip_norm {
+        let norm = norm() * scale;
+        scale *= if norm > f64::from(limit) { f64::from(limit) / norm } else { 1.0 };
+    }
     let rate = f64::from(step.learning_rate[update.group]);
     let count = step.updates[update.group] as i32;
     let decay = T::of(f64::from(step.ema_decay));

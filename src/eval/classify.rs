@@ -73,9 +73,10 @@ pub fn linear_accuracy(device: &Device, train: (&Judged, &[u32]), test: (&Judged
     let lse = g.reshape(lse, [batch])?;
     let nll = g.sub(lse, hit)?;
     let loss = g.mean_all(nll)?;
-    let gradients = g.group_gradients(loss, &spec, group)?;
     let rule = Rule::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
-    g.update(&spec, Update { group, rule, clip_norm: None, clamp: None, average: false }, &gradients)?;
+    let update = Update::new(group, rule);
+    let gradients = g.group_gradients(loss, &spec, &update)?;
+    g.update(&spec, update, &gradients)?;
     let mut state = State::initial(device, &spec, 1)?;
     let mut program = Program::new(device, &g, &state, Weights::Current)?;
     let parts = (labels.len() / batch).max(1);

@@ -101,9 +101,10 @@ pub fn play(device: &Device, mean: f64, steps: u32, seed: u64) -> Result<Game> {
     let fake = g.map(&[noise], |b, v| b.offset(v[0], mean))?;
     let (real, fake) = (judge.logits(&mut g, real)?, judge.logits(&mut g, fake)?);
     let loss = Loss::Minimax.discriminator(&mut g, real, fake, 0.0)?;
-    let gradients = g.group_gradients(loss, &judge.spec, 0)?;
     let rule = Rule::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
-    g.update(&judge.spec, Update { group: 0, rule, clip_norm: None, clamp: None, average: false }, &gradients)?;
+    let update = Update::new(0, rule);
+    let gradients = g.group_gradients(loss, &judge.spec, &update)?;
+    g.update(&judge.spec, update, &gradients)?;
     let mut state = State::initial(device, &judge.spec, seed)?;
     let mut program = Program::new(device, &g, &state, Weights::Current)?;
     for step in 1..=steps {

@@ -161,7 +161,9 @@ impl<'a> Compiler<'a> {
                 let len = self.spec.groups[update.group].len;
                 let launch = launch::update(update, self.updates, len, target);
                 self.updates += 1;
-                self.jobs.push(Job { name: "update", launch, inputs: Vec::new(), output: None, group: update.group });
+                let scale = update.loss_scale.map(|id| self.range(Place::State(id), self.spec.spec(id).shape.len(), Weights::Current));
+                let scale = scale.transpose()?;
+                self.jobs.push(Job { name: "update", launch, inputs: scale.iter().cloned().collect(), output: scale, group: update.group });
             }
         }
         Ok(())

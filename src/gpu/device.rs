@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::adapter::{self, AdapterDescription, Choice};
 use super::pipeline::{Pipelines, TEXTURE_FORMAT};
-use super::{probe, tuned};
+use super::{matrix, probe, tuned};
 use crate::error::{Error, Result};
 use crate::op::launch::TEXTURE_WIDTH;
-use crate::shader::{Choices, Target};
+use crate::shader::{Choices, Precision, Target};
 
 /// How an adapter is opened.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,6 +35,8 @@ pub(super) struct Inner {
     pub(super) checked: bool,
     pub(super) pipelines: Pipelines,
     pub(super) tables: Mutex<HashMap<Arc<[u32]>, wgpu::Buffer>>,
+    /// Sides of the cooperative matrices that the adapter says it has.
+    matrix_sides: Vec<usize>,
     fault: Arc<Mutex<Option<String>>>,
 }
 
@@ -56,7 +58,11 @@ impl Gpu {
     /// [`Error::Device`] where there is none or it refuses, [`Error::Usage`] where none has the name asked for.
     pub fn open(choice: &Choice, options: Options) -> Result<Self> {
         let (adapter, description) = adapter::choose(choice)?;
-        let wanted = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE;
+        let mut wanted = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE;
+        let matrix_sides = matrix::offered(&adapter);
+        if !matrix_sides.is_empty() {
+            wanted |= wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP;
+        }
         let limits = adapter.limits();
         let choices = Arc::new(tuned::load(&description)?);
         let request = adapter.request_device(&wgpu::DeviceDescriptor {
@@ -64,6 +70,9 @@ impl Gpu {
             required_features: adapter.features() & wanted,
             required_limits: limits.clone(),
             memory_hints: wgpu::MemoryHints::Performance,
+            // SAFETY: of the experimental features kiln uses cooperative matrices alone, where the adapter offers them, in kernels whose
+            // tiles lie whole within workgroup memory, and only after a product of known result came out right.
+            experimental_features: unsafe { wgpu::ExperimentalFeatures::enabled() },
             ..Default::default()
         });
         let (device, queue) = pollster::block_on(request).map_err(|e| Error::Device(format!("{} does not open: {e}", description.name)))?;
@@ -83,12 +92,13 @@ impl Gpu {
             is_cpu: options.as_cpu.unwrap_or(description.is_cpu),
             texels: texels(&adapter, &limits),
             prefers_textures: false,
+            matrices: None,
             choices,
         };
         let checked = options.checked || std::env::var_os("KILN_CHECKED").is_some_and(|v| v == "1");
         let pipelines = Pipelines::new(&device, &adapter);
         let tables = Mutex::default();
-        let inner = Arc::new(Inner { device, queue, description, limits, checked, pipelines, tables, fault });
+        let inner = Arc::new(Inner { device, queue, description, limits, checked, pipelines, tables, matrix_sides, fault });
         let mut gpu = Self { inner, target };
         // GPUs have their operands in registers and workgroup memory; what loads cost matters on CPUs.
         gpu.target.prefers_textures = gpu.target.is_cpu && gpu.target.texels > 0 && probe::textures_are_cheaper(&gpu)?;
@@ -99,6 +109,18 @@ impl Gpu {
     pub fn with_choices(&self, choices: Choices) -> Self {
         let target = Target { choices: Arc::new(choices), ..self.target.clone() };
         Self { inner: Arc::clone(&self.inner), target }
+    }
+
+    /// The same device computing in another precision.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where mixed precision is asked for and the adapter has no cooperative matrices that multiply as they should.
+    pub fn with_precision(&self, precision: Precision) -> Result<Self> {
+        let matrices = match precision {
+            Precision::F32 => None,
+            Precision::Mixed => Some(matrix::proven(self, &self.inner.matrix_sides, self.inner.description.subgroup[1] as usize)?),
+        };
+        Ok(Self { inner: Arc::clone(&self.inner), target: Target { matrices, ..self.target.clone() } })
     }
 
     /// What is known of the adapter.

@@ -8,6 +8,7 @@ mod build;
 mod device;
 mod disk;
 mod kernels;
+mod matrix;
 mod pacing;
 mod pipeline;
 mod probe;

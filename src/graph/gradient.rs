@@ -1,6 +1,6 @@
 //! Reverse-mode differentiation: gradients are nodes of the same graph, so they can be differentiated again.
 
-use super::{Expr, Graph, Kind, NodeId, StateId, StateSpec};
+use super::{Expr, Graph, Kind, NodeId, StateId, StateSpec, Update};
 use crate::error::{Error, Result};
 use crate::op::Map;
 
@@ -17,9 +17,10 @@ impl Graph {
         self.pullback(loss, seed, wrt)
     }
 
-    /// Gradients of the scalar `loss` with respect to a group's trained tensors, in order, through every reading of them since the
-    /// group last changed.
-    pub fn group_gradients(&mut self, loss: NodeId, spec: &StateSpec, group: usize) -> Result<Vec<NodeId>> {
+    /// Gradients of the scalar `loss` with respect to the trained tensors of an update's group, in order, through every reading of them
+    /// since the group last changed; multiplied by the update's loss scale, if it has one.
+    pub fn group_gradients(&mut self, loss: NodeId, spec: &StateSpec, update: &Update) -> Result<Vec<NodeId>> {
+        let group = update.group;
         let since = self.nodes.iter().rposition(|n| matches!(&n.kind, Kind::Update(u) if u.group == group)).unwrap_or(0);
         let mut wrt = Vec::new();
         let mut owners = Vec::new();
@@ -32,7 +33,13 @@ impl Graph {
                 owners.push(owner);
             }
         }
-        let parts = self.gradients(loss, &wrt)?;
+        let parts = match self.loss_scale(update)? {
+            Some(scale) if self.shape(loss).len() == 1 => {
+                let seed = self.reshape(scale, self.shape(loss).clone())?;
+                self.pullback(loss, seed, &wrt)?
+            }
+            _ => self.gradients(loss, &wrt)?,
+        };
         let mut sums: Vec<Option<NodeId>> = vec![None; trained.len()];
         for (owner, part) in owners.into_iter().zip(parts) {
             sums[owner] = Some(match sums[owner] {

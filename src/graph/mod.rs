@@ -5,6 +5,7 @@ mod fuse;
 mod gradient;
 mod operation;
 mod plan;
+mod scale;
 mod shape;
 mod state;
 
@@ -14,6 +15,7 @@ use std::sync::Arc;
 pub use expr::{Binary, Builder, Distribution, Expr, Instr, Unary, Value, operands};
 pub use operation::{Batching, Eval, Operation, Signature, Step};
 pub use plan::{Action, Place, Plan};
+pub use scale::{FIRST_SCALE, GROWTH_INTERVAL, SCALES, adjusted};
 pub use shape::Shape;
 pub use state::{ALIGNMENT, Group, Init, Layout, StateId, StateSpec, TensorSpec};
 
@@ -36,6 +38,16 @@ pub struct Update {
     pub clamp: Option<f32>,
     /// Whether an exponential moving average of the weights is kept.
     pub average: bool,
+    /// The tensor of the factor that the loss was multiplied by (see [`StateSpec::with_loss_scales`]). Gradients are divided by it; where
+    /// one is no finite number, nothing but the factor changes.
+    pub loss_scale: Option<StateId>,
+}
+
+impl Update {
+    /// A plain step of a rule: nothing clipped, clamped, averaged or scaled.
+    pub fn new(group: usize, rule: Rule) -> Self {
+        Self { group, rule, clip_norm: None, clamp: None, average: false, loss_scale: None }
+    }
 }
 
 /// An optimiser's rule.

@@ -150,8 +150,9 @@ impl Model for Classifier {
         let accuracy = g.mean_all(correct)?;
         g.output("loss", loss);
         g.output("accuracy", accuracy);
-        let gradients = g.group_gradients(loss, &self.spec, 0)?;
-        g.update(&self.spec, update(0), &gradients)?;
+        let update = update(0);
+        let gradients = g.group_gradients(loss, &self.spec, &update)?;
+        g.update(&self.spec, update, &gradients)?;
         Ok(g)
     }
 

@@ -254,8 +254,9 @@ impl Model for PixelCnn {
         let total = g.sum_all(nll)?;
         let loss = g.scale(total, 1.0 / batch as f64)?;
         g.output("loss", loss);
-        let gradients = g.group_gradients(loss, &self.spec, 0)?;
-        g.update(&self.spec, update(0), &gradients)?;
+        let update = update(0);
+        let gradients = g.group_gradients(loss, &self.spec, &update)?;
+        g.update(&self.spec, update, &gradients)?;
         Ok(g)
     }
 

@@ -1,6 +1,6 @@
 //! The vocabulary models are written in: methods of [`Graph`] that add operations.
 
-use super::{BatchNorm, Concat, Conv, ConvInput, ConvWeight, Map, Reduce, Reduction, Slice, Taps};
+use super::{BatchNorm, Concat, Conv, ConvWeight, Map, Reduce, Reduction, Slice, Taps};
 use crate::error::{Error, Result};
 use crate::graph::{Binary, Builder, Distribution, Expr, Graph, NodeId, Shape, Unary, Value};
 
@@ -193,7 +193,7 @@ impl Graph {
 
     /// Transposed convolution of `[N, H', W', D]` by weights `[taps, C, D]`: the adjoint of the convolution with these taps.
     pub fn conv_transposed(&mut self, x: NodeId, w: NodeId, taps: Taps) -> Result<NodeId> {
-        self.op(ConvInput::new(taps), &[x, w])
+        self.op(Conv::adjoint(taps), &[x, w])
     }
 
     /// `[M, K] · [K, N] → [M, N]`

@@ -1,6 +1,6 @@
 //! Convolution by taps, its adjoint and its weight gradient: three bilinear operations closed under differentiation.
 //!
-//! With ⟨·,·⟩ the inner product, `⟨conv(x, w), g⟩ = ⟨x, conv_input(g, w)⟩ = ⟨w, conv_weight(x, g)⟩`, so each one's gradients are the other
+//! With ⟨·,·⟩ the inner product, `⟨conv(x, w), g⟩ = ⟨x, adjoint(g, w)⟩ = ⟨w, conv_weight(x, g)⟩`, so each one's gradients are the other
 //! two. With one tap on 1×1 images they are the three forms of the matrix product.
 
 use std::any::Any;
@@ -12,22 +12,14 @@ use crate::op::launch;
 use crate::op::{Gather, Taps};
 use crate::shader::{Launch, Target};
 
-/// `[N, H, W, C] · [taps, C, D] → [N, H', W', D]`; further inputs belong to the epilogue.
+/// `[N, H, W, C] · [taps, C, D] → [N, H', W', D]`, or the adjoint of that, a transposed convolution:
+/// `[N, H', W', D] · [taps, C, D] → [N, H, W, C]`. Further inputs belong to the epilogue.
 #[derive(Clone, Debug)]
 pub struct Conv {
-    /// Geometry.
+    /// Geometry of the convolution.
     pub taps: Taps,
-    /// Program the input is read through, if any.
-    pub prologue: Option<Expr>,
-    /// Program over the accumulated output (input 0) and the extra inputs.
-    pub epilogue: Option<Expr>,
-}
-
-/// The adjoint of [`Conv`]: `[N, H', W', D] · [taps, C, D] → [N, H, W, C]`; a transposed convolution.
-#[derive(Clone, Debug)]
-pub struct ConvInput {
-    /// Geometry of the convolution whose adjoint this is.
-    pub taps: Taps,
+    /// Whether this is the adjoint.
+    pub adjoint: bool,
     /// Program the input is read through, if any.
     pub prologue: Option<Expr>,
     /// Program over the accumulated output (input 0) and the extra inputs.
@@ -46,14 +38,34 @@ pub struct ConvWeight {
 impl Conv {
     /// A bare convolution.
     pub fn new(taps: Taps) -> Self {
-        Self { taps, prologue: None, epilogue: None }
+        Self { taps, adjoint: false, prologue: None, epilogue: None }
     }
-}
 
-impl ConvInput {
-    /// A bare transposed convolution.
-    pub fn new(taps: Taps) -> Self {
-        Self { taps, prologue: None, epilogue: None }
+    /// A bare transposed convolution: the adjoint of the convolution of these taps.
+    pub fn adjoint(taps: Taps) -> Self {
+        Self { adjoint: true, ..Self::new(taps) }
+    }
+
+    fn gather(&self) -> Gather {
+        if self.adjoint { self.taps.adjoint() } else { self.taps.forward() }
+    }
+
+    fn eval<T: Real>(&self, e: Eval<'_, T>) {
+        let operands: Vec<Operand<'_, T>> =
+            e.inputs[2..].iter().zip(&e.shapes[2..]).map(|(data, shape)| Operand::new(data, shape, e.shape)).collect();
+        let job = cpu::Convolution {
+            gather: &self.gather(),
+            transposed: self.adjoint,
+            source: e.inputs[0],
+            channels: [e.shapes[0].channels(), e.shape.channels()],
+            weights: e.inputs[1],
+            prologue: self.prologue.as_ref(),
+            epilogue: self.epilogue.as_ref(),
+            operands: &operands,
+            shape: e.shape,
+            step: e.step,
+        };
+        T::convolve(&job, e.output);
     }
 }
 
@@ -95,74 +107,47 @@ fn read_through(outer: &Option<Expr>, expr: &Expr) -> Expr {
 /// Largest weights that an executor may pack again for each part of a batch.
 const SMALL_WEIGHTS: usize = 32 * 1024;
 
-fn batching(signature: &Signature<'_>) -> Batching {
-    let items = signature.output.dims()[0];
-    let splits = signature.inputs[1].len() <= SMALL_WEIGHTS && signature.splits(2, items, 4);
-    if splits { Batching::Items(items) } else { Batching::Whole }
-}
-
 /// Extra inputs that the epilogue reads besides the accumulator.
 fn extras(epilogue: &Option<Expr>) -> usize {
     epilogue.as_ref().map_or(0, |e| super::map::arity(e).saturating_sub(1))
 }
 
-/// Shared by [`Conv`] and [`ConvInput`], which differ only in what they gather.
-fn eval<T: Real>(gather: &Gather, transposed: bool, prologue: &Option<Expr>, epilogue: &Option<Expr>, e: Eval<'_, T>) {
-    let operands: Vec<Operand<'_, T>> =
-        e.inputs[2..].iter().zip(&e.shapes[2..]).map(|(data, shape)| Operand::new(data, shape, e.shape)).collect();
-    let job = cpu::Convolution {
-        gather,
-        transposed,
-        source: e.inputs[0],
-        channels: [e.shapes[0].channels(), e.shape.channels()],
-        weights: e.inputs[1],
-        prologue: prologue.as_ref(),
-        epilogue: epilogue.as_ref(),
-        operands: &operands,
-        shape: e.shape,
-        step: e.step,
-    };
-    T::convolve(&job, e.output);
-}
-
-fn multiply_adds(gather: &Gather, signature: &Signature<'_>) -> u64 {
-    let images = signature.output.dims().first().copied().unwrap_or(0);
-    let taps: usize = gather.phases.iter().map(|p| p.taps.len() * p.extent[0] * p.extent[1]).sum();
-    (2 * images * taps * signature.inputs[0].channels() * signature.output.channels()) as u64
-}
-
 impl Operation for Conv {
     fn name(&self) -> &'static str {
-        "conv"
+        if self.adjoint { "conv_input" } else { "conv" }
     }
 
     fn shape(&self, inputs: &[&Shape]) -> Result<Shape> {
-        let [n, _, _, c] = image(inputs[0], self.taps.input, "a convolution's input")?;
-        let [wc, d] = weights(inputs[1], &self.taps)?;
-        if wc != c {
-            return Err(Error::Shape(format!("an image of {c} channels meets weights for {wc}")));
+        let [from, to] = if self.adjoint { [self.taps.output, self.taps.input] } else { [self.taps.input, self.taps.output] };
+        let what = if self.adjoint { "a transposed convolution's input" } else { "a convolution's input" };
+        let [n, _, _, channels] = image(inputs[0], from, what)?;
+        let [c, d] = weights(inputs[1], &self.taps)?;
+        let [meets, out] = if self.adjoint { [d, c] } else { [c, d] };
+        if meets != channels {
+            return Err(Error::Shape(format!("an image of {channels} channels meets weights for {meets}")));
         }
-        let [h, w] = self.taps.output;
-        Ok(Shape::from([n, h, w, d]))
+        Ok(Shape::from([n, to[0], to[1], out]))
     }
 
     fn gradient(&self, graph: &mut Graph, node: NodeId, upstream: NodeId, wanted: &[bool]) -> Result<Vec<Option<NodeId>>> {
         let [x, w] = [graph.node(node).inputs[0], graph.node(node).inputs[1]];
-        let dx = wanted[0].then(|| graph.op(ConvInput::new(self.taps.clone()), &[upstream, w])).transpose()?;
-        let dw = wanted[1].then(|| graph.op(ConvWeight::new(self.taps.clone()), &[x, upstream])).transpose()?;
+        let other = Self { adjoint: !self.adjoint, ..Self::new(self.taps.clone()) };
+        let pair = if self.adjoint { [upstream, x] } else { [x, upstream] };
+        let dx = wanted[0].then(|| graph.op(other, &[upstream, w])).transpose()?;
+        let dw = wanted[1].then(|| graph.op(ConvWeight::new(self.taps.clone()), &pair)).transpose()?;
         Ok(vec![dx, dw])
     }
 
     fn eval_f32(&self, e: Eval<'_, f32>) {
-        eval(&self.taps.forward(), false, &self.prologue, &self.epilogue, e);
+        self.eval(e);
     }
 
     fn eval_f64(&self, e: Eval<'_, f64>) {
-        eval(&self.taps.forward(), false, &self.prologue, &self.epilogue, e);
+        self.eval(e);
     }
 
     fn launch(&self, signature: &Signature<'_>, target: &Target) -> Launch {
-        launch::conv(&self.taps.forward(), false, &self.prologue, &self.epilogue, signature, target)
+        launch::conv(&self.gather(), self.adjoint, &self.prologue, &self.epilogue, signature, target)
     }
 
     fn with_epilogue(&self, expr: &Expr, extra: usize) -> Option<Box<dyn Operation>> {
@@ -176,7 +161,9 @@ impl Operation for Conv {
     }
 
     fn batching(&self, signature: &Signature<'_>) -> Batching {
-        batching(signature)
+        let items = signature.output.dims()[0];
+        let splits = signature.inputs[1].len() <= SMALL_WEIGHTS && signature.splits(2, items, 4);
+        if splits { Batching::Items(items) } else { Batching::Whole }
     }
 
     fn has_items(&self, k: usize, shape: &Shape, items: usize, _output: &Shape) -> bool {
@@ -184,68 +171,9 @@ impl Operation for Conv {
     }
 
     fn flops(&self, signature: &Signature<'_>) -> u64 {
-        multiply_adds(&self.taps.forward(), signature)
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-}
-
-impl Operation for ConvInput {
-    fn name(&self) -> &'static str {
-        "conv_input"
-    }
-
-    fn shape(&self, inputs: &[&Shape]) -> Result<Shape> {
-        let [n, _, _, d] = image(inputs[0], self.taps.output, "a transposed convolution's input")?;
-        let [c, wd] = weights(inputs[1], &self.taps)?;
-        if wd != d {
-            return Err(Error::Shape(format!("an image of {d} channels meets transposed weights for {wd}")));
-        }
-        let [h, w] = self.taps.input;
-        Ok(Shape::from([n, h, w, c]))
-    }
-
-    fn gradient(&self, graph: &mut Graph, node: NodeId, upstream: NodeId, wanted: &[bool]) -> Result<Vec<Option<NodeId>>> {
-        let [g, w] = [graph.node(node).inputs[0], graph.node(node).inputs[1]];
-        let dg = wanted[0].then(|| graph.op(Conv::new(self.taps.clone()), &[upstream, w])).transpose()?;
-        let dw = wanted[1].then(|| graph.op(ConvWeight::new(self.taps.clone()), &[upstream, g])).transpose()?;
-        Ok(vec![dg, dw])
-    }
-
-    fn eval_f32(&self, e: Eval<'_, f32>) {
-        eval(&self.taps.adjoint(), true, &self.prologue, &self.epilogue, e);
-    }
-
-    fn eval_f64(&self, e: Eval<'_, f64>) {
-        eval(&self.taps.adjoint(), true, &self.prologue, &self.epilogue, e);
-    }
-
-    fn launch(&self, signature: &Signature<'_>, target: &Target) -> Launch {
-        launch::conv(&self.taps.adjoint(), true, &self.prologue, &self.epilogue, signature, target)
-    }
-
-    fn with_epilogue(&self, expr: &Expr, extra: usize) -> Option<Box<dyn Operation>> {
-        let epilogue = Some(compose(expr, &self.epilogue, extras(&self.epilogue), extra));
-        Some(Box::new(Self { epilogue, ..self.clone() }))
-    }
-
-    fn with_prologue(&self, k: usize, expr: &Expr, count: usize) -> Option<Box<dyn Operation>> {
-        let takes = k == 0 && count == 1 && expr.is_cheap() && expr.maps_zero_to_zero();
-        takes.then(|| Box::new(Self { prologue: Some(read_through(&self.prologue, expr)), ..self.clone() }) as Box<dyn Operation>)
-    }
-
-    fn batching(&self, signature: &Signature<'_>) -> Batching {
-        batching(signature)
-    }
-
-    fn has_items(&self, k: usize, shape: &Shape, items: usize, _output: &Shape) -> bool {
-        k != 1 && shape.rank() == 4 && shape.dims()[0] == items
-    }
-
-    fn flops(&self, signature: &Signature<'_>) -> u64 {
-        multiply_adds(&self.taps.adjoint(), signature)
+        let images = signature.output.dims().first().copied().unwrap_or(0);
+        let taps: usize = self.gather().phases.iter().map(|p| p.taps.len() * p.extent[0] * p.extent[1]).sum();
+        (2 * images * taps * signature.inputs[0].channels() * signature.output.channels()) as u64
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -284,7 +212,7 @@ impl Operation for ConvWeight {
 
     fn gradient(&self, graph: &mut Graph, node: NodeId, upstream: NodeId, wanted: &[bool]) -> Result<Vec<Option<NodeId>>> {
         let [x, g] = [graph.node(node).inputs[0], graph.node(node).inputs[1]];
-        let dx = wanted[0].then(|| graph.op(ConvInput::new(self.taps.clone()), &[g, upstream])).transpose()?;
+        let dx = wanted[0].then(|| graph.op(Conv::adjoint(self.taps.clone()), &[g, upstream])).transpose()?;
         let dg = wanted[1].then(|| graph.op(Conv::new(self.taps.clone()), &[x, upstream])).transpose()?;
         Ok(vec![dx, dg])
     }

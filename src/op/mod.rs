@@ -11,7 +11,7 @@ mod slice;
 mod taps;
 
 pub use concat::Concat;
-pub use conv::{Conv, ConvInput, ConvWeight};
+pub use conv::{Conv, ConvWeight};
 pub use map::Map;
 pub use norm::BatchNorm;
 pub use reduce::{Reduce, Reduction};

@@ -1,8 +1,10 @@
 //! What an operation asks of the device: which kernels, specialised how, over which buffers. Plain data; `gpu/` carries it out.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use super::variant::{Choice, Choices};
+use crate::error::{Error, Result};
 
 /// The kernels that compute one operation, run in order.
 #[derive(Clone, Debug, Default)]
@@ -111,8 +113,42 @@ pub struct Target {
     pub texels: usize,
     /// Whether loads from storage textures were found to be cheaper than from buffers.
     pub prefers_textures: bool,
+    /// Cooperative matrices that products may be computed with, operands rounded to f16; `None` computes in f32 alone.
+    pub matrices: Option<Matrices>,
     /// Which variants are taken instead of the default ones.
     pub choices: Arc<Choices>,
+}
+
+/// What products are computed in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Everything in f32.
+    #[default]
+    F32,
+    /// Operands of large products rounded to f16, sums in f32; weights, moments and everything else stay in f32.
+    Mixed,
+}
+
+impl FromStr for Precision {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "f32" => Ok(Self::F32),
+            "mixed" => Ok(Self::Mixed),
+            _ => Err(Error::usage(format!("a precision is f32 or mixed, not {text}"))),
+        }
+    }
+}
+
+/// Cooperative matrices: square tiles that a subgroup multiplies together, operands in f16, sums in f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Matrices {
+    /// Side of a tile: 8 or 16.
+    pub side: usize,
+    /// Invocations of the adapter's largest subgroup.
+    pub subgroup: usize,
 }
 
 /// The declarations of a stage's buffers, in binding order, and what is bound there.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 
-/// One form of a product's kernel. Every form of a convolution sums in the same order, so that a choice changes no bit of it; forms of a
-/// weight gradient may split its long sum at other places.
+/// One form of a product's kernel. Every form of a convolution in f32 sums in the same order, so that a choice changes no bit of it; forms
+/// of a weight gradient may split its long sum at other places, and cooperative matrices round operands to f16.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Variant {
     /// Tiles of `bm` rows by `bn` columns, `bk` deep, in workgroup memory; `tm` by `tn` in the registers of an invocation.
@@ -38,6 +38,19 @@ pub enum Variant {
         /// Columns of an invocation.
         tn: usize,
     },
+    /// Tiles of `bm` rows by `bn` columns, `bk` deep, multiplied by `rows` by `columns` subgroups through cooperative matrices.
+    Matrix {
+        /// Rows of a workgroup.
+        bm: usize,
+        /// Columns of a workgroup.
+        bn: usize,
+        /// Depth of a tile.
+        bk: usize,
+        /// Subgroups that share the rows.
+        rows: usize,
+        /// Subgroups that share the columns.
+        columns: usize,
+    },
 }
 
 impl fmt::Display for Variant {
@@ -46,6 +59,7 @@ impl fmt::Display for Variant {
             Self::Tile { bm, bn, bk, tm, tn } => write!(f, "tile-{bm}x{bn}x{bk}-{tm}x{tn}"),
             Self::Direct { tm, tn } => write!(f, "direct-{tm}x{tn}"),
             Self::Texture { tm, tn } => write!(f, "texture-{tm}x{tn}"),
+            Self::Matrix { bm, bn, bk, rows, columns } => write!(f, "matrix-{bm}x{bn}x{bk}-{rows}x{columns}"),
         }
     }
 }
@@ -57,8 +71,9 @@ impl FromStr for Variant {
         let numbers = |part: &str| part.split('x').map(|n| n.parse().ok()).collect::<Option<Vec<usize>>>();
         let parts: Vec<&str> = text.split('-').collect();
         let read = match parts[..] {
-            ["tile", outer, inner] => match (numbers(outer).as_deref(), numbers(inner).as_deref()) {
-                (Some(&[bm, bn, bk]), Some(&[tm, tn])) => Some(Self::Tile { bm, bn, bk, tm, tn }),
+            [kind @ ("tile" | "matrix"), outer, inner] => match (numbers(outer).as_deref(), numbers(inner).as_deref()) {
+                (Some(&[bm, bn, bk]), Some(&[tm, tn])) if kind == "tile" => Some(Self::Tile { bm, bn, bk, tm, tn }),
+                (Some(&[bm, bn, bk]), Some(&[rows, columns])) => Some(Self::Matrix { bm, bn, bk, rows, columns }),
                 _ => None,
             },
             [kind @ ("direct" | "texture"), inner] => match numbers(inner).as_deref() {
@@ -68,11 +83,11 @@ impl FromStr for Variant {
             },
             _ => None,
         };
-        read.ok_or_else(|| {
-            Error::usage(format!("there is no kernel variant {text}; names are like tile-64x64x16-4x4, direct-8x8, texture-8x8"))
-        })
+        read.ok_or_else(|| Error::usage(format!("there is no kernel variant {text}; {EXAMPLES}")))
     }
 }
+
+const EXAMPLES: &str = "names are like tile-64x64x16-4x4, direct-8x8, texture-8x8, matrix-64x64x32-2x2";
 
 /// Which variants are taken instead of the default ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -89,11 +104,9 @@ impl Choices {
     /// # Errors
     /// [`Error::Usage`] where no variant's name can start so.
     pub fn forcing(start: &str) -> Result<Self> {
-        let known = ["tile-", "direct-", "texture-"].iter().any(|family| family.starts_with(start) || start.starts_with(family));
+        let known = ["tile-", "direct-", "texture-", "matrix-"].iter().any(|family| family.starts_with(start) || start.starts_with(family));
         if start.is_empty() || !known {
-            return Err(Error::usage(format!(
-                "no kernel variant starts with {start}; names are like tile-64x64x16-4x4, direct-8x8, texture-8x8"
-            )));
+            return Err(Error::usage(format!("no kernel variant starts with {start}; {EXAMPLES}")));
         }
         Ok(Self { forced: Some(start.into()), ..Self::default() })
     }
@@ -134,8 +147,12 @@ mod tests {
 
     #[test]
     fn names_are_read_back() {
-        let all =
-            [Variant::Tile { bm: 64, bn: 32, bk: 16, tm: 4, tn: 4 }, Variant::Direct { tm: 8, tn: 4 }, Variant::Texture { tm: 8, tn: 8 }];
+        let all = [
+            Variant::Tile { bm: 64, bn: 32, bk: 16, tm: 4, tn: 4 },
+            Variant::Direct { tm: 8, tn: 4 },
+            Variant::Texture { tm: 8, tn: 8 },
+            Variant::Matrix { bm: 64, bn: 32, bk: 32, rows: 2, columns: 1 },
+        ];
         for variant in all {
             assert_eq!(variant.to_string().parse::<Variant>().ok(), Some(variant));
         }

@@ -67,8 +67,10 @@ fn write(path: &Path, state: &State, arenas: &[(Arena, &str)], metadata: HashMap
     for (arena, prefix) in arenas {
         for id in stored(spec, Arena::Value) {
             let tensor = spec.spec(id);
-            // Running statistics have neither averages nor moments: they stand once, among the weights.
-            if !tensor.trained && !prefix.is_empty() {
+            // Running statistics have neither averages nor moments: they stand once, among the weights. What the optimiser keeps is not
+            // exported.
+            let exported = arenas.len() == 1;
+            if !tensor.trained && !prefix.is_empty() || exported && tensor.name.starts_with("optimizer.") {
                 continue;
             }
             let from = if tensor.trained { *arena } else { Arena::Value };

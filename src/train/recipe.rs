@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{Binarization, Kind};
 use crate::error::{Error, Result};
-use crate::graph::{Rule, Update};
+use crate::graph::{Rule, StateId, StateSpec, Update};
 use crate::model::{DataSpec, Defaults, Optimiser};
 use crate::runtime::Device;
-use crate::shader::Choices;
+use crate::shader::{Choices, Precision};
 
 /// Version of the run folder; another version is refused.
 pub const FORMAT: u32 = 1;
@@ -45,13 +45,15 @@ pub struct Recipe {
 }
 
 impl Recipe {
-    /// The device as this run used it: with its kernel variants, where it is the device it was trained on.
+    /// The device as this run's training steps use it: in its precision, and with its kernel variants where it is the device it was
+    /// trained on.
     ///
     /// # Errors
-    /// [`Error::Usage`] where a variant's name is none.
+    /// [`Error::Usage`] where a variant's name is none or the device cannot compute in the precision.
     pub fn on(&self, device: &Device) -> Result<Device> {
+        let device = device.with_precision(self.train.precision)?;
         let known = self.device == device.name() && !self.kernels.is_empty();
-        if known { Ok(device.with_choices(Choices::parse(&self.kernels)?)) } else { Ok(device.clone()) }
+        if known { Ok(device.with_choices(Choices::parse(&self.kernels)?)) } else { Ok(device) }
     }
 }
 
@@ -133,6 +135,9 @@ pub struct TrainRecipe {
     pub valid_items: usize,
     /// Steps between checkpoints.
     pub save_every: u64,
+    /// What the products of a training step are computed in.
+    #[serde(default)]
+    pub precision: Precision,
 }
 
 impl TrainRecipe {
@@ -156,11 +161,12 @@ impl TrainRecipe {
             valid_every: 500,
             valid_items: 500,
             save_every: 500,
+            precision: Precision::F32,
         }
     }
 
     /// The `--set` keys that belong to training.
-    pub const KEYS: [&str; 16] = [
+    pub const KEYS: [&str; 17] = [
         "batch",
         "steps",
         "learning_rate",
@@ -177,6 +183,7 @@ impl TrainRecipe {
         "valid_every",
         "valid_items",
         "save_every",
+        "precision",
     ];
 
     /// Whether a `--set` key belongs to training.
@@ -184,7 +191,15 @@ impl TrainRecipe {
         Self::KEYS.contains(&key)
     }
 
-    /// A group's optimiser.
+    /// A model's persistent tensors with those that training in this precision adds, and the loss scale of each group.
+    pub fn state(&self, model: &StateSpec) -> (StateSpec, Vec<Option<StateId>>) {
+        match self.precision {
+            Precision::F32 => (model.clone(), vec![None; model.groups.len()]),
+            Precision::Mixed => model.with_loss_scales(),
+        }
+    }
+
+    /// A group's optimiser, without a loss scale (see [`TrainRecipe::state`]).
     pub fn update(&self, group: usize) -> Update {
         let rule = match self.optimiser {
             Optimiser::Adam => Rule::Adam { beta1: self.beta1, beta2: self.beta2, epsilon: self.epsilon },
@@ -192,7 +207,7 @@ impl TrainRecipe {
             Optimiser::Sgd => Rule::Sgd { momentum: self.beta1 },
         };
         let clip_norm = (self.clip_norm > 0.0).then_some(self.clip_norm);
-        Update { group, rule, clip_norm, clamp: None, average: self.ema > 0.0 }
+        Update { clip_norm, average: self.ema > 0.0, ..Update::new(group, rule) }
     }
 
     /// Learning rates at a step, counted from 1.

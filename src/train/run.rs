@@ -126,7 +126,7 @@ impl Trained {
     pub fn load(path: &Path, device: &Device, best: bool) -> Result<Self> {
         let (folder, recipe) = RunFolder::open(path)?;
         let model = model::build(&recipe.model, &recipe.hyper, &recipe.data.spec())?;
-        let mut state = State::initial(device, model.state(), recipe.seed)?;
+        let mut state = State::initial(device, &recipe.train.state(model.state()).0, recipe.seed)?;
         let file = folder.file(if best { "best.safetensors" } else { "checkpoint.safetensors" });
         if best && !file.exists() {
             return Err(Error::format(path, "has no best.safetensors: no validation split was scored; leave --best out"));

@@ -14,7 +14,7 @@ use crate::cpu::Arena;
 use crate::data::{self, Loader, LoaderOptions, OpenOptions, Source, Split};
 use crate::error::{Error, Result};
 use crate::eval::{self, LikelihoodOptions};
-use crate::graph::Step;
+use crate::graph::{SCALES, Step, Update};
 use crate::model::{self, Model};
 use crate::runtime::{Device, Program, State, Weights};
 
@@ -50,7 +50,10 @@ pub struct Outcome {
 
 /// A run in progress.
 pub struct Trainer {
+    /// What scores and draws.
     device: Device,
+    /// The same as the recipe's training steps use it.
+    training: Device,
     recipe: Recipe,
     model: Box<dyn Model>,
     state: State,
@@ -78,7 +81,7 @@ impl Trainer {
     /// Those of the data, the model and the folder.
     pub fn start(device: &Device, recipe: Recipe, folder: RunFolder) -> Result<Self> {
         let model = model::build(&recipe.model, &recipe.hyper, &recipe.data.spec())?;
-        let mut state = State::initial(device, model.state(), recipe.seed)?;
+        let mut state = State::initial(device, &recipe.train.state(model.state()).0, recipe.seed)?;
         if let Some(path) = &recipe.encoder {
             super::transfer::encoder(path, &mut state)?;
         }
@@ -112,7 +115,7 @@ impl Trainer {
             Some(opened) => Some(opened?),
         };
         let valid = valid.filter(|v| v.name() != source.name());
-        Ok(Self { device: recipe.on(device)?, recipe, model, state, folder, progress, source, valid })
+        Ok(Self { device: device.clone(), training: recipe.on(device)?, recipe, model, state, folder, progress, source, valid })
     }
 
     /// The recipe.
@@ -171,10 +174,11 @@ impl Trainer {
     pub fn run(&mut self, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Outcome> {
         let train = self.recipe.train.clone();
         let batch = train.batch * self.model.batches();
-        let update = |group| train.update(group);
+        let loss_scales = train.state(self.model.state()).1;
+        let update = |group| Update { loss_scale: loss_scales[group], ..train.update(group) };
         let mut graph = self.model.train_graph(train.batch, &update)?;
         graph.keep_outputs(&self.model.metrics().iter().map(|m| m.0).collect::<Vec<_>>());
-        let mut program = Program::new(&self.device, &graph, &self.state, Weights::Current)?;
+        let mut program = Program::new(&self.training, &graph, &self.state, Weights::Current)?;
         let kernels = program.variants();
         // On another device than the recipe's there is nothing to repeat.
         if self.recipe.device == self.device.name() && self.recipe.kernels != kernels {
@@ -282,7 +286,10 @@ impl Trainer {
             line[name] = json!(value);
         }
         if let Some(bad) = values.iter().position(|v| !v.is_finite()) {
-            return Err(self.lost(&format!("{} is {}", names[bad].0, values[bad]), at));
+            // A scaled gradient may overflow: that update was left out, and the scale is lower now.
+            if !(names[bad].0.starts_with("grad_") && self.can_scale_down()?) {
+                return Err(self.lost(&format!("{} is {}", names[bad].0, values[bad]), at));
+            }
         }
         self.folder.log(&line)?;
         observer.metrics(at, &values, rate);
@@ -290,6 +297,13 @@ impl Trainer {
             observer.say(&format!("step {at}: {words}"));
         }
         Ok(values)
+    }
+
+    /// Whether losses are scaled, and all by more than the least factor.
+    fn can_scale_down(&self) -> Result<bool> {
+        let scales = self.recipe.train.state(self.model.state()).1;
+        let mut factors = scales.into_iter().flatten().map(|id| self.state.read(id, Arena::Value)).peekable();
+        Ok(factors.peek().is_some() && factors.collect::<Result<Vec<_>>>()?.iter().all(|factor| factor[0] > SCALES[0]))
     }
 
     /// Why training cannot go on after a step, with what is left of it.

@@ -183,6 +183,35 @@ pub fn convolutions() -> Result<Vec<Case>> {
     Ok(cases)
 }
 
+/// Products large enough for cooperative matrices, whose operands are leaves (the first through a relu, the sums through a bias), so that
+/// rounding those rounds all there is.
+pub fn matrices() -> Result<Vec<Case>> {
+    let dense = |k, s, p, h, w| Taps::dense([k, k], s, p, [h, w]);
+    let all = [
+        (dense(4, 2, 1, 8, 8)?, 2, 8, 16),
+        (Taps::causal(3, true, [6, 6]), 2, 20, 36),
+        (Taps::pointwise([1, 1]), 70, 20, 68),
+        (dense(3, 1, 1, 6, 5)?, 3, 7, 17),
+    ];
+    let mut cases = Vec::new();
+    for (taps, n, c, d) in all {
+        let name = format!("product {:?}→{:?}, {} taps, {n}×{c}→{d}", taps.input, taps.output, taps.offsets.len());
+        cases.push(case(name, |b| {
+            let x = b.leaf([n, taps.input[0], taps.input[1], c]);
+            let g = b.leaf([n, taps.output[0], taps.output[1], d]);
+            let w = b.leaf([taps.offsets.len(), c, d]);
+            let bias = b.leaf([d]);
+            let positive = b.graph.relu(x)?;
+            let product = b.graph.conv(positive, w, taps.clone())?;
+            let y = b.graph.add(product, bias)?;
+            let dx = b.graph.conv_transposed(g, w, taps.clone())?;
+            let dw = b.graph.op(ConvWeight::new(taps), &[positive, g])?;
+            Ok(vec![y, dx, dw])
+        })?);
+    }
+    Ok(cases)
+}
+
 /// Fused blocks: prologues and epilogues with further inputs, positions and draws.
 pub fn fused() -> Result<Vec<Case>> {
     let mut cases = Vec::new();
@@ -239,7 +268,7 @@ pub fn update(name: &str, rule: Rule, clip_norm: Option<f32>, clamp: Option<f32>
         let c = b.graph.mean_all(quartic)?;
         let loss = b.graph.add(a, c)?;
         let gradients = b.graph.gradients(loss, &[w, v])?;
-        b.graph.update(&b.spec, Update { group: 0, rule, clip_norm, clamp, average: true }, &gradients)?;
+        b.graph.update(&b.spec, Update { clip_norm, clamp, average: true, ..Update::new(0, rule) }, &gradients)?;
         Ok(vec![loss])
     })
 }
@@ -261,6 +290,7 @@ pub fn all() -> Result<Vec<Case>> {
     cases.extend([draws(&[3, 5])?, draws(&[2, 8])?, draws(&[12])?]);
     cases.extend(reductions()?);
     cases.extend(convolutions()?);
+    cases.extend(matrices()?);
     cases.extend(fused()?);
     cases.extend(movement()?);
     cases.extend(updates()?);

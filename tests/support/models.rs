@@ -23,7 +23,7 @@ pub fn refusal(name: &str, hyper: &str, data: &DataSpec) -> String {
 }
 
 pub fn adam(group: usize) -> Update {
-    Update { group, rule: Rule::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }, clip_norm: None, clamp: None, average: false }
+    Update::new(group, Rule::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 })
 }
 
 /// First values of a model on the CPU.

@@ -42,6 +42,7 @@ pub fn run(args: &BenchArgs, common: &Common, output: &Output) -> Result<()> {
         }
         device = device.with_choices(Choices::forcing(forced)?);
     }
+    let device = device.with_precision(args.precision.unwrap_or_default())?;
     match args.what {
         BenchWhat::Train => train::run(args, &device, output),
         BenchWhat::Sample => sample::run(args, &device, output),

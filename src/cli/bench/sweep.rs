@@ -135,7 +135,7 @@ impl Case {
                 // A gradient is computed by something: the cheapest program.
                 let gradient = graph.scale(nodes[0], 0.5)?;
                 let rule = Rule::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
-                graph.update(spec, Update { group, rule, clip_norm: None, clamp: None, average: false }, &[gradient])?;
+                graph.update(spec, Update::new(group, rule), &[gradient])?;
                 Vec::new()
             }
         };

@@ -3,7 +3,7 @@
 use crate::data::{Binarization, Kind, Scale};
 use crate::error::{Error, Result};
 use crate::eval::one_hot;
-use crate::graph::Step;
+use crate::graph::{Step, Update};
 use crate::model::{self, DataSpec, Model};
 use crate::random::Draws;
 use crate::runtime::{Device, Program, State, Weights};
@@ -71,11 +71,12 @@ impl Workload {
         if batch == 0 {
             return Err(Error::usage("--batch must be at least 1"));
         }
-        let recipe = TrainRecipe::new(&model.defaults());
-        let update = |group| recipe.update(group);
+        let recipe = TrainRecipe { precision: device.precision(), ..TrainRecipe::new(&model.defaults()) };
+        let (spec, loss_scales) = recipe.state(model.state());
+        let update = |group| Update { loss_scale: loss_scales[group], ..recipe.update(group) };
         let mut graph = model.train_graph(batch, &update)?;
         graph.keep_outputs(&["loss"]);
-        let state = State::initial(device, model.state(), 1)?;
+        let state = State::initial(device, &spec, 1)?;
         let program = Program::new(device, &graph, &state, Weights::Current)?;
         let images = self.data(model.as_ref(), batch);
         let labels: Vec<u32> = (0..batch * model.batches()).map(|i| (i % 10) as u32).collect();

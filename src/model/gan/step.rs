@@ -77,14 +77,15 @@ impl Gan {
                 b.add(v[0], weighted)
             })?;
         }
-        let gradients = g.group_gradients(loss, &self.spec, DISCRIMINATOR)?;
+        let clamp = (config.clip > 0.0).then_some(config.clip as f32);
+        let update = Update { clamp, ..update(DISCRIMINATOR) };
+        let gradients = g.group_gradients(loss, &self.spec, &update)?;
         if told {
             g.output("loss", loss);
-            let norm = norm(g, &gradients)?;
+            let norm = norm(g, &gradients, &update)?;
             g.output("grad_d", norm);
         }
-        let clamp = (config.clip > 0.0).then_some(config.clip as f32);
-        g.update(&self.spec, Update { clamp, ..update(DISCRIMINATOR) }, &gradients)?;
+        g.update(&self.spec, update, &gradients)?;
         // What is kept of D judges data, so its running statistics are those of data.
         met.iter().flatten().try_for_each(|moments| moments.track(g, &self.spec))
     }
@@ -93,16 +94,17 @@ impl Gan {
         let [_, logits] = self.judge_met(g, fake.x, fake.labels, true, &mut Some(Vec::new()))?;
         let loss = self.config.loss.generator(g, logits)?;
         g.output("loss_g", loss);
-        let gradients = g.group_gradients(loss, &self.spec, GENERATOR)?;
-        let norm = norm(g, &gradients)?;
+        let update = update(GENERATOR);
+        let gradients = g.group_gradients(loss, &self.spec, &update)?;
+        let norm = norm(g, &gradients, &update)?;
         g.output("grad_g", norm);
-        g.update(&self.spec, update(GENERATOR), &gradients)?;
+        g.update(&self.spec, update, &gradients)?;
         fake.met.iter().flatten().try_for_each(|moments| moments.track(g, &self.spec))
     }
 }
 
-/// The Euclidean norm of all gradients together.
-fn norm(g: &mut Graph, gradients: &[NodeId]) -> Result<NodeId> {
+/// The Euclidean norm of all gradients of an update together.
+fn norm(g: &mut Graph, gradients: &[NodeId], update: &Update) -> Result<NodeId> {
     let mut total = None;
     for &gradient in gradients {
         let squares = g.mul(gradient, gradient)?;
@@ -113,7 +115,10 @@ fn norm(g: &mut Graph, gradients: &[NodeId]) -> Result<NodeId> {
         });
     }
     match total {
-        Some(total) => g.map(&[total], |b, v| b.unary(Unary::Sqrt, v[0])),
+        Some(total) => {
+            let norm = g.map(&[total], |b, v| b.unary(Unary::Sqrt, v[0]))?;
+            g.unscaled(norm, update)
+        }
         None => g.program(crate::graph::Expr::build(|b| b.constant(0.0)), &[], crate::graph::Shape::scalar()),
     }
 }

@@ -49,8 +49,9 @@ impl Model for Autoencoder {
         let items = self.coder.reconstruction(&mut g, y, x)?;
         let loss = g.mean_all(items)?;
         g.output("loss", loss);
-        let gradients = g.group_gradients(loss, &self.coder.spec, 0)?;
-        g.update(&self.coder.spec, update(0), &gradients)?;
+        let update = update(0);
+        let gradients = g.group_gradients(loss, &self.coder.spec, &update)?;
+        g.update(&self.coder.spec, update, &gradients)?;
         Ok(g)
     }
 

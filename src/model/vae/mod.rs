@@ -119,8 +119,9 @@ impl Model for Vae {
         g.output("loss", loss);
         g.output("recon", recon);
         g.output("kl", kl);
-        let gradients = g.group_gradients(loss, &self.coder.spec, 0)?;
-        g.update(&self.coder.spec, update(0), &gradients)?;
+        let update = update(0);
+        let gradients = g.group_gradients(loss, &self.coder.spec, &update)?;
+        g.update(&self.coder.spec, update, &gradients)?;
         Ok(g)
     }
 

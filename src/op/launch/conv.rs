@@ -7,7 +7,7 @@ use super::variants::Problem;
 use super::{Defines, bytes, flag, flat, text};
 use crate::graph::{Expr, Shape, Signature};
 use crate::op::Gather;
-use crate::shader::{Binding, Bindings, Launch, Pointwise, Stage, Target, Variant};
+use crate::shader::{Binding, Bindings, Launch, Matrices, Pointwise, Stage, Target, Variant};
 
 pub(in crate::op) fn conv(
     gather: &Gather,
@@ -81,6 +81,12 @@ pub(in crate::op) fn conv(
             ]);
             ("conv", [positions.div_ceil(bm) as u32, d.div_ceil(bn) as u32, phases])
         }
+        Variant::Matrix { bm, bn, bk, rows, columns } => {
+            let b_tile = if transposed { bn * (bk + PAD) } else { bk * (bn + PAD) };
+            let threads = matrix_tiles(&mut defines, [bm, bn, bk], [rows, columns], [bm * (bk + PAD), b_tile], target);
+            defines.push(("A_EACH", text((bm * bk / 4).div_ceil(threads))));
+            ("conv_matrix", [positions.div_ceil(bm) as u32, d.div_ceil(bn) as u32, phases])
+        }
     };
     let (bindings, declared) = bindings.finish();
     defines.push(("BINDINGS", declared));
@@ -90,6 +96,35 @@ pub(in crate::op) fn conv(
     launch.stages.push(Stage { kernel, defines, bindings, groups, flops, bytes });
     launch.choice = Some(choice);
     launch
+}
+
+/// f16 numbers by which the rows of a tile of operands are longer than they need be, against bank conflicts.
+pub(super) const PAD: usize = 8;
+
+/// Defines what `shaders/shared/matrix_tiles.wgsl` needs, for tiles of operands of so many numbers; returns the invocations of a workgroup.
+pub(super) fn matrix_tiles(
+    defines: &mut Defines,
+    [bm, bn, bk]: [usize; 3],
+    [rows, columns]: [usize; 2],
+    [a, b]: [usize; 2],
+    target: &Target,
+) -> usize {
+    // Variants are of this kind only where there are matrices.
+    let Matrices { side, subgroup } = target.matrices.unwrap_or(Matrices { side: 8, subgroup: 32 });
+    let threads = rows * columns * subgroup;
+    defines.extend([
+        ("SIDE", text(side)),
+        ("ROWS", text(rows)),
+        ("COLUMNS", text(columns)),
+        ("FM", text(bm / side / rows)),
+        ("FN", text(bn / side / columns)),
+        ("BK", text(bk)),
+        ("THREADS", text(threads)),
+        ("A_TILE", text(a)),
+        ("B_TILE", text(b)),
+        ("C_TILE", text(rows * columns * side * side)),
+    ]);
+    threads
 }
 
 /// What the convolution kernels share.

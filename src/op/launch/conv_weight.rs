@@ -1,6 +1,6 @@
 //! Weight gradients of convolutions.
 
-use super::conv::Common;
+use super::conv::{Common, PAD, matrix_tiles};
 use super::pack::{self, fours};
 use super::reduce::{Chain, Kind, Source};
 use super::variants::Problem;
@@ -31,7 +31,7 @@ pub(in crate::op) fn conv_weight(gather: &Gather, prologue: &Option<Expr>, s: &S
     let texels = [pixels * fours(c), positions * fours(d)];
     let choice = Problem { operation: "conv_weight", gather, images, channels: [c, d], texels }.weight(m, target);
     let workers = match choice.variant {
-        Variant::Tile { bm, bn, .. } => m.div_ceil(bm) * d.div_ceil(bn),
+        Variant::Tile { bm, bn, .. } | Variant::Matrix { bm, bn, .. } => m.div_ceil(bm) * d.div_ceil(bn),
         Variant::Direct { tm, tn } | Variant::Texture { tm, tn } => (m.div_ceil(tm) * d.div_ceil(tn)).div_ceil(64),
     };
     let enough = if target.is_cpu { 4 } else { ENOUGH };
@@ -79,6 +79,10 @@ pub(in crate::op) fn conv_weight(gather: &Gather, prologue: &Option<Expr>, s: &S
                 ("B_TILE", text(bk * bn / 4)),
             ]);
             ("conv_weight", [m.div_ceil(bm) as u32, d.div_ceil(bn) as u32, splits as u32])
+        }
+        Variant::Matrix { bm, bn, bk, rows, columns } => {
+            matrix_tiles(&mut defines, [bm, bn, bk], [rows, columns], [bk * (bm + PAD), bk * (bn + PAD)], target);
+            ("conv_weight_matrix", [m.div_ceil(bm) as u32, d.div_ceil(bn) as u32, splits as u32])
         }
     };
     launch.stages.push(Stage {

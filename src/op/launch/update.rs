@@ -2,16 +2,17 @@
 
 use super::reduce::{Chain, Kind, Source};
 use super::{Defines, flag, flat, text};
-use crate::graph::{Rule, Update};
+use crate::graph::{GROWTH_INTERVAL, Rule, SCALES, Update};
 use crate::shader::{ArenaKind, Binding, Bindings, Launch, Stage, Target};
 
-/// An update of a group whose arenas hold `len` elements; `number` counts the plan's updates.
+/// An update of a group whose arenas hold `len` elements; `number` counts the plan's updates. Its loss scale is input 0 and the output.
 pub(crate) fn update(update: &Update, number: usize, len: usize, target: &Target) -> Launch {
     if len == 0 {
         return Launch::default();
     }
     let mut launch = Launch::default();
-    if update.clip_norm.is_some() {
+    let scaled = update.loss_scale.is_some();
+    if update.clip_norm.is_some() || scaled {
         // The squared norm, in scratch 0.
         let mut chain = Chain { kind: Kind::Squares, target, launch: Launch { scratch: vec![1], ..Launch::default() } };
         chain.run(Source::Buffer(Binding::Arena(ArenaKind::Gradient)), [1, len, 1], Binding::Scratch(0));
@@ -39,8 +40,11 @@ pub(crate) fn update(update: &Update, number: usize, len: usize, target: &Target
     if update.average {
         bindings.bind(Binding::Arena(ArenaKind::Average), "average", array);
     }
-    if update.clip_norm.is_some() {
+    if update.clip_norm.is_some() || scaled {
         bindings.bind(Binding::ScratchRead(0), "squares", "array<f32>");
+    }
+    if scaled {
+        bindings.bind(Binding::Input(0), "loss_scale", "array<f32>");
     }
     let arenas = bindings.len() as u64;
     let (bindings, declared) = bindings.finish();
@@ -61,11 +65,25 @@ pub(crate) fn update(update: &Update, number: usize, len: usize, target: &Target
         ("DECAY_B", number_of(b)),
         ("REST_B", rest(b)),
         ("EPSILON", number_of(epsilon)),
+        ("SCALED", flag(scaled)),
         ("CLIP", update.clip_norm.map_or_else(String::new, number_of)),
         ("CLAMP", update.clamp.map_or_else(String::new, number_of)),
         ("AVERAGE", flag(update.average)),
     ];
     let flops = 12 * len as u64;
     launch.stages.push(Stage { kernel: "update", defines, bindings, groups: flat.groups, flops, bytes: arenas * 6 * len as u64 });
+    if scaled {
+        launch.stages.push(adjust_loss_scale());
+    }
     launch
+}
+
+fn adjust_loss_scale() -> Stage {
+    let mut bindings = Bindings::default();
+    bindings.bind(Binding::Output, "loss_scale", "array<f32>");
+    bindings.bind(Binding::ScratchRead(0), "squares", "array<f32>");
+    let (bindings, declared) = bindings.finish();
+    let [least, most] = SCALES.map(|s| format!("{s:?}f"));
+    let defines = vec![("BINDINGS", declared), ("LEAST", least), ("MOST", most), ("GROWTH_INTERVAL", format!("{GROWTH_INTERVAL:?}f"))];
+    Stage { kernel: "loss_scale", defines, bindings, groups: [1; 3], flops: 0, bytes: 12 }
 }

@@ -155,7 +155,7 @@ impl RasterProgram {
         if [h, w] != self.size {
             return Err(format!("{} changes the size", op.name()));
         }
-        if let Some(conv) = op.as_any().downcast_ref::<Conv>() {
+        if let Some(conv) = op.as_any().downcast_ref::<Conv>().filter(|conv| !conv.adjoint) {
             let later = |o: &&[i32; 2]| o[0] > 0 || (o[0] == 0 && o[1] > 0);
             if conv.taps.stride != 1 || conv.taps.offsets.iter().any(|o| later(&o)) {
                 return Err("a convolution reads later pixels".into());

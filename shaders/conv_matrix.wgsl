@@ -1,0 +1,102 @@
+// The same product as conv.wgsl through cooperative matrices: operands rounded to f16, sums in f32, in an order of the adapter's own.
+// Dispatch: x over tiles of BM positions of a phase, y over tiles of BN channels, z over phases; ROWS by COLUMNS subgroups.
+enable f16;
+enable wgpu_cooperative_matrix;
+//!include shared/functions
+//!if RANDOM
+//!include shared/step
+//!include shared/philox
+//!end
+
+{{BINDINGS}}
+//!include shared/gather
+//!include shared/matrix_tiles
+const A_ROW: u32 = BK + 8u;
+const A_LOADS: u32 = BM * BK / 4u;
+const B_LOADS: u32 = BK * BN / 4u;
+//!if TRANSPOSED
+// Weights run along k here, so the tile does too.
+const B_ROW: u32 = BK + 8u;
+//!else
+const B_ROW: u32 = BN + 8u;
+//!end
+
+{{PROLOGUE}}
+{{EPILOGUE}}
+//!include shared/store
+//!include shared/conv_operands
+
+@compute @workgroup_size({{THREADS}})
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+    @builtin(subgroup_id) subgroup: u32,
+) {
+    let phase = phase_of(group.z);
+    let m0 = group.x * BM;
+    let d0 = group.y * BN;
+    // Where subgroups turn out smaller than the largest there are too many of them: those do the same work again.
+    let slot = subgroup % (ROWS * COLUMNS);
+    let row0 = slot / COLUMNS * FM * SIDE;
+    let column0 = slot % COLUMNS * FN * SIDE;
+//!for J in 0..{{A_EACH}}
+    let from{{J}} = source_of(position(m0 + (lane + {{J}}u * THREADS) / (BK / 4u), phase.extent));
+//!end
+//!for I in 0..{{FM}}
+//!for V in 0..{{FN}}
+    var sum{{I}}_{{V}}: coop_mat{{SIDE}}x{{SIDE}}<f32, C>;
+//!end
+//!end
+    for (var k0 = 0u; k0 < phase.taps * SOURCE_C; k0 += BK) {
+//!for J in 0..{{A_EACH}}
+        {
+            let at = lane + {{J}}u * THREADS;
+            if at < A_LOADS {
+                let k = at % (BK / 4u) * 4u;
+                put_a(at / (BK / 4u) * A_ROW + k, load_a(from{{J}}, k0 + k, phase));
+            }
+        }
+//!end
+        for (var at = lane; at < B_LOADS; at += THREADS) {
+//!if TRANSPOSED
+            let k = at % (BK / 4u) * 4u;
+            let d = at / (BK / 4u);
+            put_b(d * B_ROW + k, load_b(k0 + k, d0 + d, phase));
+//!else
+            let k = at / (BN / 4u);
+            let d = at % (BN / 4u) * 4u;
+            put_b(k * B_ROW + d, load_b(k0 + k, d0 + d, phase));
+//!end
+        }
+        workgroupBarrier();
+        for (var k = 0u; k < BK; k += SIDE) {
+//!for I in 0..{{FM}}
+            let a{{I}} = coopLoadT<coop_mat{{SIDE}}x{{SIDE}}<f16, A>>(&tile_a[(row0 + {{I}}u * SIDE) * A_ROW + k], A_ROW);
+//!end
+//!for V in 0..{{FN}}
+//!if TRANSPOSED
+            let b{{V}} = coopLoad<coop_mat{{SIDE}}x{{SIDE}}<f16, B>>(&tile_b[(column0 + {{V}}u * SIDE) * B_ROW + k], B_ROW);
+//!else
+            let b{{V}} = coopLoadT<coop_mat{{SIDE}}x{{SIDE}}<f16, B>>(&tile_b[k * B_ROW + column0 + {{V}}u * SIDE], B_ROW);
+//!end
+//!for I in 0..{{FM}}
+            sum{{I}}_{{V}} = coopMultiplyAdd(a{{I}}, b{{V}}, sum{{I}}_{{V}});
+//!end
+//!end
+        }
+        workgroupBarrier();
+    }
+//!for I in 0..{{FM}}
+//!for V in 0..{{FN}}
+    coopStoreT(sum{{I}}_{{V}}, &tile_c[slot * TILE], SIDE);
+    workgroupBarrier();
+    for (var at = lane; at < ROWS * COLUMNS * TILE / 4u; at += THREADS) {
+        let to = position(m0 + row_of(at, {{I}}u), phase.extent);
+        if to.x < IMAGES {
+            store(sums_of(at), destination(to, phase.origin), d0 + column_of(at, {{V}}u));
+        }
+    }
+    workgroupBarrier();
+//!end
+//!end
+}

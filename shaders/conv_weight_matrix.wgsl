@@ -1,0 +1,78 @@
+// The same product as conv_weight.wgsl through cooperative matrices: operands rounded to f16, sums in f32, in the adapter's own order.
+// Dispatch: x over tiles of BM rows (tap, c), y over tiles of BN channels, z over splits; ROWS by COLUMNS subgroups.
+enable f16;
+enable wgpu_cooperative_matrix;
+//!include shared/functions
+
+{{BINDINGS}}
+//!include shared/gather
+//!include shared/matrix_tiles
+const M: u32 = {{TAPS}}u * SOURCE_C;
+const POSITIONS: u32 = IMAGES * DEST_H * DEST_W;
+const CHUNK: u32 = {{CHUNK}}u;
+// Both tiles run along the outputs: row k holds one position.
+const A_ROW: u32 = BM + 8u;
+const B_ROW: u32 = BN + 8u;
+
+{{PROLOGUE}}
+//!include shared/conv_weight_operands
+//!include shared/store
+
+@compute @workgroup_size({{THREADS}})
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+    @builtin(subgroup_id) subgroup: u32,
+) {
+    let m0 = group.x * BM;
+    let d0 = group.y * BN;
+    // See conv_matrix.wgsl.
+    let slot = subgroup % (ROWS * COLUMNS);
+    let row0 = slot / COLUMNS * FM * SIDE;
+    let column0 = slot % COLUMNS * FN * SIDE;
+//!for I in 0..{{FM}}
+//!for V in 0..{{FN}}
+    var sum{{I}}_{{V}}: coop_mat{{SIDE}}x{{SIDE}}<f32, C>;
+//!end
+//!end
+    let end = min((group.z + 1u) * CHUNK, POSITIONS);
+    for (var p0 = group.z * CHUNK; p0 < end; p0 += BK) {
+        for (var at = lane; at < BK * BM / 4u; at += THREADS) {
+            let p = p0 + at / (BM / 4u);
+            let m = at % (BM / 4u) * 4u;
+            let values = load_a(source_of(position(min(p, end - 1u), vec2<u32>(DEST_H, DEST_W))), m0 + m);
+            put_a((p - p0) * A_ROW + m, select(vec4<f32>(0.0), values, p < end));
+        }
+        for (var at = lane; at < BK * BN / 4u; at += THREADS) {
+            let p = p0 + at / (BN / 4u);
+            let d = at % (BN / 4u) * 4u;
+            put_b((p - p0) * B_ROW + d, load_b(min(p, end - 1u), d0 + d));
+        }
+        workgroupBarrier();
+        for (var k = 0u; k < BK; k += SIDE) {
+//!for I in 0..{{FM}}
+            let a{{I}} = coopLoad<coop_mat{{SIDE}}x{{SIDE}}<f16, A>>(&tile_a[k * A_ROW + row0 + {{I}}u * SIDE], A_ROW);
+//!end
+//!for V in 0..{{FN}}
+            let b{{V}} = coopLoadT<coop_mat{{SIDE}}x{{SIDE}}<f16, B>>(&tile_b[k * B_ROW + column0 + {{V}}u * SIDE], B_ROW);
+//!for I in 0..{{FM}}
+            sum{{I}}_{{V}} = coopMultiplyAdd(a{{I}}, b{{V}}, sum{{I}}_{{V}});
+//!end
+//!end
+        }
+        workgroupBarrier();
+    }
+//!for I in 0..{{FM}}
+//!for V in 0..{{FN}}
+    coopStoreT(sum{{I}}_{{V}}, &tile_c[slot * TILE], SIDE);
+    workgroupBarrier();
+    for (var at = lane; at < ROWS * COLUMNS * TILE / 4u; at += THREADS) {
+        let m = m0 + row_of(at, {{I}}u);
+        if m < M {
+            store(sums_of(at), (group.z * M + m) * DEST_C, d0 + column_of(at, {{V}}u));
+        }
+    }
+    workgroupBarrier();
+//!end
+//!end
+}
