@@ -1,7 +1,8 @@
 // Draws images in raster order (van den Oord et al., 2016): one workgroup an image, a bounded number of positions a dispatch. At each
 // position every feature of the network is computed once, from what earlier positions left in `features`, and each colour is drawn
-// from its logits in turn. Barriers are within the workgroup alone.
-// Dispatch: one workgroup an image; `job.first` and `job.last` bound the positions.
+// from its logits in turn. Barriers are within the workgroup alone. Where the adapter is a CPU (ALONE), an invocation draws an image by
+// itself: its drivers make a coroutine of a kernel with barriers, and take minutes to compile one with dozens of them.
+// Dispatch: one workgroup an image, or one invocation; `job.first` and `job.last` bound the positions.
 //!include shared/functions
 //!include shared/step
 //!include shared/philox
@@ -20,13 +21,16 @@ struct Job {
 @group(0) @binding(2) var<storage, read> constants: array<f32>;
 // One flag a value of an image.
 @group(0) @binding(3) var<storage, read> kept: array<u32>;
-@group(0) @binding(4) var<storage, read_write> features: array<f32>;
+// For each step its kind and what tells it from others of the kind, COUNT rows; then the first words of the rows of late steps.
+@group(0) @binding(4) var<storage, read> table: array<u32>;
+@group(0) @binding(5) var<storage, read_write> features: array<f32>;
 // [image, row, column, colour], in levels; given values stand there from the start.
-@group(0) @binding(5) var<storage, read_write> images: array<f32>;
+@group(0) @binding(6) var<storage, read_write> images: array<f32>;
 // ln p of what was drawn, one an image.
-@group(0) @binding(6) var<storage, read_write> log_p: array<f32>;
+@group(0) @binding(7) var<storage, read_write> log_p: array<f32>;
 
-const THREADS: u32 = {{THREADS}}u;
+// Invocations that share an image.
+const LANES: u32 = {{LANES}}u;
 const WIDTH: u32 = {{WIDTH}}u;
 const COLOURS: u32 = {{COLOURS}}u;
 const LEVELS: u32 = {{LEVELS}}u;
@@ -36,6 +40,13 @@ const FEATURES: u32 = {{FEATURES}}u;
 const STREAM: u32 = {{STREAM}}u;
 
 {{STEPS}}
+fn step_at(row: u32, column: u32, base: u32, lane: u32, step_row: u32) {
+    switch table[step_row] {
+{{CASES}}
+        default: {}
+    }
+}
+
 fn uniform_draw(image: u32, place: u32) -> f32 {
     let number = step.first_item + image;
     let words = philox(vec4<u32>(number >> 2u, 0u, place, STREAM), step.seed);
@@ -75,20 +86,33 @@ fn draw(image: u32, place: u32, at: u32) -> f32 {
 //!end
 }
 
+//!if ALONE
+@compute @workgroup_size({{THREADS}})
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    let image = id.x;
+    let lane = 0u;
+    if image >= arrayLength(&log_p) {
+        return;
+    }
+//!else
 @compute @workgroup_size({{THREADS}})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let image = group.x;
+//!end
     let base = image * FEATURES;
     for (var position = job.first; position < job.last; position++) {
         let row = position / WIDTH;
         let column = position % WIDTH;
         // What lay here belonged to a row that has left the ring.
-        if lane < COLOURS {
-            features[{{IMAGE_AT}} + lane] = 0.0;
+        for (var colour = lane; colour < COLOURS; colour += LANES) {
+            features[{{IMAGE_AT}} + colour] = 0.0;
         }
-        storageBarrier();
+        {{BARRIER}}
         for (var colour = 0u; colour < COLOURS; colour++) {
-{{CALLS}}
+            for (var s = 0u; s < {{COUNT}}u; s++) {
+                step_at(row, column, base, lane, s * {{ROW}}u);
+                {{BARRIER}}
+            }
             if lane == 0u {
                 let place = position * COLOURS + colour;
                 var value = images[image * ITEM + place];
@@ -98,9 +122,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 images[image * ITEM + place] = value;
                 features[{{IMAGE_AT}} + colour] = value;
             }
-            storageBarrier();
+            {{BARRIER}}
         }
         // What later positions read of the image through a pointwise function.
-{{LATE}}
+        for (var s = 0u; s < {{LATE}}u; s++) {
+            step_at(row, column, base, lane, table[{{COUNT}}u * {{ROW}}u + s]);
+            {{BARRIER}}
+        }
     }
 }

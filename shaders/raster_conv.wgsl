@@ -1,15 +1,16 @@
-// One convolution at one position, for raster.wgsl: a lane sums whole output channels, over taps and channels in the order of conv.wgsl.
+// One convolution at one position, for raster.wgsl: a lane sums whole output channels (FOUR: four at a time), over taps and channels in the order of
+// conv.wgsl.
 // The taps' row and column offsets stand among the constants: a loop over them keeps the kernel short, which drivers compile faster.
-fn epilogue_{{K}}(sum: f32, index: u32, row: u32, column: u32, base: u32) -> f32 {
+fn epilogue_{{K}}(sum: f32, index: u32, row: u32, column: u32, base: u32, step_row: u32) -> f32 {
 {{PROGRAM}}
 }
 
-fn step_{{K}}(row_here: u32, column_here: u32, base: u32, lane: u32) {
-    for (var d = lane; d < {{D}}u; d += THREADS) {
-        var sum = 0.0;
+fn step_{{K}}(row_here: u32, column_here: u32, base: u32, lane: u32, step_row: u32) {
+    for (var d = lane * {{WIDE}}u; d < {{D}}u; d += LANES * {{WIDE}}u) {
+        var sum = {{ZERO}};
         for (var t = 0u; t < {{TAPS}}u; t++) {
-            let y = i32(row_here) + i32(constants[{{OFFSETS}}u + 2u * t]);
-            let x = i32(column_here) + i32(constants[{{OFFSETS}}u + 2u * t + 1u]);
+            let y = i32(row_here) + i32(constants[{{OFFSETS}} + 2u * t]);
+            let x = i32(column_here) + i32(constants[{{OFFSETS}} + 2u * t + 1u]);
             // Zeros outside the image add nothing.
             if y < 0 || x < 0 || x >= i32(WIDTH) {
                 continue;
@@ -18,11 +19,23 @@ fn step_{{K}}(row_here: u32, column_here: u32, base: u32, lane: u32) {
             let column = u32(x);
             let start = {{SOURCE_AT}};
             for (var c = 0u; c < {{C}}u; c++) {
-                sum = fma(features[start + c], constants[{{WEIGHTS}}u + (t * {{C}}u + c) * {{D}}u + d], sum);
+                let w = {{WEIGHTS}} + (t * {{C}}u + c) * {{D}}u + d;
+//!if FOUR
+                let weights = vec4<f32>(constants[w], constants[w + 1u], constants[w + 2u], constants[w + 3u]);
+                sum = fma(vec4<f32>(features[start + c]), weights, sum);
+//!else
+                sum = fma(features[start + c], constants[w], sum);
+//!end
             }
         }
         let row = row_here;
         let column = column_here;
-        features[{{OUTPUT_AT}} + d] = epilogue_{{K}}(sum, d, row, column, base);
+//!if FOUR
+        for (var i = 0u; i < 4u; i++) {
+            features[{{OUTPUT_AT}} + d + i] = epilogue_{{K}}(sum[i], d + i, row, column, base, step_row);
+        }
+//!else
+        features[{{OUTPUT_AT}} + d] = epilogue_{{K}}(sum, d, row, column, base, step_row);
+//!end
     }
 }

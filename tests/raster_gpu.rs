@@ -18,6 +18,9 @@ fn device() -> Option<Device> {
     }
 }
 
+/// More images than a workgroup of a CPU adapter draws.
+const COUNT: usize = 9;
+
 fn compare(dims: [usize; 3], hyper: &str, binary: bool) -> kiln::Result<()> {
     let Some(device) = device() else { return Ok(()) };
     let (kind, binarization) = if binary { (Kind::Binary, Binarization::Static) } else { (Kind::Pixels, Binarization::None) };
@@ -26,12 +29,14 @@ fn compare(dims: [usize; 3], hyper: &str, binary: bool) -> kiln::Result<()> {
     let mut state = State::initial(&device, model.state(), 3)?;
     let draw = |method, state: &mut State, keep| {
         let mut sampler = RasterSampler::new(&device, model.as_ref(), state, Weights::Current, method)?;
-        sampler.sample(model.as_ref(), state, &Job { count: 3, seed: 7, first: 2, temperature: 1.0, keep })
+        sampler.sample(model.as_ref(), state, &Job { count: COUNT, seed: 7, first: 2, temperature: 1.0, keep })
     };
     let naive = draw(Method::Naive, &mut state, None)?;
     let cached = draw(Method::Cached, &mut state, None)?;
     assert_eq!(cached.images, naive.images);
     support::close(&cached.log_p, &naive.log_p, 1e-5, "log p");
+    // Where the adapter is a CPU the kernel has another form.
+    assert_eq!(draw(Method::Grouped, &mut state, None)?, cached);
 
     // What is given stays, and what is drawn is the same both ways.
     let item: usize = dims.iter().product();

@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::geometry::{Geometry, PhaseTables};
-use super::simd::{self, MAX_COLUMNS, MAX_ROWS, Tile};
+use super::geometry::{Geometry, PhaseTables, Reader};
+use super::simd::{self, MAX_ROWS, Tile};
 use super::winograd::{self, Split};
 use super::{Evaluator, Operand, scratch};
 use crate::graph::{Expr, Shape, Step};
@@ -99,14 +99,6 @@ fn is_flat(gather: &Gather) -> bool {
     gather.source == gather.dest && gather.step_source == 1 && gather.step_dest == 1 && phase.taps == [([0, 0], 0)]
 }
 
-/// Reads source values through a program.
-pub(super) fn apply(prologue: Option<&Expr>, step: &Step, values: &mut [f32]) {
-    if let Some(expr) = prologue {
-        let shape = Shape::from([values.len()]);
-        Evaluator::in_place(expr, &[], &shape, step).run(0, values);
-    }
-}
-
 /// `out[p] = epilogue(Σ_t source[p + t] · W_t)`
 pub fn convolve(job: &Convolution<'_, f32>, output: &mut [f32]) {
     let [cs, cd] = job.channels;
@@ -116,6 +108,7 @@ pub fn convolve(job: &Convolution<'_, f32>, output: &mut [f32]) {
     if let Some(split) = Split::of(job.gather, job.channels) {
         return winograd::convolve(job, &split, output);
     }
+    let reader = Reader { prologue: job.prologue, step: job.step };
     if is_flat(job.gather) {
         let tables = PhaseTables {
             origins: (0..ROWS).map(|r| (r * cs) as i32).collect(),
@@ -128,8 +121,7 @@ pub fn convolve(job: &Convolution<'_, f32>, output: &mut [f32]) {
             let source = &job.source[task * ROWS * cs..][..out.len() / cd * cs];
             if job.prologue.is_some() {
                 scratch::with(source.len(), |window| {
-                    window.copy_from_slice(source);
-                    apply(job.prologue, job.step, window);
+                    reader.copy(source, window);
                     multiply(&tables, out.len() / cd, &panels, window, cd, out);
                 });
             } else {
@@ -140,14 +132,14 @@ pub fn convolve(job: &Convolution<'_, f32>, output: &mut [f32]) {
         output.par_chunks_mut(ROWS * cd).enumerate().for_each(rows);
         return;
     }
-    let geometry = Geometry::new(job.gather, job.channels);
+    let geometry = Geometry::of(job.gather, job.channels);
+    let geometry = &*geometry;
     let panels: Vec<Panels> = geometry.phases.iter().map(|p| Panels::new(p, job.weights, job.channels, job.transposed)).collect();
     let size = job.gather.source[0] * job.gather.source[1] * cs;
     let dest = job.gather.dest[0] * job.gather.dest[1] * cd;
     output.par_chunks_mut(dest).enumerate().for_each(|(n, out)| {
         scratch::with(geometry.len(cs), |window| {
-            geometry.fill(&job.source[n * size..(n + 1) * size], job.gather.source, cs, window);
-            apply(job.prologue, job.step, window);
+            geometry.fill(&job.source[n * size..(n + 1) * size], job.gather.source, cs, reader, window);
             for (tables, panels) in geometry.phases.iter().zip(&panels) {
                 multiply(tables, tables.origins.len(), panels, window, cd, out);
             }
@@ -167,7 +159,6 @@ pub(super) fn finish(job: &Convolution<'_, f32>, start: usize, out: &mut [f32]) 
 fn multiply(tables: &PhaseTables, count: usize, panels: &Panels, window: &[f32], cd: usize, out: &mut [f32]) {
     let height = simd::rows();
     let width = panels.width;
-    let mut acc = [0.0f32; MAX_ROWS * MAX_COLUMNS];
     for block in 0..cd.div_ceil(width) {
         let first = block * width;
         let used = width.min(cd - first);
@@ -177,28 +168,24 @@ fn multiply(tables: &PhaseTables, count: usize, panels: &Panels, window: &[f32],
             let panel = &panels.data[(block * panels.depth + begin) * width..];
             for tile in (0..count).step_by(height) {
                 let rows = height.min(count - tile);
-                if begin > 0 {
-                    for i in 0..rows {
-                        let at = tables.targets[tile + i] as usize + first;
-                        acc[i * width..i * width + used].copy_from_slice(&out[at..at + used]);
-                    }
-                }
-                let origin = |i: usize| window.as_ptr().wrapping_add(tables.origins[tile + i.min(rows - 1)] as usize);
+                let origins = &tables.origins[tile..tile + rows];
+                let targets = &tables.targets[tile..tile + rows];
+                let base = out.as_mut_ptr();
+                let at = |i: usize| origins[i.min(rows - 1)] as usize;
+                let to = |i: usize| targets[i.min(rows - 1)] as usize + first;
+                assert!((0..rows).all(|i| to(i) + used <= out.len()));
                 let operands = Tile {
-                    rows: std::array::from_fn(|i| if i < height { origin(i) } else { window.as_ptr() }),
+                    rows: &std::array::from_fn::<_, MAX_ROWS, _>(|i| window.as_ptr().wrapping_add(at(i)))[..rows],
                     offsets: &tables.offsets[begin..begin + depth],
                     b: panel.as_ptr(),
                     stride: width,
-                    acc: acc.as_mut_ptr(),
+                    sums: &std::array::from_fn::<_, MAX_ROWS, _>(|i| base.wrapping_add(to(i)))[..rows],
+                    used,
                     fresh: begin == 0,
                 };
                 // SAFETY: origins and offsets were made together to stay within the window, the panel holds `depth` rows of `width`,
-                // and `acc` the largest tile.
+                // and targets were looked at above.
                 unsafe { simd::multiply(&operands, width) };
-                for i in 0..rows {
-                    let at = tables.targets[tile + i] as usize + first;
-                    out[at..at + used].copy_from_slice(&acc[i * width..i * width + used]);
-                }
             }
             begin += depth;
             if begin >= panels.depth {
@@ -222,7 +209,9 @@ pub fn weight_gradient(job: &WeightGradient<'_, f32>, output: &mut [f32]) {
     }
     let flat = is_flat(job.gather);
     let images = job.upstream.len() / dest;
-    let geometry = Geometry::new(job.gather, job.channels);
+    let geometry = Geometry::of(job.gather, job.channels);
+    let geometry = &*geometry;
+    let reader = Reader { prologue: job.prologue, step: job.step };
     let rows_all = geometry.phases[0].offsets.len();
     // Pieces are spans of rows where positions need no window, else as many images as make sums long enough to be worth their tile.
     let origins = &geometry.phases[0].origins;
@@ -238,8 +227,7 @@ pub fn weight_gradient(job: &WeightGradient<'_, f32>, output: &mut [f32]) {
             let upstream = &job.upstream[first * cd..(first + count) * cd];
             let origins: [i32; SPAN] = std::array::from_fn(|p| (p * cs) as i32);
             if job.prologue.is_some() {
-                window[..source.len()].copy_from_slice(source);
-                apply(job.prologue, job.step, &mut window[..source.len()]);
+                reader.copy(source, &mut window[..source.len()]);
                 accumulate(rows, &origins[..count], &window[..source.len()], upstream, cd, out);
             } else {
                 accumulate(rows, &origins[..count], source, upstream, cd, out);
@@ -249,9 +237,8 @@ pub fn weight_gradient(job: &WeightGradient<'_, f32>, output: &mut [f32]) {
             let count = group.min(images - first);
             let window = &mut window[..count * window_of];
             for (image, part) in job.source[first * size..].chunks(size).zip(window.chunks_mut(window_of)) {
-                geometry.fill(image, job.gather.source, cs, part);
+                geometry.fill(image, job.gather.source, cs, reader, part);
             }
-            apply(job.prologue, job.step, window);
             accumulate(rows, &grouped[..count * origins.len()], window, &job.upstream[first * dest..(first + count) * dest], cd, out);
         }
     };
@@ -290,7 +277,6 @@ fn accumulate(rows: &[i32], origins: &[i32], window: &[f32], upstream: &[f32], c
     let height = simd::rows();
     let width = simd::columns(cd);
     scratch::with(SPAN * width, |padded| {
-        let mut acc = [0.0f32; MAX_ROWS * MAX_COLUMNS];
         for (span, origins) in origins.chunks(SPAN).enumerate() {
             let upstream = &upstream[span * SPAN * cd..][..origins.len() * cd];
             for first in (0..cd).step_by(width) {
@@ -306,20 +292,21 @@ fn accumulate(rows: &[i32], origins: &[i32], window: &[f32], upstream: &[f32], c
                 };
                 for tile in (0..rows.len()).step_by(height) {
                     let count = height.min(rows.len() - tile);
-                    for i in 0..count {
-                        let at = (tile + i) * cd + first;
-                        acc[i * width..i * width + used].copy_from_slice(&out[at..at + used]);
-                    }
+                    let sums = &mut out[tile * cd..(tile + count) * cd];
+                    let base = sums.as_mut_ptr().wrapping_add(first);
                     let origin = |i: usize| window.as_ptr().wrapping_offset(rows[tile + i.min(count - 1)] as isize);
-                    let rows = std::array::from_fn(origin);
-                    let operands = Tile { rows, offsets: origins, b, stride, acc: acc.as_mut_ptr(), fresh: false };
+                    let operands = Tile {
+                        rows: &std::array::from_fn::<_, MAX_ROWS, _>(origin)[..count],
+                        offsets: origins,
+                        b,
+                        stride,
+                        sums: &std::array::from_fn::<_, MAX_ROWS, _>(|i| base.wrapping_add(i.min(count - 1) * cd))[..count],
+                        used,
+                        fresh: false,
+                    };
                     // SAFETY: a row's offset plus an origin lies within the window by construction of the tables, `b` holds one row of
-                    // at least `width` columns for each origin, and `acc` the largest tile.
+                    // at least `width` columns for each origin, and `sums` are `count` rows of `cd`.
                     unsafe { simd::multiply(&operands, width) };
-                    for i in 0..count {
-                        let at = (tile + i) * cd + first;
-                        out[at..at + used].copy_from_slice(&acc[i * width..i * width + used]);
-                    }
                 }
             }
         }

@@ -79,6 +79,7 @@ pub struct CpuProgram<T> {
 impl<T: Real> CpuProgram<T> {
     /// Allocates a plan's buffers. `read_from` is [`Arena::Value`], or [`Arena::Average`] to compute with averaged weights.
     pub fn new(plan: Plan, read_from: Arena) -> Self {
+        // Zeros from the system take no memory before they are touched, and what is local to bands never is.
         let slots = plan.slots.iter().map(|&len| vec![T::default(); len]).collect();
         let inputs = plan.inputs.iter().map(|(_, shape)| vec![T::default(); shape.len()]).collect();
         let bands = bands::find(&plan);
@@ -90,9 +91,10 @@ impl<T: Real> CpuProgram<T> {
         &self.plan
     }
 
-    /// Bytes of slots and inputs.
+    /// Bytes of slots and inputs that a run touches.
     pub fn bytes(&self) -> usize {
-        self.slots.iter().chain(&self.inputs).map(|b| b.len() * size_of::<T>()).sum()
+        let inputs: usize = self.inputs.iter().map(Vec::len).sum();
+        (inputs + bands::touched(&self.plan, &self.bands)) * size_of::<T>()
     }
 
     /// Fills an input.
@@ -170,6 +172,9 @@ impl<T: Real> CpuProgram<T> {
             if let Action::Compute { output, .. } = &plan.actions[at] {
                 self.store(state, *output, &values);
             }
+        }
+        for &at in &band.put_off {
+            self.run_action(&plan.actions[at], state, step);
         }
     }
 

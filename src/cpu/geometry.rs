@@ -1,6 +1,21 @@
 //! Where a convolution reads and writes: tables of offsets into a zero-padded copy of one image.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::{Evaluator, Operand};
+use crate::graph::{Expr, Shape, Step};
 use crate::op::Gather;
+
+/// Geometries a thread keeps.
+const KEPT: usize = 256;
+
+type Known = (Gather, [usize; 2], Rc<Geometry>);
+
+thread_local! {
+    /// Bands ask for the same few again and again.
+    static KNOWN: RefCell<Vec<Known>> = const { RefCell::new(Vec::new()) };
+}
 
 /// One image's layout for a gather: the window of source positions it touches, and its tables.
 pub struct Geometry {
@@ -26,7 +41,21 @@ pub struct PhaseTables {
 
 impl Geometry {
     /// Tables for images of `channels` = [source, destination] channels.
-    pub fn new(gather: &Gather, channels: [usize; 2]) -> Self {
+    pub fn of(gather: &Gather, channels: [usize; 2]) -> Rc<Self> {
+        KNOWN.with_borrow_mut(|known| {
+            if let Some((.., geometry)) = known.iter().find(|(g, c, _)| *c == channels && g == gather) {
+                return Rc::clone(geometry);
+            }
+            if known.len() == KEPT {
+                known.clear();
+            }
+            let geometry = Rc::new(Self::new(gather, channels));
+            known.push((gather.clone(), channels, Rc::clone(&geometry)));
+            geometry
+        })
+    }
+
+    fn new(gather: &Gather, channels: [usize; 2]) -> Self {
         let (mut low, mut high) = ([0i32; 2], [1i32; 2]);
         let mut seen = false;
         for phase in &gather.phases {
@@ -70,24 +99,53 @@ impl Geometry {
         self.window[0] * self.window[1] * channels
     }
 
-    /// Copies one source image into the window, zeros around it.
-    pub fn fill(&self, image: &[f32], [height, width]: [usize; 2], channels: usize, window: &mut [f32]) {
+    /// Copies one source image into the window through `read`, zeros around it.
+    pub fn fill(&self, image: &[f32], [height, width]: [usize; 2], channels: usize, read: Reader<'_>, window: &mut [f32]) {
         let row = self.window[1] * channels;
         let left = (-self.first[1]).max(0) as usize;
         let skipped = self.first[1].max(0) as usize;
         let count = self.window[1].saturating_sub(left).min(width.saturating_sub(skipped)) * channels;
-        for y in 0..self.window[0] {
-            let target = &mut window[y * row..(y + 1) * row];
-            let from = y as i32 + self.first[0];
-            if from < 0 || from >= height as i32 || count == 0 {
-                target.fill(0.0);
-                continue;
+        let left = left * channels;
+        read.with(image, |read| {
+            for (y, target) in window.chunks_exact_mut(row).take(self.window[0]).enumerate() {
+                let from = y as i32 + self.first[0];
+                if from < 0 || from >= height as i32 || count == 0 {
+                    target.fill(0.0);
+                    continue;
+                }
+                target[..left].fill(0.0);
+                read((from as usize * width + skipped) * channels, &mut target[left..left + count]);
+                target[left + count..].fill(0.0);
             }
-            let start = (from as usize * width + skipped) * channels;
-            let left = left * channels;
-            target[..left].fill(0.0);
-            target[left..left + count].copy_from_slice(&image[start..start + count]);
-            target[left + count..].fill(0.0);
+        });
+    }
+}
+
+/// What source values are read through: a program, or nothing.
+#[derive(Clone, Copy)]
+pub struct Reader<'a> {
+    /// Its input 0 is the value.
+    pub prologue: Option<&'a Expr>,
+    /// The step's seed and counters.
+    pub step: &'a Step,
+}
+
+impl Reader<'_> {
+    /// Copies all of `source` to `target`.
+    pub fn copy(self, source: &[f32], target: &mut [f32]) {
+        self.with(source, |read| read(0, target));
+    }
+
+    /// Hands `work` a function that copies elements from a place of `source` on.
+    fn with(self, source: &[f32], work: impl FnOnce(&dyn Fn(usize, &mut [f32]))) {
+        match self.prologue {
+            None => work(&|start, target| target.copy_from_slice(&source[start..start + target.len()])),
+            Some(expr) => {
+                let shape = Shape::from([source.len()]);
+                let operands = [Operand::new(source, &shape, &shape)];
+                let evaluator = Evaluator::new(expr, &operands, &shape, self.step);
+                work(&|start, target| evaluator.run(start, target));
+            }
         }
     }
 }

@@ -67,9 +67,19 @@ impl<'a, T: Copy> Operand<'a, T> {
         }
     }
 
-    /// The elements from `start` on, where they lie as the output's do.
+    /// The elements from `start` on, where they lie next to each other.
+    #[inline(always)]
     fn dense(&self, start: usize, len: usize) -> Option<&'a [T]> {
-        (self.runs && self.outer.is_empty() && start + len <= self.inner).then(|| &self.data[start..start + len])
+        if !self.runs || !self.outer.is_empty() {
+            return None;
+        }
+        let first = if start < self.inner { start } else { start % self.inner };
+        (first + len <= self.inner).then(|| &self.data[first..first + len])
+    }
+
+    /// Whether each block of elements is the same as the one before.
+    fn repeats(&self) -> bool {
+        self.outer.is_empty() && (!self.runs || BLOCK.is_multiple_of(self.inner))
     }
 
     fn base(&self, mut row: usize) -> usize {
@@ -110,14 +120,30 @@ impl<'a, T: Real> Evaluator<'a, T> {
         T::with_scratch(self.expr.instrs().len() * BLOCK, |registers| simd::dispatch(Blocks { evaluator: self, start, out, registers }));
     }
 
+    /// Hands `work` the `len` elements from `start` on: where they lie already, if the program is just an operand.
+    pub fn read<R>(&self, start: usize, len: usize, work: impl FnOnce(&[T]) -> R) -> R {
+        let dense = match *self.expr.instrs() {
+            [Instr::Input(k)] if k >= self.own() => self.operands[k - self.own()].dense(start, len),
+            _ => None,
+        };
+        match dense {
+            Some(values) => work(values),
+            None => T::with_scratch(len, |values| {
+                self.run(start, values);
+                work(values)
+            }),
+        }
+    }
+
+    /// Evaluates one block. `again` says that registers hold the block before, of full length.
     #[inline(always)]
-    fn block(&self, start: usize, out: &mut [T], registers: &mut [T]) {
+    fn block(&self, start: usize, out: &mut [T], registers: &mut [T], again: bool) {
         let len = out.len();
         let instrs = self.expr.instrs();
         let last = instrs.len() - 1;
         for (at, &instr) in instrs.iter().enumerate() {
             let (before, rest) = registers.split_at_mut(at * BLOCK);
-            // Inputs that lie like the output are read where they are.
+            // Inputs that lie next to each other are read where they are.
             let get = |v: usize| match instrs[v] {
                 Instr::Input(k) if k >= self.own() => match self.operands[k - self.own()].dense(start, len) {
                     Some(dense) => dense,
@@ -127,19 +153,24 @@ impl<'a, T: Real> Evaluator<'a, T> {
             };
             // The old contents of `out` were read by an earlier instruction, so the last may overwrite them.
             if let (Instr::Input(0), true) = (instr, self.in_place) {
-                rest[..len].copy_from_slice(out);
+                if at != last {
+                    rest[..len].copy_from_slice(out);
+                }
                 continue;
             }
-            let is_load = matches!(instr, Instr::Input(_));
-            let r: &mut [T] = if at == last && !is_load { &mut *out } else { &mut rest[..len] };
+            let r: &mut [T] = if at == last { &mut *out } else { &mut rest[..len] };
             match instr {
                 Instr::Input(k) => {
                     let operand = &self.operands[k - self.own()];
-                    if at == last || operand.dense(start, len).is_none() {
+                    if at == last || (operand.dense(start, len).is_none() && !(again && operand.repeats())) {
                         operand.load(start, r);
                     }
                 }
-                Instr::Const(bits) => r.fill(T::of(f64::from_bits(bits))),
+                Instr::Const(bits) => {
+                    if at == last || !again {
+                        r.fill(T::of(f64::from_bits(bits)));
+                    }
+                }
                 Instr::Channel => r.iter_mut().enumerate().for_each(|(i, v)| *v = T::of(((start + i) % self.channels) as f64)),
                 Instr::Random(distribution, stream) => self.draw(distribution, stream, start, r),
                 Instr::Unary(f, x) => unary(f, get(x), r),
@@ -150,9 +181,6 @@ impl<'a, T: Real> Evaluator<'a, T> {
                     }
                 }
             }
-        }
-        if matches!(instrs[last], Instr::Input(_)) {
-            out.copy_from_slice(&registers[last * BLOCK..last * BLOCK + len]);
         }
     }
 
@@ -193,8 +221,15 @@ struct Blocks<'a, 'b, T> {
 impl<T: Real> simd::Job for Blocks<'_, '_, T> {
     #[inline(always)]
     fn run(self) {
-        for (i, block) in self.out.chunks_mut(BLOCK).enumerate() {
-            self.evaluator.block(self.start + i * BLOCK, block, self.registers);
+        let Self { evaluator, mut start, out, registers } = self;
+        // Blocks of known length are what the compiler makes short code of.
+        let (blocks, rest) = out.as_chunks_mut::<BLOCK>();
+        for (i, block) in blocks.iter_mut().enumerate() {
+            evaluator.block(start, block, registers, i > 0);
+            start += BLOCK;
+        }
+        if !rest.is_empty() {
+            evaluator.block(start, rest, registers, !blocks.is_empty());
         }
     }
 }

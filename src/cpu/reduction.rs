@@ -3,6 +3,7 @@
 
 use rayon::prelude::*;
 
+use super::simd::{self, Job};
 use super::{Evaluator, Operand, Real};
 use crate::graph::{Expr, Shape, Step};
 use crate::op::Reduction;
@@ -32,27 +33,21 @@ pub fn reduce<T: Real>(
         let group = (TASK / (reduced * inner).max(1)).max(1);
         out.par_chunks_mut(group * inner).enumerate().for_each(|(g, out)| {
             let count = out.len() / inner;
-            let mut values = vec![T::default(); reduced * inner * count];
-            evaluator.run(g * group * reduced * inner, &mut values);
-            for (values, out) in values.chunks(reduced * inner).zip(out.chunks_mut(inner)) {
-                reduce_rows(kind, values, inner, out);
-            }
+            evaluator.read(g * group * reduced * inner, reduced * inner * count, |values| {
+                for (values, out) in values.chunks(reduced * inner).zip(out.chunks_mut(inner)) {
+                    reduce_rows(kind, values, inner, out);
+                }
+            });
         });
         return;
     }
-    let partials: Vec<T> = (0..outer * chunks)
-        .into_par_iter()
-        .flat_map_iter(|task| {
-            let (o, c) = (task / chunks, task % chunks);
-            let first = c * rows_each;
-            let rows = rows_each.min(reduced - first);
-            let mut values = vec![T::default(); rows * inner];
-            evaluator.run((o * reduced + first) * inner, &mut values);
-            let mut partial = vec![T::default(); inner];
-            reduce_rows(kind, &values, inner, &mut partial);
-            partial
-        })
-        .collect();
+    let mut partials = vec![T::default(); outer * chunks * inner];
+    partials.par_chunks_mut(inner).enumerate().for_each(|(task, partial)| {
+        let (o, c) = (task / chunks, task % chunks);
+        let first = c * rows_each;
+        let rows = rows_each.min(reduced - first);
+        evaluator.read((o * reduced + first) * inner, rows * inner, |values| reduce_rows(kind, values, inner, partial));
+    });
     for (partials, out) in partials.chunks(chunks * inner).zip(out.chunks_mut(inner)) {
         combine(kind, partials, inner, out);
     }
@@ -70,13 +65,37 @@ fn reduce_rows<T: Real>(kind: Reduction, values: &[T], inner: usize, out: &mut [
             }
             out[0] = T::of(lanes.iter().map(|l| l.wide()).sum());
         }
-        Reduction::Sum => {
-            out.fill(T::default());
-            for row in values.chunks(inner) {
-                row.iter().zip(out.iter_mut()).for_each(|(v, sum)| *sum = sum.plus(*v));
-            }
-        }
+        Reduction::Sum => simd::dispatch(Columns { values, inner, out }),
         _ => combine(kind, values, inner, out),
+    }
+}
+
+/// Sums columns, each from its first row to its last.
+struct Columns<'a, T> {
+    values: &'a [T],
+    inner: usize,
+    out: &'a mut [T],
+}
+
+impl<T: Real> Job for Columns<'_, T> {
+    #[inline(always)]
+    fn run(self) {
+        let Self { values, inner, out } = self;
+        let (lanes, rest) = out.as_chunks_mut::<LANES>();
+        for (at, lane) in lanes.iter_mut().enumerate() {
+            // Sums that stay in a register.
+            let mut sums = [T::default(); LANES];
+            for row in values.chunks_exact(inner) {
+                let values: &[T; LANES] = row[at * LANES..].first_chunk().expect("a row is as long as the sums");
+                sums.iter_mut().zip(values).for_each(|(sum, v)| *sum = sum.plus(*v));
+            }
+            *lane = sums;
+        }
+        let first = inner - rest.len();
+        rest.fill(T::default());
+        for row in values.chunks_exact(inner) {
+            rest.iter_mut().zip(&row[first..]).for_each(|(sum, v)| *sum = sum.plus(*v));
+        }
     }
 }
 

@@ -9,11 +9,18 @@ thread_local! {
 /// Lends `work` a buffer of `len` elements with arbitrary contents.
 pub fn with<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     // The buffer leaves the pool while it is used: a thread may pick up another job in the middle of this one.
-    let mut buffer = KEPT.with_borrow_mut(Vec::pop).unwrap_or_default();
+    let mut buffer = KEPT.with_borrow_mut(|kept| take(kept, len));
     if buffer.len() < len {
-        buffer.resize(len, 0.0);
+        buffer = vec![0.0; len];
     }
     let result = work(&mut buffer[..len]);
     KEPT.with_borrow_mut(|kept| kept.push(buffer));
     result
+}
+
+/// The shortest buffer that is long enough, or else the longest: long ones are kept for those who need them.
+fn take(kept: &mut Vec<Vec<f32>>, len: usize) -> Vec<f32> {
+    let fits = kept.iter().enumerate().filter(|(_, b)| b.len() >= len).min_by_key(|(_, b)| b.len());
+    let best = fits.or_else(|| kept.iter().enumerate().max_by_key(|(_, b)| b.len())).map(|(at, _)| at);
+    best.map(|at| kept.swap_remove(at)).unwrap_or_default()
 }

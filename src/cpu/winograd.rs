@@ -9,8 +9,8 @@
 
 use rayon::prelude::*;
 
-use super::convolution::{Convolution, WeightGradient, apply, finish};
-use super::geometry::{Geometry, PhaseTables};
+use super::convolution::{Convolution, WeightGradient, finish};
+use super::geometry::{Geometry, PhaseTables, Reader};
 use super::scratch;
 use super::simd::{self, Job, MAX_COLUMNS, MAX_ROWS, Tile};
 use crate::op::{Gather, Phase};
@@ -279,7 +279,9 @@ impl Job for Sums<'_> {
 /// `out[p] = epilogue(Σ_t source[p + t] · W_t)`
 pub fn convolve(job: &Convolution<'_, f32>, split: &Split, output: &mut [f32]) {
     let [cs, cd] = job.channels;
-    let geometry = Geometry::new(job.gather, job.channels);
+    let geometry = Geometry::of(job.gather, job.channels);
+    let geometry = &*geometry;
+    let reader = Reader { prologue: job.prologue, step: job.step };
     let size = job.gather.source[0] * job.gather.source[1] * cs;
     let dest = job.gather.dest[0] * job.gather.dest[1] * cd;
     // How images are grouped changes no sum, so it may depend on the cores.
@@ -307,9 +309,8 @@ pub fn convolve(job: &Convolution<'_, f32>, split: &Split, output: &mut [f32]) {
             let window_len = geometry.len(cs);
             scratch::with(images.len() * window_len, |windows| {
                 for (image, window) in images.zip(windows.chunks_mut(window_len)) {
-                    geometry.fill(image, job.gather.source, cs, window);
+                    geometry.fill(image, job.gather.source, cs, reader, window);
                 }
-                apply(job.prologue, job.step, windows);
                 let (patch, apart) = (stride(depth * rows), stride(padded * width));
                 scratch::with(PRODUCTS * (patch + apart), |held| {
                     let (patches, products) = held.split_at_mut(PRODUCTS * patch);
@@ -362,12 +363,14 @@ fn multiply<O: Fn(usize) -> usize>(job: &Product<'_, O>, sums: &mut [f32]) {
     assert!(job.panel.len() >= job.offsets.len() * width);
     for (tile, acc) in sums.chunks_exact_mut(height * width).enumerate() {
         let row = |i: usize| job.a.as_ptr().wrapping_add((job.origin)((tile * height + i.min(height - 1)).min(job.rows - 1)));
+        let base = acc.as_mut_ptr();
         let operands = Tile {
-            rows: std::array::from_fn::<_, MAX_ROWS, _>(row),
+            rows: &std::array::from_fn::<_, MAX_ROWS, _>(row)[..height],
             offsets: job.offsets,
             b: job.panel.as_ptr(),
             stride: width,
-            acc: acc.as_mut_ptr(),
+            sums: &std::array::from_fn::<_, MAX_ROWS, _>(|i| base.wrapping_add(i.min(height - 1) * width))[..height],
+            used: width,
             fresh: job.fresh,
         };
         // SAFETY: both callers' offsets reach the ends of blocks of `a` that hold `rows` rows, the panel has a row of `width` for each of
@@ -410,7 +413,9 @@ impl Job for Gradients<'_> {
 /// `out[t, c, d] = Σ_p source[p + t, c] · upstream[p, d]`
 pub fn weight_gradient(job: &WeightGradient<'_, f32>, split: &Split, output: &mut [f32]) {
     let [cs, cd] = job.channels;
-    let geometry = Geometry::new(job.gather, job.channels);
+    let geometry = Geometry::of(job.gather, job.channels);
+    let geometry = &*geometry;
+    let reader = Reader { prologue: job.prologue, step: job.step };
     let (tables, units) = (&geometry.phases[0], &split.phases[0]);
     let size = job.gather.source[0] * job.gather.source[1] * cs;
     let dest = job.gather.dest[0] * job.gather.dest[1] * cd;
@@ -439,8 +444,7 @@ pub fn weight_gradient(job: &WeightGradient<'_, f32>, split: &Split, output: &mu
                     for (n, image) in (first..images.min(first + group)).enumerate() {
                         let rows = [rows, n * split.tiles()];
                         scratch::with(geometry.len(cs), |window| {
-                            geometry.fill(&job.source[image * size..][..size], job.gather.source, cs, window);
-                            apply(job.prologue, job.step, window);
+                            geometry.fill(&job.source[image * size..][..size], job.gather.source, cs, reader, window);
                             simd::dispatch(Patches { split, phase: 0, tables, window, channels: cs, steps, rows, out: patches });
                         });
                         let upstream = &job.upstream[image * dest..][..dest];

@@ -59,8 +59,17 @@ fn cpu() -> Ceilings {
             let b = vec![1e-3f32; DEPTH * columns];
             let mut acc = [0.0f32; MAX_ROWS * MAX_COLUMNS];
             for _ in 0..TILES {
-                let rows = [a.as_ptr(); MAX_ROWS];
-                let tile = Tile { rows, offsets: &offsets, b: b.as_ptr(), stride: columns, acc: acc.as_mut_ptr(), fresh: false };
+                let (a, base) = ([a.as_ptr(); MAX_ROWS], acc.as_mut_ptr());
+                let sums: [*mut f32; MAX_ROWS] = std::array::from_fn(|i| base.wrapping_add(i * columns));
+                let tile = Tile {
+                    rows: &a[..rows],
+                    offsets: &offsets,
+                    b: b.as_ptr(),
+                    stride: columns,
+                    sums: &sums[..rows],
+                    used: columns,
+                    fresh: false,
+                };
                 // SAFETY: each row has `DEPTH` elements, `b` as many rows of `columns`, and `acc` the largest tile.
                 unsafe { simd::multiply(&tile, columns) };
             }

@@ -20,6 +20,8 @@ struct Timed {
     first: f64,
     /// Least, median and most.
     steps: [f64; 3],
+    /// The most memory the process held by then.
+    peak_rss: Option<u64>,
 }
 
 /// `kiln bench train`
@@ -36,7 +38,7 @@ pub fn run(args: &BenchArgs, device: &Device, output: &Output) -> Result<()> {
     let bar = output.bar((workloads.len() * (2 * args.steps + WARMUP)) as u64, "steps");
     let mut trace = Trace::new(device);
     for workload in workloads {
-        let Timed { mut compiled, first, steps: [least, median, most] } = time(workload, args, device, &bar)?;
+        let Timed { mut compiled, first, steps: [least, median, most], peak_rss } = time(workload, args, device, &bar)?;
         let process = trace.process(workload.name);
         let split = Split::measure(&mut compiled, args.steps, (WARMUP + args.steps) as u64, &mut trace, process)?;
         bar.inc(args.steps as u64);
@@ -53,7 +55,7 @@ pub fn run(args: &BenchArgs, device: &Device, output: &Output) -> Result<()> {
         );
         rows.push(json!({
             "workload": workload.name, "device": device.name(), "batch": batch, "step_s": median, "step_min_s": least, "step_max_s": most,
-            "first_step_s": first, "images_per_s": rate, "params": parameters, "peak_bytes": program.bytes(), "peak_rss_bytes": peak_rss(),
+            "first_step_s": first, "images_per_s": rate, "params": parameters, "peak_bytes": program.bytes(), "peak_rss_bytes": peak_rss,
             "dispatches": dispatches, "submits": submits, "time": split.json(),
         }));
     }
@@ -85,7 +87,7 @@ fn time(workload: &Workload, args: &BenchArgs, device: &Device, bar: &indicatif:
         }
         bar.inc(1);
     }
-    Ok(Timed { compiled, first, steps: spread(times) })
+    Ok(Timed { compiled, first, steps: spread(times), peak_rss: peak_rss() })
 }
 
 /// The most memory the process ever held, in bytes, where the system says so.

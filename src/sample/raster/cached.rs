@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::draw;
 use super::program::{Feature, Operand, RasterProgram, Work};
 use super::{Drawn, Job};
-use crate::cpu::simd::{self, MAX_COLUMNS, MAX_ROWS, Tile};
+use crate::cpu::simd::{self, MAX_ROWS, Tile};
 use crate::cpu::{Evaluator, Operand as Columns};
 use crate::error::Result;
 use crate::graph::{Shape, Step};
@@ -173,10 +173,10 @@ impl<'a> Group<'a> {
         let buffer = &self.buffers[source];
         let columns = simd::columns(d);
         let depth = taps.len() * channels;
+        out.fill(0.0);
         for block in 0..d.div_ceil(columns) {
             let first = block * columns;
             let used = columns.min(d - first);
-            let mut acc = [0.0f32; MAX_ROWS * MAX_COLUMNS];
             for (t, [dy, dx]) in taps.iter().enumerate() {
                 let (r, c) = (row as i32 + dy, column as i32 + dx);
                 // Zeros outside the image add nothing.
@@ -185,21 +185,20 @@ impl<'a> Group<'a> {
                 }
                 let at = self.at(source, r as usize, c as usize);
                 let features = &buffer[at..at + self.count * channels];
-                let origin = |i: usize| features[i.min(self.count - 1) * channels..].as_ptr();
+                let base = out[..self.count * d].as_mut_ptr().wrapping_add(first);
+                let last = self.count - 1;
                 let tile = Tile {
-                    rows: std::array::from_fn(origin),
+                    rows: &std::array::from_fn::<_, MAX_ROWS, _>(|i| features[i.min(last) * channels..].as_ptr())[..self.count],
                     offsets: &self.sampler.channels[..channels],
                     b: panels[(block * depth + t * channels) * columns..].as_ptr(),
                     stride: columns,
-                    acc: acc.as_mut_ptr(),
+                    sums: &std::array::from_fn::<_, MAX_ROWS, _>(|i| base.wrapping_add(i.min(last) * d))[..self.count],
+                    used,
                     fresh: false,
                 };
-                // SAFETY: each row has `channels` readable elements, the panel `channels` more rows of `columns`, and `acc` the largest
-                // tile.
+                // SAFETY: each row has `channels` readable elements, the panel `channels` more rows of `columns`, and `out` a row of `d`
+                // for each image.
                 unsafe { simd::multiply(&tile, columns) };
-            }
-            for i in 0..self.count {
-                out[i * d + first..i * d + first + used].copy_from_slice(&acc[i * columns..i * columns + used]);
             }
         }
     }

@@ -1,20 +1,24 @@
 //! The raster sampler on the GPU: the steps of one position as one kernel, compiled from the network's own graph.
 
+use std::collections::HashMap;
 use std::time::Instant;
 
 use super::draw::STREAM;
-use super::program::{Operand, RasterProgram, Work};
+use super::program::{Operand, RasterProgram, RasterStep, Work};
 use super::{Drawn, Job};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Standalone};
 use crate::graph::{Expr, Shape};
 use crate::runtime::Spent;
-use crate::shader::{Access, expand, function};
+use crate::shader::{Access, Target, expand, function};
 
 /// Longest a dispatch should run, in seconds.
 const LONGEST: f64 = 0.05;
 /// Images that one set of buffers draws.
 const MOST_IMAGES: usize = 1024;
+
+/// Images of a workgroup where an invocation draws one by itself: as many as a CPU's vectors hold.
+const ALONE: u32 = 8;
 
 /// Buffers of the kernel, in binding order.
 #[derive(Clone, Copy)]
@@ -23,6 +27,7 @@ enum Buffer {
     Job,
     Constants,
     Kept,
+    Table,
     Features,
     Images,
     LogP,
@@ -32,6 +37,8 @@ enum Buffer {
 pub struct DeviceSampler {
     gpu: Gpu,
     text: String,
+    table: Vec<u32>,
+    alone: bool,
     constants: Vec<u32>,
     /// Elements of one image, and of one image's features.
     item: usize,
@@ -52,21 +59,48 @@ struct Layout<'a> {
     offsets_at: Vec<usize>,
 }
 
+/// Addresses that tell steps of one kind apart: each is a word of the step's row in the table.
+#[derive(Default)]
+struct Row(Vec<u32>);
+
+impl Row {
+    /// WGSL of an address.
+    fn address(&mut self, at: usize) -> String {
+        self.0.push(at as u32);
+        // The first word of a row is the kind.
+        format!("table[step_row + {}u]", self.0.len())
+    }
+}
+
 impl Layout<'_> {
-    /// WGSL of a feature's first channel at `row`, `column`.
-    fn feature(&self, feature: usize) -> String {
-        let (f, at) = (&self.program.features[feature], self.feature_at[feature]);
+    /// WGSL of a feature's first channel at `row`, `column`, given WGSL of where it starts in an image's.
+    fn feature(&self, feature: usize, start: &str) -> String {
+        let f = &self.program.features[feature];
         let width = self.program.size[1];
-        if f.wide { format!("base + {at}u + ((row % {}u) * {width}u + column) * {}u", f.rows, f.channels) } else { format!("base + {at}u") }
+        if f.wide {
+            format!("base + {start} + ((row % {}u) * {width}u + column) * {}u", f.rows, f.channels)
+        } else {
+            format!("base + {start}")
+        }
+    }
+
+    /// The same for one feature alone.
+    fn fixed(&self, feature: usize) -> String {
+        self.feature(feature, &format!("{}u", self.feature_at[feature]))
+    }
+
+    /// The same for whichever feature a row names.
+    fn named(&self, feature: usize, row: &mut Row) -> String {
+        let start = row.address(self.feature_at[feature]);
+        self.feature(feature, &start)
     }
 
     /// WGSL of an operand's element for channel `index`.
-    fn operand(&self, operand: Operand, channels: usize) -> Result<String> {
-        let (at, len) = match operand {
-            Operand::Feature(f) => (self.feature(f), self.program.features[f].channels),
-            Operand::Constant(c) => (format!("{}u", self.constant_at[c]), self.constants[c].1.len()),
+    fn operand(&self, operand: Operand, channels: usize, row: &mut Row) -> Result<String> {
+        let (array, at, len) = match operand {
+            Operand::Feature(f) => ("features", self.named(f, row), self.program.features[f].channels),
+            Operand::Constant(c) => ("constants", row.address(self.constant_at[c]), self.constants[c].1.len()),
         };
-        let array = if matches!(operand, Operand::Feature(_)) { "features" } else { "constants" };
         match len {
             1 => Ok(format!("{array}[{at}]")),
             n if n == channels => Ok(format!("{array}[{at} + index]")),
@@ -74,33 +108,62 @@ impl Layout<'_> {
         }
     }
 
-    fn program(&self, expr: &Expr, given: Option<&str>, operands: &[Operand], channels: usize) -> Result<String> {
+    fn program(&self, expr: &Expr, given: Option<&str>, operands: &[Operand], channels: usize, row: &mut Row) -> Result<String> {
         let mut inputs: Vec<String> = given.map(String::from).into_iter().collect();
         for operand in operands {
-            inputs.push(self.operand(*operand, channels)?);
+            inputs.push(self.operand(*operand, channels, row)?);
         }
         Ok(function(expr, &inputs, false, channels, channels).trim_end().to_string())
     }
 
-    fn step(&self, number: usize, output: usize, work: &Work) -> Result<String> {
-        let d = self.program.features[output].channels;
-        let mut defines = vec![("K", number.to_string()), ("D", d.to_string()), ("OUTPUT_AT", self.feature(output))];
-        match work {
+    /// WGSL of a step whose functions are called by `kind`, and its row of the table.
+    fn step(&self, number: usize, kind: usize, alone: bool) -> Result<(String, Row)> {
+        let RasterStep { output, work } = &self.program.steps[number];
+        let d = self.program.features[*output].channels;
+        let mut row = Row::default();
+        let mut defines = vec![("K", kind.to_string()), ("D", d.to_string()), ("OUTPUT_AT", self.named(*output, &mut row))];
+        let text = match work {
             Work::Map { expr, operands } => {
-                defines.push(("PROGRAM", self.program(expr, None, operands, d)?));
+                defines.push(("PROGRAM", self.program(expr, None, operands, d, &mut row)?));
                 expand("raster_map", &defines)
             }
             Work::Conv { source, taps, weights, epilogue, operands } => {
                 let identity = Expr::identity();
+                let expr = epilogue.as_ref().unwrap_or(&identity);
+                // Lanes that share an image are spread over its channels; one alone reads the source less often if it takes several.
+                let four = alone && d.is_multiple_of(4);
+                defines.push(("FOUR", if four { "1".into() } else { String::new() }));
+                defines.push(("WIDE", if four { 4 } else { 1 }.to_string()));
+                defines.push(("ZERO", if four { "vec4<f32>(0.0)" } else { "0.0" }.to_string()));
                 defines.push(("C", self.program.features[*source].channels.to_string()));
-                defines.push(("SOURCE_AT", self.feature(*source)));
-                defines.push(("WEIGHTS", self.constant_at[*weights].to_string()));
-                defines.push(("PROGRAM", self.program(epilogue.as_ref().unwrap_or(&identity), Some("sum"), operands, d)?));
+                defines.push(("SOURCE_AT", self.named(*source, &mut row)));
+                defines.push(("WEIGHTS", row.address(self.constant_at[*weights])));
+                defines.push(("PROGRAM", self.program(expr, Some("sum"), operands, d, &mut row)?));
                 defines.push(("TAPS", taps.len().to_string()));
-                defines.push(("OFFSETS", self.offsets_at[number].to_string()));
+                defines.push(("OFFSETS", row.address(self.offsets_at[number])));
                 expand("raster_conv", &defines)
             }
+        };
+        Ok((text?, row))
+    }
+
+    /// WGSL of every kind of step, how many kinds there are, and the rows of all steps, each with its kind first, equally long.
+    fn steps(&self, alone: bool) -> Result<(String, usize, Vec<Vec<u32>>)> {
+        let mut kinds: Vec<String> = Vec::new();
+        let mut seen: HashMap<String, usize> = HashMap::new();
+        let mut rows = Vec::new();
+        for number in 0..self.program.steps.len() {
+            // Steps whose text differs in nothing but its name are of one kind.
+            let (nameless, row) = self.step(number, 0, alone)?;
+            let kind = *seen.entry(nameless).or_insert(kinds.len());
+            if kind == kinds.len() {
+                kinds.push(self.step(number, kind, alone)?.0);
+            }
+            rows.push([vec![kind as u32], row.0].concat());
         }
+        let longest = rows.iter().map(Vec::len).max().unwrap_or(1);
+        rows.iter_mut().for_each(|row| row.resize(longest, 0));
+        Ok((kinds.concat(), kinds.len(), rows))
     }
 }
 
@@ -122,56 +185,76 @@ fn lay(lengths: impl Iterator<Item = usize>) -> (Vec<usize>, usize) {
     (starts.collect(), end)
 }
 
-/// The kernel's WGSL, and the elements of one image's features.
+/// A raster program as a kernel.
+pub struct Compiled {
+    /// Its WGSL.
+    pub text: String,
+    /// Elements of one image's features.
+    pub features: usize,
+    /// Words that say what each step does and where.
+    pub table: Vec<u32>,
+}
+
+/// The kernel of a program. `alone`: an invocation draws an image by itself instead of a workgroup.
+///
+/// Steps of one kind share their code, and a loop goes through a table of them: drivers take time in proportion to the code, or to its
+/// square (lavapipe: minutes for a network of sixty steps written out).
 ///
 /// # Errors
 /// [`Error::Shape`] where an operand broadcasts in a way the kernel has no words for.
-pub fn kernel(program: &RasterProgram, constants: &[(Shape, Vec<f32>)], invocations: u32) -> Result<(String, usize)> {
+pub fn kernel(program: &RasterProgram, constants: &[(Shape, Vec<f32>)], target: &Target, alone: bool) -> Result<Compiled> {
     let width = program.size[1];
     let (feature_at, features) = lay(program.features.iter().map(|f| f.channels * if f.wide { f.rows * width } else { 1 }));
     let (constant_at, end) = lay(constants.iter().map(|(_, v)| v.len()));
     let (offsets_at, _) = lay(program.steps.iter().map(|s| offsets(&s.work).len()));
     let offsets_at = offsets_at.into_iter().map(|at| at + end).collect();
     let layout = Layout { program, constants, feature_at, constant_at, offsets_at };
-    let (mut steps, mut calls) = (String::new(), String::new());
-    for (number, step) in program.steps.iter().enumerate() {
-        steps += &layout.step(number, step.output, &step.work)?;
-        calls += &format!("            step_{number}(row, column, base, lane);\n            storageBarrier();\n");
-    }
-    let again = |step: &usize| format!("        step_{step}(row, column, base, lane);\n        storageBarrier();\n");
-    let late: String = program.late.iter().map(again).collect();
+    let (steps, kinds, rows) = layout.steps(alone)?;
+    let row_len = rows.first().map_or(1, Vec::len);
+    let cases: String = (0..kinds).map(|k| format!("        case {k}u: {{ step_{k}(row, column, base, lane, step_row); }}\n")).collect();
+    let late = program.late.iter().map(|number| (number * row_len) as u32);
     let colours = program.features[0].channels;
     let levels = program.features[program.logits].channels / colours;
     let most = program.steps.iter().map(|s| program.features[s.output].channels).max().unwrap_or(1);
-    let threads = (most.next_power_of_two() as u32).clamp(32, 128).min(invocations);
+    let lanes = if alone { 1 } else { (most.next_power_of_two() as u32).clamp(32, 128).min(target.max_invocations) };
+    let flag = |on: bool| if on { "1".to_string() } else { String::new() };
     let defines = vec![
         ("STEPS", steps),
-        ("CALLS", calls.trim_end().to_string()),
-        ("LATE", late.trim_end().to_string()),
-        ("THREADS", threads.to_string()),
+        ("CASES", cases.trim_end().to_string()),
+        ("ALONE", flag(alone)),
+        ("BARRIER", if alone { "" } else { "storageBarrier();" }.to_string()),
+        ("LANES", lanes.to_string()),
+        ("THREADS", if alone { ALONE } else { lanes }.to_string()),
+        ("COUNT", rows.len().to_string()),
+        ("LATE", late.len().to_string()),
+        ("ROW", row_len.to_string()),
         ("WIDTH", width.to_string()),
         ("COLOURS", colours.to_string()),
         ("LEVELS", levels.to_string()),
-        ("BERNOULLI", if levels == 1 { "1".into() } else { String::new() }),
+        ("BERNOULLI", flag(levels == 1)),
         ("ITEM", (program.size[0] * width * colours).to_string()),
         ("FEATURES", features.to_string()),
         ("STREAM", STREAM.to_string()),
-        ("IMAGE_AT", layout.feature(0)),
-        ("LOGITS_AT", layout.feature(program.logits)),
+        ("IMAGE_AT", layout.fixed(0)),
+        ("LOGITS_AT", layout.fixed(program.logits)),
     ];
-    Ok((expand("raster", &defines)?, features))
+    let table = rows.concat().into_iter().chain(late).collect();
+    Ok(Compiled { text: expand("raster", &defines)?, features, table })
 }
 
 impl DeviceSampler {
-    /// Prepares a program, given the values of its constants.
+    /// Prepares a program, given the values of its constants. `grouped`: a workgroup draws an image, even if the adapter is a CPU.
     ///
     /// # Errors
     /// As [`kernel`].
-    pub fn new(gpu: &Gpu, program: &RasterProgram, constants: &[(Shape, Vec<f32>)]) -> Result<Self> {
-        let (text, features) = kernel(program, constants, gpu.target().max_invocations)?;
+    pub fn new(gpu: &Gpu, program: &RasterProgram, constants: &[(Shape, Vec<f32>)], grouped: bool) -> Result<Self> {
+        let alone = gpu.target().is_cpu && !grouped;
+        let Compiled { text, features, table } = kernel(program, constants, gpu.target(), alone)?;
         Ok(Self {
             gpu: gpu.clone(),
             text,
+            table,
+            alone,
             constants: constants
                 .iter()
                 .flat_map(|(_, v)| v.clone())
@@ -205,12 +288,14 @@ impl DeviceSampler {
                 (Access::Read, 4),
                 (Access::Read, self.constants.len()),
                 (Access::Read, self.item),
+                (Access::Read, self.table.len()),
                 (Access::ReadWrite, count * self.features),
                 (Access::ReadWrite, count * self.item),
                 (Access::ReadWrite, count),
             ];
             let kernel = Standalone::new(&self.gpu, "raster", self.text.clone(), &sizes)?;
             kernel.upload(Buffer::Constants as usize, &self.constants);
+            kernel.upload(Buffer::Table as usize, &self.table);
             self.kernel = Some((count, kernel));
         }
         let Some((_, kernel)) = &self.kernel else { return Ok(()) };
@@ -225,6 +310,7 @@ impl DeviceSampler {
         }
         spent.transfers += begun.elapsed().as_secs_f64();
         // Short dispatches first; as long as the budget allows once it is known what a position takes.
+        let groups = if self.alone { (count as u32).div_ceil(ALONE) } else { count as u32 };
         let mut at = 0;
         let mut each = 1;
         while at < self.positions {
@@ -232,7 +318,7 @@ impl DeviceSampler {
             let words = [at as u32, last as u32, (1.0 / job.temperature).to_bits(), u32::from(job.keep.is_some())];
             let begun = Instant::now();
             kernel.upload(Buffer::Job as usize, &words);
-            kernel.dispatch([count as u32, 1, 1]);
+            kernel.dispatch([groups, 1, 1]);
             let host = begun.elapsed().as_secs_f64();
             kernel.finish()?;
             let took = begun.elapsed().as_secs_f64();

@@ -9,7 +9,7 @@ pub mod draw;
 mod program;
 
 pub use cached::CachedSampler;
-pub use device::{DeviceSampler, kernel};
+pub use device::{Compiled, DeviceSampler, kernel};
 pub use program::{Feature, Operand, RasterProgram, RasterStep, Work};
 
 use std::time::Instant;
@@ -56,6 +56,8 @@ pub struct Drawn {
 pub enum Method {
     /// Each node once per position.
     Cached,
+    /// The same; on an adapter a workgroup draws an image, also where the adapter is a CPU, whose own form is another.
+    Grouped,
     /// A whole forward pass for each value.
     Naive,
 }
@@ -88,12 +90,12 @@ impl RasterSampler {
         let [_, h, w, c] = *raster.graph.shape(raster.graph.inputs()["x"]).dims() else { return Err(not()) };
         let engine = match method {
             Method::Naive => Engine::Naive,
-            Method::Cached => {
+            Method::Cached | Method::Grouped => {
                 let program = RasterProgram::new(&raster.graph)?;
                 let constants = constants(&raster.graph, &program, state, weights)?;
                 match device {
                     Device::Cpu => Engine::Cpu(CachedSampler::new(program, constants)),
-                    Device::Gpu(gpu) => Engine::Gpu(Box::new(DeviceSampler::new(gpu, &program, &constants)?)),
+                    Device::Gpu(gpu) => Engine::Gpu(Box::new(DeviceSampler::new(gpu, &program, &constants, method == Method::Grouped)?)),
                 }
             }
         };
