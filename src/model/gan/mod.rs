@@ -12,7 +12,7 @@ mod watch;
 
 pub use config::{Config, Family, Form, Norm};
 pub use loss::Loss;
-pub use penalty::{between, gradient_penalty};
+pub use penalty::{between, gradient_penalty, r1};
 
 use super::{DataSpec, Defaults, Model, Optimiser};
 use crate::data::{Kind, Scale};

@@ -1,7 +1,7 @@
 //! One full iteration as one graph: k discriminator steps, each on a batch of its own, and a generator step; no readback between.
 
 use super::conv::Met;
-use super::penalty::{between, gradient_penalty};
+use super::penalty::{between, gradient_penalty, r1};
 use super::{DISCRIMINATOR, GENERATOR, Gan};
 use crate::error::Result;
 use crate::graph::{Distribution, Graph, NodeId, Unary, Update};
@@ -71,11 +71,11 @@ impl Gan {
             let x = between(g, real, fake.x)?;
             let [_, logits] = self.judge_met(g, x, fake.labels, true, &mut Some(Vec::new()))?;
             let penalty = gradient_penalty(g, logits, x)?;
-            let weight = config.penalty;
-            loss = g.map(&[loss, penalty], |b, v| {
-                let weighted = b.scale(v[1], weight);
-                b.add(v[0], weighted)
-            })?;
+            loss = plus(g, loss, config.penalty, penalty)?;
+        }
+        if config.r1 > 0.0 {
+            let penalty = r1(g, real_logits, real)?;
+            loss = plus(g, loss, config.r1, penalty)?;
         }
         let gradients = g.group_gradients(loss, &self.spec, DISCRIMINATOR)?;
         if told {
@@ -99,6 +99,14 @@ impl Gan {
         g.update(&self.spec, update(GENERATOR), &gradients)?;
         fake.met.iter().flatten().try_for_each(|moments| moments.track(g, &self.spec))
     }
+}
+
+/// loss + weight·penalty, scalars both.
+fn plus(g: &mut Graph, loss: NodeId, weight: f64, penalty: NodeId) -> Result<NodeId> {
+    g.map(&[loss, penalty], |b, v| {
+        let weighted = b.scale(v[1], weight);
+        b.add(v[0], weighted)
+    })
 }
 
 /// The Euclidean norm of all gradients together.
