@@ -246,7 +246,7 @@ impl Model for Gan {
         Ok(Some(g))
     }
 
-    fn warning(&self, recent: &[f32]) -> Option<String> {
-        watch::warning(&self.config, recent)
+    fn warning(&self, heard: usize, recent: &[f32]) -> Option<String> {
+        watch::warning(&self.config, heard, recent)
     }
 }
