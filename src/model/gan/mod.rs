@@ -129,11 +129,6 @@ impl Gan {
         }
     }
 
-    /// Whether D looks at each item by itself in training too.
-    fn judges_alone(&self) -> bool {
-        self.config.form == Form::Mlp || self.config.discriminator_norm == Norm::None
-    }
-
     fn labels(&self, g: &mut Graph, count: usize) -> Option<NodeId> {
         (self.classes > 0).then(|| g.input("labels", [count, self.classes]))
     }

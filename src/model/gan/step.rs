@@ -2,7 +2,7 @@
 
 use super::conv::Met;
 use super::penalty::{between, gradient_penalty, r1};
-use super::{DISCRIMINATOR, GENERATOR, Gan};
+use super::{DISCRIMINATOR, Form, GENERATOR, Gan};
 use crate::error::Result;
 use crate::graph::{Distribution, Graph, NodeId, Unary, Update};
 use crate::op::Reduction;
@@ -62,8 +62,10 @@ impl Gan {
                 let opinion = config.loss.opinion(g, logits)?;
                 g.output(name, opinion);
             }
-            // Batch norm blows the differences inside a collapsed batch up again, so features tell of collapse only without it.
-            let compared = if self.judges_alone() { [real_features, fake_features] } else { [real, fake.x] };
+            // By a dense D's features, or by the values. A convolutional D's features do not serve: batch norm blows the differences
+            // inside a collapsed batch up again, and a critic's make next to nothing of a sound batch of low contrast.
+            let dense = config.form == Form::Mlp;
+            let compared = if dense { [real_features, fake_features] } else { [real, fake.x] };
             let spread = spread_ratio(g, compared)?;
             g.output("spread", spread);
         }

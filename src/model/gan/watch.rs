@@ -6,14 +6,16 @@ use super::{Config, Form, Loss};
 /// .02 and .54, sound ones above .88 once their start is over.
 const COLLAPSED: f32 = 0.6;
 /// Times metrics are logged before a small spread means anything: generators start from nearly equal items, and sound ones have taken up
-/// to 600 steps to spread them.
+/// to 600 steps to spread them; against a critic (whose rates are low) over 1,000.
 const START: usize = 100;
+const START_OF_CRITICS: usize = 300;
 
 /// A sentence about the means of recent metrics, in the order of the model's [`metrics`](crate::model::Model::metrics), the last of
 /// them being the `heard`-th logged.
 pub fn warning(config: &Config, heard: usize, recent: &[f32]) -> Option<String> {
     let [_, _, d_real, d_fake, _, grad_g, spread] = *recent else { return None };
-    if heard >= START && spread < COLLAPSED {
+    let start = if config.loss == Loss::Wasserstein { START_OF_CRITICS } else { START };
+    if heard >= start && spread < COLLAPSED {
         let way = if config.form == Form::Conv && config.penalty == 0.0 && config.r1 == 0.0 {
             "discriminator_norm=none with r1=0.05, or another --seed"
         } else {
@@ -66,5 +68,8 @@ mod tests {
         assert_eq!(heard(&points, 19, 0.138), None);
         let images = config(Family::Dcgan, [32, 32, 1], Kind::Pixels);
         assert!(heard(&images, 100, 0.1).unwrap_or_default().contains("r1"));
+        let critic = config(Family::WganGp, [32, 32, 1], Kind::Pixels);
+        assert_eq!(heard(&critic, 100, 0.54), None);
+        assert!(heard(&critic, 300, 0.1).is_some());
     }
 }
