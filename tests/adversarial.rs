@@ -72,6 +72,18 @@ fn each_family_is_trained_on_points_and_a_ring_is_counted() {
 }
 
 #[test]
+fn a_generator_that_collapses_is_told_of_and_a_sound_one_is_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ring = "train gan --data builtin:gaussians8 --batch 32 --set hidden=32 --set judge=32 --steps 1100 --out";
+    // D ten times slower than G, which goes to one cloud between two modes.
+    for (run, settings, collapses) in [("slow", "--set loss=minimax --set learning_rate=[0.002,0.0002]", true), ("sound", "", false)] {
+        let output = kiln(folder.path(), &format!("{ring} {run} {settings}"));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(said.contains("the generator has collapsed"), collapses, "{run}: {said}");
+    }
+}
+
+#[test]
 fn the_theory_is_drawn_and_the_value_reached() {
     let folder = tempfile::tempdir().expect("a folder");
     let found = json(folder.path(), "theory --steps 600 --out theory.png");
@@ -98,6 +110,7 @@ fn what_cannot_be_is_refused() {
         ("dcgan --data builtin:digits --set resize=30", "pixels a side"),
         ("wgan --data builtin:digits --set penalty=10", "clip and penalty"),
         ("wgan-gp --data builtin:digits --set discriminator_norm=batch", "batch norm mixes"),
+        ("dcgan --data builtin:digits --set r1=1", "take discriminator_norm=none or r1=0"),
         ("dcgan --data builtin:digits --set loss=best", "dcgan"),
         ("dcgan --data builtin:digits --set latent=0", "latent"),
     ];

@@ -120,8 +120,9 @@ pub trait Model: Send + Sync {
     /// Names of the scalar outputs of the training graph that are worth a curve, `loss` first, with their unit.
     fn metrics(&self) -> Vec<(&'static str, &'static str)>;
 
-    /// A sentence where recent metrics (their means over a while, in the order of [`Model::metrics`]) tell of a known failure.
-    fn warning(&self, _recent: &[f32]) -> Option<String> {
+    /// A sentence where recent metrics (their means over a while, in the order of [`Model::metrics`]) tell of a known failure; `heard`
+    /// counts the times that metrics were logged so far.
+    fn warning(&self, _heard: usize, _recent: &[f32]) -> Option<String> {
         None
     }
 

@@ -39,6 +39,7 @@ const WATCHED: usize = 20;
 /// Keeps the last metrics and says each warning once.
 #[derive(Default)]
 pub struct Watch {
+    heard: usize,
     rows: Vec<Vec<f32>>,
     said: Vec<String>,
 }
@@ -46,6 +47,7 @@ pub struct Watch {
 impl Watch {
     /// The warning that the last metrics are reason for, if it was not said before.
     pub fn hear(&mut self, model: &dyn Model, metrics: &[f32]) -> Option<String> {
+        self.heard += 1;
         self.rows.push(metrics.to_vec());
         if self.rows.len() > WATCHED {
             self.rows.remove(0);
@@ -54,7 +56,7 @@ impl Watch {
             return None;
         }
         let mean = |k: usize| self.rows.iter().map(|r| r[k]).sum::<f32>() / WATCHED as f32;
-        let words = model.warning(&(0..metrics.len()).map(mean).collect::<Vec<f32>>())?;
+        let words = model.warning(self.heard, &(0..metrics.len()).map(mean).collect::<Vec<f32>>())?;
         if self.said.contains(&words) {
             return None;
         }

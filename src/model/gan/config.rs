@@ -84,6 +84,8 @@ pub struct Config {
     pub clip: f64,
     /// Weight of the gradient penalty; 0 takes none.
     pub penalty: f64,
+    /// Weight γ of R₁, ½γ·‖∇ₓ logit‖² on real data alone (Mescheder et al., 2018, eq. 9); 0 takes none.
+    pub r1: f64,
     /// What normalises the discriminator (conv).
     pub discriminator_norm: Norm,
     /// Whether both networks are given the class.
@@ -110,6 +112,7 @@ impl Config {
             label_smoothing: 0.0,
             clip: 0.0,
             penalty: 0.0,
+            r1: 0.0,
             discriminator_norm: Norm::Batch,
             conditional: false,
         };
@@ -168,18 +171,21 @@ impl Config {
         if let Some((key, value)) = bounded.iter().find(|(_, v)| !(0.0..1.0).contains(v)) {
             return refuse(format!("{key} must be at least 0 and below 1, not {value}"));
         }
-        if [self.clip, self.penalty].iter().any(|v| !v.is_finite() || *v < 0.0) {
-            return refuse("clip and penalty must be finite numbers, not below 0".into());
+        if [self.clip, self.penalty, self.r1].iter().any(|v| !v.is_finite() || *v < 0.0) {
+            return refuse("clip, penalty and r1 must be finite numbers, not below 0".into());
         }
         if self.clip > 0.0 && self.penalty > 0.0 {
             return refuse("clip and penalty are two ways to the same end; set one of them to 0".into());
         }
-        if self.penalty > 0.0 && self.form == Form::Conv && self.discriminator_norm == Norm::Batch {
-            let why = "a gradient penalty is one image's, and batch norm mixes the images of a batch";
-            return refuse(format!("{why}; take discriminator_norm=none or penalty=0"));
-        }
-        if self.penalty > 0.0 && self.dropout + self.input_dropout > 0.0 {
-            return refuse("a gradient penalty needs the same critic for every image; take dropout=0 and input_dropout=0".into());
+        let sloped = [("penalty", self.penalty), ("r1", self.r1)].into_iter().find(|(_, weight)| *weight > 0.0);
+        if let Some((key, _)) = sloped {
+            if self.form == Form::Conv && self.discriminator_norm == Norm::Batch {
+                let why = "a gradient penalty is one image's, and batch norm mixes the images of a batch";
+                return refuse(format!("{why}; take discriminator_norm=none or {key}=0"));
+            }
+            if self.form == Form::Mlp && self.dropout + self.input_dropout > 0.0 {
+                return refuse(format!("{key} needs the same critic for every image; take dropout=0 and input_dropout=0"));
+            }
         }
         if self.label_smoothing > 0.0 && !self.loss.has_targets() {
             return refuse(format!("the {} loss has no targets to smooth; take label_smoothing=0", self.loss.name()));

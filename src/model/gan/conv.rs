@@ -120,14 +120,18 @@ impl ConvDiscriminator {
         norm: Norm,
         classes: usize,
     ) -> Result<Self> {
-        let start = Start::Normal(DEVIATION);
         let bias = norm == Norm::None;
+        // Norms restore the scale that weights of .02 take away; without them it must be right from the start (He et al., 2015).
+        let start = |side: usize, from: usize| match norm {
+            Norm::Batch => Start::Normal(DEVIATION),
+            Norm::None => Start::Normal((2.0 / (1.0 + LEAK * LEAK) as f32 / (side * side * from) as f32).sqrt()),
+        };
         let mut layers = Vec::new();
         let mut from = channels;
         for number in 1..=pyramid.doublings {
             let level = pyramid.doublings - number;
             let (side, to) = (pyramid.side(level + 1), pyramid.width(level, filters));
-            let conv = Conv2d::dense(spec, groups[0], &format!("conv{number}"), [side, side], [from, to], (4, 2, 1), bias, start)?;
+            let conv = Conv2d::dense(spec, groups[0], &format!("conv{number}"), [side, side], [from, to], (4, 2, 1), bias, start(4, from))?;
             let normed = norm == Norm::Batch && number > 1;
             let scale = Some((DEVIATION, 64 + number as u64));
             let norm = normed.then(|| BatchNorm2d::apart(spec, groups, &format!("norm{number}"), to, scale));
@@ -135,7 +139,7 @@ impl ConvDiscriminator {
             from = to;
         }
         let (base, name) = (pyramid.base, format!("conv{}", pyramid.doublings + 1));
-        let last = Conv2d::dense(spec, groups[0], &name, [base, base], [from, 1 + classes], (base, 1, 0), bias, start)?;
+        let last = Conv2d::dense(spec, groups[0], &name, [base, base], [from, 1 + classes], (base, 1, 0), bias, start(base, from))?;
         Ok(Self { layers, last, classes })
     }
 

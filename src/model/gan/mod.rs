@@ -12,7 +12,7 @@ mod watch;
 
 pub use config::{Config, Family, Form, Norm};
 pub use loss::Loss;
-pub use penalty::{between, gradient_penalty};
+pub use penalty::{between, gradient_penalty, r1};
 
 use super::{DataSpec, Defaults, Model, Optimiser};
 use crate::data::{Kind, Scale};
@@ -129,11 +129,6 @@ impl Gan {
         }
     }
 
-    /// Whether D looks at each item by itself in training too.
-    fn judges_alone(&self) -> bool {
-        self.config.form == Form::Mlp || self.config.discriminator_norm == Norm::None
-    }
-
     fn labels(&self, g: &mut Graph, count: usize) -> Option<NodeId> {
         (self.classes > 0).then(|| g.input("labels", [count, self.classes]))
     }
@@ -246,7 +241,7 @@ impl Model for Gan {
         Ok(Some(g))
     }
 
-    fn warning(&self, recent: &[f32]) -> Option<String> {
-        watch::warning(&self.config, recent)
+    fn warning(&self, heard: usize, recent: &[f32]) -> Option<String> {
+        watch::warning(&self.config, heard, recent)
     }
 }

@@ -1,8 +1,8 @@
 //! One full iteration as one graph: k discriminator steps, each on a batch of its own, and a generator step; no readback between.
 
 use super::conv::Met;
-use super::penalty::{between, gradient_penalty};
-use super::{DISCRIMINATOR, GENERATOR, Gan};
+use super::penalty::{between, gradient_penalty, r1};
+use super::{DISCRIMINATOR, Form, GENERATOR, Gan};
 use crate::error::Result;
 use crate::graph::{Distribution, Graph, NodeId, Unary, Update};
 use crate::op::Reduction;
@@ -62,8 +62,10 @@ impl Gan {
                 let opinion = config.loss.opinion(g, logits)?;
                 g.output(name, opinion);
             }
-            // Batch norm blows the differences inside a collapsed batch up again, so features tell of collapse only without it.
-            let compared = if self.judges_alone() { [real_features, fake_features] } else { [real, fake.x] };
+            // By a dense D's features, or by the values. A convolutional D's features do not serve: batch norm blows the differences
+            // inside a collapsed batch up again, and a critic's make next to nothing of a sound batch of low contrast.
+            let dense = config.form == Form::Mlp;
+            let compared = if dense { [real_features, fake_features] } else { [real, fake.x] };
             let spread = spread_ratio(g, compared)?;
             g.output("spread", spread);
         }
@@ -71,11 +73,11 @@ impl Gan {
             let x = between(g, real, fake.x)?;
             let [_, logits] = self.judge_met(g, x, fake.labels, true, &mut Some(Vec::new()))?;
             let penalty = gradient_penalty(g, logits, x)?;
-            let weight = config.penalty;
-            loss = g.map(&[loss, penalty], |b, v| {
-                let weighted = b.scale(v[1], weight);
-                b.add(v[0], weighted)
-            })?;
+            loss = plus(g, loss, config.penalty, penalty)?;
+        }
+        if config.r1 > 0.0 {
+            let penalty = r1(g, real_logits, real)?;
+            loss = plus(g, loss, config.r1, penalty)?;
         }
         let clamp = (config.clip > 0.0).then_some(config.clip as f32);
         let update = Update { clamp, ..update(DISCRIMINATOR) };
@@ -101,6 +103,14 @@ impl Gan {
         g.update(&self.spec, update, &gradients)?;
         fake.met.iter().flatten().try_for_each(|moments| moments.track(g, &self.spec))
     }
+}
+
+/// loss + weight·penalty, scalars both.
+fn plus(g: &mut Graph, loss: NodeId, weight: f64, penalty: NodeId) -> Result<NodeId> {
+    g.map(&[loss, penalty], |b, v| {
+        let weighted = b.scale(v[1], weight);
+        b.add(v[0], weighted)
+    })
 }
 
 /// The Euclidean norm of all gradients of an update together.
