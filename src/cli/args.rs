@@ -116,7 +116,7 @@ pub struct DemoArgs {
 }
 
 /// Arguments of `train`.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub struct TrainArgs {
     /// The model: pixelcnn, …
     #[arg(required_unless_present = "resume")]

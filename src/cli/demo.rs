@@ -46,15 +46,29 @@ pub fn run(args: &DemoArgs, common: &Common, output: &Output) -> Result<()> {
 
 type Made = Vec<(String, std::path::PathBuf)>;
 
-/// Trains a model in a fresh folder.
-fn fresh(folder: &Path, args: &TrainArgs, common: &Common, device: &Device, output: &Output) -> Result<Trained> {
+/// A training that the demo shows.
+struct Lesson<'a> {
+    model: &'a str,
+    steps: u64,
+    set: &'a [&'a str],
+}
+
+/// Trains a model on drawn digits in a fresh folder.
+fn fresh(folder: &Path, lesson: &Lesson<'_>, common: &Common, device: &Device, output: &Output) -> Result<Trained> {
+    let args = TrainArgs {
+        model: Some(lesson.model.into()),
+        data: Some("builtin:digits".into()),
+        steps: Some(lesson.steps),
+        set: lesson.set.iter().map(|s| s.to_string()).collect(),
+        ..TrainArgs::default()
+    };
     if folder.exists() {
         if !folder.join("recipe.toml").is_file() {
             return Err(crate::Error::usage(format!("{} is no run of kiln's and is left alone; take another --out", folder.display())));
         }
         std::fs::remove_dir_all(folder).map_err(|e| crate::Error::io(folder, e))?;
     }
-    let recipe = train::make_recipe(args, common, device)?;
+    let recipe = train::make_recipe(&args, common, device)?;
     let mut trainer = Trainer::start(device, recipe, RunFolder::create(folder)?)?;
     train::watched(&mut trainer, &AtomicBool::new(false), output)?;
     Trained::load(folder, device, false)
@@ -63,21 +77,12 @@ fn fresh(folder: &Path, args: &TrainArgs, common: &Common, device: &Device, outp
 fn pixelcnn(out: &Path, common: &Common, device: &Device, output: &Output, page: &mut Page, made: &mut Made) -> Result<()> {
     output.say("PixelCNN: every pixel given those before it, on drawn digits");
     let folder = out.join("pixelcnn");
-    let args = TrainArgs {
-        model: Some("pixelcnn".into()),
-        data: Some("builtin:digits".into()),
-        out: None,
-        resume: None,
-        steps: Some(900),
-        epochs: None,
-        batch: None,
-        set: ["preset=tiny", "learning_rate=0.003", "rate_decay=0.998", "valid_every=400", "sample_every=400"].map(String::from).to_vec(),
-        limit: None,
-        encoder: None,
-        labels_per_class: None,
-        precision: None,
+    let lesson = Lesson {
+        model: "pixelcnn",
+        steps: 900,
+        set: &["preset=tiny", "learning_rate=0.003", "rate_decay=0.998", "valid_every=400", "sample_every=400"],
     };
-    let mut trained = fresh(&folder, &args, common, device, output)?;
+    let mut trained = fresh(&folder, &lesson, common, device, output)?;
     let dims = trained.recipe.data.dims;
     let grid = out.join("pixelcnn-samples.png");
     let draw = SampleArgs {

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::{Made, fresh};
-use crate::cli::args::{Common, TrainArgs};
+use super::{Lesson, Made, fresh};
+use crate::cli::args::Common;
 use crate::cli::output::Output;
 use crate::error::Result;
 use crate::report::{self, Page};
@@ -15,21 +15,8 @@ use crate::sample::latents as sample_latents;
 pub fn run(out: &Path, common: &Common, device: &Device, output: &Output, page: &mut Page, made: &mut Made) -> Result<()> {
     output.say("DCGAN: a generator and a discriminator, on drawn digits");
     let folder = out.join("dcgan");
-    let args = TrainArgs {
-        model: Some("dcgan".into()),
-        data: Some("builtin:digits".into()),
-        out: None,
-        resume: None,
-        steps: Some(600),
-        epochs: None,
-        batch: None,
-        set: ["filters=32", "sample_every=150", "ema=0.99"].map(String::from).to_vec(),
-        limit: None,
-        encoder: None,
-        labels_per_class: None,
-        precision: None,
-    };
-    let mut trained = fresh(&folder, &args, common, device, output)?;
+    let lesson = Lesson { model: "dcgan", steps: 600, set: &["filters=32", "sample_every=150", "ema=0.99"] };
+    let mut trained = fresh(&folder, &lesson, common, device, output)?;
     let dims = trained.recipe.data.dims;
     let latent = trained.model.latent().unwrap_or(0);
     let grid = out.join("dcgan-samples.png");

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::{Made, fresh};
-use crate::cli::args::{Common, MethodArg, SampleArgs, TrainArgs};
+use super::{Lesson, Made, fresh};
+use crate::cli::args::{Common, MethodArg, SampleArgs};
 use crate::cli::output::Output;
 use crate::cli::{latents, sample};
 use crate::data::{self, OpenOptions, Split};
@@ -22,21 +22,8 @@ const WAYS: usize = 4;
 pub fn run(out: &Path, common: &Common, device: &Device, output: &Output, page: &mut Page, made: &mut Made) -> Result<()> {
     output.say("VAE: digits through ten numbers and back");
     let folder = out.join("vae");
-    let args = TrainArgs {
-        model: Some("vae".into()),
-        data: Some("builtin:digits".into()),
-        out: None,
-        resume: None,
-        steps: Some(1_500),
-        epochs: None,
-        batch: None,
-        set: ["latent=10", "valid_every=500", "sample_every=500"].map(String::from).to_vec(),
-        limit: None,
-        encoder: None,
-        labels_per_class: None,
-        precision: None,
-    };
-    let mut trained = fresh(&folder, &args, common, device, output)?;
+    let lesson = Lesson { model: "vae", steps: 1_500, set: &["latent=10", "valid_every=500", "sample_every=500"] };
+    let mut trained = fresh(&folder, &lesson, common, device, output)?;
     let dims = trained.recipe.data.dims;
     let seed = common.seed.unwrap_or(1);
 
