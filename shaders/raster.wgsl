@@ -1,7 +1,7 @@
 // Draws images in raster order (van den Oord et al., 2016): one workgroup an image, a bounded number of positions a dispatch. At each
 // position every feature of the network is computed once, from what earlier positions left in `features`, and each colour is drawn
 // from its logits in turn. Barriers are within the workgroup alone. Where the adapter is a CPU (ALONE), an invocation draws an image by
-// itself: its drivers make a coroutine of a kernel with barriers, and take minutes to compile one with dozens of them.
+// itself, so that its lanes never wait for each other.
 // Dispatch: one workgroup an image, or one invocation; `job.first` and `job.last` bound the positions.
 //!include shared/functions
 //!include shared/step

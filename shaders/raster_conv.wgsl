@@ -1,6 +1,6 @@
-// One convolution at one position, for raster.wgsl: a lane sums whole output channels (FOUR: four at a time), over taps and channels in the order of
-// conv.wgsl.
-// The taps' row and column offsets stand among the constants: a loop over them keeps the kernel short, which drivers compile faster.
+// One convolution at one position, for raster.wgsl: a lane sums whole output channels (FOUR: four at a time), over taps and channels in
+// the order of conv.wgsl. The taps' row and column offsets stand among the constants: a loop over them keeps the kernel short, which
+// drivers compile faster.
 fn epilogue_{{K}}(sum: f32, index: u32, row: u32, column: u32, base: u32, step_row: u32) -> f32 {
 {{PROGRAM}}
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use crate::cpu::{Arena, CpuProgram, CpuState, memory};
+use crate::cpu::{Arena, CpuProgram, CpuState, memory, simd};
 use crate::error::{Error, Result};
 use crate::gpu::{self, Choice, Gpu, GpuProgram, GpuState, Options};
 use crate::graph::{Graph, Init, Plan, StateId, StateSpec, Step};
@@ -36,9 +36,12 @@ impl Device {
     /// its name.
     ///
     /// # Errors
-    /// [`Error::Device`] where there is no adapter, [`Error::Usage`] where none has the name.
+    /// [`Error::Device`] where there is no adapter, [`Error::Usage`] where none has the name, or where `KILN_SIMD` names no vectors of
+    /// this machine.
     pub fn open(choice: &str) -> Result<Self> {
         let open = |choice| Gpu::open(&choice, Options::default()).map(Self::Gpu);
+        // Every device has work for the host's vectors.
+        simd::choose()?;
         match choice {
             "cpu" => Ok(Self::Cpu),
             "gpu" => open(Choice::Any),
@@ -70,7 +73,7 @@ impl Device {
             name: a.name,
         };
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let details = format!("kiln's own executor · {threads} threads · {:?} vectors", crate::cpu::simd::level());
+        let details = format!("kiln's own executor · {threads} threads · {} vectors", simd::level().name());
         gpu::adapters().into_iter().map(adapter).chain([Listed { name: "cpu".into(), details }]).collect()
     }
 

@@ -279,3 +279,23 @@ fn matrix_products() -> Result<()> {
     b.check_gradients(other, 1e-6);
     Ok(())
 }
+
+/// Runs the other tests of this file again with each vector width the machine has: a process uses one.
+#[test]
+fn every_vector_width() {
+    let again = |level: &str| {
+        let mut command = std::process::Command::new(std::env::current_exe().expect("this program"));
+        command.args(["--skip", "every_vector_width"]).env("KILN_SIMD", level).output().expect("it runs")
+    };
+    let levels = kiln::cpu::vector_widths();
+    assert_eq!(levels[0], "portable");
+    for level in levels {
+        let output = again(level);
+        assert!(output.status.success(), "{level}: {}", String::from_utf8_lossy(&output.stdout));
+    }
+    // A width that is none is refused where a device is opened.
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_kiln"));
+    let output = command.args(["bench", "train", "--device", "cpu"]).env("KILN_SIMD", "avx9000").output().expect("kiln runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("KILN_SIMD=avx9000") && said.contains("portable"), "{said}");
+}

@@ -21,7 +21,7 @@ fn device() -> Option<Device> {
 /// More images than a workgroup of a CPU adapter draws.
 const COUNT: usize = 9;
 
-fn compare(dims: [usize; 3], hyper: &str, binary: bool) -> kiln::Result<()> {
+fn compare(dims: [usize; 3], hyper: &str, binary: bool, grouped: bool) -> kiln::Result<()> {
     let Some(device) = device() else { return Ok(()) };
     let (kind, binarization) = if binary { (Kind::Binary, Binarization::Static) } else { (Kind::Pixels, Binarization::None) };
     let data = DataSpec { dims, classes: 0, kind, binarization, mean: None };
@@ -35,8 +35,10 @@ fn compare(dims: [usize; 3], hyper: &str, binary: bool) -> kiln::Result<()> {
     let cached = draw(Method::Cached, &mut state, None)?;
     assert_eq!(cached.images, naive.images);
     support::close(&cached.log_p, &naive.log_p, 1e-5, "log p");
-    // Where the adapter is a CPU the kernel has another form.
-    assert_eq!(draw(Method::Grouped, &mut state, None)?, cached);
+    // Where the adapter is a CPU the kernel has another form; it takes such an adapter's driver long to compile.
+    if grouped {
+        assert_eq!(draw(Method::Grouped, &mut state, None)?, cached);
+    }
 
     // What is given stays, and what is drawn is the same both ways.
     let item: usize = dims.iter().product();
@@ -51,15 +53,15 @@ fn compare(dims: [usize; 3], hyper: &str, binary: bool) -> kiln::Result<()> {
 
 #[test]
 fn grey_bits() -> kiln::Result<()> {
-    compare([6, 5, 1], "blocks = 2\nhidden = 4\nhead = 6\nfirst_kernel = 5", true)
+    compare([6, 5, 1], "blocks = 2\nhidden = 4\nhead = 6\nfirst_kernel = 5", true, false)
 }
 
 #[test]
 fn colour_bits() -> kiln::Result<()> {
-    compare([3, 4, 3], "blocks = 1\nhidden = 6\nhead = 6\nfirst_kernel = 3", true)
+    compare([3, 4, 3], "blocks = 1\nhidden = 6\nhead = 6\nfirst_kernel = 3", true, false)
 }
 
 #[test]
 fn categorical_levels() -> kiln::Result<()> {
-    compare([4, 4, 1], "blocks = 1\nhidden = 4\nhead = 8\nfirst_kernel = 3\nlevels = 9", false)
+    compare([4, 4, 1], "blocks = 1\nhidden = 4\nhead = 8\nfirst_kernel = 3\nlevels = 9", false, true)
 }

@@ -145,9 +145,9 @@ impl<T: Real> CpuProgram<T> {
     pub fn profile(&mut self, state: &mut CpuState<T>, step: &Step) -> Vec<StageTime> {
         let plan = Arc::clone(&self.plan);
         let begun = Instant::now();
-        let time = |action: &Action| {
+        let time = |(at, action): (usize, &Action)| {
             let start = begun.elapsed().as_secs_f64();
-            self.run_action(action, state, step);
+            self.run_action(action, state, &plan.step_of(at, step));
             let seconds = begun.elapsed().as_secs_f64() - start;
             let bytes = |elements: usize| (elements * size_of::<T>()) as u64;
             let (name, flops, bytes) = match action {
@@ -161,7 +161,7 @@ impl<T: Real> CpuProgram<T> {
             };
             StageTime { name, kernel: "cpu", start, seconds, clock: Clock::Calls, flops, bytes, choice: None }
         };
-        plan.actions.iter().map(time).collect()
+        plan.actions.iter().enumerate().map(time).collect()
     }
 
     fn run_band(&mut self, band: &Band, plan: &Plan, state: &mut CpuState<T>, step: &Step) {

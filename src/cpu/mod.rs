@@ -19,3 +19,8 @@ pub use convolution::{Convolution, WeightGradient};
 pub use executor::{Arena, CpuProgram, CpuState};
 pub use pointwise::{Evaluator, Operand};
 pub use real::Real;
+
+/// The vector widths that `KILN_SIMD` may name on this machine, the one that is taken otherwise last.
+pub fn vector_widths() -> Vec<&'static str> {
+    simd::levels().into_iter().map(simd::Level::name).collect()
+}

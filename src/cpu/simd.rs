@@ -206,6 +206,7 @@ mod x86 {
     use std::arch::x86_64::*;
 
     /// Rows beyond the tile's repeat its last: they hold the same sums, which are stored again.
+    #[inline(always)]
     fn pad<const R: usize, P: Copy>(rows: &[P], count: usize) -> [P; R] {
         assert!(count <= R && count <= rows.len());
         std::array::from_fn(|i| rows[i.min(count - 1)])
@@ -221,10 +222,18 @@ mod x86 {
             let mut acc = [[_mm512_setzero_ps(); V]; R];
             if !tile.fresh {
                 let sums: [*mut f32; R] = pad(tile.sums, tile.rows.len());
-                for i in 0..R {
-                    for j in 0..V {
-                        let at = sums[i].wrapping_add(16 * j);
-                        acc[i][j] = if whole { _mm512_loadu_ps(at) } else { _mm512_maskz_loadu_ps(masks[j], at) };
+                // Two loops: one with the choice inside would keep the sums in memory.
+                if whole {
+                    for i in 0..R {
+                        for j in 0..V {
+                            acc[i][j] = _mm512_loadu_ps(sums[i].add(16 * j));
+                        }
+                    }
+                } else {
+                    for i in 0..R {
+                        for j in 0..V {
+                            acc[i][j] = _mm512_maskz_loadu_ps(masks[j], sums[i].wrapping_add(16 * j));
+                        }
                     }
                 }
             }
@@ -240,13 +249,16 @@ mod x86 {
                 b = b.wrapping_add(tile.stride);
             }
             let sums: [*mut f32; R] = pad(tile.sums, tile.rows.len());
-            for i in 0..R {
-                for j in 0..V {
-                    let at = sums[i].wrapping_add(16 * j);
-                    if whole {
-                        _mm512_storeu_ps(at, acc[i][j]);
-                    } else {
-                        _mm512_mask_storeu_ps(at, masks[j], acc[i][j]);
+            if whole {
+                for i in 0..R {
+                    for j in 0..V {
+                        _mm512_storeu_ps(sums[i].add(16 * j), acc[i][j]);
+                    }
+                }
+            } else {
+                for i in 0..R {
+                    for j in 0..V {
+                        _mm512_mask_storeu_ps(sums[i].wrapping_add(16 * j), masks[j], acc[i][j]);
                     }
                 }
             }
@@ -265,10 +277,18 @@ mod x86 {
             let mut acc = [[_mm256_setzero_ps(); V]; R];
             if !tile.fresh {
                 let sums: [*mut f32; R] = pad(tile.sums, tile.rows.len());
-                for i in 0..R {
-                    for j in 0..V {
-                        let at = sums[i].wrapping_add(8 * j);
-                        acc[i][j] = if whole { _mm256_loadu_ps(at) } else { _mm256_maskload_ps(at, masks[j]) };
+                // Two loops: one with the choice inside would keep the sums in memory.
+                if whole {
+                    for i in 0..R {
+                        for j in 0..V {
+                            acc[i][j] = _mm256_loadu_ps(sums[i].add(8 * j));
+                        }
+                    }
+                } else {
+                    for i in 0..R {
+                        for j in 0..V {
+                            acc[i][j] = _mm256_maskload_ps(sums[i].wrapping_add(8 * j), masks[j]);
+                        }
                     }
                 }
             }
@@ -284,13 +304,16 @@ mod x86 {
                 b = b.wrapping_add(tile.stride);
             }
             let sums: [*mut f32; R] = pad(tile.sums, tile.rows.len());
-            for i in 0..R {
-                for j in 0..V {
-                    let at = sums[i].wrapping_add(8 * j);
-                    if whole {
-                        _mm256_storeu_ps(at, acc[i][j]);
-                    } else {
-                        _mm256_maskstore_ps(at, masks[j], acc[i][j]);
+            if whole {
+                for i in 0..R {
+                    for j in 0..V {
+                        _mm256_storeu_ps(sums[i].add(8 * j), acc[i][j]);
+                    }
+                }
+            } else {
+                for i in 0..R {
+                    for j in 0..V {
+                        _mm256_maskstore_ps(sums[i].wrapping_add(8 * j), masks[j], acc[i][j]);
                     }
                 }
             }

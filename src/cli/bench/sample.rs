@@ -15,6 +15,9 @@ use crate::sample::raster::{Job, Method, RasterSampler};
 /// Images drawn by the cached sampler, and by the naive one on as many.
 const SAMPLES: [(usize, Method, &str); 3] = [(16, Method::Cached, "cached"), (256, Method::Cached, "cached"), (16, Method::Naive, "naive")];
 
+/// A run longer than this, in seconds, needs no other to be believed.
+const LONG: f64 = 10.0;
+
 /// `kiln bench sample`
 pub fn run(args: &BenchArgs, device: &Device, output: &Output) -> Result<()> {
     let model = WORKLOADS[0].build()?;
@@ -33,11 +36,13 @@ pub fn run(args: &BenchArgs, device: &Device, output: &Output) -> Result<()> {
         for at in 0..=repeats {
             let start = Instant::now();
             sampler.sample(model.as_ref(), &mut state, &job)?;
+            let took = start.elapsed().as_secs_f64();
             // The first run warms up, but where one takes long it is the only one.
-            if at > 0 || method == Method::Naive {
-                runs.push((start.elapsed().as_secs_f64(), sampler.spent()));
+            let long = method == Method::Naive || took > LONG;
+            if at > 0 || long {
+                runs.push((took, sampler.spent()));
             }
-            if method == Method::Naive {
+            if long {
                 break;
             }
         }

@@ -198,7 +198,7 @@ pub struct Compiled {
 /// The kernel of a program. `alone`: an invocation draws an image by itself instead of a workgroup.
 ///
 /// Steps of one kind share their code, and a loop goes through a table of them: drivers take time in proportion to the code, or to its
-/// square (lavapipe: minutes for a network of sixty steps written out).
+/// square (lavapipe: minutes for a network of dozens of steps written out).
 ///
 /// # Errors
 /// [`Error::Shape`] where an operand broadcasts in a way the kernel has no words for.

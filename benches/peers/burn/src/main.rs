@@ -63,28 +63,39 @@ fn peak_rss_bytes() -> Option<u64> {
     kib.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
+/// Ends the program over arguments it cannot take.
+fn refuse(what: &str) -> ! {
+    eprintln!("kiln-peer-burn: {what}");
+    std::process::exit(2)
+}
+
 fn main() {
     let (mut backend, mut workload) = ("flex".to_string(), "all".to_string());
     let (mut steps, mut warmup) = (5usize, 3usize);
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
-        let value = arguments.next().unwrap_or_else(|| panic!("{name} needs a value"));
+        let value = arguments.next().unwrap_or_else(|| refuse(&format!("{name} needs a value")));
+        let count = || value.parse().ok().filter(|n| *n >= 1).unwrap_or_else(|| refuse(&format!("{name} is a number from 1, not {value}")));
         match name.as_str() {
             "--backend" => backend = value,
             "--workload" => workload = value,
-            "--steps" => steps = value.parse().expect("--steps is a number"),
-            "--warmup" => warmup = value.parse().expect("--warmup is a number"),
-            other => panic!("{other} is no option"),
+            "--steps" => steps = count(),
+            "--warmup" => warmup = count(),
+            other => refuse(&format!("{other} is no option; there are --backend, --workload, --steps and --warmup")),
         }
     }
-    assert!(steps >= 1 && warmup >= 1, "--steps and --warmup are at least 1");
+    if workload != "all" && !WORKLOADS.contains(&workload.as_str()) {
+        refuse(&format!("no workload is named {workload}; there are all, {}", WORKLOADS.join(", ")));
+    }
     let device = match backend.as_str() {
         "flex" => Device::flex(),
         #[cfg(feature = "vulkan")]
         "vulkan" => Device::vulkan(DeviceKind::DefaultDevice),
         #[cfg(feature = "vulkan")]
         "vulkan-cpu" => Device::vulkan(DeviceKind::Cpu),
-        other => panic!("{other} is no backend of this build; there are flex, and with the feature vulkan, vulkan and vulkan-cpu"),
+        other => {
+            refuse(&format!("{other} is no backend of this build; there are flex, and with the feature vulkan, vulkan and vulkan-cpu"))
+        }
     }
     .autodiff();
     device.seed(1);
