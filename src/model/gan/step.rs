@@ -2,7 +2,7 @@
 
 use super::conv::Met;
 use super::penalty::{between, gradient_penalty, r1};
-use super::{DISCRIMINATOR, Form, GENERATOR, Gan};
+use super::{DISCRIMINATOR, GENERATOR, Gan};
 use crate::error::Result;
 use crate::graph::{Distribution, Graph, NodeId, Unary, Update};
 use crate::op::Reduction;
@@ -53,8 +53,8 @@ impl Gan {
     fn discriminator_step(&self, g: &mut Graph, real: NodeId, fake: &Fake, update: &dyn Fn(usize) -> Update, told: bool) -> Result<()> {
         let config = &self.config;
         let (mut met, mut of_fakes) = (Some(Vec::new()), Some(Vec::new()));
-        let [real_features, real_logits] = self.judge_met(g, real, fake.labels, true, &mut met)?;
-        let [fake_features, fake_logits] = self.judge_met(g, fake.x, fake.labels, true, &mut of_fakes)?;
+        let [_, real_logits] = self.judge_met(g, real, fake.labels, true, &mut met)?;
+        let [_, fake_logits] = self.judge_met(g, fake.x, fake.labels, true, &mut of_fakes)?;
         let mut loss = config.loss.discriminator(g, real_logits, fake_logits, config.label_smoothing)?;
         if told {
             let said = [("d_real", real_logits), ("d_fake", fake_logits)];
@@ -62,11 +62,9 @@ impl Gan {
                 let opinion = config.loss.opinion(g, logits)?;
                 g.output(name, opinion);
             }
-            // By a dense D's features, or by the values. A convolutional D's features do not serve: batch norm blows the differences
-            // inside a collapsed batch up again, and a critic's make next to nothing of a sound batch of low contrast.
-            let dense = config.form == Form::Mlp;
-            let compared = if dense { [real_features, fake_features] } else { [real, fake.x] };
-            let spread = spread_ratio(g, compared)?;
+            // Of the values, not of D's features: batch norm blows the differences inside a collapsed batch up again, dropout makes new
+            // ones, and a critic's features make next to nothing of a sound batch of low contrast.
+            let spread = spread_ratio(g, [real, fake.x])?;
             g.output("spread", spread);
         }
         if config.penalty > 0.0 {
