@@ -1,7 +1,7 @@
 // A small known product through cooperative matrices, so that an adapter is trusted only after it came out right: with whole numbers
 // whose sums f16 could not hold, operands rounded to f16 and sums kept in f32 are exact.
 // Layouts: factors [2][SIDE][SIDE] (the first row by row, the second row by row), product [2][SIDE][SIDE]: first times second, and the
-// transposed first (read column by column) times second, each added up ROUNDS times.
+// transposed first (read column by column) times second, each added up ROUNDS times; then the size of the subgroup.
 // Dispatch: one workgroup of one full subgroup.
 enable f16;
 enable wgpu_cooperative_matrix;
@@ -16,7 +16,10 @@ var<workgroup> second: array<f16, COUNT>;
 var<workgroup> sums: array<f32, COUNT>;
 
 @compute @workgroup_size({{THREADS}})
-fn main(@builtin(local_invocation_index) lane: u32) {
+fn main(@builtin(local_invocation_index) lane: u32, @builtin(subgroup_size) size: u32) {
+    if lane == 0u {
+        product[2u * COUNT] = f32(size);
+    }
     for (var i = lane; i < COUNT; i += THREADS) {
         first[i] = f16(factors[i]);
         second[i] = f16(factors[COUNT + i]);

@@ -33,28 +33,31 @@ pub(super) fn proven(gpu: &Gpu, sides: &[usize], subgroup: usize) -> Result<Matr
     let name = &gpu.description().name;
     let mut reason = "offers no cooperative matrices of f16 with sums in f32".to_string();
     for &side in sides {
-        let matrices = Matrices { side, subgroup };
-        match check(gpu, matrices) {
-            Ok(()) => return Ok(matrices),
+        match check(gpu, Matrices { side, subgroup }) {
+            // Metal names a range for all its GPUs, each of which has one size; elsewhere sizes differ from kernel to kernel, and kernels
+            // are made for the largest.
+            Ok(seen) if gpu.description().backend == "metal" => return Ok(Matrices { side, subgroup: seen }),
+            Ok(_) => return Ok(Matrices { side, subgroup }),
             Err(e) => reason = format!("failed the proof of its {side}×{side} matrices ({e})"),
         }
     }
     Err(Error::usage(format!("precision mixed is not for {name}: it {reason}; take precision f32")))
 }
 
-/// Runs `shaders/matrix_proof.wgsl` and compares every element: whole numbers, so that nothing may be off.
-fn check(gpu: &Gpu, Matrices { side, subgroup }: Matrices) -> Result<()> {
+/// Runs `shaders/matrix_proof.wgsl` and compares every element: whole numbers, so that nothing may be off. Returns the invocations of the
+/// subgroup that multiplied.
+fn check(gpu: &Gpu, Matrices { side, subgroup }: Matrices) -> Result<usize> {
     let count = side * side;
     let defines = vec![("SIDE", side.to_string()), ("THREADS", subgroup.to_string()), ("ROUNDS", ROUNDS.to_string())];
-    let bound = [(Access::Read, 2 * count), (Access::ReadWrite, 2 * count)];
+    let bound = [(Access::Read, 2 * count), (Access::ReadWrite, 2 * count + 1)];
     let kernel = Standalone::new(gpu, "matrix_proof", expand("matrix_proof", &defines)?, &bound)?;
     // Small and uneven, so that a turned or shifted tile shows; sums reach tens of thousands, odd ones among them, beyond f16.
     let factor = |i: usize| (i * 7 % 23) as f32 - 9.0;
     let factors: Vec<f32> = (0..2 * count).map(factor).collect();
     kernel.upload(0, &factors.iter().map(|f| f.to_bits()).collect::<Vec<_>>());
     kernel.dispatch([1, 1, 1]);
-    let product = kernel.read(1, 2 * count)?;
-    for (turned, part) in product.chunks(count).enumerate() {
+    let product = kernel.read(1, 2 * count + 1)?;
+    for (turned, part) in product.chunks_exact(count).enumerate() {
         for (at, &found) in part.iter().enumerate() {
             let (row, column) = (at / side, at % side);
             let first = |k: usize| if turned == 1 { factors[k * side + row] } else { factors[row * side + k] };
@@ -64,5 +67,8 @@ fn check(gpu: &Gpu, Matrices { side, subgroup }: Matrices) -> Result<()> {
             }
         }
     }
-    Ok(())
+    match product[2 * count] as usize {
+        size if (1..=subgroup).contains(&size) => Ok(size),
+        size => Err(Error::Device(format!("a subgroup of {size} invocations, where {subgroup} are the most"))),
+    }
 }
