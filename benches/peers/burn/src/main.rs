@@ -22,7 +22,7 @@ fn training(name: &str, device: &Device) -> (Box<dyn Training>, usize, usize) {
         "vae-conv-28-b128" => (128, 258_025),
         "dcgan-32-b64" => (64, 1_728_128),
         "dcgan-32-b8" => (8, 1_728_128),
-        other => panic!("no workload is named {other}; there are {}", WORKLOADS.join(", ")),
+        other => refuse(&format!("no workload is named {other}; there are all, {}", WORKLOADS.join(", "))),
     };
     let training: Box<dyn Training> = match name {
         "vae-mlp-28-b128" => Box::new(likelihood_training(Vae::new(VaeLayers::Mlp, device), batch, device)),
@@ -83,9 +83,6 @@ fn main() {
             "--warmup" => warmup = count(),
             other => refuse(&format!("{other} is no option; there are --backend, --workload, --steps and --warmup")),
         }
-    }
-    if workload != "all" && !WORKLOADS.contains(&workload.as_str()) {
-        refuse(&format!("no workload is named {workload}; there are all, {}", WORKLOADS.join(", ")));
     }
     let device = match backend.as_str() {
         "flex" => Device::flex(),
