@@ -7,33 +7,23 @@ use std::path::Path;
 use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use kiln::data::{self, Binarization, Kind, Loader, LoaderOptions, OpenOptions, Scale, Split};
+use kiln::data::{self, Binarization, Loader, LoaderOptions, OpenOptions, Scale, Split};
 use kiln::graph::Plan;
-use kiln::model::{self, DataSpec, Model};
 use kiln::train::TrainRecipe;
+use models::CASES;
 
-/// Name, model, hyper-parameters, `[H, W, C]`, and items of a step.
-const MODELS: [(&str, &str, &str, [usize; 3], usize); 3] = [
-    ("pixelcnn-tiny", "pixelcnn", "preset = 'tiny'", [28, 28, 1], 64),
-    ("vae-conv", "vae", "form = 'conv'", [28, 28, 1], 128),
-    ("dcgan", "dcgan", "", [32, 32, 1], 64),
-];
+#[path = "support/models.rs"]
+mod models;
 
 /// Images of the generated file.
 const IMAGES: usize = 2000;
 /// Items of a batch read from it.
 const BATCH: usize = 64;
 
-fn built(model: &str, hyper: &str, dims: [usize; 3]) -> Box<dyn Model> {
-    let hyper = toml::from_str(hyper).expect("hyper-parameters");
-    let (kind, binarization) = if model == "dcgan" { (Kind::Pixels, Binarization::None) } else { (Kind::Binary, Binarization::Static) };
-    model::build(model, &hyper, &DataSpec { dims, classes: 10, kind, binarization, mean: None }).expect("a model")
-}
-
 /// The graph of a training step, and the plan of it.
 fn graphs(c: &mut Criterion) {
-    for (name, model, hyper, dims, batch) in MODELS {
-        let model = built(model, hyper, dims);
+    for case in &CASES {
+        let (name, batch, model) = (case.name, case.batch, case.build());
         let recipe = TrainRecipe::new(&model.defaults());
         let update = |group| recipe.update(group);
         c.bench_function(&format!("graph/{name}"), |b| b.iter(|| model.train_graph(black_box(batch), &update).expect("a graph")));

@@ -12,8 +12,8 @@ enable wgpu_cooperative_matrix;
 //!include shared/gather
 //!include shared/matrix_tiles
 const A_ROW: u32 = BK + 8u;
-const A_LOADS: u32 = BM * BK / 4u;
-const B_LOADS: u32 = BK * BN / 4u;
+const A_QUADS: u32 = BM * BK / 4u;
+const B_QUADS: u32 = BK * BN / 4u;
 //!if TRANSPOSED
 // Weights run along k here, so the tile does too.
 const B_ROW: u32 = BK + 8u;
@@ -39,36 +39,45 @@ fn main(
     let slot = subgroup % (ROWS * COLUMNS);
     let row0 = slot / COLUMNS * FM * SIDE;
     let column0 = slot % COLUMNS * FN * SIDE;
-//!for J in 0..{{A_EACH}}
-    let from{{J}} = source_of(position(m0 + (lane + {{J}}u * THREADS) / (BK / 4u), phase.extent));
-//!end
+    let depth = phase.taps * SOURCE_C;
+//!insert shared/conv_state
 //!for I in 0..{{FM}}
 //!for V in 0..{{FN}}
     var sum{{I}}_{{V}}: coop_mat{{SIDE}}x{{SIDE}}<f32, C>;
 //!end
 //!end
-    for (var k0 = 0u; k0 < phase.taps * SOURCE_C; k0 += BK) {
+    var k0 = 0u;
+    if depth > 0u {
+//!insert shared/conv_fetch
+    }
+    while k0 < depth {
 //!for J in 0..{{A_EACH}}
+//!if A_WHOLE
         {
-            let at = lane + {{J}}u * THREADS;
-            if at < A_LOADS {
-                let k = at % (BK / 4u) * 4u;
-                put_a(at / (BK / 4u) * A_ROW + k, load_a(from{{J}}, k0 + k, phase));
-            }
-        }
-//!end
-        for (var at = lane; at < B_LOADS; at += THREADS) {
-//!if TRANSPOSED
-            let k = at % (BK / 4u) * 4u;
-            let d = at / (BK / 4u);
-            put_b(d * B_ROW + k, load_b(k0 + k, d0 + d, phase));
 //!else
-            let k = at / (BN / 4u);
-            let d = at % (BN / 4u) * 4u;
-            put_b(k * B_ROW + d, load_b(k0 + k, d0 + d, phase));
+        if lane + {{J}}u * THREADS < A_QUADS {
+//!end
+            put_a(a_at{{J}} / (BK / 4u) * A_ROW + a_at{{J}} % (BK / 4u) * 4u, a_next{{J}});
+        }
+//!end
+//!for J in 0..{{B_EACH}}
+//!if B_WHOLE
+        {
+//!else
+        if lane + {{J}}u * THREADS < B_QUADS {
+//!end
+//!if TRANSPOSED
+            put_b((b_d{{J}} - d0) * B_ROW + b_k{{J}}, b_next{{J}});
+//!else
+            put_b(b_k{{J}} * B_ROW + b_d{{J}} - d0, b_next{{J}});
 //!end
         }
+//!end
         workgroupBarrier();
+        k0 += BK;
+        if k0 < depth {
+//!insert shared/conv_fetch
+        }
         for (var k = 0u; k < BK; k += SIDE) {
 //!for I in 0..{{FM}}
             let a{{I}} = coopLoadT<coop_mat{{SIDE}}x{{SIDE}}<f16, A>>(&tile_a[(row0 + {{I}}u * SIDE) * A_ROW + k], A_ROW);

@@ -1,7 +1,8 @@
 // Weight gradient of a convolution: out[(tap, c), d] = sum over positions p of src[p + tap, c] g[p, d], an implicit matrix product whose
 // long side is the sum. Layouts: source [N, H, W, C], upstream [N, H', W', D], output [splits][taps][C][D].
 // Each split sums CHUNK positions in order; a reduce stage adds the splits in order.
-// Dispatch: x over tiles of BM rows (tap, c), y over tiles of BN channels, z over splits.
+// Dispatch: x over tiles of BM rows (tap, c), y over tiles of BN channels, z over splits. While a tile is multiplied, the next one is on
+// its way into registers.
 //!include shared/functions
 
 {{BINDINGS}}
@@ -13,13 +14,12 @@ const BM: u32 = {{BM}}u;
 const BN: u32 = {{BN}}u;
 const BK: u32 = {{BK}}u;
 const THREADS_X: u32 = BN / 4u;
-const THREADS_Y: u32 = BM / 4u;
+const THREADS_Y: u32 = BM / 4u / {{TM4}}u;
 const THREADS: u32 = THREADS_X * THREADS_Y;
 var<workgroup> tile_a: array<vec4<f32>, {{A_TILE}}>;
 var<workgroup> tile_b: array<vec4<f32>, {{B_TILE}}>;
 
 {{PROLOGUE}}
-//!include shared/conv_weight_operands
 //!include shared/store
 
 @compute @workgroup_size({{THREADS}})
@@ -28,37 +28,61 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let d0 = group.y * BN;
     let tx = lane % THREADS_X;
     let ty = lane / THREADS_X;
+//!insert shared/conv_weight_state
+//!for U in 0..{{TM4}}
 //!for I in 0..4
-    var sum{{I}} = vec4<f32>(0.0);
+    var sum{{U}}_{{I}} = vec4<f32>(0.0);
 //!end
-    let end = min((group.z + 1u) * CHUNK, POSITIONS);
-    for (var p0 = group.z * CHUNK; p0 < end; p0 += BK) {
-        for (var at = lane; at < BK * BM / 4u; at += THREADS) {
-            let p = p0 + at / (BM / 4u);
-            let value = load_a(source_of(position(min(p, end - 1u), vec2<u32>(DEST_H, DEST_W))), m0 + at % (BM / 4u) * 4u);
-            tile_a[at] = select(vec4<f32>(0.0), value, p < end);
+//!end
+    let start = group.z * CHUNK;
+    let end = min(start + CHUNK, POSITIONS);
+    var p0 = start;
+    if start < end {
+//!insert shared/conv_weight_fetch
+    }
+    while p0 < end {
+//!for J in 0..{{A_EACH}}
+//!if A_WHOLE
+        {
+//!else
+        if lane + {{J}}u * THREADS < BK * BM / 4u {
+//!end
+            tile_a[lane + {{J}}u * THREADS] = a_next{{J}};
         }
-        for (var at = lane; at < BK * BN / 4u; at += THREADS) {
-            let p = p0 + at / (BN / 4u);
-            // Not zero behind the end, where tile_a is; but never the product of zero with garbage.
-            tile_b[at] = load_b(min(p, end - 1u), d0 + at % (BN / 4u) * 4u);
+//!end
+//!for J in 0..{{B_EACH}}
+//!if B_WHOLE
+        {
+//!else
+        if lane + {{J}}u * THREADS < BK * BN / 4u {
+//!end
+            tile_b[lane + {{J}}u * THREADS] = b_next{{J}};
         }
+//!end
         workgroupBarrier();
+        p0 += BK;
+        if p0 < end {
+//!insert shared/conv_weight_fetch
+        }
         for (var k = 0u; k < BK; k++) {
-            let a = tile_a[k * (BM / 4u) + ty];
             let b = tile_b[k * (BN / 4u) + tx];
+//!for U in 0..{{TM4}}
+            let a{{U}} = tile_a[k * (BM / 4u) + ty + {{U}}u * THREADS_Y];
 //!for I in 0..4
-            sum{{I}} = fma(vec4<f32>(a[{{I}}]), b, sum{{I}});
+            sum{{U}}_{{I}} = fma(vec4<f32>(a{{U}}[{{I}}]), b, sum{{U}}_{{I}});
+//!end
 //!end
         }
         workgroupBarrier();
     }
+//!for U in 0..{{TM4}}
 //!for I in 0..4
     {
-        let m = m0 + ty * 4u + {{I}}u;
+        let m = m0 + (ty + {{U}}u * THREADS_Y) * 4u + {{I}}u;
         if m < M {
-            store(sum{{I}}, (group.z * M + m) * DEST_C, d0 + tx * 4u);
+            store(sum{{U}}_{{I}}, (group.z * M + m) * DEST_C, d0 + tx * 4u);
         }
     }
+//!end
 //!end
 }

@@ -15,7 +15,6 @@ const A_ROW: u32 = BM + 8u;
 const B_ROW: u32 = BN + 8u;
 
 {{PROLOGUE}}
-//!include shared/conv_weight_operands
 //!include shared/store
 
 @compute @workgroup_size({{THREADS}})
@@ -30,25 +29,42 @@ fn main(
     let slot = subgroup % (ROWS * COLUMNS);
     let row0 = slot / COLUMNS * FM * SIDE;
     let column0 = slot % COLUMNS * FN * SIDE;
+//!insert shared/conv_weight_state
 //!for I in 0..{{FM}}
 //!for V in 0..{{FN}}
     var sum{{I}}_{{V}}: coop_mat{{SIDE}}x{{SIDE}}<f32, C>;
 //!end
 //!end
-    let end = min((group.z + 1u) * CHUNK, POSITIONS);
-    for (var p0 = group.z * CHUNK; p0 < end; p0 += BK) {
-        for (var at = lane; at < BK * BM / 4u; at += THREADS) {
-            let p = p0 + at / (BM / 4u);
-            let m = at % (BM / 4u) * 4u;
-            let values = load_a(source_of(position(min(p, end - 1u), vec2<u32>(DEST_H, DEST_W))), m0 + m);
-            put_a((p - p0) * A_ROW + m, select(vec4<f32>(0.0), values, p < end));
+    let start = group.z * CHUNK;
+    let end = min(start + CHUNK, POSITIONS);
+    var p0 = start;
+    if start < end {
+//!insert shared/conv_weight_fetch
+    }
+    while p0 < end {
+//!for J in 0..{{A_EACH}}
+//!if A_WHOLE
+        {
+//!else
+        if lane + {{J}}u * THREADS < BK * BM / 4u {
+//!end
+            put_a(a_k{{J}} * A_ROW + lane % (BM / 4u) * 4u, a_next{{J}});
         }
-        for (var at = lane; at < BK * BN / 4u; at += THREADS) {
-            let p = p0 + at / (BN / 4u);
-            let d = at % (BN / 4u) * 4u;
-            put_b((p - p0) * B_ROW + d, load_b(min(p, end - 1u), d0 + d));
+//!end
+//!for J in 0..{{B_EACH}}
+//!if B_WHOLE
+        {
+//!else
+        if lane + {{J}}u * THREADS < BK * BN / 4u {
+//!end
+            put_b(b_k{{J}} * B_ROW + lane % (BN / 4u) * 4u, b_next{{J}});
         }
+//!end
         workgroupBarrier();
+        p0 += BK;
+        if p0 < end {
+//!insert shared/conv_weight_fetch
+        }
         for (var k = 0u; k < BK; k += SIDE) {
 //!for I in 0..{{FM}}
             let a{{I}} = coopLoad<coop_mat{{SIDE}}x{{SIDE}}<f16, A>>(&tile_a[k * A_ROW + row0 + {{I}}u * SIDE], A_ROW);

@@ -6,7 +6,7 @@ mod graphs;
 mod support;
 pub use support::Bench;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::sync::Arc;
 
@@ -14,42 +14,39 @@ use kiln::graph::Plan;
 use kiln::shader::{Choices, Matrices, Target};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 
-/// Both kinds of adapter, with their own choices and with each variant forced in turn.
+/// Both kinds of adapter, each with no cooperative matrices and with those of two sizes.
 fn targets() -> Vec<Target> {
-    let tiles = ["128x64x16-8x4", "64x64x16-4x4", "128x32x16-4x4", "64x32x16-4x4", "32x32x16-4x4", "128x16x16-4x4", "64x16x16-4x4"];
-    let mut forced: Vec<Option<String>> = tiles.iter().map(|tile| Some(format!("tile-{tile}"))).collect();
-    let sides = [64, 32, 16];
-    forced.extend(sides.iter().flat_map(|m| sides.map(|n| Some(format!("tile-{m}x{n}x16-4x4")))));
-    forced.extend(["direct-8x8", "direct-8x4", "direct-4x8", "direct-4x4", "direct-1x4"].map(|name| Some(name.into())));
-    forced.extend(["texture-8x8", "texture-8x4", "texture-4x4"].map(|name| Some(name.into())));
-    let target = |is_cpu, forced| Target {
+    let sizes = [None, Some(Matrices { side: 8, subgroup: 8 }), Some(Matrices { side: 16, subgroup: 32 })];
+    let target = |is_cpu, matrices| Target {
         max_invocations: 256,
         workgroup_bytes: 16 << 10,
         is_cpu,
         texels: 1 << 24,
         prefers_textures: false,
-        matrices: None,
-        choices: Arc::new(Choices { forced, ..Choices::default() }),
+        matrices,
+        choices: Arc::default(),
     };
-    let mut all: Vec<Target> = [false, true].map(|is_cpu| target(is_cpu, None)).into();
-    all.extend(forced.into_iter().map(|f| target(false, f)));
-    for [side, subgroup] in [[8, 8], [16, 32]] {
-        for matrix in ["64x64x32-2x2", "64x32x32-2x1", "32x32x32-1x1", "64x16x32-2x1"] {
-            all.push(Target { matrices: Some(Matrices { side, subgroup }), ..target(false, Some(format!("matrix-{matrix}"))) });
-        }
-    }
-    all
+    sizes.iter().flat_map(|&matrices| [target(false, matrices), target(true, matrices)]).collect()
 }
 
-/// Every distinct kernel of the test graphs, by text.
+/// Every distinct kernel of the test graphs, by text: those that targets take, then each variant that one can take forced in turn.
 fn variants() -> BTreeMap<String, String> {
     let mut texts = BTreeMap::new();
     for (name, bench) in graphs::all().expect("graphs") {
         for fusion in [false, true] {
+            let plan = Plan::new(&bench.graph, &bench.spec, fusion);
             for target in targets() {
-                let plan = Plan::new(&bench.graph, &bench.spec, fusion);
-                for (kernel, text) in kiln::gpu::kernels(&plan, &bench.spec, &target).expect("kernels") {
-                    texts.entry(text).or_insert_with(|| format!("{kernel} in {name}"));
+                let mut candidates = BTreeSet::new();
+                let mut add = |target: &Target, candidates: &mut BTreeSet<String>| {
+                    for found in kiln::gpu::kernels(&plan, &bench.spec, target).expect("kernels") {
+                        texts.entry(found.text).or_insert_with(|| format!("{} in {name}", found.kernel));
+                        candidates.extend(found.choice.iter().flat_map(|c| c.candidates.iter().map(ToString::to_string)));
+                    }
+                };
+                add(&target, &mut candidates);
+                for candidate in candidates {
+                    let choices = Choices { forced: Some(candidate), ..Choices::default() };
+                    add(&Target { choices: Arc::new(choices), ..target.clone() }, &mut BTreeSet::new());
                 }
             }
         }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::adapter::{self, AdapterDescription, Choice};
 use super::pipeline::{Pipelines, TEXTURE_FORMAT};
-use super::{matrix, probe, tuned};
+use super::{matrix, open, probe, tuned};
 use crate::error::{Error, Result};
 use crate::op::launch::TEXTURE_WIDTH;
 use crate::shader::{Choices, Precision, Target};
@@ -65,7 +65,7 @@ impl Gpu {
         }
         let limits = adapter.limits();
         let choices = Arc::new(tuned::load(&description)?);
-        let request = adapter.request_device(&wgpu::DeviceDescriptor {
+        let descriptor = wgpu::DeviceDescriptor {
             label: Some("kiln"),
             required_features: adapter.features() & wanted,
             required_limits: limits.clone(),
@@ -74,8 +74,9 @@ impl Gpu {
             // tiles lie whole within workgroup memory, and only after a product of known result came out right.
             experimental_features: unsafe { wgpu::ExperimentalFeatures::enabled() },
             ..Default::default()
-        });
-        let (device, queue) = pollster::block_on(request).map_err(|e| Error::Device(format!("{} does not open: {e}", description.name)))?;
+        };
+        let checked = options.checked || std::env::var_os("KILN_CHECKED").is_some_and(|v| v == "1");
+        let (device, queue) = open::device(&adapter, &descriptor, checked)?;
         let fault: Arc<Mutex<Option<String>>> = Arc::default();
         let (on_error, on_loss) = (Arc::clone(&fault), Arc::clone(&fault));
         device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| {
@@ -95,7 +96,6 @@ impl Gpu {
             matrices: None,
             choices,
         };
-        let checked = options.checked || std::env::var_os("KILN_CHECKED").is_some_and(|v| v == "1");
         let pipelines = Pipelines::new(&device, &adapter);
         let tables = Mutex::default();
         let inner = Arc::new(Inner { device, queue, description, limits, checked, pipelines, tables, matrix_sides, fault });

@@ -9,6 +9,7 @@ mod device;
 mod disk;
 mod kernels;
 mod matrix;
+mod open;
 mod pacing;
 mod pipeline;
 mod probe;
@@ -20,7 +21,7 @@ mod tuned;
 
 pub use adapter::{AdapterDescription, Choice, adapters};
 pub use device::{Gpu, Options};
-pub use kernels::kernels;
+pub use kernels::{KernelText, kernels};
 pub use profile::{Clock, StageTime};
 pub use program::{GpuProgram, Pending, Stats};
 pub use standalone::Standalone;

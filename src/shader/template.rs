@@ -1,7 +1,7 @@
 //! The template language of `shaders/`: plain WGSL plus a few lines that start with `//!`, so that editors still read it as WGSL.
 //!
 //! * `{{NAME}}` is replaced by a definition or a loop variable;
-//! * `//!include shared/x` inserts another file, once;
+//! * `//!include shared/x` inserts another file, once: declarations; `//!insert shared/x` inserts it each time: statements;
 //! * `//!if NAME` or `//!if !NAME`, `//!else`, `//!end` keep lines where the definition is there and neither empty, `0` nor `false`;
 //! * `//!for I in A..B`, `//!end` repeats lines with `{{I}}` = A, …, B − 1: register tiles need unrolling and WGSL has none.
 
@@ -52,6 +52,10 @@ impl<'a> Expander<'a> {
                     if self.included.insert(rest.to_string()) {
                         self.file(rest)?;
                     }
+                    at += 1;
+                }
+                "insert" => {
+                    self.file(rest)?;
                     at += 1;
                 }
                 "if" => {

@@ -76,15 +76,17 @@ pub(in crate::op) fn conv(
                 ("THREADS_X", text(bn / tn)),
                 ("THREADS_Y", text(bm / tm)),
                 ("A_TILE", text(bm * (bk / 4 + 1))),
-                ("B_TILE", text(bk * bn / 4)),
-                ("A_EACH", text((bm * bk / 4).div_ceil(threads))),
+                ("B_TILE", text(if transposed { bn * (bk / 4 + 1) } else { bk * bn / 4 })),
             ]);
+            defines.extend(fetches([bm, bn, bk], threads));
+            defines.push(("ALIGNED", flag(c.is_multiple_of(bk) && shape.wide_weights(false))));
             ("conv", [positions.div_ceil(bm) as u32, d.div_ceil(bn) as u32, phases])
         }
         Variant::Matrix { bm, bn, bk, rows, columns } => {
             let b_tile = if transposed { bn * (bk + PAD) } else { bk * (bn + PAD) };
             let threads = matrix_tiles(&mut defines, [bm, bn, bk], [rows, columns], [bm * (bk + PAD), b_tile], target);
-            defines.push(("A_EACH", text((bm * bk / 4).div_ceil(threads))));
+            defines.extend(fetches([bm, bn, bk], threads));
+            defines.push(("ALIGNED", flag(c.is_multiple_of(bk) && shape.wide_weights(false))));
             ("conv_matrix", [positions.div_ceil(bm) as u32, d.div_ceil(bn) as u32, phases])
         }
     };
@@ -125,6 +127,18 @@ pub(super) fn matrix_tiles(
         ("C_TILE", text(rows * columns * side * side)),
     ]);
     threads
+}
+
+/// How tiles of `bm` rows by `bn` columns, `bk` deep, are fetched by so many invocations, four numbers at a time
+/// (`shaders/shared/conv_fetch.wgsl`, `shaders/shared/conv_weight_fetch.wgsl`).
+pub(super) fn fetches([bm, bn, bk]: [usize; 3], threads: usize) -> Defines {
+    let [a, b] = [bm * bk / 4, bk * bn / 4];
+    vec![
+        ("A_EACH", text(a.div_ceil(threads))),
+        ("B_EACH", text(b.div_ceil(threads))),
+        ("A_WHOLE", flag(a.is_multiple_of(threads))),
+        ("B_WHOLE", flag(b.is_multiple_of(threads))),
+    ]
 }
 
 /// What the convolution kernels share.

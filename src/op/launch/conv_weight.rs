@@ -1,6 +1,6 @@
 //! Weight gradients of convolutions.
 
-use super::conv::{Common, PAD, matrix_tiles};
+use super::conv::{Common, PAD, fetches, matrix_tiles};
 use super::pack::{self, fours};
 use super::reduce::{Chain, Kind, Source};
 use super::variants::Problem;
@@ -74,14 +74,17 @@ pub(in crate::op) fn conv_weight(gather: &Gather, prologue: &Option<Expr>, s: &S
                 ("BM", text(bm)),
                 ("BN", text(bn)),
                 ("BK", text(bk)),
+                ("TM4", text(tm / 4)),
                 ("THREADS", text(bm / tm * (bn / tn))),
                 ("A_TILE", text(bk * bm / 4)),
                 ("B_TILE", text(bk * bn / 4)),
             ]);
+            defines.extend(fetches([bm, bn, bk], bm / tm * (bn / tn)));
             ("conv_weight", [m.div_ceil(bm) as u32, d.div_ceil(bn) as u32, splits as u32])
         }
         Variant::Matrix { bm, bn, bk, rows, columns } => {
-            matrix_tiles(&mut defines, [bm, bn, bk], [rows, columns], [bk * (bm + PAD), bk * (bn + PAD)], target);
+            let threads = matrix_tiles(&mut defines, [bm, bn, bk], [rows, columns], [bk * (bm + PAD), bk * (bn + PAD)], target);
+            defines.extend(fetches([bm, bn, bk], threads));
             ("conv_weight_matrix", [m.div_ceil(bm) as u32, d.div_ceil(bn) as u32, splits as u32])
         }
     };

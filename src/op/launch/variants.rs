@@ -5,8 +5,9 @@ use crate::shader::{Choice, Matrices, Target, Variant};
 
 /// Tiles of `conv.wgsl` from the largest to the smallest: positions, channels, depth, positions and channels of one invocation. Each fits
 /// 16 KiB of workgroup memory and 256 invocations.
-const TILES: [[usize; 5]; 7] = [
+const TILES: [[usize; 5]; 8] = [
     [128, 64, 16, 8, 4],
+    [64, 64, 16, 8, 4],
     [64, 64, 16, 4, 4],
     [128, 32, 16, 4, 4],
     [64, 32, 16, 4, 4],
@@ -125,13 +126,20 @@ impl Problem<'_> {
             all.extend([columns, 4].map(|tn| Variant::Texture { tm: 8, tn }));
         }
         all.extend(WEIGHT_REGISTERS.iter().filter(|r| r[1] == 4 || d > 4).map(|&[tm, tn]| Variant::Direct { tm, tn }));
-        let tile = |bm: usize, bn: usize| Variant::Tile { bm, bn, bk: WEIGHT_DEPTH, tm: 4, tn: 4 };
-        let pairs = SIDES.iter().flat_map(|&bm| SIDES.iter().map(move |&bn| (bm, bn)));
-        all.extend(pairs.filter(|(bm, bn)| fits_workgroup(bm * bn / 16, target)).map(|(bm, bn)| tile(bm, bn)));
-        let side = |n: usize| if n <= 16 { 16 } else { 32 } + if n > 48 { 32 } else { 0 };
+        let tile = |bm: usize, bn: usize| Variant::Tile { bm, bn, bk: WEIGHT_DEPTH, tm: if bm > 64 { 8 } else { 4 }, tn: 4 };
+        let sides = [128, 64, 32, 16];
+        let pairs = sides.iter().flat_map(|&bm| SIDES.iter().map(move |&bn| (bm, bn)));
+        let threads = |bm: usize, bn: usize| if bm > 64 { bm * bn / 32 } else { bm * bn / 16 };
+        all.extend(pairs.filter(|(bm, bn)| fits_workgroup(threads(*bm, *bn), target)).map(|(bm, bn)| tile(bm, bn)));
+        let side = |n: usize| match n {
+            0..=16 => 16,
+            17..=48 => 32,
+            _ => 64,
+        };
         let default = match target.is_cpu {
             true if self.packs_well(target) => Variant::Texture { tm: 8, tn: columns },
             true => Variant::Direct { tm: 4, tn: columns },
+            false if m > 64 && d > 48 => tile(128, 64),
             false => tile(side(m), side(d)),
         };
         // The long sum is split among as many workgroups as it takes, so the least padding counts.
@@ -163,7 +171,7 @@ fn largest_busy(tiles: &[[usize; 5]], positions: usize, phases: usize, channels:
     // A wider tile rereads the source less, which pays for a quarter of padding.
     let fits = |t: &&[usize; 5]| padded(t) * 4 <= least * 5;
     let busy = tiles.iter().filter(fits).find(|t| groups(t) >= ENOUGH);
-    busy.or_else(|| tiles.iter().filter(fits).max_by_key(|t| groups(t))).copied().unwrap_or(TILES[4])
+    busy.or_else(|| tiles.iter().filter(fits).max_by_key(|t| groups(t))).copied().unwrap_or([32, 32, 16, 4, 4])
 }
 
 fn matrix(&[bm, bn, bk, rows, columns]: &[usize; 5]) -> Variant {
