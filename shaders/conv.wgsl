@@ -4,6 +4,7 @@
 // Dispatch: x over tiles of BM positions of a phase, y over tiles of BN channels, z over phases; THREADS_X by THREADS_Y invocations,
 // each TM positions by TN channels in registers; BK deep tiles in workgroup memory (Goto and van de Geijn, 2008). While a tile is
 // multiplied, the next one is on its way into registers.
+// SPLIT: z over PARTS parts of each phase's sum as well; conv_parts.wgsl adds them up.
 //!include shared/functions
 //!if RANDOM
 //!include shared/step
@@ -38,20 +39,32 @@ var<workgroup> tile_b: array<vec4<f32>, {{B_TILE}}>;
 
 @compute @workgroup_size({{THREADS_X}}, {{THREADS_Y}})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+//!if SPLIT
+    let phase = phase_of(group.z / {{PARTS}}u);
+    let part = group.z % {{PARTS}}u;
+//!else
     let phase = phase_of(group.z);
+//!end
     let m0 = group.x * BM;
     let d0 = group.y * BN;
     let tx = lane % THREADS_X;
     let ty = lane / THREADS_X;
+//!if SPLIT
+    let chunk = (phase.taps * SOURCE_C + {{PARTS}}u * BK - 1u) / ({{PARTS}}u * BK) * BK;
+    let begin = part * chunk;
+    let depth = min(begin + chunk, phase.taps * SOURCE_C);
+//!else
+    let begin = 0u;
     let depth = phase.taps * SOURCE_C;
+//!end
 //!insert shared/conv_state
 //!for I in 0..{{TM}}
 //!for V in 0..{{TN4}}
     var sum{{I}}_{{V}} = vec4<f32>(0.0);
 //!end
 //!end
-    var k0 = 0u;
-    if depth > 0u {
+    var k0 = begin;
+    if k0 < depth {
 //!insert shared/conv_fetch
     }
     while k0 < depth {
@@ -111,7 +124,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     {
         let at = position(m0 + ty + {{I}}u * THREADS_Y, phase.extent);
         if at.x < IMAGES {
+//!if SPLIT
+            let to = part * {{LENGTH}}u + destination(at, phase.origin);
+//!else
             let to = destination(at, phase.origin);
+//!end
 //!for V in 0..{{TN4}}
             store(sum{{I}}_{{V}}, to, d0 + (tx + {{V}}u * THREADS_X) * 4u);
 //!end

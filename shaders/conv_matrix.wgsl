@@ -47,7 +47,7 @@ fn main(
 //!end
 //!end
     var k0 = 0u;
-    if depth > 0u {
+    if k0 < depth {
 //!insert shared/conv_fetch
     }
     while k0 < depth {

@@ -11,22 +11,22 @@ use std::process::Command;
 use std::sync::Arc;
 
 use kiln::graph::Plan;
-use kiln::shader::{Choices, Matrices, Target};
+use kiln::shader::{Choices, Class, Matrices, Target};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 
-/// Both kinds of adapter, each with no cooperative matrices and with those of two sizes.
+/// Every class of adapter, each with no cooperative matrices and with those of two sizes.
 fn targets() -> Vec<Target> {
     let sizes = [None, Some(Matrices { side: 8, subgroup: 8 }), Some(Matrices { side: 16, subgroup: 32 })];
-    let target = |is_cpu, matrices| Target {
+    let target = |class, matrices| Target {
         max_invocations: 256,
         workgroup_bytes: 16 << 10,
-        is_cpu,
+        class,
         texels: 1 << 24,
         prefers_textures: false,
         matrices,
         choices: Arc::default(),
     };
-    sizes.iter().flat_map(|&matrices| [target(false, matrices), target(true, matrices)]).collect()
+    sizes.iter().flat_map(|&matrices| [Class::Software, Class::Integrated, Class::Discrete].map(|class| target(class, matrices))).collect()
 }
 
 /// Every distinct kernel of the test graphs, by text: those that targets take, then each variant that one can take forced in turn.

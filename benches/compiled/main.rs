@@ -20,7 +20,7 @@ use std::sync::Arc;
 use clap::Parser;
 use kiln::gpu::{KernelText, kernels};
 use kiln::graph::Plan;
-use kiln::shader::{Choices, Matrices, Target};
+use kiln::shader::{Choices, Class, Matrices, Target};
 use kiln::train::TrainRecipe;
 use serde_json::json;
 use vulkan::Compiler;
@@ -69,9 +69,9 @@ fn main() {
     let target = Target {
         max_invocations: limits.max_compute_work_group_invocations,
         workgroup_bytes: limits.max_compute_shared_memory_size,
-        is_cpu: compiler.is_cpu,
+        class: compiler.class,
         texels: 1 << 24,
-        prefers_textures: compiler.is_cpu,
+        prefers_textures: compiler.class == Class::Software,
         matrices,
         choices: Arc::new(choices),
     };

@@ -3,6 +3,7 @@
 use std::ffi::CStr;
 
 use ash::{khr, vk};
+use kiln::shader::Class;
 use naga::back::spv;
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
@@ -13,7 +14,7 @@ pub struct Compiler {
     executables: khr::pipeline_executable_properties::Device,
     pub name: String,
     pub limits: vk::PhysicalDeviceLimits,
-    pub is_cpu: bool,
+    pub class: Class,
 }
 
 impl Compiler {
@@ -59,7 +60,11 @@ impl Compiler {
                 device,
                 name: name(&physical),
                 limits: properties.limits,
-                is_cpu: properties.device_type == vk::PhysicalDeviceType::CPU,
+                class: match properties.device_type {
+                    vk::PhysicalDeviceType::CPU => Class::Software,
+                    vk::PhysicalDeviceType::INTEGRATED_GPU => Class::Integrated,
+                    _ => Class::Discrete,
+                },
             }
         }
     }

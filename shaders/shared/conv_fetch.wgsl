@@ -1,7 +1,11 @@
 // Statements that fetch the operands of the tile at k0 into registers; see conv_state.wgsl.
 //!if ALIGNED
             // A tile lies within one tap: what belongs to the tap is computed when it changes, and addresses only move on.
+//!if SPLIT
+            if (k0 % SOURCE_C == 0u) | (k0 == begin) {
+//!else
             if k0 % SOURCE_C == 0u {
+//!end
                 let tap = table[phase.first + k0 / SOURCE_C];
                 b_tap = u32(tap.z) * (SOURCE_C * DEST_C / 4u);
 //!for J in 0..{{A_EACH}}

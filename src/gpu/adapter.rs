@@ -1,6 +1,7 @@
 //! Which adapters there are and which one is taken.
 
 use crate::error::{Error, Result};
+use crate::shader::Class;
 
 /// Which adapter to open.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +69,15 @@ impl AdapterDescription {
             workgroup_memory: limits.max_compute_workgroup_storage_size,
             subgroup: [info.subgroup_min_size, info.subgroup_max_size],
             features: FEATURES.iter().filter(|(_, f)| has.contains(*f)).map(|(name, _)| *name).collect(),
+        }
+    }
+
+    /// The class that default choices go by.
+    pub fn class(&self) -> Class {
+        match self.kind {
+            "software" => Class::Software,
+            "integrated GPU" => Class::Integrated,
+            _ => Class::Discrete,
         }
     }
 

@@ -9,7 +9,7 @@ use super::pipeline::{Pipelines, TEXTURE_FORMAT};
 use super::{matrix, open, probe, tuned};
 use crate::error::{Error, Result};
 use crate::op::launch::TEXTURE_WIDTH;
-use crate::shader::{Choices, Precision, Target};
+use crate::shader::{Choices, Class, Precision, Target};
 
 /// How an adapter is opened.
 #[derive(Clone, Copy, Debug, Default)]
@@ -90,7 +90,7 @@ impl Gpu {
         let target = Target {
             max_invocations: limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x),
             workgroup_bytes: limits.max_compute_workgroup_storage_size,
-            is_cpu: options.as_cpu.unwrap_or(description.is_cpu),
+            class: options.as_cpu.map_or_else(|| description.class(), |cpu| if cpu { Class::Software } else { Class::Discrete }),
             texels: texels(&adapter, &limits),
             prefers_textures: false,
             matrices: None,
@@ -101,7 +101,7 @@ impl Gpu {
         let inner = Arc::new(Inner { device, queue, description, limits, checked, pipelines, tables, matrix_sides, fault });
         let mut gpu = Self { inner, target };
         // GPUs have their operands in registers and workgroup memory; what loads cost matters on CPUs.
-        gpu.target.prefers_textures = gpu.target.is_cpu && gpu.target.texels > 0 && probe::textures_are_cheaper(&gpu)?;
+        gpu.target.prefers_textures = gpu.target.is_cpu() && gpu.target.texels > 0 && probe::textures_are_cheaper(&gpu)?;
         Ok(gpu)
     }
 

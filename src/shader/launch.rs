@@ -107,8 +107,8 @@ pub struct Target {
     pub max_invocations: u32,
     /// Workgroup memory in bytes.
     pub workgroup_bytes: u32,
-    /// Whether the adapter is a CPU, where loads from storage and workgroup memory are slow.
-    pub is_cpu: bool,
+    /// What kind of adapter it is.
+    pub class: Class,
     /// Texels a scratch texture can hold; 0 where kernels cannot have one.
     pub texels: usize,
     /// Whether loads from storage textures were found to be cheaper than from buffers.
@@ -117,6 +117,24 @@ pub struct Target {
     pub matrices: Option<Matrices>,
     /// Which variants are taken instead of the default ones.
     pub choices: Arc<Choices>,
+}
+
+impl Target {
+    /// Whether the adapter is a CPU, where loads from storage and workgroup memory are slow.
+    pub fn is_cpu(&self) -> bool {
+        self.class == Class::Software
+    }
+}
+
+/// Kinds of adapters that default choices differ for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// A software driver on the CPU.
+    Software,
+    /// A GPU that shares the CPU's memory, with some dozen multiprocessors at most.
+    Integrated,
+    /// A GPU of its own, or one of which nothing is known.
+    Discrete,
 }
 
 /// What products are computed in.

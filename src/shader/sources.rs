@@ -17,6 +17,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("conv", include_str!("../../shaders/conv.wgsl")),
     ("conv_direct", include_str!("../../shaders/conv_direct.wgsl")),
     ("conv_matrix", include_str!("../../shaders/conv_matrix.wgsl")),
+    ("conv_parts", include_str!("../../shaders/conv_parts.wgsl")),
     ("conv_texture", include_str!("../../shaders/conv_texture.wgsl")),
     ("conv_weight", include_str!("../../shaders/conv_weight.wgsl")),
     ("conv_weight_direct", include_str!("../../shaders/conv_weight_direct.wgsl")),

@@ -7,23 +7,43 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 
-/// One form of a product's kernel. Every form of a convolution in f32 sums in the same order, so that a choice changes no bit of it; forms
-/// of a weight gradient may split its long sum at other places, and cooperative matrices round operands to f16.
+/// Tiles of `bm` rows by `bn` columns, `bk` deep, in workgroup memory; `tm` by `tn` in the registers of an invocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tile {
+    /// Rows of a workgroup.
+    pub bm: usize,
+    /// Columns of a workgroup.
+    pub bn: usize,
+    /// Depth of a tile.
+    pub bk: usize,
+    /// Rows of an invocation.
+    pub tm: usize,
+    /// Columns of an invocation.
+    pub tn: usize,
+}
+
+impl Tile {
+    /// Invocations of a workgroup.
+    pub fn threads(&self) -> usize {
+        self.bm / self.tm * (self.bn / self.tn)
+    }
+}
+
+impl fmt::Display for Tile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { bm, bn, bk, tm, tn } = self;
+        write!(f, "{bm}x{bn}x{bk}-{tm}x{tn}")
+    }
+}
+
+/// One form of a product's kernel. Every form of a convolution in f32 sums in the same order, so that a choice changes no bit of it, but
+/// for a split one; forms of a weight gradient may split its long sum at other places, and cooperative matrices round operands to f16.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Variant {
-    /// Tiles of `bm` rows by `bn` columns, `bk` deep, in workgroup memory; `tm` by `tn` in the registers of an invocation.
-    Tile {
-        /// Rows of a workgroup.
-        bm: usize,
-        /// Columns of a workgroup.
-        bn: usize,
-        /// Depth of a tile.
-        bk: usize,
-        /// Rows of an invocation.
-        tm: usize,
-        /// Columns of an invocation.
-        tn: usize,
-    },
+    /// Tiles in workgroup memory.
+    Tile(Tile),
+    /// The same with the sum over taps and channels cut into so many parts, which are then added up in order.
+    Split(Tile, usize),
     /// `tm` rows by `tn` columns in registers, operands read from buffers.
     Direct {
         /// Rows of an invocation.
@@ -56,7 +76,8 @@ pub enum Variant {
 impl fmt::Display for Variant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tile { bm, bn, bk, tm, tn } => write!(f, "tile-{bm}x{bn}x{bk}-{tm}x{tn}"),
+            Self::Tile(tile) => write!(f, "tile-{tile}"),
+            Self::Split(tile, parts) => write!(f, "split-{tile}-{parts}"),
             Self::Direct { tm, tn } => write!(f, "direct-{tm}x{tn}"),
             Self::Texture { tm, tn } => write!(f, "texture-{tm}x{tn}"),
             Self::Matrix { bm, bn, bk, rows, columns } => write!(f, "matrix-{bm}x{bn}x{bk}-{rows}x{columns}"),
@@ -72,8 +93,12 @@ impl FromStr for Variant {
         let parts: Vec<&str> = text.split('-').collect();
         let read = match parts[..] {
             [kind @ ("tile" | "matrix"), outer, inner] => match (numbers(outer).as_deref(), numbers(inner).as_deref()) {
-                (Some(&[bm, bn, bk]), Some(&[tm, tn])) if kind == "tile" => Some(Self::Tile { bm, bn, bk, tm, tn }),
+                (Some(&[bm, bn, bk]), Some(&[tm, tn])) if kind == "tile" => Some(Self::Tile(Tile { bm, bn, bk, tm, tn })),
                 (Some(&[bm, bn, bk]), Some(&[rows, columns])) => Some(Self::Matrix { bm, bn, bk, rows, columns }),
+                _ => None,
+            },
+            ["split", outer, inner, parts] => match (numbers(outer).as_deref(), numbers(inner).as_deref(), parts.parse()) {
+                (Some(&[bm, bn, bk]), Some(&[tm, tn]), Ok(parts)) => Some(Self::Split(Tile { bm, bn, bk, tm, tn }, parts)),
                 _ => None,
             },
             [kind @ ("direct" | "texture"), inner] => match numbers(inner).as_deref() {
@@ -87,7 +112,7 @@ impl FromStr for Variant {
     }
 }
 
-const EXAMPLES: &str = "names are like tile-64x64x16-4x4, direct-8x8, texture-8x8, matrix-64x64x32-2x2";
+const EXAMPLES: &str = "names are like tile-64x64x16-4x4, split-32x32x16-4x4-4, direct-8x8, texture-8x8, matrix-64x64x32-2x2";
 
 /// Which variants are taken instead of the default ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -104,7 +129,9 @@ impl Choices {
     /// # Errors
     /// [`Error::Usage`] where no variant's name can start so.
     pub fn forcing(start: &str) -> Result<Self> {
-        let known = ["tile-", "direct-", "texture-", "matrix-"].iter().any(|family| family.starts_with(start) || start.starts_with(family));
+        let known = ["tile-", "split-", "direct-", "texture-", "matrix-"]
+            .iter()
+            .any(|family| family.starts_with(start) || start.starts_with(family));
         if start.is_empty() || !known {
             return Err(Error::usage(format!("no kernel variant starts with {start}; {EXAMPLES}")));
         }
@@ -148,7 +175,8 @@ mod tests {
     #[test]
     fn names_are_read_back() {
         let all = [
-            Variant::Tile { bm: 64, bn: 32, bk: 16, tm: 4, tn: 4 },
+            Variant::Tile(Tile { bm: 64, bn: 32, bk: 16, tm: 4, tn: 4 }),
+            Variant::Split(Tile { bm: 64, bn: 32, bk: 16, tm: 8, tn: 4 }, 8),
             Variant::Direct { tm: 8, tn: 4 },
             Variant::Texture { tm: 8, tn: 8 },
             Variant::Matrix { bm: 64, bn: 32, bk: 32, rows: 2, columns: 1 },
@@ -156,7 +184,7 @@ mod tests {
         for variant in all {
             assert_eq!(variant.to_string().parse::<Variant>().ok(), Some(variant));
         }
-        for wrong in ["", "tile", "tile-64x64", "direct-8", "direct-axb", "texture-8x8x8"] {
+        for wrong in ["", "tile", "tile-64x64", "split-64x64x16-4x4", "direct-8", "direct-axb", "texture-8x8x8"] {
             assert!(wrong.parse::<Variant>().is_err(), "{wrong}");
         }
     }

@@ -92,7 +92,7 @@ fn cpu() -> Ceilings {
 }
 
 fn gpu_ceilings(gpu: &Gpu) -> Result<Ceilings> {
-    let slow = gpu.target().is_cpu;
+    let slow = gpu.target().is_cpu();
     // Enough to fill a large GPU for some milliseconds; a software driver gets less.
     let (groups, rounds) = if slow { (64u32, 64) } else { (4096, 2048) };
     let threads = 128u32;

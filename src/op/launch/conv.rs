@@ -7,7 +7,7 @@ use super::variants::Problem;
 use super::{Defines, bytes, flag, flat, text};
 use crate::graph::{Expr, Shape, Signature};
 use crate::op::Gather;
-use crate::shader::{Binding, Bindings, Launch, Matrices, Pointwise, Stage, Target, Variant};
+use crate::shader::{Binding, Bindings, Launch, Matrices, Pointwise, Stage, Target, Tile, Variant};
 
 pub(in crate::op) fn conv(
     gather: &Gather,
@@ -32,20 +32,22 @@ pub(in crate::op) fn conv(
         channels: [c, d],
         texels: [pixels * fours(c), pack::weight_texels(all_taps, [c, d])],
     };
-    let choice = problem.conv(positions, target);
+    let choice = problem.conv(positions, s.output.len(), target);
     let mut launch = Launch::default();
     let shape = Common { gather, images, c, d, transposed };
+    let split = if let Variant::Split(_, parts) = choice.variant { Some(parts) } else { None };
+    let output = if split.is_some() { Binding::Scratch(0) } else { Binding::Output };
     let (mut bindings, mut defines) = match choice.variant {
         Variant::Texture { .. } => {
             launch.textures = problem.texels.to_vec();
             launch.stages.push(pack::rows(0, pixels, c, prologue.as_ref(), 0, target));
             launch.stages.push(pack::weights(1, all_taps, [c, d], transposed, 1, target));
-            let (mut bindings, defines) = shape.begin_packed(Binding::Output);
+            let (mut bindings, defines) = shape.begin_packed(output);
             bindings.bind(Binding::TextureRead(1), "packed_weights", "");
             (bindings, defines)
         }
         variant => {
-            let (mut bindings, defines) = shape.begin(prologue.as_ref(), Binding::Output);
+            let (mut bindings, defines) = shape.begin(prologue.as_ref(), output);
             let wide = shape.wide_weights(matches!(variant, Variant::Direct { .. }));
             bindings.bind(Binding::Input(1), "weights", if wide { "array<vec4<f32>>" } else { "array<f32>" });
             (bindings, defines)
@@ -55,8 +57,10 @@ pub(in crate::op) fn conv(
     let expr = epilogue.as_ref().unwrap_or(&identity);
     let inputs = s.inputs.iter().copied().enumerate().skip(2).collect();
     let program = Pointwise { name: "epilogue", expr, given: true, inputs, full: s.output, wide: d.is_multiple_of(4) };
-    defines.push(("EPILOGUE", program.emit(&mut bindings)));
-    defines.push(("RANDOM", flag(expr.is_random())));
+    // The parts of a split product are stored as they are.
+    let whole = split.is_none();
+    defines.push(("EPILOGUE", if whole { program.emit(&mut bindings) } else { String::new() }));
+    defines.push(("RANDOM", flag(whole && expr.is_random())));
     let phases = gather.phases.len() as u32;
     let (kernel, groups) = match choice.variant {
         Variant::Direct { tm, tn } | Variant::Texture { tm, tn } => {
@@ -65,8 +69,8 @@ pub(in crate::op) fn conv(
             let kernel = if launch.stages.is_empty() { "conv_direct" } else { "conv_texture" };
             (kernel, [flat.groups[0], flat.groups[1], phases])
         }
-        Variant::Tile { bm, bn, bk, tm, tn } => {
-            let threads = bm / tm * (bn / tn);
+        Variant::Tile(tile) | Variant::Split(tile, _) => {
+            let Tile { bm, bn, bk, tm, tn } = tile;
             defines.extend([
                 ("BM", text(bm)),
                 ("BN", text(bn)),
@@ -77,10 +81,13 @@ pub(in crate::op) fn conv(
                 ("THREADS_Y", text(bm / tm)),
                 ("A_TILE", text(bm * (bk / 4 + 1))),
                 ("B_TILE", text(if transposed { bn * (bk / 4 + 1) } else { bk * bn / 4 })),
+                ("SPLIT", flag(split.is_some())),
+                ("PARTS", text(split.unwrap_or(1))),
+                ("LENGTH", text(s.output.len())),
             ]);
-            defines.extend(fetches([bm, bn, bk], threads));
+            defines.extend(fetches([bm, bn, bk], tile.threads()));
             defines.push(("ALIGNED", flag(c.is_multiple_of(bk) && shape.wide_weights(false))));
-            ("conv", [positions.div_ceil(bm) as u32, d.div_ceil(bn) as u32, phases])
+            ("conv", [positions.div_ceil(bm) as u32, d.div_ceil(bn) as u32, phases * split.unwrap_or(1) as u32])
         }
         Variant::Matrix { bm, bn, bk, rows, columns } => {
             let b_tile = if transposed { bn * (bk + PAD) } else { bk * (bn + PAD) };
@@ -96,8 +103,36 @@ pub(in crate::op) fn conv(
     let flops = (2 * images * taps * c * d) as u64;
     let bytes = bytes(s.inputs.iter().copied().chain([s.output]));
     launch.stages.push(Stage { kernel, defines, bindings, groups, flops, bytes });
+    if let Some(parts) = split {
+        launch.scratch.push(parts * s.output.len());
+        launch.stages.push(add_parts(&program, parts, target));
+    }
     launch.choice = Some(choice);
     launch
+}
+
+/// Adds the parts of a split product and finishes with its epilogue.
+fn add_parts(epilogue: &Pointwise<'_>, parts: usize, target: &Target) -> Stage {
+    let mut bindings = Bindings::default();
+    let ty = if epilogue.wide { "array<vec4<f32>>" } else { "array<f32>" };
+    bindings.bind(Binding::Output, "output", ty);
+    bindings.bind(Binding::ScratchRead(0), "parts", ty);
+    let width = if epilogue.wide { 4 } else { 1 };
+    let count = epilogue.full.len() / width;
+    let flat = flat(count, target);
+    let mut defines = vec![("EPILOGUE", epilogue.emit(&mut bindings)), ("RANDOM", flag(epilogue.expr.is_random()))];
+    let (bindings, declared) = bindings.finish();
+    defines.extend([
+        ("BINDINGS", declared),
+        ("COUNT", text(count)),
+        ("WIDTH", text(width)),
+        ("PARTS", text(parts)),
+        ("THREADS", text(flat.threads)),
+        ("GRID_X", text(flat.grid_x)),
+    ]);
+    let len = epilogue.full.len() as u64;
+    let flops = len * (parts + epilogue.expr.instrs().len()) as u64;
+    Stage { kernel: "conv_parts", defines, bindings, groups: flat.groups, flops, bytes: 4 * len * (parts as u64 + 1) }
 }
 
 /// f16 numbers by which the rows of a tile of operands are longer than they need be, against bank conflicts.

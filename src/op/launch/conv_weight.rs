@@ -1,18 +1,17 @@
 //! Weight gradients of convolutions.
 
 use super::conv::{Common, PAD, fetches, matrix_tiles};
+use super::defaults::Defaults;
 use super::pack::{self, fours};
 use super::reduce::{Chain, Kind, Source};
 use super::variants::Problem;
 use super::{bytes, flat, text};
 use crate::graph::{Expr, Signature};
 use crate::op::Gather;
-use crate::shader::{Binding, Launch, Stage, Target, Variant};
+use crate::shader::{Binding, Launch, Stage, Target, Tile, Variant};
 
 /// What the length of a split is a multiple of: the depth of a tile.
 const DEPTH: usize = 16;
-/// Workgroups that keep any adapter busy.
-const ENOUGH: usize = 512;
 /// Positions a split sums at least, and scratch elements all splits may take together.
 const LEAST: usize = 128;
 const MOST_SCRATCH: usize = 8 << 20;
@@ -31,10 +30,12 @@ pub(in crate::op) fn conv_weight(gather: &Gather, prologue: &Option<Expr>, s: &S
     let texels = [pixels * fours(c), positions * fours(d)];
     let choice = Problem { operation: "conv_weight", gather, images, channels: [c, d], texels }.weight(m, target);
     let workers = match choice.variant {
-        Variant::Tile { bm, bn, .. } | Variant::Matrix { bm, bn, .. } => m.div_ceil(bm) * d.div_ceil(bn),
+        Variant::Tile(Tile { bm, bn, .. }) | Variant::Split(Tile { bm, bn, .. }, _) | Variant::Matrix { bm, bn, .. } => {
+            m.div_ceil(bm) * d.div_ceil(bn)
+        }
         Variant::Direct { tm, tn } | Variant::Texture { tm, tn } => (m.div_ceil(tm) * d.div_ceil(tn)).div_ceil(64),
     };
-    let enough = if target.is_cpu { 4 } else { ENOUGH };
+    let enough = Defaults::of(target.class).splits;
     let most = (positions.div_ceil(LEAST)).min(MOST_SCRATCH / (m * d)).max(1);
     let chunk = positions.div_ceil(enough.div_ceil(workers).min(most)).next_multiple_of(DEPTH);
     let splits = positions.div_ceil(chunk);
@@ -69,17 +70,19 @@ pub(in crate::op) fn conv_weight(gather: &Gather, prologue: &Option<Expr>, s: &S
         Variant::Direct { tm, tn } => ("conv_weight_direct", spread(m.div_ceil(tm), tn)),
         // Two four-vectors of rows, which never cross a tap.
         Variant::Texture { tn, .. } => ("conv_weight_texture", spread((taps * fours(c)).div_ceil(2), tn)),
-        Variant::Tile { bm, bn, bk, tm, tn } => {
+        // Its sum is split in any case, by shape.
+        Variant::Tile(tile) | Variant::Split(tile, _) => {
+            let Tile { bm, bn, bk, tm, .. } = tile;
             defines.extend([
                 ("BM", text(bm)),
                 ("BN", text(bn)),
                 ("BK", text(bk)),
                 ("TM4", text(tm / 4)),
-                ("THREADS", text(bm / tm * (bn / tn))),
+                ("THREADS", text(tile.threads())),
                 ("A_TILE", text(bk * bm / 4)),
                 ("B_TILE", text(bk * bn / 4)),
             ]);
-            defines.extend(fetches([bm, bn, bk], bm / tm * (bn / tn)));
+            defines.extend(fetches([bm, bn, bk], tile.threads()));
             ("conv_weight", [m.div_ceil(bm) as u32, d.div_ceil(bn) as u32, splits as u32])
         }
         Variant::Matrix { bm, bn, bk, rows, columns } => {

@@ -3,6 +3,7 @@
 mod conv;
 mod conv_weight;
 mod copy;
+mod defaults;
 mod map;
 mod pack;
 mod reduce;
@@ -40,7 +41,7 @@ fn rows(count: u64) -> [u32; 3] {
 }
 
 fn flat(invocations: usize, target: &Target) -> Flat {
-    let threads = if target.is_cpu { 64 } else { 256.min(target.max_invocations) };
+    let threads = if target.is_cpu() { 64 } else { 256.min(target.max_invocations) };
     let groups = rows((invocations as u64).div_ceil(u64::from(threads)));
     Flat { threads, grid_x: groups[0], groups }
 }

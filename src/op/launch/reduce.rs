@@ -83,7 +83,7 @@ impl Chain<'_> {
     }
 
     fn divide(&self, [outer, reduced, inner]: [usize; 3]) -> Division {
-        if self.target.is_cpu {
+        if self.target.is_cpu() {
             let splits = if outer * inner < 256 { (reduced / 256).clamp(1, 256) } else { 1 };
             return Division { tree: None, splits };
         }

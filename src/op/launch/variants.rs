@@ -1,38 +1,59 @@
 //! Which variants a product's kernel has, the default one first.
 
+use super::defaults::Defaults;
 use crate::op::Gather;
-use crate::shader::{Choice, Matrices, Target, Variant};
+use crate::shader::{Choice, Matrices, Target, Tile, Variant};
 
-/// Tiles of `conv.wgsl` from the largest to the smallest: positions, channels, depth, positions and channels of one invocation. Each fits
-/// 16 KiB of workgroup memory and 256 invocations.
-const TILES: [[usize; 5]; 8] = [
-    [128, 64, 16, 8, 4],
-    [64, 64, 16, 8, 4],
-    [64, 64, 16, 4, 4],
-    [128, 32, 16, 4, 4],
-    [64, 32, 16, 4, 4],
-    [32, 32, 16, 4, 4],
-    [128, 16, 16, 4, 4],
-    [64, 16, 16, 4, 4],
+/// Tiles of `conv.wgsl` from the largest to the smallest: positions by channels. Each fits 16 KiB of workgroup memory and 256
+/// invocations. 8 by 8 in registers was not worth its registers (docs/decisions.md).
+const TILES: [Tile; 8] = [
+    tile([128, 64], [8, 4]),
+    tile([64, 64], [8, 4]),
+    tile([64, 64], [4, 4]),
+    tile([128, 32], [4, 4]),
+    tile([64, 32], [4, 4]),
+    tile([32, 32], [4, 4]),
+    tile([128, 16], [4, 4]),
+    tile([64, 16], [4, 4]),
 ];
+
+/// Tiles of `conv_weight.wgsl`: rows (tap, channel) by channels.
+const WEIGHT_TILES: [Tile; 12] = [
+    tile([128, 64], [8, 4]),
+    tile([128, 32], [8, 4]),
+    tile([128, 16], [8, 4]),
+    tile([64, 64], [4, 4]),
+    tile([64, 32], [4, 4]),
+    tile([64, 16], [4, 4]),
+    tile([32, 64], [4, 4]),
+    tile([32, 32], [4, 4]),
+    tile([32, 16], [4, 4]),
+    tile([16, 64], [4, 4]),
+    tile([16, 32], [4, 4]),
+    tile([16, 16], [4, 4]),
+];
+
+/// Depth of every tile.
+const DEPTH: usize = 16;
+/// Parts that a sum can be cut into.
+const PARTS: [usize; 2] = [4, 8];
+/// Elements that all parts may take together.
+const MOST_PARTIAL: usize = 8 << 20;
+
+const fn tile([bm, bn]: [usize; 2], [tm, tn]: [usize; 2]) -> Tile {
+    Tile { bm, bn, bk: DEPTH, tm, tn }
+}
 
 /// Rows and columns of an invocation where there are no tiles.
 const REGISTERS: [[usize; 2]; 4] = [[8, 8], [8, 4], [4, 4], [1, 4]];
 /// The same of a weight gradient, whose direct kernel reads four rows at once.
 const WEIGHT_REGISTERS: [[usize; 2]; 2] = [[4, 8], [4, 4]];
-/// Sides of the tiles of a weight gradient.
-const SIDES: [usize; 3] = [64, 32, 16];
-/// Depth of the tiles of a weight gradient.
-const WEIGHT_DEPTH: usize = 16;
-
 /// Tiles of cooperative matrices from the largest to the smallest: rows, columns, depth, subgroups along rows and columns.
 const MATRICES: [[usize; 5]; 6] =
     [[128, 128, 32, 2, 4], [128, 64, 32, 4, 2], [64, 64, 32, 2, 2], [64, 32, 32, 2, 1], [32, 32, 32, 1, 1], [64, 16, 32, 2, 1]];
 /// Rows, columns and depth from which a product fills cooperative matrices.
 const ENOUGH_SIDE: usize = 16;
 
-/// Workgroups that keep any adapter busy.
-const ENOUGH: usize = 256;
 /// Times that each element of the source must be read for packing to pay.
 const ENOUGH_READS: usize = 64;
 /// Positions from which an invocation of a CPU takes eight.
@@ -85,34 +106,43 @@ impl Problem<'_> {
         MATRICES.iter().filter(fits).copied().collect()
     }
 
-    /// The variant of a convolution of `positions` positions a phase.
-    pub(super) fn conv(&self, positions: usize, target: &Target) -> Choice {
-        let d = self.channels[1];
+    /// The variant of a convolution of `positions` positions a phase, whose output has `len` elements.
+    pub(super) fn conv(&self, positions: usize, len: usize, target: &Target) -> Choice {
+        let [c, d] = self.channels;
+        let phases = self.gather.phases.len();
+        let depth = c * self.gather.phases.iter().map(|p| p.taps.len()).max().unwrap_or(0);
         let registers = || REGISTERS.iter().filter(|r| r[1] == 4 || d > 4);
         let mut all: Vec<Variant> = Vec::new();
         if self.fits_textures(target) {
             all.extend(registers().filter(|r| r[0] > 1).map(|&[tm, tn]| Variant::Texture { tm, tn }));
         }
         all.extend(registers().map(|&[tm, tn]| Variant::Direct { tm, tn }));
-        let tile = |&[bm, bn, bk, tm, tn]: &[usize; 5]| Variant::Tile { bm, bn, bk, tm, tn };
-        all.extend(TILES.iter().filter(|t| fits_workgroup(t[0] / t[3] * (t[1] / t[4]), target)).map(tile));
+        let tiles: Vec<Tile> = TILES.iter().filter(|t| fits_workgroup(t.threads(), target)).copied().collect();
+        all.extend(tiles.iter().copied().map(Variant::Tile));
+        let defaults = Defaults::of(target.class);
+        let tiled = largest_busy(&tiles, |t| [t.bm, t.bn], [positions, d, phases], defaults.busy);
+        let parts: Vec<usize> = PARTS.into_iter().filter(|parts| depth > parts * DEPTH && parts * len <= MOST_PARTIAL).collect();
+        all.extend(tiled.iter().flat_map(|&tile| parts.iter().map(move |&parts| Variant::Split(tile, parts))));
         let (tm, tn) = match (positions >= MANY, d > 4) {
             (true, true) => (8, 8),
             (true, false) => (8, 4),
             (false, _) => (4, 4),
         };
-        let default = match (target.is_cpu, d < 8) {
-            (true, _) if self.packs_well(target) => Variant::Texture { tm, tn },
-            (true, _) => Variant::Direct { tm, tn },
-            (false, true) => Variant::Direct { tm: 1, tn: 4 },
-            (false, false) => tile(&largest_busy(&TILES, positions, self.gather.phases.len(), d)),
+        let default = match (tiled, target.is_cpu()) {
+            (_, true) if self.packs_well(target) => Variant::Texture { tm, tn },
+            (_, true) => Variant::Direct { tm, tn },
+            (Some(tile), false) if d >= 8 => {
+                let groups = positions.div_ceil(tile.bm) * d.div_ceil(tile.bn) * phases;
+                let fills = |parts: &&usize| groups * **parts >= defaults.busy;
+                match parts.iter().find(fills).or(parts.last()) {
+                    Some(&parts) if depth >= defaults.split_from && groups * 2 <= defaults.busy => Variant::Split(tile, parts),
+                    _ => Variant::Tile(tile),
+                }
+            }
+            _ => Variant::Direct { tm: 1, tn: 4 },
         };
-        let taps = self.gather.phases.iter().map(|p| p.taps.len()).max().unwrap_or(0);
-        let matrices = self.matrices(positions, taps * self.channels[0], target);
-        let default = match matrices.is_empty() {
-            true => default,
-            false => matrix(&largest_busy(&matrices, positions, self.gather.phases.len(), d)),
-        };
+        let matrices = self.matrices(positions, depth, target);
+        let default = largest_busy(&matrices, |t| [t[0], t[1]], [positions, d, phases], defaults.busy).map_or(default, |t| matrix(&t));
         all.extend(matrices.iter().map(matrix));
         self.pick(default, all, target)
     }
@@ -126,24 +156,14 @@ impl Problem<'_> {
             all.extend([columns, 4].map(|tn| Variant::Texture { tm: 8, tn }));
         }
         all.extend(WEIGHT_REGISTERS.iter().filter(|r| r[1] == 4 || d > 4).map(|&[tm, tn]| Variant::Direct { tm, tn }));
-        let tile = |bm: usize, bn: usize| Variant::Tile { bm, bn, bk: WEIGHT_DEPTH, tm: if bm > 64 { 8 } else { 4 }, tn: 4 };
-        let sides = [128, 64, 32, 16];
-        let pairs = sides.iter().flat_map(|&bm| SIDES.iter().map(move |&bn| (bm, bn)));
-        let threads = |bm: usize, bn: usize| if bm > 64 { bm * bn / 32 } else { bm * bn / 16 };
-        all.extend(pairs.filter(|(bm, bn)| fits_workgroup(threads(*bm, *bn), target)).map(|(bm, bn)| tile(bm, bn)));
-        let side = |n: usize| match n {
-            0..=16 => 16,
-            17..=48 => 32,
-            _ => 64,
-        };
-        let default = match target.is_cpu {
+        all.extend(WEIGHT_TILES.iter().filter(|t| fits_workgroup(t.threads(), target)).copied().map(Variant::Tile));
+        let default = match target.is_cpu() {
             true if self.packs_well(target) => Variant::Texture { tm: 8, tn: columns },
             true => Variant::Direct { tm: 4, tn: columns },
-            false if m > 64 && d > 48 => tile(128, 64),
-            false => tile(side(m), side(d)),
+            false => Variant::Tile(weight_tile(m, d)),
         };
         // The long sum is split among as many workgroups as it takes, so the least padding counts.
-        let matrices = self.matrices(m, WEIGHT_DEPTH, target);
+        let matrices = self.matrices(m, DEPTH, target);
         let padded = |t: &&[usize; 5]| m.next_multiple_of(t[0]) * d.next_multiple_of(t[1]);
         let default = matrices.iter().min_by_key(padded).map_or(default, matrix);
         all.extend(matrices.iter().map(matrix));
@@ -162,16 +182,32 @@ fn fits_workgroup(threads: usize, target: &Target) -> bool {
     threads <= target.max_invocations as usize
 }
 
-/// The tile with the least padding among those that make enough workgroups; else the one that makes most. Tiles start with their rows and
-/// columns, the larger ones first.
-fn largest_busy(tiles: &[[usize; 5]], positions: usize, phases: usize, channels: usize) -> [usize; 5] {
-    let groups = |t: &[usize; 5]| positions.div_ceil(t[0]) * channels.div_ceil(t[1]) * phases;
-    let padded = |t: &[usize; 5]| channels.next_multiple_of(t[1]);
+/// The tile of a weight gradient of `m` rows and `d` channels: its sum is split among as many workgroups as it takes, so the largest
+/// that is not mostly padding.
+fn weight_tile(m: usize, d: usize) -> Tile {
+    let side = |n: usize| match n {
+        0..=16 => 16,
+        17..=48 => 32,
+        _ => 64,
+    };
+    if m > 64 && d > 48 { tile([128, 64], [8, 4]) } else { tile([side(m), side(d)], [4, 4]) }
+}
+
+/// The tile with the least padding among those that make enough workgroups; else the one that makes most. The larger ones come first;
+/// `sides` tells their rows and columns.
+fn largest_busy<T: Copy>(
+    tiles: &[T],
+    sides: impl Fn(&T) -> [usize; 2],
+    [positions, channels, phases]: [usize; 3],
+    busy: usize,
+) -> Option<T> {
+    let groups = |t: &T| positions.div_ceil(sides(t)[0]) * channels.div_ceil(sides(t)[1]) * phases;
+    let padded = |t: &T| channels.next_multiple_of(sides(t)[1]);
     let least = tiles.iter().map(padded).min().unwrap_or(0);
     // A wider tile rereads the source less, which pays for a quarter of padding.
-    let fits = |t: &&[usize; 5]| padded(t) * 4 <= least * 5;
-    let busy = tiles.iter().filter(fits).find(|t| groups(t) >= ENOUGH);
-    busy.or_else(|| tiles.iter().filter(fits).max_by_key(|t| groups(t))).copied().unwrap_or([32, 32, 16, 4, 4])
+    let fits = |t: &&T| padded(t) * 4 <= least * 5;
+    let enough = tiles.iter().filter(fits).find(|t| groups(t) >= busy);
+    enough.or_else(|| tiles.iter().filter(fits).max_by_key(|t| groups(t))).copied()
 }
 
 fn matrix(&[bm, bn, bk, rows, columns]: &[usize; 5]) -> Variant {

@@ -248,7 +248,7 @@ impl DeviceSampler {
     /// # Errors
     /// As [`kernel`].
     pub fn new(gpu: &Gpu, program: &RasterProgram, constants: &[(Shape, Vec<f32>)], grouped: bool) -> Result<Self> {
-        let alone = gpu.target().is_cpu && !grouped;
+        let alone = gpu.target().is_cpu() && !grouped;
         let Compiled { text, features, table } = kernel(program, constants, gpu.target(), alone)?;
         Ok(Self {
             gpu: gpu.clone(),
