@@ -78,21 +78,7 @@ fn main(
         if k0 < depth {
 //!insert shared/conv_fetch
         }
-        for (var k = 0u; k < BK; k += SIDE) {
-//!for I in 0..{{FM}}
-            let a{{I}} = coopLoadT<coop_mat{{SIDE}}x{{SIDE}}<f16, A>>(&tile_a[(row0 + {{I}}u * SIDE) * A_ROW + k], A_ROW);
-//!end
-//!for V in 0..{{FN}}
-//!if TRANSPOSED
-            let b{{V}} = coopLoad<coop_mat{{SIDE}}x{{SIDE}}<f16, B>>(&tile_b[(column0 + {{V}}u * SIDE) * B_ROW + k], B_ROW);
-//!else
-            let b{{V}} = coopLoadT<coop_mat{{SIDE}}x{{SIDE}}<f16, B>>(&tile_b[k * B_ROW + column0 + {{V}}u * SIDE], B_ROW);
-//!end
-//!for I in 0..{{FM}}
-            sum{{I}}_{{V}} = coopMultiplyAdd(a{{I}}, b{{V}}, sum{{I}}_{{V}});
-//!end
-//!end
-        }
+//!insert shared/matrix_multiply
         workgroupBarrier();
     }
 //!for I in 0..{{FM}}

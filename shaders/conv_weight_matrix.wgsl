@@ -65,17 +65,7 @@ fn main(
         if p0 < end {
 //!insert shared/conv_weight_fetch
         }
-        for (var k = 0u; k < BK; k += SIDE) {
-//!for I in 0..{{FM}}
-            let a{{I}} = coopLoad<coop_mat{{SIDE}}x{{SIDE}}<f16, A>>(&tile_a[k * A_ROW + row0 + {{I}}u * SIDE], A_ROW);
-//!end
-//!for V in 0..{{FN}}
-            let b{{V}} = coopLoadT<coop_mat{{SIDE}}x{{SIDE}}<f16, B>>(&tile_b[k * B_ROW + column0 + {{V}}u * SIDE], B_ROW);
-//!for I in 0..{{FM}}
-            sum{{I}}_{{V}} = coopMultiplyAdd(a{{I}}, b{{V}}, sum{{I}}_{{V}});
-//!end
-//!end
-        }
+//!insert shared/matrix_multiply
         workgroupBarrier();
     }
 //!for I in 0..{{FM}}

@@ -1,28 +1,10 @@
 //! What the command line does with adversarial models, through the real binary.
 
-use std::path::Path;
-use std::process::{Command, Output};
+#[path = "support/words.rs"]
+mod words;
 
 use kiln::report;
-
-fn kiln(folder: &Path, words: &str) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kiln"));
-    command.current_dir(folder).args(words.split_whitespace()).args(["--device", "cpu"]).output().expect("kiln runs")
-}
-
-fn json(folder: &Path, words: &str) -> serde_json::Value {
-    let output = kiln(folder, &format!("{words} --json"));
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "kiln {words}: {err}");
-    serde_json::from_str(&out).unwrap_or_else(|e| panic!("kiln {words}: {e}: {out}"))
-}
-
-fn refused(folder: &Path, words: &str, code: i32, named: &str) {
-    let output = kiln(folder, words);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "kiln {words}: {said}");
-    assert!(said.contains(named) && said.trim_end().lines().count() == 1, "kiln {words}: {said}");
-}
+use words::{json, kiln, refused};
 
 const SMALL: &str = "--data builtin:digits --batch 16 --set filters=8 --set sample_every=5 --set save_every=5";
 

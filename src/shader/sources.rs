@@ -42,6 +42,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("shared/finite", include_str!("../../shaders/shared/finite.wgsl")),
     ("shared/functions", include_str!("../../shaders/shared/functions.wgsl")),
     ("shared/gather", include_str!("../../shaders/shared/gather.wgsl")),
+    ("shared/matrix_multiply", include_str!("../../shaders/shared/matrix_multiply.wgsl")),
     ("shared/matrix_tiles", include_str!("../../shaders/shared/matrix_tiles.wgsl")),
     ("shared/philox", include_str!("../../shaders/shared/philox.wgsl")),
     ("shared/step", include_str!("../../shaders/shared/step.wgsl")),

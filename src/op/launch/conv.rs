@@ -94,6 +94,7 @@ pub(in crate::op) fn conv(
             let threads = matrix_tiles(&mut defines, [bm, bn, bk], [rows, columns], [bm * (bk + PAD), b_tile], target);
             defines.extend(fetches([bm, bn, bk], threads));
             defines.push(("ALIGNED", flag(c.is_multiple_of(bk) && shape.wide_weights(false))));
+            defines.push(("A_ALONG_K", flag(true)));
             ("conv_matrix", [positions.div_ceil(bm) as u32, d.div_ceil(bn) as u32, phases])
         }
     };
