@@ -63,11 +63,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var sum{{I}}_{{V}} = vec4<f32>(0.0);
 //!end
 //!end
-    var k0 = begin;
-    if k0 < depth {
+    var next = begin;
+    if next < depth {
 //!insert shared/conv_fetch
     }
-    while k0 < depth {
+    for (var k0 = begin; k0 < depth; k0 += BK) {
 //!for J in 0..{{A_EACH}}
 //!if A_WHOLE
         {
@@ -92,8 +92,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
 //!end
         workgroupBarrier();
-        k0 += BK;
-        if k0 < depth {
+        next = k0 + BK;
+        if next < depth {
 //!insert shared/conv_fetch
         }
         for (var q = 0u; q < BK / 4u; q++) {

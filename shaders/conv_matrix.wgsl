@@ -46,11 +46,12 @@ fn main(
     var sum{{I}}_{{V}}: coop_mat{{SIDE}}x{{SIDE}}<f32, C>;
 //!end
 //!end
-    var k0 = 0u;
-    if k0 < depth {
+    let begin = 0u;
+    var next = begin;
+    if next < depth {
 //!insert shared/conv_fetch
     }
-    while k0 < depth {
+    for (var k0 = begin; k0 < depth; k0 += BK) {
 //!for J in 0..{{A_EACH}}
 //!if A_WHOLE
         {
@@ -74,8 +75,8 @@ fn main(
         }
 //!end
         workgroupBarrier();
-        k0 += BK;
-        if k0 < depth {
+        next = k0 + BK;
+        if next < depth {
 //!insert shared/conv_fetch
         }
 //!insert shared/matrix_multiply

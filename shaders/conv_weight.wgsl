@@ -36,11 +36,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //!end
     let start = group.z * CHUNK;
     let end = min(start + CHUNK, POSITIONS);
-    var p0 = start;
-    if start < end {
+    var next = start;
+    if next < end {
 //!insert shared/conv_weight_fetch
     }
-    while p0 < end {
+    for (var p0 = start; p0 < end; p0 += BK) {
 //!for J in 0..{{A_EACH}}
 //!if A_WHOLE
         {
@@ -60,8 +60,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
 //!end
         workgroupBarrier();
-        p0 += BK;
-        if p0 < end {
+        next = p0 + BK;
+        if next < end {
 //!insert shared/conv_weight_fetch
         }
         for (var k = 0u; k < BK; k++) {

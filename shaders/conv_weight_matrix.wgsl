@@ -37,11 +37,11 @@ fn main(
 //!end
     let start = group.z * CHUNK;
     let end = min(start + CHUNK, POSITIONS);
-    var p0 = start;
-    if start < end {
+    var next = start;
+    if next < end {
 //!insert shared/conv_weight_fetch
     }
-    while p0 < end {
+    for (var p0 = start; p0 < end; p0 += BK) {
 //!for J in 0..{{A_EACH}}
 //!if A_WHOLE
         {
@@ -61,8 +61,8 @@ fn main(
         }
 //!end
         workgroupBarrier();
-        p0 += BK;
-        if p0 < end {
+        next = p0 + BK;
+        if next < end {
 //!insert shared/conv_weight_fetch
         }
 //!insert shared/matrix_multiply

@@ -1,12 +1,12 @@
-// Statements that fetch the operands of the tile at k0 into registers; see conv_state.wgsl.
+// Statements that fetch the operands of the tile at next into registers; see conv_state.wgsl.
 //!if ALIGNED
             // A tile lies within one tap: what belongs to the tap is computed when it changes, and addresses only move on.
 //!if SPLIT
-            if (k0 % SOURCE_C == 0u) | (k0 == begin) {
+            if (next % SOURCE_C == 0u) | (next == begin) {
 //!else
-            if k0 % SOURCE_C == 0u {
+            if next % SOURCE_C == 0u {
 //!end
-                let tap = table[phase.first + k0 / SOURCE_C];
+                let tap = table[phase.first + next / SOURCE_C];
                 b_tap = u32(tap.z) * (SOURCE_C * DEST_C / 4u);
 //!for J in 0..{{A_EACH}}
                 let pixel{{J}} = pixel(a_from{{J}}, tap);
@@ -14,7 +14,7 @@
                 a_first{{J}} = u32(max(pixel{{J}}, 0)) / 4u + a_at{{J}} % (BK / 4u);
 //!end
             }
-            let c0 = k0 % SOURCE_C / 4u;
+            let c0 = next % SOURCE_C / 4u;
 //!for J in 0..{{A_EACH}}
             a_next{{J}} = select(vec4<f32>(0.0), prologue(source[a_first{{J}} + c0], 0u), a_inside{{J}});
 //!end
@@ -27,9 +27,9 @@
 //!end
 //!else
 //!for J in 0..{{A_EACH}}
-            a_next{{J}} = load_a(a_from{{J}}, k0 + a_at{{J}} % (BK / 4u) * 4u, phase);
+            a_next{{J}} = load_a(a_from{{J}}, next + a_at{{J}} % (BK / 4u) * 4u, phase);
 //!end
 //!for J in 0..{{B_EACH}}
-            b_next{{J}} = load_b(k0 + b_k{{J}}, b_d{{J}}, phase);
+            b_next{{J}} = load_b(next + b_k{{J}}, b_d{{J}}, phase);
 //!end
 //!end

@@ -1,7 +1,7 @@
-// Statements that fetch the operands of the positions from p0 on into registers; see conv_weight_state.wgsl.
+// Statements that fetch the operands of the positions from next on into registers; see conv_weight_state.wgsl.
 //!for J in 0..{{A_EACH}}
             {
-                let p = p0 + a_k{{J}};
+                let p = next + a_k{{J}};
                 let here = source_of(position(min(p, end - 1u), vec2<u32>(DEST_H, DEST_W)));
 //!if WIDE_C
                 let first = pixel(here, a_tap);
@@ -19,7 +19,7 @@
 //!for J in 0..{{B_EACH}}
             {
                 // Not zero behind the end, where the source's are; but never the product of zero with garbage.
-                let p = min(p0 + b_k{{J}}, end - 1u);
+                let p = min(next + b_k{{J}}, end - 1u);
 //!if WIDE_D
                 b_next{{J}} = upstream[(p * DEST_C + b_column) / 4u];
 //!else
