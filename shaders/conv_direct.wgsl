@@ -18,13 +18,8 @@ const ACROSS: u32 = (DEST_C + TN - 1u) / TN;
 {{EPILOGUE}}
 //!include shared/store
 // Four weights along d; what lies behind the last channel is never stored.
+//!if !TRANSPOSED
 fn load_b(weight: u32, c: u32, d: u32) -> vec4<f32> {
-//!if TRANSPOSED
-//!for L in 0..4
-    let value{{L}} = weights[(weight * DEST_C + min(d + {{L}}u, DEST_C - 1u)) * SOURCE_C + c];
-//!end
-    return vec4<f32>(value0, value1, value2, value3);
-//!else
     let row = (weight * SOURCE_C + c) * DEST_C;
 //!if WIDE_D
     return weights[(row + min(d, DEST_C - 4u)) / 4u];
@@ -34,8 +29,22 @@ fn load_b(weight: u32, c: u32, d: u32) -> vec4<f32> {
 //!end
     return vec4<f32>(value0, value1, value2, value3);
 //!end
-//!end
 }
+//!else
+//!if WIDE_C
+// Here they run along c: four of them for one d.
+fn load_row(weight: u32, c: u32, d: u32) -> vec4<f32> {
+    return weights[((weight * DEST_C + min(d, DEST_C - 1u)) * SOURCE_C + c) / 4u];
+}
+//!else
+fn load_b(weight: u32, c: u32, d: u32) -> vec4<f32> {
+//!for L in 0..4
+    let value{{L}} = weights[(weight * DEST_C + min(d + {{L}}u, DEST_C - 1u)) * SOURCE_C + c];
+//!end
+    return vec4<f32>(value0, value1, value2, value3);
+}
+//!end
+//!end
 
 @compute @workgroup_size({{THREADS}})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -65,9 +74,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //!for I in 0..{{TM}}
             let a{{I}} = select(vec4<f32>(0.0), prologue(source[(first{{I}} + c) / 4u], 0u), pixel{{I}} >= 0);
 //!end
+//!if TRANSPOSED
+//!for V in 0..{{TN4}}
+//!for L in 0..4
+            let row{{V}}_{{L}} = load_row(weight, c, d0 + {{V}}u * 4u + {{L}}u);
+//!end
+//!end
+//!end
 //!for L in 0..4
 //!for V in 0..{{TN4}}
+//!if TRANSPOSED
+            let b{{L}}_{{V}} = vec4<f32>(row{{V}}_0[{{L}}], row{{V}}_1[{{L}}], row{{V}}_2[{{L}}], row{{V}}_3[{{L}}]);
+//!else
             let b{{L}}_{{V}} = load_b(weight, c + {{L}}u, d0 + {{V}}u * 4u);
+//!end
 //!for I in 0..{{TM}}
             sum{{I}}_{{V}} = fma(vec4<f32>(a{{I}}[{{L}}]), b{{L}}_{{V}}, sum{{I}}_{{V}});
 //!end

@@ -46,9 +46,9 @@ pub(in crate::op) fn conv(
             bindings.bind(Binding::TextureRead(1), "packed_weights", "");
             (bindings, defines)
         }
-        variant => {
+        _ => {
             let (mut bindings, defines) = shape.begin(prologue.as_ref(), output);
-            let wide = shape.wide_weights(matches!(variant, Variant::Direct { .. }));
+            let wide = shape.wide_weights();
             bindings.bind(Binding::Input(1), "weights", if wide { "array<vec4<f32>>" } else { "array<f32>" });
             (bindings, defines)
         }
@@ -86,14 +86,14 @@ pub(in crate::op) fn conv(
                 ("LENGTH", text(s.output.len())),
             ]);
             defines.extend(fetches([bm, bn, bk], tile.threads()));
-            defines.push(("ALIGNED", flag(c.is_multiple_of(bk) && shape.wide_weights(false))));
+            defines.push(("ALIGNED", flag(c.is_multiple_of(bk) && shape.wide_weights())));
             ("conv", [positions.div_ceil(bm) as u32, d.div_ceil(bn) as u32, phases * split.unwrap_or(1) as u32])
         }
         Variant::Matrix { bm, bn, bk, rows, columns } => {
             let b_tile = if transposed { bn * (bk + PAD) } else { bk * (bn + PAD) };
             let threads = matrix_tiles(&mut defines, [bm, bn, bk], [rows, columns], [bm * (bk + PAD), b_tile], target);
             defines.extend(fetches([bm, bn, bk], threads));
-            defines.push(("ALIGNED", flag(c.is_multiple_of(bk) && shape.wide_weights(false))));
+            defines.push(("ALIGNED", flag(c.is_multiple_of(bk) && shape.wide_weights())));
             defines.push(("A_ALONG_K", flag(true)));
             ("conv_matrix", [positions.div_ceil(bm) as u32, d.div_ceil(bn) as u32, phases])
         }
@@ -188,8 +188,8 @@ pub(super) struct Common<'a> {
 
 impl Common<'_> {
     /// Whether the weights are read four at a time.
-    fn wide_weights(&self, direct: bool) -> bool {
-        if self.transposed { !direct && self.c.is_multiple_of(4) } else { self.d.is_multiple_of(4) }
+    fn wide_weights(&self) -> bool {
+        if self.transposed { self.c.is_multiple_of(4) } else { self.d.is_multiple_of(4) }
     }
 
     /// Binds output, table and source and defines the geometry.
