@@ -14,6 +14,7 @@ struct Job {
     sharpness: f32,
     // Whether `kept` says which values are given.
     completes: u32,
+    images: u32,
 }
 
 @group(0) @binding(0) var<storage, read> step: Step;
@@ -86,19 +87,7 @@ fn draw(image: u32, place: u32, at: u32) -> f32 {
 //!end
 }
 
-//!if ALONE
-@compute @workgroup_size({{THREADS}})
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    let image = id.x;
-    let lane = 0u;
-    if image >= arrayLength(&log_p) {
-        return;
-    }
-//!else
-@compute @workgroup_size({{THREADS}})
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let image = group.x;
-//!end
+fn draw_image(image: u32, lane: u32) {
     let base = image * FEATURES;
     for (var position = job.first; position < job.last; position++) {
         let row = position / WIDTH;
@@ -131,3 +120,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
     }
 }
+
+//!if ALONE
+@compute @workgroup_size({{THREADS}})
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    if id.x < job.images {
+        draw_image(id.x, 0u);
+    }
+}
+//!else
+@compute @workgroup_size({{THREADS}})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    draw_image(group.x, lane);
+}
+//!end

@@ -285,7 +285,7 @@ impl DeviceSampler {
         if self.kernel.as_ref().is_none_or(|(made, _)| *made != count) {
             let sizes = [
                 (Access::Read, 12),
-                (Access::Read, 4),
+                (Access::Read, 5),
                 (Access::Read, self.constants.len()),
                 (Access::Read, self.item),
                 (Access::Read, self.table.len()),
@@ -315,7 +315,7 @@ impl DeviceSampler {
         let mut each = 1;
         while at < self.positions {
             let last = (at + each).min(self.positions);
-            let words = [at as u32, last as u32, (1.0 / job.temperature).to_bits(), u32::from(job.keep.is_some())];
+            let words = [at as u32, last as u32, (1.0 / job.temperature).to_bits(), u32::from(job.keep.is_some()), count as u32];
             let begun = Instant::now();
             kernel.upload(Buffer::Job as usize, &words);
             kernel.dispatch([groups, 1, 1]);
