@@ -1,5 +1,7 @@
 //! Convolutions by taps in `f32`: no patch matrix, one cache-sized window an image, register tiles over gathered rows.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::geometry::{Geometry, PhaseTables, Reader};
@@ -51,8 +53,13 @@ pub struct WeightGradient<'a, T> {
 
 /// Rows one task multiplies where positions need no window.
 const ROWS: usize = 256;
-/// Elements one task takes through the epilogue after all were multiplied.
-const FINISHED: usize = 16 * 1024;
+/// Elements one task takes through a prologue or epilogue, where that is not part of a larger task.
+const MAPPED: usize = 16 * 1024;
+/// Tasks that a product of few rows falls into at least, if they have so many rows each …
+const TASKS: usize = 12;
+const LEAST: usize = 64;
+/// … and sums that are worth a task of their own.
+const WORK: usize = 256 * 1024;
 /// Length of the sums that run without leaving the registers: a panel of this many rows of weights stays in the first cache.
 const DEPTH: usize = 256;
 /// Positions a weight gradient takes at a time, for the same reason.
@@ -62,18 +69,18 @@ const SMALL: usize = 64 * 1024;
 /// Partial copies of a small weight gradient.
 const PARTS: usize = 16;
 
-/// Weights as they lie: `[taps, source, destination]` channels, or `[taps, destination, source]`.
+/// A product's second factor as it lies: `[taps, source, destination]` channels, or `[taps, destination, source]`.
 #[derive(Clone, Copy)]
-struct Weights<'a> {
+struct Factor<'a> {
     data: &'a [f32],
     channels: [usize; 2],
     transposed: bool,
 }
 
-/// Columns of transposed weights that are read side by side.
+/// Columns of a transposed factor that are read side by side.
 const STRIP: usize = 8;
 
-impl Weights<'_> {
+impl Factor<'_> {
     /// Packs source channels of a tap from `from` on as rows of a panel of `width` columns, the first of them `first`.
     fn pack(self, tap: usize, from: usize, first: usize, width: usize, panel: &mut [f32]) {
         let [cs, cd] = self.channels;
@@ -124,7 +131,7 @@ struct Panels {
 }
 
 impl Panels {
-    fn new(phase: &PhaseTables, weights: Weights<'_>) -> Self {
+    fn new(phase: &PhaseTables, weights: Factor<'_>) -> Self {
         let [cs, cd] = weights.channels;
         let width = simd::columns(cd);
         let depth = phase.taps.len() * cs;
@@ -154,7 +161,7 @@ pub fn convolve(job: &Convolution<'_, f32>, output: &mut [f32]) {
     if let Some(split) = Split::of(job.gather, job.channels) {
         return winograd::convolve(job, &split, output);
     }
-    let weights = Weights { data: job.weights, channels: job.channels, transposed: job.transposed };
+    let weights = Factor { data: job.weights, channels: job.channels, transposed: job.transposed };
     if is_flat(job.gather) {
         return convolve_flat(job, weights, output);
     }
@@ -176,7 +183,7 @@ pub fn convolve(job: &Convolution<'_, f32>, output: &mut [f32]) {
 }
 
 /// The same where positions need no window: a product of matrices.
-fn convolve_flat(job: &Convolution<'_, f32>, weights: Weights<'_>, output: &mut [f32]) {
+fn convolve_flat(job: &Convolution<'_, f32>, weights: Factor<'_>, output: &mut [f32]) {
     let [cs, cd] = job.channels;
     let tables = PhaseTables {
         origins: (0..ROWS).map(|r| (r * cs) as i32).collect(),
@@ -185,26 +192,27 @@ fn convolve_flat(job: &Convolution<'_, f32>, weights: Weights<'_>, output: &mut 
         taps: vec![0],
     };
     let rows = output.len() / cd;
+    let reader = Reader { prologue: job.prologue, step: job.step };
     if rows <= ROWS {
-        with_source(job, &job.source[..rows * cs], |source| multiply_by_columns(&tables, rows, weights, source, output));
-        output.par_chunks_mut(FINISHED).enumerate().for_each(|(task, out)| finish(job, task * FINISHED, out));
+        with_source(reader, &job.source[..rows * cs], |source| multiply_by_columns(&tables, rows, weights, source, output));
+        output.par_chunks_mut(MAPPED).enumerate().for_each(|(task, out)| finish(job, task * MAPPED, out));
         return;
     }
     let panels = Panels::new(&tables, weights);
     output.par_chunks_mut(ROWS * cd).enumerate().for_each(|(task, out)| {
         let rows = out.len() / cd;
-        with_source(job, &job.source[task * ROWS * cs..][..rows * cs], |source| multiply(&tables, rows, &panels, source, cd, out));
+        with_source(reader, &job.source[task * ROWS * cs..][..rows * cs], |source| multiply(&tables, rows, &panels, source, cd, out));
         finish(job, task * ROWS * cd, out);
     });
 }
 
-/// Hands `work` source values as the prologue makes them.
-fn with_source(job: &Convolution<'_, f32>, source: &[f32], work: impl FnOnce(&[f32])) {
-    if job.prologue.is_none() {
+/// Hands `work` source values as they are read.
+fn with_source(reader: Reader<'_>, source: &[f32], work: impl FnOnce(&[f32])) {
+    if reader.prologue.is_none() {
         return work(source);
     }
     scratch::with(source.len(), |window| {
-        Reader { prologue: job.prologue, step: job.step }.copy(source, window);
+        window.par_chunks_mut(MAPPED).zip(source.par_chunks(MAPPED)).for_each(|(window, source)| reader.copy(source, window));
         work(window);
     });
 }
@@ -224,36 +232,42 @@ fn multiply(tables: &PhaseTables, count: usize, panels: &Panels, window: &[f32],
         for begin in (0..panels.depth.max(1)).step_by(each) {
             let rows = &panels.data[(first * panels.depth + begin * width)..][..each.min(panels.depth - begin) * width];
             // SAFETY: `out` is this call's alone.
-            unsafe { multiply_panel(tables, count, &Panel { rows, width, begin, first, used: width.min(cd - first) }, window, out) };
+            unsafe { multiply_panel(tables, 0..count, &Panel { rows, width, begin, first, used: width.min(cd - first) }, window, out) };
         }
     }
 }
 
-/// The same for flat products of few rows: each task packs some columns of the weights and multiplies all rows by them while they are in
-/// the first cache.
-fn multiply_by_columns(tables: &PhaseTables, count: usize, weights: Weights<'_>, source: &[f32], out: &mut [f32]) {
-    let [cs, cd] = weights.channels;
-    let width = simd::columns(cd);
-    let each = depth_each(cs);
+/// The same for flat products of few rows: each task packs some columns of the second factor and multiplies rows by them while they are
+/// in the first cache.
+fn multiply_by_columns(tables: &PhaseTables, count: usize, factor: Factor<'_>, source: &[f32], out: &mut [f32]) {
+    let [depth, cd] = factor.channels;
+    let blocks = cd.div_ceil(simd::columns(cd));
+    let groups = TASKS.div_ceil(blocks).min(count.div_ceil(LEAST));
+    let rows = count.div_ceil(groups).next_multiple_of(simd::rows());
+    let each = depth_each(depth);
     let out = Columns(out);
-    (0..cd.div_ceil(width)).into_par_iter().for_each(|block| {
-        let first = block * width;
+    let task = |task: usize| {
+        let (group, first) = (task / blocks, task % blocks * simd::columns(cd));
+        let width = simd::columns(cd - first);
+        let positions = group * rows..count.min((group + 1) * rows);
         scratch::with(each * width, |panel| {
-            for begin in (0..cs.max(1)).step_by(each) {
-                let rows = &mut panel[..each.min(cs - begin) * width];
-                weights.pack(0, begin, first, width, rows);
+            for begin in (0..depth.max(1)).step_by(each) {
+                let rows = &mut panel[..each.min(depth - begin) * width];
+                factor.pack(0, begin, first, width, rows);
                 let panel = Panel { rows, width, begin, first, used: width.min(cd - first) };
-                // SAFETY: no other task has these columns.
-                unsafe { multiply_panel(tables, count, &panel, source, out.whole()) };
+                // SAFETY: no other task has these columns of these rows.
+                unsafe { multiply_panel(tables, positions.clone(), &panel, source, out.whole()) };
             }
         });
-    });
+    };
+    let sums = rows * depth * simd::columns(cd);
+    (0..blocks * count.div_ceil(rows)).into_par_iter().with_min_len(WORK.div_ceil(sums.max(1))).for_each(task);
 }
 
-/// An output whose columns are written by several tasks, while its one borrower waits for them.
+/// An output that several tasks write, while its one borrower waits for them.
 struct Columns(*mut [f32]);
 
-// SAFETY: a task reads and writes columns of its own only.
+// SAFETY: a task reads and writes columns of its own only, or rows of its own.
 unsafe impl Sync for Columns {}
 
 impl Columns {
@@ -262,7 +276,7 @@ impl Columns {
     }
 }
 
-/// Some rows of packed weights.
+/// Some rows of a packed factor.
 struct Panel<'a> {
     rows: &'a [f32],
     width: usize,
@@ -273,16 +287,16 @@ struct Panel<'a> {
     used: usize,
 }
 
-/// Adds the products of the first `count` positions of a window and a panel to the output.
+/// Adds the products of positions of a window and a panel to the output.
 ///
 /// # Safety
-/// `out` must be valid, and nobody else may touch the panel's columns of it meanwhile.
-unsafe fn multiply_panel(tables: &PhaseTables, count: usize, panel: &Panel<'_>, window: &[f32], out: *mut [f32]) {
+/// `out` must be valid, and nobody else may touch the panel's columns of these positions meanwhile.
+unsafe fn multiply_panel(tables: &PhaseTables, positions: Range<usize>, panel: &Panel<'_>, window: &[f32], out: *mut [f32]) {
     let height = simd::rows();
     let &Panel { rows: packed, width, begin, first, used } = panel;
     let offsets = &tables.offsets[begin..begin + packed.len() / width];
-    for tile in (0..count).step_by(height) {
-        let rows = height.min(count - tile);
+    for tile in positions.clone().step_by(height) {
+        let rows = height.min(positions.end - tile);
         let origins = &tables.origins[tile..tile + rows];
         let targets = &tables.targets[tile..tile + rows];
         let at = |i: usize| origins[i.min(rows - 1)] as usize;
@@ -290,10 +304,10 @@ unsafe fn multiply_panel(tables: &PhaseTables, count: usize, panel: &Panel<'_>, 
         assert!((0..rows).all(|i| to(i) + used <= out.len()));
         let operands = Tile {
             rows: &std::array::from_fn::<_, MAX_ROWS, _>(|i| window.as_ptr().wrapping_add(at(i)))[..rows],
+            sums: &std::array::from_fn::<_, MAX_ROWS, _>(|i| out.cast::<f32>().wrapping_add(to(i)))[..rows],
             offsets,
             b: packed.as_ptr(),
             stride: width,
-            sums: &std::array::from_fn::<_, MAX_ROWS, _>(|i| out.cast::<f32>().wrapping_add(to(i)))[..rows],
             used,
             fresh: begin == 0,
         };
@@ -315,6 +329,9 @@ pub fn weight_gradient(job: &WeightGradient<'_, f32>, output: &mut [f32]) {
         return winograd::weight_gradient(job, &split, output);
     }
     let flat = is_flat(job.gather);
+    if flat && output.len() > SMALL && i32::try_from(job.source.len()).is_ok() {
+        return weight_gradient_flat(job, output);
+    }
     let images = job.upstream.len() / dest;
     let geometry = Geometry::of(job.gather, job.channels);
     let geometry = &*geometry;
@@ -380,6 +397,21 @@ pub fn weight_gradient(job: &WeightGradient<'_, f32>, output: &mut [f32]) {
     }
 }
 
+/// A large weight gradient where positions need no window: a product of matrices whose sums run over positions.
+fn weight_gradient_flat(job: &WeightGradient<'_, f32>, output: &mut [f32]) {
+    let [cs, cd] = job.channels;
+    let positions = job.upstream.len() / cd;
+    let tables = PhaseTables {
+        origins: (0..cs as i32).collect(),
+        offsets: (0..positions).map(|p| (p * cs) as i32).collect(),
+        targets: (0..cs).map(|c| (c * cd) as u32).collect(),
+        taps: vec![0],
+    };
+    let upstream = Factor { data: job.upstream, channels: [positions, cd], transposed: false };
+    let reader = Reader { prologue: job.prologue, step: job.step };
+    with_source(reader, job.source, |source| multiply_by_columns(&tables, cs, upstream, source, output));
+}
+
 /// Adds one window's part to rows of the weight gradient, or begins them with it.
 fn accumulate(rows: &[i32], origins: &[i32], window: &[f32], upstream: &[f32], fresh: bool, cd: usize, out: &mut [f32]) {
     let height = simd::rows();
@@ -400,10 +432,10 @@ fn accumulate(rows: &[i32], origins: &[i32], window: &[f32], upstream: &[f32], f
                     let origin = |i: usize| window.as_ptr().wrapping_offset(rows[tile + i.min(count - 1)] as isize);
                     let operands = Tile {
                         rows: &std::array::from_fn::<_, MAX_ROWS, _>(origin)[..count],
+                        sums: &std::array::from_fn::<_, MAX_ROWS, _>(|i| base.wrapping_add(i.min(count - 1) * cd))[..count],
                         offsets: origins,
                         b: panel.as_ptr(),
                         stride: width,
-                        sums: &std::array::from_fn::<_, MAX_ROWS, _>(|i| base.wrapping_add(i.min(count - 1) * cd))[..count],
                         used,
                         fresh: fresh && span == 0,
                     };
