@@ -147,9 +147,26 @@ impl Panels {
     }
 }
 
-fn is_flat(gather: &Gather) -> bool {
-    let [phase] = &gather.phases[..] else { return false };
-    gather.source == gather.dest && gather.step_source == 1 && gather.step_dest == 1 && phase.taps == [([0, 0], 0)]
+/// Where a gather is a product of matrices: how many positions of source and destination stand beside each other in their rows. Besides
+/// 1×1 convolutions these are kernels as large as the image, and their adjoints, whose weights lie transposed.
+fn positions_in_rows(gather: &Gather, transposed: bool) -> Option<[usize; 2]> {
+    let [phase] = &gather.phases[..] else { return None };
+    let in_order = |size: [usize; 2], sign: i32| {
+        let tap = |at: usize| ([at / size[1], at % size[1]].map(|a| sign * a as i32), at);
+        phase.taps.len() == size[0] * size[1] && phase.taps.iter().enumerate().all(|(at, t)| *t == tap(at))
+    };
+    let taps = phase.taps.len();
+    if gather.step_source != 1 || gather.step_dest != 1 {
+        None
+    } else if gather.source == gather.dest && in_order([1, 1], 1) {
+        Some([1, 1])
+    } else if !transposed && gather.dest == [1, 1] && in_order(gather.source, 1) {
+        Some([taps, 1])
+    } else if transposed && gather.source == [1, 1] && in_order(gather.dest, -1) {
+        Some([1, taps])
+    } else {
+        None
+    }
 }
 
 /// `out[p] = epilogue(Σ_t source[p + t] · W_t)`
@@ -162,8 +179,8 @@ pub fn convolve(job: &Convolution<'_, f32>, output: &mut [f32]) {
         return winograd::convolve(job, &split, output);
     }
     let weights = Factor { data: job.weights, channels: job.channels, transposed: job.transposed };
-    if is_flat(job.gather) {
-        return convolve_flat(job, weights, output);
+    if let Some([from, to]) = positions_in_rows(job.gather, job.transposed) {
+        return convolve_flat(job, Factor { channels: [from * cs, to * cd], ..weights }, output);
     }
     let reader = Reader { prologue: job.prologue, step: job.step };
     let geometry = Geometry::of(job.gather, job.channels);
@@ -182,9 +199,9 @@ pub fn convolve(job: &Convolution<'_, f32>, output: &mut [f32]) {
     });
 }
 
-/// The same where positions need no window: a product of matrices.
+/// The same as a product of matrices.
 fn convolve_flat(job: &Convolution<'_, f32>, weights: Factor<'_>, output: &mut [f32]) {
-    let [cs, cd] = job.channels;
+    let [cs, cd] = weights.channels;
     let tables = PhaseTables {
         origins: (0..ROWS).map(|r| (r * cs) as i32).collect(),
         offsets: (0..cs as i32).collect(),
@@ -328,10 +345,11 @@ pub fn weight_gradient(job: &WeightGradient<'_, f32>, output: &mut [f32]) {
     if let Some(split) = Split::of(job.gather, job.channels) {
         return winograd::weight_gradient(job, &split, output);
     }
-    let flat = is_flat(job.gather);
-    if flat && output.len() > SMALL && i32::try_from(job.source.len()).is_ok() {
-        return weight_gradient_flat(job, output);
+    let rows = positions_in_rows(job.gather, false);
+    if let (Some([from, _]), true) = (rows, output.len() > SMALL && i32::try_from(job.source.len()).is_ok()) {
+        return weight_gradient_flat(job, [from * cs, cd], output);
     }
+    let flat = rows == Some([1, 1]);
     let images = job.upstream.len() / dest;
     let geometry = Geometry::of(job.gather, job.channels);
     let geometry = &*geometry;
@@ -397,9 +415,8 @@ pub fn weight_gradient(job: &WeightGradient<'_, f32>, output: &mut [f32]) {
     }
 }
 
-/// A large weight gradient where positions need no window: a product of matrices whose sums run over positions.
-fn weight_gradient_flat(job: &WeightGradient<'_, f32>, output: &mut [f32]) {
-    let [cs, cd] = job.channels;
+/// A large weight gradient as a product of matrices, whose sums run over rows of both.
+fn weight_gradient_flat(job: &WeightGradient<'_, f32>, [cs, cd]: [usize; 2], output: &mut [f32]) {
     let positions = job.upstream.len() / cd;
     let tables = PhaseTables {
         origins: (0..cs as i32).collect(),
