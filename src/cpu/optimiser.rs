@@ -80,31 +80,21 @@ impl<T: Real> Job for Apply<'_, T> {
     fn run(self) {
         let Self { update, rule, scale, decay, fresh, arenas } = self;
         let limit = update.clamp.map(|limit| (T::of(-f64::from(limit)), T::of(f64::from(limit))));
-        // Copies, because arrays of known length that nothing else points to are what the compiler makes vectors of.
-        let [mut value, mut gradient, mut first, mut second, mut average] = [[T::default(); BLOCK]; 5];
-        for start in (0..arenas.value.len()).step_by(BLOCK) {
-            let range = start..arenas.value.len().min(start + BLOCK);
-            let len = range.len();
-            value[..len].copy_from_slice(&arenas.value[range.clone()]);
-            gradient[..len].copy_from_slice(&arenas.gradient[range.clone()]);
-            first[..len].copy_from_slice(&arenas.first[range.clone()]);
-            second[..len].copy_from_slice(&arenas.second[range.clone()]);
-            rule.step(&gradient, scale, &mut value, &mut first, &mut second);
+        let blocks = (arenas.value.chunks_mut(BLOCK).zip(arenas.gradient.chunks(BLOCK)))
+            .zip(arenas.first.chunks_mut(BLOCK).zip(arenas.second.chunks_mut(BLOCK)))
+            .zip(arenas.average.chunks_mut(BLOCK));
+        for (((value, gradient), (first, second)), average) in blocks {
+            rule.step(gradient, scale, value, first, second);
             if let Some((low, high)) = limit {
-                for w in &mut value {
+                for w in value.iter_mut() {
                     let above = if *w < low { low } else { *w };
                     *w = if above > high { high } else { above };
                 }
             }
-            arenas.value[range.clone()].copy_from_slice(&value[..len]);
-            arenas.first[range.clone()].copy_from_slice(&first[..len]);
-            arenas.second[range.clone()].copy_from_slice(&second[..len]);
             if update.average {
-                average[..len].copy_from_slice(&arenas.average[range.clone()]);
-                for (a, w) in average.iter_mut().zip(&value) {
+                for (a, w) in average.iter_mut().zip(value) {
                     *a = a.times(decay).plus(w.times(fresh));
                 }
-                arenas.average[range].copy_from_slice(&average[..len]);
             }
         }
     }
@@ -144,10 +134,13 @@ impl<T: Real> Constants<T> {
 
     /// Moves a block of weights.
     #[inline(always)]
-    fn step(&self, gradient: &[T; BLOCK], scale: T, value: &mut [T; BLOCK], first: &mut [T; BLOCK], second: &mut [T; BLOCK]) {
+    fn step(&self, gradient: &[T], scale: T, value: &mut [T], first: &mut [T], second: &mut [T]) {
+        // All of one length, so that no access is looked at.
+        let len = value.len();
+        let (gradient, first, second) = (&gradient[..len], &mut first[..len], &mut second[..len]);
         match self.rule {
             Rule::Adam { .. } => {
-                for i in 0..BLOCK {
+                for i in 0..len {
                     let g = gradient[i].times(scale);
                     first[i] = first[i].times(self.decay[0]).plus(g.times(self.rest[0]));
                     second[i] = second[i].times(self.decay[1]).plus(g.times(g).times(self.rest[1]));
@@ -156,14 +149,14 @@ impl<T: Real> Constants<T> {
                 }
             }
             Rule::RmsProp { .. } => {
-                for i in 0..BLOCK {
+                for i in 0..len {
                     let g = gradient[i].times(scale);
                     second[i] = second[i].times(self.decay[1]).plus(g.times(g).times(self.rest[1]));
                     value[i] = value[i].minus(self.rate.times(g).over(second[i].root().plus(self.epsilon)));
                 }
             }
             Rule::Sgd { .. } => {
-                for i in 0..BLOCK {
+                for i in 0..len {
                     first[i] = first[i].times(self.decay[0]).plus(gradient[i].times(scale));
                     value[i] = value[i].minus(self.rate.times(first[i]));
                 }

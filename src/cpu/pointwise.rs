@@ -234,14 +234,19 @@ impl<T: Real> simd::Job for Blocks<'_, '_, T> {
     }
 }
 
+// Loops, not `for_each`: where that is not inlined, its body is compiled without the level's vectors.
 #[inline(always)]
 fn each<T: Real>(x: &[T], out: &mut [T], f: impl Fn(T) -> T) {
-    out.iter_mut().zip(x).for_each(|(v, &x)| *v = f(x));
+    for (v, &x) in out.iter_mut().zip(x) {
+        *v = f(x);
+    }
 }
 
 #[inline(always)]
 fn pairs<T: Real>(x: &[T], y: &[T], out: &mut [T], f: impl Fn(T, T) -> T) {
-    out.iter_mut().zip(x.iter().zip(y)).for_each(|(v, (&x, &y))| *v = f(x, y));
+    for ((v, &x), &y) in out.iter_mut().zip(x).zip(y) {
+        *v = f(x, y);
+    }
 }
 
 #[inline(always)]
