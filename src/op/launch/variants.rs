@@ -123,28 +123,33 @@ impl Problem<'_> {
         let tiled = largest_busy(&tiles, |t| [t.bm, t.bn], [positions, d, phases], defaults.busy);
         let parts: Vec<usize> = PARTS.into_iter().filter(|parts| depth > parts * DEPTH && parts * len <= MOST_PARTIAL).collect();
         all.extend(tiled.iter().flat_map(|&tile| parts.iter().map(move |&parts| Variant::Split(tile, parts))));
-        let (tm, tn) = match (positions >= MANY, d > 4) {
-            (true, true) => (8, 8),
-            (true, false) => (8, 4),
-            (false, _) => (4, 4),
-        };
-        let default = match (tiled, target.is_cpu()) {
-            (_, true) if self.packs_well(target) => Variant::Texture { tm, tn },
-            (_, true) => Variant::Direct { tm, tn },
-            (Some(tile), false) if d >= 8 => {
-                let groups = positions.div_ceil(tile.bm) * d.div_ceil(tile.bn) * phases;
-                let fills = |parts: &&usize| groups * **parts >= defaults.busy;
-                match parts.iter().find(fills).or(parts.last()) {
-                    Some(&parts) if depth >= defaults.split_from && groups * 2 <= defaults.busy => Variant::Split(tile, parts),
-                    _ => Variant::Tile(tile),
-                }
-            }
-            _ => Variant::Direct { tm: 1, tn: 4 },
-        };
+        let default = self.conv_default(tiled, &parts, [positions, depth], target);
         let matrices = self.matrices(positions, depth, target);
         let default = largest_busy(&matrices, |t| [t[0], t[1]], [positions, d, phases], defaults.busy).map_or(default, |t| matrix(&t));
         all.extend(matrices.iter().map(matrix));
         self.pick(default, all, target)
+    }
+
+    /// What computes a convolution in f32 unasked: on a CPU registers alone; else tiles, split where they are few and the sum is long, or
+    /// registers where tiles would be mostly padding.
+    fn conv_default(&self, tiled: Option<Tile>, parts: &[usize], [positions, depth]: [usize; 2], target: &Target) -> Variant {
+        let d = self.channels[1];
+        let Some(tile) = tiled.filter(|_| d >= 8 && !target.is_cpu()) else {
+            let (tm, tn) = match (positions >= MANY, d > 4) {
+                _ if !target.is_cpu() => (1, 4),
+                (true, true) => (8, 8),
+                (true, false) => (8, 4),
+                (false, _) => (4, 4),
+            };
+            return if target.is_cpu() && self.packs_well(target) { Variant::Texture { tm, tn } } else { Variant::Direct { tm, tn } };
+        };
+        let defaults = Defaults::of(target.class);
+        let groups = positions.div_ceil(tile.bm) * d.div_ceil(tile.bn) * self.gather.phases.len();
+        let fills = |parts: &&usize| groups * **parts >= defaults.busy;
+        match parts.iter().find(fills).or(parts.last()) {
+            Some(&parts) if depth >= defaults.split_from && groups * 2 <= defaults.busy => Variant::Split(tile, parts),
+            _ => Variant::Tile(tile),
+        }
     }
 
     /// The variant of a weight gradient of `m` rows.
