@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 
 /// Opens an adapter. Unless `checked`, a Vulkan device is made without robust buffer access: with it, drivers guard every load and some
 /// split a load of four numbers into four.
+#[cfg_attr(target_vendor = "apple", allow(unused_variables))] // Metal has no such checks to leave out
 pub(super) fn device(
     adapter: &wgpu::Adapter,
     descriptor: &wgpu::DeviceDescriptor<'_>,
