@@ -46,12 +46,11 @@ fn main(
     var sum{{I}}_{{V}}: coop_mat{{SIDE}}x{{SIDE}}<f32, C>;
 //!end
 //!end
-    let begin = 0u;
-    var next = begin;
+    var next = 0u;
     if next < depth {
 //!insert shared/conv_fetch
     }
-    for (var k0 = begin; k0 < depth; k0 += BK) {
+    for (var k0 = 0u; k0 < depth; k0 += BK) {
 //!for J in 0..{{A_EACH}}
 //!if A_WHOLE
         {

@@ -14,6 +14,7 @@ struct Job {
     sharpness: f32,
     // Whether `kept` says which values are given.
     completes: u32,
+    // Images to draw: a buffer's length may be more.
     images: u32,
 }
 

@@ -15,6 +15,7 @@ mod vulkan;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
@@ -22,6 +23,7 @@ use kiln::gpu::{KernelText, kernels};
 use kiln::graph::Plan;
 use kiln::shader::{Choices, Class, Matrices, Target};
 use kiln::train::TrainRecipe;
+use kiln::{Error, Result};
 use serde_json::json;
 use vulkan::Compiler;
 
@@ -56,16 +58,21 @@ const COLUMNS: [(&str, &[&str]); 5] = [
     ("cycles", &["inverse throughput", "static cycle count", "cycle count"]),
 ];
 
-fn main() {
-    let args = Args::parse();
-    let compiler = Compiler::open(&args.device);
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("compiled: {e}");
+            ExitCode::from(e.exit_code())
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<()> {
+    let compiler = Compiler::open(&args.device)?;
     let limits = &compiler.limits;
-    let matrices = args.matrices.as_ref().map(|text| {
-        let numbers = text.split_once('x').and_then(|(side, subgroup)| Some((side.parse().ok()?, subgroup.parse().ok()?)));
-        let (side, subgroup) = numbers.expect("--matrices is like 16x32");
-        Matrices { side, subgroup }
-    });
-    let choices = args.variant.as_ref().map(|start| Choices::forcing(start).expect("a variant")).unwrap_or_default();
+    let matrices = args.matrices.as_deref().map(parse_matrices).transpose()?;
+    let choices = args.variant.as_deref().map(Choices::forcing).transpose()?.unwrap_or_default();
     let target = Target {
         max_invocations: limits.max_compute_work_group_invocations,
         workgroup_bytes: limits.max_compute_shared_memory_size,
@@ -83,10 +90,10 @@ fn main() {
     for case in &models::CASES {
         let model = case.build();
         let recipe = TrainRecipe::new(&model.defaults());
-        let graph = model.train_graph(case.batch, &|group| recipe.update(group)).expect("a graph");
+        let graph = model.train_graph(case.batch, &|group| recipe.update(group))?;
         let plan = Plan::new(&graph, model.state(), true);
         let mut counted: BTreeMap<String, (usize, KernelText)> = BTreeMap::new();
-        for kernel in kernels(&plan, model.state(), &target).expect("kernels") {
+        for kernel in kernels(&plan, model.state(), &target)? {
             let key = format!("{} {} {}", kernel.operation, kernel.kernel, kernel.text);
             counted.entry(key).or_insert_with(|| (0, kernel)).0 += 1;
         }
@@ -95,7 +102,7 @@ fn main() {
             if !names.iter().any(|name| name.contains(&args.filter)) {
                 continue;
             }
-            let told = compiler.statistics(&kernel.text);
+            let told = compiler.statistics(&kernel.text)?;
             let variant = kernel.choice.map(|c| c.variant.to_string()).unwrap_or_default();
             let groups: u64 = kernel.groups.iter().map(|&g| u64::from(g)).product();
             print!("{:<18}{:<14}{:<20}{variant:<22}{count:>5}{groups:>9}", names[0], names[1], names[2]);
@@ -114,8 +121,15 @@ fn main() {
             }));
         }
     }
-    if let Some(path) = args.json {
-        let text = serde_json::to_string_pretty(&rows).expect("JSON");
-        std::fs::write(&path, text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    if let Some(path) = &args.json {
+        let text = serde_json::Value::from(rows).to_string();
+        std::fs::write(path, text).map_err(|e| Error::io(path, e))?;
     }
+    Ok(())
+}
+
+fn parse_matrices(text: &str) -> Result<Matrices> {
+    let numbers = text.split_once('x').and_then(|(side, subgroup)| Some((side.parse().ok()?, subgroup.parse().ok()?)));
+    let (side, subgroup) = numbers.ok_or_else(|| Error::usage(format!("--matrices is like 16x32, not {text}")))?;
+    Ok(Matrices { side, subgroup })
 }

@@ -14,7 +14,7 @@ pub(super) struct Defaults {
 
 impl Defaults {
     /// The row of a class. That of software drivers was measured (lavapipe and SwiftShader, docs/benchmarks.md). The others follow from
-    /// how many multiprocessors such adapters have (up to 144, and up to 40) and from what compilers say of the kernels; `kiln tune`
+    /// how many multiprocessors such adapters have (over a hundred at most, and some dozen) and from what compilers say of the kernels; `kiln tune`
     /// measures.
     pub(super) fn of(class: Class) -> Self {
         match class {
