@@ -1,8 +1,11 @@
 //! `kiln arithmetic`: sums of what latents mean (Radford, Metz and Chintala, 2016, section 6.3.2).
 
+use std::path::PathBuf;
+
+use clap::Args;
 use serde_json::json;
 
-use super::args::{ArithmeticArgs, Common};
+use super::common::Common;
 use super::output::Output;
 use crate::error::{Error, Result};
 use crate::eval::judge;
@@ -10,6 +13,31 @@ use crate::report::{self, GridOptions};
 use crate::runtime::{Device, Weights};
 use crate::sample::{latent, latents};
 use crate::train::{self, Silent, Trained};
+
+/// Arguments of `arithmetic`.
+#[derive(Args)]
+pub struct ArithmeticArgs {
+    /// Run folder
+    pub run: PathBuf,
+    /// Three samples of the first concept, by their numbers under --seed
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
+    pub from: Vec<usize>,
+    /// Three samples of the concept that is taken away
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
+    pub minus: Vec<usize>,
+    /// Three samples of the concept that is added
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
+    pub plus: Vec<usize>,
+    /// On builtin:faces: samples with this attribute, less samples without … (picked by a classifier)
+    #[arg(long, value_name = "NAME", requires = "on", conflicts_with_all = ["from", "minus", "plus"])]
+    pub attribute: Option<String>,
+    /// … plus samples without it but with this one
+    #[arg(long, value_name = "NAME", requires = "attribute")]
+    pub on: Option<String>,
+    /// The .png to write
+    #[arg(long, value_name = "F.png")]
+    pub out: PathBuf,
+}
 
 /// Samples that make a concept.
 const EACH: usize = 3;

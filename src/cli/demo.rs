@@ -3,21 +3,31 @@
 mod dcgan;
 mod vae;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use clap::Args;
 use serde_json::json;
 
-use super::args::{Common, DemoArgs, MethodArg, SampleArgs, TrainArgs};
+use super::common::Common;
 use super::output::Output;
-use super::{sample, train};
+use super::sample::{self, MethodArg, SampleArgs};
+use super::train::TrainArgs;
 use crate::data::{self, OpenOptions, Scale, Split};
 use crate::error::Result;
 use crate::report::{self, Page};
 use crate::runtime::{Device, Weights};
 use crate::sample::raster::{Job, Method, RasterSampler};
 use crate::train::{RunFolder, Trained, Trainer};
+
+/// Arguments of `demo`.
+#[derive(Args)]
+pub struct DemoArgs {
+    /// Folder that the page and its runs go to
+    #[arg(long, default_value = "kiln-demo")]
+    pub out: PathBuf,
+}
 
 /// `kiln demo`
 pub fn run(args: &DemoArgs, common: &Common, output: &Output) -> Result<()> {
@@ -68,9 +78,9 @@ fn fresh(folder: &Path, lesson: &Lesson<'_>, common: &Common, device: &Device, o
         }
         std::fs::remove_dir_all(folder).map_err(|e| crate::Error::io(folder, e))?;
     }
-    let recipe = train::make_recipe(&args, common, device)?;
+    let recipe = super::train::make_recipe(&args, common, device)?;
     let mut trainer = Trainer::start(device, recipe, RunFolder::create(folder)?)?;
-    train::watched(&mut trainer, &AtomicBool::new(false), output)?;
+    super::train::watched(&mut trainer, &AtomicBool::new(false), output)?;
     Trained::load(folder, device, false)
 }
 

@@ -1,20 +1,34 @@
-//! `kiln encode`, `kiln interpolate` and `kiln latents`.
+//! `kiln latents`.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 
+use clap::Args;
 use serde_json::json;
 
-use super::args::{Common, EncodeArgs, EvalArgs, InterpolateArgs, LatentsArgs, PathArg};
-use super::eval::Measured;
+use super::common::Common;
+use super::encode::codes;
+use super::measured::{EvalArgs, Measured};
 use super::output::Output;
 use crate::error::{Error, Result};
-use crate::eval::{self, Codes};
+use crate::eval::Codes;
 use crate::random;
 use crate::report::{self, GridOptions, PointSet};
 use crate::runtime::Device;
-use crate::sample::{self, latent};
+use crate::sample::latent;
 use crate::train::Trained;
+
+/// Arguments of `latents`.
+#[derive(Args)]
+pub struct LatentsArgs {
+    #[command(flatten)]
+    pub eval: EvalArgs,
+    /// Images set beside their reconstructions
+    #[arg(short = 'n', long, default_value_t = 32, value_name = "N")]
+    pub count: usize,
+    /// The folder of pictures to write
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
 
 /// A latent dimension is in use where it tells at least this much of an image, in nats.
 pub const IN_USE: f64 = 0.1;
@@ -25,136 +39,15 @@ const STEPS: usize = 11;
 /// Side of the sheet of a 2-D latent.
 const SHEET: usize = 20;
 
-/// Encodes the data that the arguments name.
-fn codes(measured: &mut Measured, args: &EvalArgs, common: &Common, keep_images: bool, output: &Output) -> Result<Codes> {
-    if let Some(key) = measured.settings.keys().next() {
-        return Err(Error::usage(format!("kiln encodes images with binarization alone, not with {key}")));
-    }
-    let options = measured.options(args, common, false);
-    let bar = output.bar(measured.source.len() as u64, "images");
-    let source = Arc::clone(&measured.source);
-    let trained = &mut measured.trained;
-    let codes = eval::encode(&measured.device, trained.model.as_ref(), &mut trained.state, source, &options, keep_images, |done| {
-        bar.set_position(done as u64);
-    });
-    bar.finish_and_clear();
-    codes
-}
-
 /// Images of latents, each of a class.
-fn decode(trained: &mut Trained, device: &Device, z: &[f32], labels: &[u32]) -> Result<Vec<f32>> {
+pub fn decode(trained: &mut Trained, device: &Device, z: &[f32], labels: &[u32]) -> Result<Vec<f32>> {
     let weights = if trained.recipe.train.ema > 0.0 { crate::runtime::Weights::Average } else { crate::runtime::Weights::Current };
     let labels = (labels, trained.recipe.data.classes);
     latent::decode(device, trained.model.as_ref(), &mut trained.state, weights, z, labels)
 }
 
-/// `name.npy` as `name.PART.npy`.
-fn beside(path: &Path, part: &str) -> PathBuf {
-    path.with_extension(format!("{part}.npy"))
-}
-
-/// `kiln encode`
-pub fn encode(args: &EncodeArgs, common: &Common, output: &Output) -> Result<()> {
-    if args.out.extension().is_none_or(|e| e != "npy") {
-        return Err(Error::usage(format!("codes are written as .npy, not to {}", args.out.display())));
-    }
-    let mut measured = Measured::open(&args.eval, common)?;
-    let codes = codes(&mut measured, &args.eval, common, false, output)?;
-    let count = codes.mean.len() / codes.latent.max(1);
-    let shape = [count, codes.latent];
-    report::write_npy_f32(&args.out, &shape, &codes.mean)?;
-    let mut files = vec![args.out.clone()];
-    if !codes.log_var.is_empty() {
-        files.push(beside(&args.out, "log_var"));
-        report::write_npy_f32(&files[files.len() - 1], &shape, &codes.log_var)?;
-    }
-    if !codes.labels.is_empty() {
-        files.push(beside(&args.out, "labels"));
-        report::write_npy_u32(&files[files.len() - 1], &[codes.labels.len()], &codes.labels)?;
-    }
-    let shown: Vec<String> = files.iter().map(|f| f.display().to_string()).collect();
-    let words = format!("encoded {count} images to {} numbers each: {}", codes.latent, shown.join(", "));
-    output.result(&words, &json!({"files": files, "images": count, "latent": codes.latent}))
-}
-
-/// `kiln interpolate`
-pub fn interpolate(args: &InterpolateArgs, common: &Common, output: &Output) -> Result<()> {
-    if args.count == 0 || args.steps < 2 {
-        return Err(Error::usage("kiln interpolate takes -n of at least 1 and --steps of at least 2"));
-    }
-    let (mut trained, device, ends, labels, images) = match &args.data {
-        Some(data) => {
-            let eval = EvalArgs {
-                run: args.run.clone(),
-                data: Some(data.clone()),
-                limit: Some(2 * args.count),
-                batch: 64,
-                set: Vec::new(),
-                best: args.best,
-            };
-            let mut measured = Measured::open(&eval, common)?;
-            let codes = codes(&mut measured, &eval, common, true, output)?;
-            (measured.trained, measured.device, codes.mean, codes.labels, codes.images)
-        }
-        None => {
-            let device = Device::open(&common.device)?;
-            let trained = Trained::load(&args.run, &device, args.best)?;
-            let none = || Error::usage(format!("{} has no latents to walk between", trained.model.name()));
-            let length = trained.model.latent().ok_or_else(none)?;
-            if !trained.model.has_prior() {
-                return Err(Error::usage(format!("{} has no prior to draw latents from; take --data", trained.model.name())));
-            }
-            let classes = trained.recipe.data.classes.max(1);
-            let ends = sample::latents(common.seed.unwrap_or(1), 0, 2 * args.count, length);
-            let labels = (0..2 * args.count).map(|i| (i / 2 % classes) as u32).collect();
-            (trained, device, ends, labels, Vec::new())
-        }
-    };
-    let length = trained.model.latent().unwrap_or(0).max(1);
-    let paths: &[(latent::Path, &str)] = match args.path {
-        PathArg::Straight => &[(latent::Path::Straight, "straight")],
-        PathArg::Spherical => &[(latent::Path::Spherical, "spherical")],
-        PathArg::Both => &[(latent::Path::Straight, "straight"), (latent::Path::Spherical, "spherical")],
-    };
-    let pairs = ends.len() / length / 2;
-    let (mut z, mut classes, mut captions) = (Vec::new(), Vec::new(), Vec::new());
-    for pair in 0..pairs {
-        let end = |k: usize| &ends[(2 * pair + k) * length..][..length];
-        for (path, name) in paths {
-            for step in 0..args.steps {
-                z.extend(latent::between(*path, end(0), end(1), step as f64 / (args.steps - 1) as f64));
-                // One class along the whole way: labels do not interpolate.
-                classes.push(labels.get(2 * pair).copied().unwrap_or(0));
-            }
-            captions.push((*name).to_string());
-        }
-    }
-    let made = decode(&mut trained, &device, &z, &classes)?;
-    let dims = trained.recipe.data.dims;
-    let item: usize = dims.iter().product();
-    let mut picture = Vec::new();
-    for (row, images_of_row) in made.chunks(args.steps * item).enumerate() {
-        let pair = row / paths.len();
-        let original = |k: usize| images.get((2 * pair + k) * item..(2 * pair + k + 1) * item).unwrap_or_default();
-        picture.extend_from_slice(original(0));
-        picture.extend_from_slice(images_of_row);
-        picture.extend_from_slice(original(1));
-    }
-    let columns = args.steps + if images.is_empty() { 0 } else { 2 };
-    let mut column_captions = Vec::new();
-    if !images.is_empty() {
-        column_captions = vec![String::new(); columns];
-        column_captions[0] = "image".into();
-        column_captions[columns - 1] = "image".into();
-    }
-    let options = GridOptions { columns, row_captions: captions, column_captions, ..GridOptions::default() };
-    report::save_png(&args.out, &report::grid_with(&picture, dims, &options))?;
-    let words = format!("{pairs} ways of {} steps to {}", args.steps, args.out.display());
-    output.result(&words, &json!({"out": args.out, "pairs": pairs, "steps": args.steps}))
-}
-
 /// `kiln latents`
-pub fn latents(args: &LatentsArgs, common: &Common, output: &Output) -> Result<()> {
+pub fn run(args: &LatentsArgs, common: &Common, output: &Output) -> Result<()> {
     let mut measured = Measured::open(&args.eval, common)?;
     let codes = codes(&mut measured, &args.eval, common, true, output)?;
     let kl = codes.kl_by_dimension();

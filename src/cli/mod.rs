@@ -3,15 +3,22 @@
 mod args;
 mod arithmetic;
 mod bench;
+mod common;
+mod complete;
 mod demo;
 mod devices;
+mod encode;
 mod eval;
+mod export;
+mod interpolate;
 mod latents;
+mod measured;
 mod neighbors;
 mod outliers;
 mod output;
 mod quality;
 mod sample;
+mod score;
 mod theory;
 mod train;
 mod tune;
@@ -56,15 +63,15 @@ pub fn main() -> ExitCode {
         Command::Devices => devices::run(&output),
         Command::Demo(args) => demo::run(args, &cli.common, &output),
         Command::Train(args) => train::run(args, &cli.common, &output),
-        Command::Eval(args) => eval::eval(args, &cli.common, &output),
-        Command::Score(args) => eval::score(args, &cli.common, &output),
-        Command::Sample(args) => sample::sample(args, &cli.common, &output),
-        Command::Complete(args) => sample::complete(args, &cli.common, &output),
-        Command::Encode(args) => latents::encode(args, &cli.common, &output),
-        Command::Interpolate(args) => latents::interpolate(args, &cli.common, &output),
-        Command::Latents(args) => latents::latents(args, &cli.common, &output),
+        Command::Eval(args) => eval::run(args, &cli.common, &output),
+        Command::Score(args) => score::run(args, &cli.common, &output),
+        Command::Sample(args) => sample::run(args, &cli.common, &output),
+        Command::Complete(args) => complete::run(args, &cli.common, &output),
+        Command::Encode(args) => encode::run(args, &cli.common, &output),
+        Command::Interpolate(args) => interpolate::run(args, &cli.common, &output),
+        Command::Latents(args) => latents::run(args, &cli.common, &output),
         Command::Outliers(args) => outliers::run(args, &cli.common, &output),
-        Command::Export(args) => train::export(args, &cli.common, &output),
+        Command::Export(args) => export::run(args, &cli.common, &output),
         Command::Arithmetic(args) => arithmetic::run(args, &cli.common, &output),
         Command::Neighbors(args) => neighbors::run(args, &cli.common, &output),
         Command::Theory(args) => theory::run(args, &cli.common, &output),

@@ -1,9 +1,12 @@
 //! `kiln neighbors`: each sample beside the training images nearest to it, so that copies would be seen (Goodfellow et al., 2014, figure 2).
 
+use std::path::PathBuf;
+
+use clap::Args;
 use serde_json::json;
 
-use super::args::{Common, EvalArgs, NeighborsArgs};
-use super::eval::Measured;
+use super::common::Common;
+use super::measured::{EvalArgs, Measured};
 use super::output::Output;
 use super::quality::{images, samples};
 use crate::data::Split;
@@ -12,6 +15,25 @@ use crate::eval::judge;
 use crate::eval::quality::{Rows, nearest};
 use crate::report::{self, GridOptions};
 use crate::train::{self, Silent, open_data};
+
+/// Arguments of `neighbors`.
+#[derive(Args)]
+pub struct NeighborsArgs {
+    /// Run folder
+    pub run: PathBuf,
+    /// Number of samples
+    #[arg(short = 'n', long, default_value_t = 10, value_name = "N")]
+    pub count: usize,
+    /// Training images looked through
+    #[arg(long, default_value_t = 10_000, value_name = "N")]
+    pub limit: usize,
+    /// Steps of the classifier whose features are compared
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    pub classifier_steps: u64,
+    /// The .png to write
+    #[arg(long, value_name = "F.png")]
+    pub out: PathBuf,
+}
 
 /// `kiln neighbors`
 pub fn run(args: &NeighborsArgs, common: &Common, output: &Output) -> Result<()> {

@@ -1,16 +1,31 @@
 //! `kiln outliers`.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use clap::Args;
 use serde_json::json;
 
-use super::args::{Common, OutliersArgs};
-use super::eval::Measured;
+use super::common::Common;
+use super::measured::{EvalArgs, Measured};
 use super::output::Output;
 use crate::data::{self, OpenOptions, Source, Split};
 use crate::error::{Error, Result};
 use crate::eval;
 use crate::report::{self, GridOptions};
+
+/// Arguments of `outliers`.
+#[derive(Args)]
+pub struct OutliersArgs {
+    #[command(flatten)]
+    pub eval: EvalArgs,
+    /// The other data
+    #[arg(long, value_name = "SOURCE")]
+    pub against: String,
+    /// A .png of the likeliest and unlikeliest images of both
+    #[arg(long, value_name = "F.png")]
+    pub out: Option<PathBuf>,
+}
 
 /// Images of a row of the picture.
 const COLUMNS: usize = 12;

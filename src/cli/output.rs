@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::args::Common;
+use super::common::Common;
 use crate::error::{Error, Result};
 
 /// How the program speaks.

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::args::{Common, EvalArgs, MethodArg, SampleArgs};
-use super::eval::Measured;
+use super::common::Common;
+use super::measured::{EvalArgs, Measured};
 use super::output::Output;
-use super::sample;
+use super::sample::{self, MethodArg, SampleArgs};
 use crate::data::{self, Binarization, Scale, Source, Split};
 use crate::error::{Error, Result};
 use crate::eval::quality::{

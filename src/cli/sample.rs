@@ -1,13 +1,13 @@
-//! `kiln sample` and `kiln complete`.
+//! `kiln sample`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::args::{Common, CompleteArgs, MethodArg, SampleArgs};
+use super::common::Common;
 use super::output::Output;
-use crate::data::{self, OpenOptions, Scale, Split};
 use crate::error::{Error, Result};
 use crate::eval::one_hot;
 use crate::graph::Step;
@@ -17,15 +17,53 @@ use crate::sample::raster::{Job, Method, RasterSampler};
 use crate::sample::{latents, truncated_latents};
 use crate::train::Trained;
 
+/// Arguments of `sample`.
+#[derive(Args)]
+pub struct SampleArgs {
+    /// Run folder
+    pub run: PathBuf,
+    /// Number of images
+    #[arg(short = 'n', long, default_value_t = 64, value_name = "N", allow_negative_numbers = true)]
+    pub count: usize,
+    /// Where they go: a .png grid, .npy, or a folder of .png
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Below 1, likelier and less varied images
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
+    pub temperature: f32,
+    /// Draw latents beyond ± this again: fewer surprises, less variety
+    #[arg(long, value_name = "LIMIT")]
+    pub truncation: Option<f32>,
+    /// How autoregressive models are sampled
+    #[arg(long, value_enum, default_value_t = MethodArg::Cached)]
+    pub method: MethodArg,
+    /// Class of the images, for conditional models [default: each in turn]
+    #[arg(long, value_name = "CLASS")]
+    pub class: Option<u32>,
+    /// The checkpoint of the best validation score, not the newest
+    #[arg(long)]
+    pub best: bool,
+}
+
+/// How autoregressive models are sampled.
+#[derive(Clone, Copy, ValueEnum, PartialEq, Eq)]
+pub enum MethodArg {
+    /// Each node once per position
+    Cached,
+    /// A whole forward pass for each value
+    Naive,
+}
+
 /// Images drawn at a time.
 const CHUNK: usize = 256;
 
-fn weights(trained: &Trained) -> Weights {
+/// The averaged weights where the run keeps them.
+pub fn weights(trained: &Trained) -> Weights {
     if trained.recipe.train.ema > 0.0 { Weights::Average } else { Weights::Current }
 }
 
 /// Refuses what cannot be drawn.
-fn check_amount(count: usize, temperature: f32) -> Result<()> {
+pub fn check_amount(count: usize, temperature: f32) -> Result<()> {
     if count == 0 {
         return Err(Error::usage("at least one image must be drawn; take -n 1 or more"));
     }
@@ -36,7 +74,7 @@ fn check_amount(count: usize, temperature: f32) -> Result<()> {
 }
 
 /// Refuses an ending that images are not written to, before they are drawn.
-fn check_ending(path: &Path) -> Result<()> {
+pub fn check_ending(path: &Path) -> Result<()> {
     match path.extension().and_then(|e| e.to_str()) {
         None | Some("npy" | "png") => Ok(()),
         Some(other) => Err(Error::usage(format!("images are written as .png, .npy or into a folder, not as .{other}"))),
@@ -125,7 +163,7 @@ fn columns(count: usize) -> usize {
 }
 
 /// `kiln sample`
-pub fn sample(args: &SampleArgs, common: &Common, output: &Output) -> Result<()> {
+pub fn run(args: &SampleArgs, common: &Common, output: &Output) -> Result<()> {
     check_ending(&args.out)?;
     let device = Device::open(&common.device)?;
     let mut trained = Trained::load(&args.run, &device, args.best)?;
@@ -153,93 +191,4 @@ pub fn sample(args: &SampleArgs, common: &Common, output: &Output) -> Result<()>
         "step": trained.progress.step,
     });
     output.result(&words, &object)
-}
-
-/// Which places of an image `top:N`, `bottom:N`, `left:N` or `right:N` gives.
-fn kept(part: &str, [h, w, c]: [usize; 3]) -> Result<Vec<bool>> {
-    let bad = || {
-        Error::usage(format!("--keep takes top:N, bottom:N, left:N or right:N with N up to the size of the image ({h}×{w}), not {part}"))
-    };
-    let (side, count) = part.split_once(':').ok_or_else(bad)?;
-    let count: usize = count.parse().map_err(|_| bad())?;
-    let most = if matches!(side, "top" | "bottom") { h } else { w };
-    if count > most {
-        return Err(bad());
-    }
-    let inside: fn(usize, usize, usize, usize, usize) -> bool = match side {
-        "top" => |y, _, n, _, _| y < n,
-        "bottom" => |y, _, n, h, _| y + n >= h,
-        "left" => |_, x, n, _, _| x < n,
-        "right" => |_, x, n, _, w| x + n >= w,
-        _ => return Err(bad()),
-    };
-    Ok((0..h * w * c).map(|i| inside(i / c / w, i / c % w, count, h, w)).collect())
-}
-
-/// `kiln complete`
-pub fn complete(args: &CompleteArgs, common: &Common, output: &Output) -> Result<()> {
-    let device = Device::open(&common.device)?;
-    let mut trained = Trained::load(&args.run, &device, args.best)?;
-    let dims = trained.recipe.data.dims;
-    let item: usize = dims.iter().product();
-    let seed = common.seed.unwrap_or(1);
-    let mask = kept(&args.keep, dims)?;
-    check_amount(args.count, args.temperature)?;
-    check_ending(&args.out)?;
-    let weights = weights(&trained);
-    let mut sampler = RasterSampler::new(&device, trained.model.as_ref(), &trained.state, weights, Method::Cached)?;
-    let (levels, top) = (sampler.levels(), (sampler.levels() - 1) as f32);
-    let given = match (&args.image, &args.data) {
-        (Some(path), _) => image_levels(path, dims, levels)?.repeat(args.count),
-        (None, Some(source)) => {
-            let options =
-                OpenOptions { seed: trained.recipe.seed, limit: None, resize: trained.recipe.data.resize, ..OpenOptions::default() };
-            let source = data::open(source, Split::Test, &options)?;
-            crate::eval::check_data(trained.model.as_ref(), dims, source.as_ref())?;
-            let count = args.count.min(source.len());
-            let source = data::first(source, count)?;
-            let binarization = trained.recipe.data.binarization;
-            let mut values = Vec::new();
-            for batch in data::sequential(source, count, seed, binarization, Scale::Levels) {
-                values.extend(batch?.values.into_iter().map(|byte| level(byte, levels)));
-            }
-            values
-        }
-        (None, None) => return Err(Error::usage("kiln complete takes --image or --data")),
-    };
-    let count = given.len() / item;
-    let job = Job { count, seed, first: 0, temperature: args.temperature, keep: Some((&given, &mask)) };
-    let drawn = sampler.sample(trained.model.as_ref(), &mut trained.state, &job)?;
-    let rest: Vec<f32> = drawn.images.iter().map(|v| v / top).collect();
-    if args.out.extension().is_some_and(|e| e == "npy") {
-        write_images(&args.out, &rest, dims, false)?;
-    } else {
-        // Three rows: the image, what is given of it, and what the model makes of that.
-        let whole: Vec<f32> = given.iter().map(|v| v / top).collect();
-        let seen = whole.iter().enumerate().map(|(i, v)| if mask[i % item] { *v } else { 0.5 });
-        let picture: Vec<f32> = whole.iter().copied().chain(seen).chain(rest.iter().copied()).collect();
-        report::save_png(&args.out, &report::grid(&picture, dims, count))?;
-    }
-    let mean = drawn.log_p.iter().sum::<f64>() / count as f64;
-    let words = format!("completed {count} images (kept {}) · mean log p of the rest {mean:.2} nats · {}", args.keep, args.out.display());
-    output.result(&words, &json!({"out": args.out, "count": count, "keep": args.keep, "mean_log_p": mean}))
-}
-
-/// The level of a byte: bits are rounded, more levels are cut as they are in training.
-fn level(byte: f32, levels: usize) -> f32 {
-    if levels == 2 { (byte / 255.0).round() } else { (byte * levels as f32 / 256.0).floor() }
-}
-
-/// An image file at a model's size, in levels.
-fn image_levels(path: &Path, [h, w, c]: [usize; 3], levels: usize) -> Result<Vec<f32>> {
-    if !path.is_file() {
-        return Err(Error::format(path, "is no file; name an image to complete"));
-    }
-    let picture = image::open(path).map_err(|e| Error::format(path, format!("is no image that can be read: {e}")))?;
-    if [picture.height() as usize, picture.width() as usize] != [h, w] {
-        let reason = format!("is {}×{}, and the model draws {h}×{w}; scale it first", picture.height(), picture.width());
-        return Err(Error::format(path, reason));
-    }
-    let bytes = if c == 1 { picture.to_luma8().into_raw() } else { picture.to_rgb8().into_raw() };
-    Ok(bytes.into_iter().map(|b| level(f32::from(b), levels)).collect())
 }

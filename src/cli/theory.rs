@@ -1,14 +1,28 @@
 //! `kiln theory`: what is known of adversarial training, beside what the engine does.
 
+use std::path::PathBuf;
+
+use clap::Args;
 use image::RgbImage;
 use serde_json::json;
 
-use super::args::{Common, TheoryArgs};
+use super::common::Common;
 use super::output::Output;
 use crate::error::Result;
 use crate::eval::theory::{self, Game};
 use crate::report::{self, ChartOptions, Series};
 use crate::runtime::Device;
+
+/// Arguments of `theory`.
+#[derive(Args)]
+pub struct TheoryArgs {
+    /// The .png to draw
+    #[arg(long, default_value = "theory.png", value_name = "FILE")]
+    pub out: PathBuf,
+    /// Steps of each discriminator
+    #[arg(long, default_value_t = 2000, value_name = "N")]
+    pub steps: u32,
+}
 
 /// Means of the generator that stands still.
 const MEANS: [f64; 4] = [0.5, 1.0, 2.0, 4.0];

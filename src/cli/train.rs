@@ -5,18 +5,59 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use clap::Args;
 use indicatif::ProgressBar;
 use serde_json::json;
 
-use super::args::{Common, ExportArgs, TrainArgs};
+use super::common::Common;
 use super::output::Output;
 use crate::data::{Binarization, Kind, Split};
 use crate::error::{Error, Result};
 use crate::model;
 use crate::runtime::Device;
-use crate::train::{
-    DataRecipe, FORMAT, Observer, Recipe, RunFolder, TrainRecipe, Trained, Trainer, adopt, apply_settings, checkpoint, parse_settings,
-};
+use crate::shader::Precision;
+use crate::train::{DataRecipe, FORMAT, Observer, Recipe, RunFolder, TrainRecipe, Trainer, adopt, apply_settings, parse_settings};
+
+/// Arguments of `train`.
+#[derive(Args, Default)]
+pub struct TrainArgs {
+    /// The model: pixelcnn, …
+    #[arg(required_unless_present = "resume")]
+    pub model: Option<String>,
+    /// builtin:digits, builtin:faces, builtin:gaussians8, a folder or a file; :train, :valid or :test behind it picks the split
+    #[arg(long, value_name = "SOURCE", required_unless_present = "resume")]
+    pub data: Option<String>,
+    /// Run folder [default: runs/MODEL]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Go on with a run
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "data", "out", "set", "batch", "limit"])]
+    pub resume: Option<PathBuf>,
+    /// Steps of the whole run
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub steps: Option<u64>,
+    /// Epochs of the whole run
+    #[arg(long, value_name = "N", conflicts_with = "steps", allow_negative_numbers = true)]
+    pub epochs: Option<f64>,
+    /// Items a step
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub batch: Option<usize>,
+    /// Any hyper-parameter, as key=value; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Train on the first N items alone
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub limit: Option<usize>,
+    /// Start a classifier from the encoder of a trained vae or autoencoder; --set frozen=true keeps it as it is
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    pub encoder: Option<PathBuf>,
+    /// Train on the first N items of each class alone
+    #[arg(long, value_name = "N", conflicts_with = "resume")]
+    pub labels_per_class: Option<usize>,
+    /// f32, or mixed: products of f16 through cooperative matrices, on adapters that have them
+    #[arg(long, value_name = "PRECISION", conflicts_with = "resume")]
+    pub precision: Option<Precision>,
+}
 
 /// Settings that belong to the data.
 struct DataSettings {
@@ -273,17 +314,4 @@ impl Observer for Watcher<'_> {
     fn say(&mut self, words: &str) {
         self.bar.suspend(|| self.output.say(words));
     }
-}
-
-/// `kiln export`
-pub fn export(args: &ExportArgs, _common: &Common, output: &Output) -> Result<()> {
-    let trained = Trained::load(&args.run, &Device::Cpu, args.best)?;
-    if args.average && trained.recipe.train.ema == 0.0 {
-        let shown = args.run.display();
-        return Err(Error::usage(format!("{shown} keeps no averaged weights; leave --average out, or train with --set ema=0.999")));
-    }
-    checkpoint::export(&args.out, &trained.state, args.average)?;
-    let count = trained.model.state().parameters(true);
-    let words = format!("wrote {count} parameters of {} at step {} to {}", trained.recipe.model, trained.progress.step, args.out.display());
-    output.result(&words, &json!({"out": args.out, "model": trained.recipe.model, "step": trained.progress.step, "parameters": count}))
 }

@@ -1,20 +1,46 @@
 //! `kiln tune`: measures the kernel variants on this adapter and keeps the fastest. Nothing else ever tunes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use clap::Args;
 use serde_json::json;
 
-use super::args::{Common, TuneArgs};
 use super::bench::workloads::{WORKLOADS, chosen, no_such};
+use super::common::Common;
 use super::output::Output;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Tuning};
 use crate::graph::{Step, Update};
 use crate::runtime::{Device, Program, State, Weights};
-use crate::shader::{Choices, Variant};
+use crate::shader::{Choices, Precision, Variant};
 use crate::train::RunFolder;
+
+/// Arguments of `tune`.
+#[derive(Args)]
+pub struct TuneArgs {
+    /// Run folder, to measure its training step [default: the workloads of kiln bench]
+    pub run: Option<PathBuf>,
+    /// Workloads whose name holds this
+    #[arg(long, default_value = "", value_name = "TEXT", conflicts_with = "run")]
+    pub filter: String,
+    /// Items a step, instead of the workload's own
+    #[arg(long, value_name = "N", conflicts_with = "run")]
+    pub batch: Option<usize>,
+    /// f32 or mixed, as of kiln train; a run has its own
+    #[arg(long, value_name = "PRECISION", conflicts_with = "run")]
+    pub precision: Option<Precision>,
+    /// Measured runs of each variant; the fastest counts
+    #[arg(long, default_value_t = 5, value_name = "N", allow_negative_numbers = true)]
+    pub steps: usize,
+    /// Write what is tuned for this adapter to a file, and measure nothing
+    #[arg(long, value_name = "F.toml", conflicts_with = "run")]
+    pub export: Option<PathBuf>,
+    /// Take over a file written by --export on an equal adapter, and measure nothing
+    #[arg(long, value_name = "F.toml", conflicts_with_all = ["run", "export"])]
+    pub import: Option<PathBuf>,
+}
 
 /// Runs before the measured ones: the first compiles in some drivers.
 const WARMUP: usize = 2;

@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use super::args::BenchArgs;
 use super::ceilings::Ceilings;
 use super::sweep::{self, Case};
 use super::trace::Trace;
 use super::workloads::{WORKLOADS, Workload, chosen, no_such};
 use super::{WARMUP, spread};
-use crate::cli::args::BenchArgs;
 use crate::cli::output::Output;
 use crate::error::{Error, Result};
 use crate::graph::Step;

@@ -1,5 +1,6 @@
 //! `kiln bench`.
 
+mod args;
 mod ceilings;
 mod kernels;
 mod sample;
@@ -9,7 +10,9 @@ mod trace;
 mod train;
 pub(in crate::cli) mod workloads;
 
-use crate::cli::args::{BenchArgs, BenchWhat, Common};
+pub use args::{BenchArgs, BenchWhat};
+
+use crate::cli::common::Common;
 use crate::cli::output::Output;
 use crate::error::{Error, Result};
 use crate::runtime::Device;

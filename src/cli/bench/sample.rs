@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use serde_json::json;
 
+use super::args::BenchArgs;
 use super::split::Split;
 use super::workloads::WORKLOADS;
-use crate::cli::args::BenchArgs;
 use crate::cli::output::Output;
 use crate::error::Result;
 use crate::runtime::{Device, State, Weights};

@@ -1,6 +1,6 @@
 //! Sizes beside those of the workloads: one small graph for each family of kernels and size.
 
-use crate::cli::args::BenchArgs;
+use super::args::BenchArgs;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Init, Layout, Rule, Shape, StateSpec, Step, Update};
 use crate::op::{ConvWeight, Reduction, Taps};

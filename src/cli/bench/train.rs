@@ -4,11 +4,11 @@ use std::time::Instant;
 
 use serde_json::json;
 
+use super::args::BenchArgs;
 use super::split::Split;
 use super::trace::Trace;
 use super::workloads::{Compiled, WORKLOADS, Workload, chosen, no_such};
 use super::{WARMUP, spread};
-use crate::cli::args::BenchArgs;
 use crate::cli::output::Output;
 use crate::error::Result;
 use crate::runtime::Device;

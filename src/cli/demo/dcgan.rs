@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Lesson, Made, fresh};
-use crate::cli::args::Common;
+use crate::cli::common::Common;
 use crate::cli::output::Output;
 use crate::error::Result;
 use crate::report::{self, Page};

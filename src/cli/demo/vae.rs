@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use super::{Lesson, Made, fresh};
-use crate::cli::args::{Common, MethodArg, SampleArgs};
+use crate::cli::common::Common;
+use crate::cli::latents;
 use crate::cli::output::Output;
-use crate::cli::{latents, sample};
+use crate::cli::sample::{self, MethodArg, SampleArgs};
 use crate::data::{self, OpenOptions, Split};
 use crate::error::Result;
 use crate::eval::{self, LikelihoodOptions};

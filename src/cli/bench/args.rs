@@ -1,0 +1,53 @@
+//! Arguments of `kiln bench`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::shader::Precision;
+
+/// Arguments of `bench`.
+#[derive(Args)]
+pub struct BenchArgs {
+    /// What to measure
+    #[arg(value_enum)]
+    pub what: BenchWhat,
+    /// Workloads or kernels whose name holds this
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    pub filter: String,
+    /// An earlier --json result of the same bench, to show ratios against
+    #[arg(long, value_name = "OLD.json")]
+    pub compare: Option<PathBuf>,
+    /// Items a step, instead of the workload's own
+    #[arg(long, value_name = "N")]
+    pub batch: Option<usize>,
+    /// Kernel variants to take wherever they can run, by the start of their names: tile, texture-8x8, … (on a GPU)
+    #[arg(long, value_name = "NAME")]
+    pub variant: Option<String>,
+    /// f32, or mixed: products of f16 through cooperative matrices, on adapters that have them
+    #[arg(long, value_name = "PRECISION")]
+    pub precision: Option<Precision>,
+    /// Steps timed, after 3 untimed ones
+    #[arg(long, default_value_t = 5, value_name = "N", allow_negative_numbers = true)]
+    pub steps: usize,
+    /// Write a timeline of train or kernels, for ui.perfetto.dev
+    #[arg(long, value_name = "FILE.json")]
+    pub trace: Option<PathBuf>,
+    /// Draw the kernels under the device's ceilings (kernels only)
+    #[arg(long, value_name = "FILE.png")]
+    pub picture: Option<PathBuf>,
+    /// Kernels of many sizes too, named sweep-conv-64-16x16 and the like (kernels only)
+    #[arg(long)]
+    pub sweep: bool,
+}
+
+/// What `bench` measures.
+#[derive(Clone, Copy, ValueEnum, PartialEq, Eq)]
+pub enum BenchWhat {
+    /// Single kernels beside the adapter's ceilings
+    Kernels,
+    /// Whole training steps
+    Train,
+    /// Sampling
+    Sample,
+}

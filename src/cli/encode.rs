@@ -1,0 +1,69 @@
+//! `kiln encode`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use serde_json::json;
+
+use super::common::Common;
+use super::measured::{EvalArgs, Measured};
+use super::output::Output;
+use crate::error::{Error, Result};
+use crate::eval::{self, Codes};
+use crate::report;
+
+/// Arguments of `encode`.
+#[derive(Args)]
+pub struct EncodeArgs {
+    #[command(flatten)]
+    pub eval: EvalArgs,
+    /// The .npy file of means to write; log variances and labels go beside it
+    #[arg(long, value_name = "F.npy")]
+    pub out: PathBuf,
+}
+
+/// Encodes the data that the arguments name.
+pub fn codes(measured: &mut Measured, args: &EvalArgs, common: &Common, keep_images: bool, output: &Output) -> Result<Codes> {
+    if let Some(key) = measured.settings.keys().next() {
+        return Err(Error::usage(format!("kiln encodes images with binarization alone, not with {key}")));
+    }
+    let options = measured.options(args, common, false);
+    let bar = output.bar(measured.source.len() as u64, "images");
+    let source = Arc::clone(&measured.source);
+    let trained = &mut measured.trained;
+    let codes = eval::encode(&measured.device, trained.model.as_ref(), &mut trained.state, source, &options, keep_images, |done| {
+        bar.set_position(done as u64);
+    });
+    bar.finish_and_clear();
+    codes
+}
+
+/// `name.npy` as `name.PART.npy`.
+fn beside(path: &Path, part: &str) -> PathBuf {
+    path.with_extension(format!("{part}.npy"))
+}
+
+/// `kiln encode`
+pub fn run(args: &EncodeArgs, common: &Common, output: &Output) -> Result<()> {
+    if args.out.extension().is_none_or(|e| e != "npy") {
+        return Err(Error::usage(format!("codes are written as .npy, not to {}", args.out.display())));
+    }
+    let mut measured = Measured::open(&args.eval, common)?;
+    let codes = codes(&mut measured, &args.eval, common, false, output)?;
+    let count = codes.mean.len() / codes.latent.max(1);
+    let shape = [count, codes.latent];
+    report::write_npy_f32(&args.out, &shape, &codes.mean)?;
+    let mut files = vec![args.out.clone()];
+    if !codes.log_var.is_empty() {
+        files.push(beside(&args.out, "log_var"));
+        report::write_npy_f32(&files[files.len() - 1], &shape, &codes.log_var)?;
+    }
+    if !codes.labels.is_empty() {
+        files.push(beside(&args.out, "labels"));
+        report::write_npy_u32(&files[files.len() - 1], &[codes.labels.len()], &codes.labels)?;
+    }
+    let shown: Vec<String> = files.iter().map(|f| f.display().to_string()).collect();
+    let words = format!("encoded {count} images to {} numbers each: {}", codes.latent, shown.join(", "));
+    output.result(&words, &json!({"files": files, "images": count, "latent": codes.latent}))
+}

@@ -1,0 +1,128 @@
+//! What the commands that score a run share: their arguments, the run, the data.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::common::Common;
+use super::output::Output;
+use crate::data::{self, Binarization, Kind, OpenOptions, Source, Split};
+use crate::error::{Error, Result};
+use crate::eval::{self, LikelihoodOptions, Scores};
+use crate::runtime::{Device, Weights};
+use crate::train::{Trained, parse_settings};
+
+/// Arguments of commands that score a run.
+#[derive(Args)]
+pub struct EvalArgs {
+    /// Run folder
+    pub run: PathBuf,
+    /// What to measure on [default: the test split of the training data]
+    #[arg(long, value_name = "SOURCE")]
+    pub data: Option<String>,
+    /// The first N items alone
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub limit: Option<usize>,
+    /// Items at a time; no figure depends on it
+    #[arg(long, value_name = "N", default_value_t = 64, allow_negative_numbers = true)]
+    pub batch: usize,
+    /// binarization=…, or a setting of the evaluation; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// The checkpoint of the best validation score, not the newest
+    #[arg(long)]
+    pub best: bool,
+}
+
+/// A run and the data it is measured on.
+pub struct Measured {
+    /// The run.
+    pub trained: Trained,
+    /// The device it runs on.
+    pub device: Device,
+    /// The data.
+    pub source: Arc<dyn Source>,
+    /// How grey levels become bits.
+    pub binarization: Binarization,
+    /// Settings that belong to the evaluation.
+    pub settings: toml::Table,
+}
+
+impl Measured {
+    /// Opens both.
+    pub fn open(args: &EvalArgs, common: &Common) -> Result<Self> {
+        let device = Device::open(&common.device)?;
+        let trained = Trained::load(&args.run, &device, args.best)?;
+        let mut settings = parse_settings(&args.set)?;
+        let binarization = match settings.remove("binarization") {
+            Some(toml::Value::String(word)) => word.parse()?,
+            Some(other) => return Err(Error::usage(format!("binarization is none, static, dynamic or threshold, not {other}"))),
+            None => trained.recipe.data.binarization,
+        };
+        if args.batch == 0 {
+            return Err(Error::usage("--batch must be at least 1"));
+        }
+        let text = args.data.as_ref().unwrap_or(&trained.recipe.data.source);
+        // The test split, also where the run names the split it was trained on.
+        let text = if args.data.is_none() { text.strip_suffix(":train").unwrap_or(text) } else { text };
+        let options =
+            OpenOptions { seed: trained.recipe.seed, limit: args.limit, resize: trained.recipe.data.resize, ..OpenOptions::default() };
+        let source = data::open(text, Split::Test, &options)?;
+        eval::check_data(trained.model.as_ref(), trained.recipe.data.dims, source.as_ref())?;
+        binarization.check(source.kind(), &source.name())?;
+        if trained.recipe.data.spec().is_binary() && binarization == Binarization::None && source.kind() != Kind::Binary {
+            let words = "and this run models black and white; take --set binarization=dynamic or threshold";
+            return Err(Error::usage(format!("{} is grey {words}", source.name())));
+        }
+        Ok(Self { trained, device, source, binarization, settings })
+    }
+
+    /// The averaged weights where the run keeps them.
+    pub fn weights(&self) -> Weights {
+        if self.trained.recipe.train.ema > 0.0 { Weights::Average } else { Weights::Current }
+    }
+
+    /// Takes the number of importance samples out of the settings.
+    pub fn samples(&mut self) -> Result<Option<usize>> {
+        match self.settings.remove("iw") {
+            Some(toml::Value::Integer(samples)) if samples > 0 => Ok(Some(samples as usize)),
+            Some(other) => Err(Error::usage(format!("iw is a number of importance samples, not {other}"))),
+            None => Ok(None),
+        }
+    }
+
+    pub fn importance(&mut self, args: &EvalArgs, common: &Common, samples: usize, output: &Output) -> Result<Scores> {
+        let options = self.options(args, common, false);
+        let bar = output.bar(self.source.len() as u64, "images");
+        let source = Arc::clone(&self.source);
+        let trained = &mut self.trained;
+        let scores = eval::importance_bound(&self.device, trained.model.as_ref(), &mut trained.state, source, &options, samples, |done| {
+            bar.set_position(done as u64);
+        });
+        bar.finish_and_clear();
+        scores
+    }
+
+    /// How it is scored.
+    pub fn options(&self, args: &EvalArgs, common: &Common, per_pixel: bool) -> LikelihoodOptions {
+        LikelihoodOptions {
+            batch: args.batch,
+            seed: common.seed.unwrap_or(self.trained.recipe.seed),
+            binarization: self.binarization,
+            weights: self.weights(),
+            per_pixel,
+        }
+    }
+
+    pub fn score(&mut self, args: &EvalArgs, common: &Common, per_pixel: bool, output: &Output) -> Result<Scores> {
+        let options = self.options(args, common, per_pixel);
+        let bar = output.bar(self.source.len() as u64, "images");
+        let source = Arc::clone(&self.source);
+        let scores = eval::score(&self.device, self.trained.model.as_ref(), &mut self.trained.state, source, &options, |done| {
+            bar.set_position(done as u64);
+        });
+        bar.finish_and_clear();
+        scores
+    }
+}

@@ -1,0 +1,73 @@
+//! `kiln bench`.
+
+use crate::program::Place;
+
+#[test]
+fn benches_give_rows() {
+    let place = Place::new();
+    let said = place.kiln("bench train --filter pixelcnn-28-b64 --steps 1 --json").json();
+    let row = &said["rows"][0];
+    assert_eq!((&row["workload"], &row["params"], &row["device"]), (&"pixelcnn-28-b64".into(), &53_569.into(), &"cpu".into()));
+    for key in ["step_s", "images_per_s", "peak_bytes"] {
+        assert!(row[key].as_f64().is_some_and(|v| v > 0.0), "{key} in {row}");
+    }
+    let words = place.kiln("bench sample --filter cached --steps 1").ok().out;
+    assert!(words.contains("pixelcnn-28 cached") && !words.contains("naive"), "{words}");
+    place.kiln("bench train --filter nothing-28").refused(2, &["nothing-28", "pixelcnn-28-b64"]);
+    place.kiln("bench train --steps 0").refused(2, &["--steps"]);
+    let kernels = place.kiln("bench kernels --filter pixelcnn-28-b64 --steps 1 --json").json();
+    assert!(kernels["rows"].as_array().is_some_and(|rows| !rows.is_empty()), "{kernels}");
+}
+
+/// Events of a timeline that last, by track: name, beginning and end in microseconds, arguments.
+fn lasting(place: &Place, path: &str, track: u64) -> Vec<(String, f64, f64, serde_json::Value)> {
+    let whole: serde_json::Value = serde_json::from_slice(&place.read(path)).expect("JSON");
+    assert!(whole["otherData"]["kernel_clocks"].as_object().is_some_and(|clocks| !clocks.is_empty()), "{}", whole["otherData"]);
+    let events = whole["traceEvents"].as_array().expect("events");
+    let lasting = events.iter().filter(|e| e["ph"] == "X" && e["tid"] == track);
+    let of = |e: &serde_json::Value| {
+        let (at, lasts) = (e["ts"].as_f64().expect("a beginning"), e["dur"].as_f64().expect("a duration"));
+        assert!(at >= 0.0 && lasts >= 0.0, "{e}");
+        (e["name"].as_str().expect("a name").to_string(), at, at + lasts, e["args"].clone())
+    };
+    lasting.map(of).collect()
+}
+
+#[test]
+fn benches_show_where_the_time_goes() {
+    let place = Place::new();
+    let said = place.kiln("bench train --filter vae-mlp --batch 4 --steps 2 --device cpu --json --trace t.json").json();
+    let time = &said["rows"][0]["time"];
+    let part = |key: &str| time[key].as_f64().unwrap_or_else(|| panic!("{key} in {time}"));
+    let parts = ["kernels_s", "gaps_s", "host_s", "transfers_s"].map(part);
+    assert!(parts.iter().all(|p| *p >= 0.0) && parts[0] > 0.0, "{time}");
+    assert!(parts.iter().sum::<f64>() <= part("step_s") * (1.0 + 1e-9), "{time}");
+
+    let (host, kernels) = (lasting(&place, "t.json", 1), lasting(&place, "t.json", 2));
+    for name in ["write inputs", "run", "read loss", "profiled run"] {
+        assert_eq!(host.iter().filter(|e| e.0 == name).count(), 2, "{name}");
+    }
+    assert!(kernels.iter().any(|e| e.0 == "conv" && e.3["flops"].as_u64() > Some(0) && e.3["gflops_per_s"].as_f64() > Some(0.0)));
+    // Each kernel lies in a profiled run, and none begins before its forerunner ends: what a viewer needs to draw them.
+    let profiled: Vec<_> = host.iter().filter(|e| e.0 == "profiled run").collect();
+    assert!(kernels.iter().all(|k| profiled.iter().any(|p| p.1 - 1.0 <= k.1 && k.2 <= p.2 + 1.0)));
+    assert!(kernels.windows(2).all(|pair| pair[1].1 >= pair[0].2 - 1e-3));
+
+    let words = place.kiln("bench sample --filter cached --steps 1 --device cpu").ok().out;
+    assert!(words.contains("kernels") && words.contains("transfers"), "{words}");
+}
+
+#[test]
+fn kernels_of_many_sizes_are_drawn_under_the_roof() {
+    let place = Place::new();
+    let words = "bench kernels --filter sweep-matmul-64 --sweep --steps 1 --device cpu --json --picture roof.png --trace k.json";
+    let said = place.kiln(words).json();
+    let rows = said["rows"].as_array().expect("rows");
+    assert!(rows.len() == 1 && rows[0]["workload"] == "sweep-matmul-64" && rows[0]["flops"] == 2 * 64u64.pow(3), "{said}");
+    assert!(place.read("roof.png").starts_with(b"\x89PNG\r\n\x1a\n"));
+    assert!(image::open(place.path("roof.png")).expect("a picture").width() > 600);
+    assert_eq!(lasting(&place, "k.json", 2).len(), 1);
+    place.kiln("bench kernels --sweep --filter sweep-matmul-65").refused(2, &["sweep-matmul-65", "sweep-matmul-64", "dcgan"]);
+    place.kiln("bench train --picture roof.png").refused(2, &["--picture", "bench kernels"]);
+    place.kiln("bench sample --trace t.json").refused(2, &["--trace", "bench train"]);
+}

@@ -1,0 +1,107 @@
+//! `kiln train`.
+
+use crate::program::Place;
+use crate::trained;
+
+#[test]
+fn training_leaves_a_whole_run_folder_and_says_what_came_of_it() {
+    let place = Place::new();
+    let ran = place.train("run", "--steps 3 --json");
+    let said = ran.json();
+    assert_eq!(
+        (&said["run"], &said["model"], &said["step"], &said["stopped"]),
+        (&"run".into(), &"pixelcnn".into(), &3.into(), &false.into())
+    );
+    // 5×5, 3×3 and 1×1 convolutions of 1 → 8 → 4 → 4 → 8 → 4 → 1 channels, with biases.
+    let parameters = (25 * 8 + 8) + (8 * 4 + 4) + (9 * 4 * 4 + 4) + (4 * 8 + 8) + (8 * 4 + 4) + (4 + 1);
+    assert_eq!(said["parameters"], parameters);
+    assert!(said["metrics"]["loss"].as_f64().is_some_and(|loss| loss > 0.0));
+    for name in ["recipe.toml", "checkpoint.safetensors", "best.safetensors", "metrics.jsonl", "curves.png", "samples/000003.png"] {
+        assert!(!place.read(&format!("run/{name}")).is_empty(), "{name}");
+    }
+    image::open(place.path("run/curves.png")).expect("a picture");
+    let recipe = String::from_utf8(place.read("run/recipe.toml")).expect("UTF-8");
+    for line in ["model = \"pixelcnn\"", "source = \"builtin:digits\"", "binarization = \"dynamic\"", "limit = 64", "hidden = 4"] {
+        assert!(recipe.contains(line), "{line} is not in\n{recipe}");
+    }
+}
+
+#[test]
+fn progress_goes_to_stderr_and_quiet_silences_it() {
+    let place = Place::new();
+    let words = place.train_words("loud", "--steps 2").replace(" -q", "");
+    let loud = place.kiln(&words).ok();
+    assert!(loud.err.contains("pixelcnn") && loud.err.contains("binarization dynamic"), "{}", loud.err);
+    assert!(loud.out.contains("trained to step 2") && loud.out.trim_end().lines().count() == 1, "{}", loud.out);
+    assert!(!loud.err.contains('\u{1b}'), "control characters in a pipe: {}", loud.err);
+    assert_eq!(place.train("quiet", "--steps 2").ok().err, "");
+}
+
+#[test]
+fn unknown_models_keys_and_values_are_refused_with_the_known_ones() {
+    let place = Place::new();
+    let train = |words: &str| place.kiln(&format!("train pixelcnn --data builtin:digits --limit 32 --out run -q {words}"));
+    place.kiln("train pixelcn --data builtin:digits").refused(2, &["pixelcn", "pixelcnn"]);
+    train("--set hiden=3").refused(2, &["hiden", "hidden", "blocks", "learning_rate", "binarization"]);
+    train("--set hidden").refused(2, &["hidden", "key=value"]);
+    train("--set hidden=wide").refused(2, &["hidden=wide"]);
+    train("--set hidden=0").refused(2, &["hidden"]);
+    train("--set hidden=-4").refused(2, &["hidden=-4"]);
+    train("--set hidden=9999999999").refused(2, &["hidden"]);
+    train("--set kernel=4").refused(2, &["kernel", "odd"]);
+    train("--set levels=300").refused(2, &["levels", "300"]);
+    train("--set preset=huge").refused(2, &["huge", "tiny"]);
+    train("--set learning_rate=fast").refused(2, &["learning_rate", "fast"]);
+    train("--set learning_rate=-1").refused(2, &["learning_rate"]);
+    train("--set optimiser=adamw").refused(2, &["optimiser", "adamw", "adam", "sgd"]);
+    train("--set ema=1").refused(2, &["ema"]);
+    train("--set save_every=0").refused(2, &["save_every"]);
+    train("--set binarization=dinamic").refused(2, &["dinamic", "dynamic"]);
+    train("--set binarization=static").refused(2, &["binarization", "dynamic"]);
+    train("--set binarization=none --set levels=2").refused(2, &["binarization"]);
+    train("--set levels=16 --set binarization=threshold").refused(2, &["levels"]);
+    train("--set resize=0").refused(2, &["resize"]);
+    train("--steps 0").refused(2, &["steps"]);
+    train("--batch 8 --epochs 0").refused(2, &["--epochs"]);
+    train("--batch 0").refused(2, &["batch"]);
+    train("--batch 33").refused(2, &["33", "32", "--batch"]);
+    assert!(!place.path("run").exists(), "a refused run leaves a folder");
+}
+
+#[test]
+fn a_batch_that_does_not_fit_memory_is_refused_before_it_is_taken() {
+    let place = Place::new();
+    let words = "train pixelcnn --data builtin:digits --out run -q --batch 18000 --set preset=paper";
+    place.kiln(words).refused(1, &["GiB", "--batch"]);
+    let words = "train pixelcnn --data builtin:digits --out run -q --set hidden=8192 --set blocks=1000";
+    place.kiln(words).refused(1, &["GiB", "smaller"]);
+}
+
+#[test]
+fn mixed_precision_trains_and_resumes_where_an_adapter_has_it_and_is_refused_in_words_elsewhere() {
+    let place = trained();
+    place.train("half", "--steps 1 --device cpu --precision half").refused(2, &["f32 or mixed"]);
+    place.train("mixed", "--steps 1 --device cpu --precision mixed").refused(2, &["cooperative matrices", "CPU"]);
+    assert!(!place.path("mixed").exists());
+    let devices = place.kiln("devices --json").json();
+    let Some(gpu) = devices["devices"].as_array().and_then(|list| list.iter().find(|d| d["name"] != "cpu")) else { return };
+    // The proof decides; without the feature it cannot come out right.
+    let offers = gpu["details"].as_str().is_some_and(|d| d.contains("cooperative matrix"));
+    if !offers {
+        place.train("mixed", "--steps 1 --device gpu --precision mixed").refused(2, &["cooperative matrices", "precision f32"]);
+        return;
+    }
+    let wide = "--device gpu --precision mixed --set hidden=16 --set head=16";
+    place.train("mixed", &format!("--steps 4 {wide}")).ok();
+    place.train("again", &format!("--steps 2 {wide}")).ok();
+    place.kiln("train --resume again --steps 4 --device gpu -q").ok();
+    let [whole, resumed] = ["mixed", "again"].map(|run| place.tensors(&format!("{run}/checkpoint.safetensors")));
+    assert!(whole == resumed, "a resumed run went another way");
+    assert!(whole.contains_key("optimizer.loss_scale.0"), "{:?}", whole.keys());
+    place.kiln("export mixed --out weights.safetensors -q").ok();
+    assert!(!place.tensors("weights.safetensors").keys().any(|name| name.contains("loss_scale")));
+    let recipe = String::from_utf8(place.read("mixed/recipe.toml")).expect("UTF-8");
+    assert!(recipe.contains("precision = \"mixed\"") && recipe.contains("= \"matrix-"), "{recipe}");
+    // Scores are of f32, wherever it was trained.
+    place.kiln("eval mixed --device cpu --json").json();
+}
