@@ -8,6 +8,7 @@ pub mod eval;
 pub mod gpu;
 pub mod graph;
 pub mod model;
+pub mod native;
 pub mod nn;
 pub mod op;
 pub mod random;
@@ -15,6 +16,8 @@ pub mod report;
 pub mod runtime;
 pub mod sample;
 pub mod shader;
+pub mod tensor;
+pub mod timing;
 pub mod train;
 
 pub use error::{Error, Result};

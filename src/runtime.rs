@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use crate::cpu::{Arena, CpuProgram, CpuState, memory, simd};
+use crate::cpu::{Arena, CpuProgram, CpuState, memory};
 use crate::error::{Error, Result};
 use crate::gpu::{self, Choice, Gpu, GpuProgram, GpuState, Options};
 use crate::graph::{Graph, Init, Plan, StateId, StateSpec, Step};
+use crate::native::simd;
 use crate::random::Draws;
 use crate::shader::{Choices, Precision};
 
@@ -116,7 +117,8 @@ impl Device {
     }
 }
 
-pub use crate::gpu::{Clock, StageTime, Weights};
+pub use crate::gpu::Weights;
+pub use crate::timing::{Clock, StageTime};
 
 /// Where the wall time of work that was waited for went, in seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::common::Common;
 use super::output::Output;
+use crate::data::one_hot;
 use crate::error::{Error, Result};
-use crate::eval::one_hot;
 use crate::graph::Step;
 use crate::report;
 use crate::runtime::{Device, Program, Weights};

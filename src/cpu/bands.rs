@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::Real;
+use super::Number;
 use crate::graph::{Action, Batching, Eval, Place, Plan, Shape, Signature, Step};
 
 /// Bytes of the largest tensor's part that goes through a band at once.
@@ -321,7 +321,7 @@ impl<T> Shared<T> {
 }
 
 /// Carries out a band. `outside` reads places that are no slots; what is summed is handed to `sum` at the end, in order.
-pub fn run<'a, T: Real>(
+pub fn run<'a, T: Number>(
     band: &Band,
     plan: &Plan,
     slots: &mut [Vec<T>],

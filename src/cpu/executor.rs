@@ -3,27 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::Real;
+use super::Number;
 use super::bands::{self, Band};
 use super::optimiser::{self, Arenas};
 use crate::error::{Error, Result};
-use crate::gpu::{Clock, StageTime};
-use crate::graph::{Action, Eval, Place, Plan, Shape, Signature, StateId, StateSpec, Step};
-
-/// One of a group's flat arrays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Arena {
-    /// The tensors themselves.
-    Value,
-    /// Gradients of the trained ones.
-    Gradient,
-    /// The optimiser's first moment or velocity.
-    First,
-    /// The optimiser's second moment.
-    Second,
-    /// The exponential moving average of the weights.
-    Average,
-}
+use crate::graph::{Action, Eval, Place, Plan, Signature};
+use crate::tensor::{Arena, Shape, StateId, StateSpec, Step};
+use crate::timing::{Clock, StageTime};
 
 const ARENAS: usize = 5;
 
@@ -34,7 +20,7 @@ pub struct CpuState<T> {
     groups: Vec<[Vec<T>; ARENAS]>,
 }
 
-impl<T: Real> CpuState<T> {
+impl<T: Number> CpuState<T> {
     /// All zeros.
     pub fn new(spec: &StateSpec) -> Self {
         let zeros = |len: usize| std::array::from_fn(|_| vec![T::default(); len]);
@@ -76,7 +62,7 @@ pub struct CpuProgram<T> {
     read_from: Arena,
 }
 
-impl<T: Real> CpuProgram<T> {
+impl<T: Number> CpuProgram<T> {
     /// Allocates a plan's buffers. `read_from` is [`Arena::Value`], or [`Arena::Average`] to compute with averaged weights.
     pub fn new(plan: Plan, read_from: Arena) -> Self {
         // Zeros from the system take no memory before they are touched, and what is local to bands never is.

@@ -2,9 +2,10 @@
 
 use rayon::prelude::*;
 
-use super::Real;
-use super::simd::{self, Job};
-use crate::graph::{Rule, Step, Update, adjusted};
+use crate::graph::{Rule, Update, adjusted};
+use crate::native::Real;
+use crate::native::simd::{self, Job};
+use crate::tensor::Step;
 
 /// The arenas an update touches.
 pub struct Arenas<'a, T> {

@@ -14,6 +14,7 @@ mod idx;
 mod loader;
 mod npy;
 mod npy_header;
+mod one_hot;
 mod open;
 mod positioned;
 mod resize;
@@ -22,6 +23,7 @@ mod view;
 
 pub use binarize::Binarization;
 pub use loader::{Batch, Loader, LoaderOptions, Scale, sequential};
+pub use one_hot::one_hot;
 pub use open::open;
 pub use subset::labelled;
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{LikelihoodOptions, Scores, one_hot};
-use crate::data::{self, Source};
+use super::{LikelihoodOptions, Scores};
+use crate::data::{self, Source, one_hot};
 use crate::error::{Error, Result};
 use crate::graph::Step;
 use crate::model::Model;

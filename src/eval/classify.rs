@@ -1,6 +1,6 @@
 //! What a feature network makes of images, and what can be read off its features.
 
-use super::one_hot;
+use crate::data::one_hot;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Rule, StateSpec, Step, Update};
 use crate::model::Model;

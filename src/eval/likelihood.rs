@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::data::{self, Binarization, Source};
+use crate::data::{self, Binarization, Source, one_hot};
 use crate::error::{Error, Result};
 use crate::graph::Step;
 use crate::model::Model;
@@ -129,15 +129,4 @@ pub fn score(
         progress(scores.nll.len());
     }
     Ok(scores)
-}
-
-/// `[count, classes]` with a one at each label; zeros where there is none.
-pub fn one_hot(labels: &[u32], classes: usize, count: usize) -> Vec<f32> {
-    let mut hot = vec![0.0; count * classes];
-    for (row, label) in hot.chunks_mut(classes.max(1)).zip(labels) {
-        if let Some(cell) = row.get_mut(*label as usize) {
-            *cell = 1.0;
-        }
-    }
-    hot
 }

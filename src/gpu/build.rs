@@ -6,11 +6,10 @@ use super::device::Gpu;
 use super::pipeline::Key;
 use super::program::Dispatch;
 use super::state::{GpuState, Weights};
-use crate::cpu::Arena;
 use crate::error::{Error, Result};
 use crate::graph::{Action, Place, Plan, Signature, StateSpec};
 use crate::op::launch;
-use crate::shader::{ArenaKind, Binding, Launch, expand};
+use crate::shader::{Binding, Launch, expand};
 
 /// What a kernel binds.
 enum Resource {
@@ -210,16 +209,7 @@ impl<'a> Compiler<'a> {
             Binding::Scratch(k) | Binding::ScratchRead(k) => whole(scratch.get(*k).ok_or_else(missing)?),
             Binding::Step => whole(step),
             Binding::Table(words) => whole(&self.gpu.table(words)?),
-            Binding::Arena(kind) => {
-                let arena = match kind {
-                    ArenaKind::Value => Arena::Value,
-                    ArenaKind::Gradient => Arena::Gradient,
-                    ArenaKind::First => Arena::First,
-                    ArenaKind::Second => Arena::Second,
-                    ArenaKind::Average => Arena::Average,
-                };
-                whole(self.state.arena(job.group, arena))
-            }
+            Binding::Arena(arena) => whole(self.state.arena(job.group, *arena)),
         }))
     }
 }

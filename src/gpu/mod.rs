@@ -22,7 +22,6 @@ mod tuned;
 pub use adapter::{AdapterDescription, Choice, adapters};
 pub use device::{Gpu, Options};
 pub use kernels::{KernelText, kernels};
-pub use profile::{Clock, StageTime};
 pub use program::{GpuProgram, Pending, Stats};
 pub use standalone::Standalone;
 pub use state::{GpuState, Weights};

@@ -1,9 +1,9 @@
 //! A model's persistent tensors on the device.
 
 use super::device::Gpu;
-use crate::cpu::Arena;
 use crate::error::{Error, Result};
 use crate::graph::{Place, StateId, StateSpec};
+use crate::tensor::Arena;
 
 /// Which weights a program computes with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,8 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Expr, Graph, Kind, Node, NodeId, Operation};
-use crate::op::Map;
+use super::{Expr, Graph, Kind, Node, NodeId, Operation, Pointwise};
 
 /// Most inputs a fused node may have: adapters are only promised eight storage buffers a kernel.
 const MAX_INPUTS: usize = 6;
@@ -34,6 +33,7 @@ struct Work {
     /// Number of state changes before each node.
     epoch: Vec<usize>,
     kept: Vec<bool>,
+    pointwise: Pointwise,
 }
 
 impl Work {
@@ -65,7 +65,7 @@ impl Work {
             }
         }
         let nodes = graph.nodes().iter().zip(&live).map(|(n, &l)| l.then(|| n.clone())).collect();
-        Self { nodes, uses, epoch, kept }
+        Self { nodes, uses, epoch, kept, pointwise: graph.pointwise }
     }
 
     fn op(&self, at: usize) -> Option<(&Arc<dyn Operation>, &Node)> {
@@ -117,7 +117,7 @@ impl Work {
                 return;
             }
             let (expr, inputs) = trim(own.substitute(&programs), inputs);
-            self.replace(at, Arc::new(Map::new(expr, node.shape.clone())), inputs, p.0);
+            self.replace(at, (self.pointwise)(expr, node.shape.clone()), inputs, p.0);
         }
     }
 

@@ -1,8 +1,7 @@
 //! Reverse-mode differentiation: gradients are nodes of the same graph, so they can be differentiated again.
 
-use super::{Expr, Graph, Kind, NodeId, StateId, StateSpec, Update};
+use super::{Graph, Kind, NodeId};
 use crate::error::{Error, Result};
-use crate::op::Map;
 
 impl Graph {
     /// Gradients of the scalar `loss` with respect to each of `wrt`.
@@ -15,40 +14,6 @@ impl Graph {
         }
         let seed = self.fill(self.shape(loss).clone(), 1.0)?;
         self.pullback(loss, seed, wrt)
-    }
-
-    /// Gradients of the scalar `loss` with respect to the trained tensors of an update's group, in order, through every reading of them
-    /// since the group last changed; multiplied by the update's loss scale, if it has one.
-    pub fn group_gradients(&mut self, loss: NodeId, spec: &StateSpec, update: &Update) -> Result<Vec<NodeId>> {
-        let group = update.group;
-        let since = self.nodes.iter().rposition(|n| matches!(&n.kind, Kind::Update(u) if u.group == group)).unwrap_or(0);
-        let mut wrt = Vec::new();
-        let mut owners = Vec::new();
-        let trained = spec.trained(group);
-        for (at, node) in self.nodes.iter().enumerate().take(loss.0 + 1).skip(since) {
-            if let Kind::State(id) = node.kind
-                && let Some(owner) = trained.iter().position(|t| *t == id)
-            {
-                wrt.push(NodeId(at));
-                owners.push(owner);
-            }
-        }
-        let parts = match self.loss_scale(update)? {
-            Some(scale) if self.shape(loss).len() == 1 => {
-                let seed = self.reshape(scale, self.shape(loss).clone())?;
-                self.pullback(loss, seed, &wrt)?
-            }
-            _ => self.gradients(loss, &wrt)?,
-        };
-        let mut sums: Vec<Option<NodeId>> = vec![None; trained.len()];
-        for (owner, part) in owners.into_iter().zip(parts) {
-            sums[owner] = Some(match sums[owner] {
-                Some(sum) => self.add(sum, part)?,
-                None => part,
-            });
-        }
-        let missing = |id: &StateId| Error::Gradient(format!("the loss does not depend on {}", spec.spec(*id).name));
-        sums.into_iter().zip(&trained).map(|(g, id)| g.ok_or_else(|| missing(id))).collect()
     }
 
     /// Gradients of ⟨`y`, `upstream`⟩ with respect to each of `wrt`.
@@ -92,9 +57,5 @@ impl Graph {
                 None => Err(Error::Gradient("the loss does not depend on a tensor it was to be differentiated by".into())),
             })
             .collect()
-    }
-
-    fn fill(&mut self, shape: super::Shape, value: f64) -> Result<NodeId> {
-        self.op(Map::new(Expr::build(|b| b.constant(value)), shape), &[])
     }
 }

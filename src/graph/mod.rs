@@ -1,25 +1,25 @@
 //! Nodes, shapes, gradients, fusion, liveness and the plan. Knows no device and no model.
 
-mod expr;
 mod fuse;
 mod gradient;
 mod operation;
 mod plan;
+mod pointwise;
 mod scale;
-mod shape;
-mod state;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub use expr::{Binary, Builder, Distribution, Expr, Instr, Unary, Value, operands};
-pub use operation::{Batching, Eval, Operation, Signature, Step};
+pub use operation::{Batching, Eval, Operation, Signature};
 pub use plan::{Action, Place, Plan};
+pub use pointwise::Pointwise;
 pub use scale::{FIRST_SCALE, GROWTH_INTERVAL, SCALES, adjusted};
-pub use shape::Shape;
-pub use state::{ALIGNMENT, Group, Init, Layout, StateId, StateSpec, TensorSpec};
 
 use crate::error::{Error, Result};
+pub use crate::tensor::{
+    ALIGNMENT, Binary, Builder, Distribution, Expr, Group, Init, Instr, Layout, Shape, StateId, StateSpec, Step, TensorSpec, Unary, Value,
+    operands,
+};
 
 /// Handle of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -106,7 +106,7 @@ pub struct Node {
 
 /// A computation: nodes in an order in which each follows what it reads. Nodes that change persistent tensors take effect in that
 /// order: what is created after an update reads the updated weights.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Graph {
     nodes: Vec<Node>,
     outputs: Vec<(String, NodeId)>,
@@ -115,12 +115,14 @@ pub struct Graph {
     states: HashMap<(StateId, usize), NodeId>,
     changes: usize,
     streams: u32,
+    pointwise: Pointwise,
 }
 
 impl Graph {
-    /// An empty graph.
-    pub fn new() -> Self {
-        Self::default()
+    /// An empty graph, whose pointwise operations are made by `pointwise`. `Graph::new` stands with the operations.
+    pub fn with_pointwise(pointwise: Pointwise) -> Self {
+        let (nodes, outputs, inputs, states) = Default::default();
+        Self { nodes, outputs, inputs, states, changes: 0, streams: 0, pointwise }
     }
 
     /// All nodes, by `NodeId` order.
@@ -189,17 +191,9 @@ impl Graph {
             return Ok(x);
         }
         if let Some(value) = self.constant_of(x) {
-            return self.op(crate::op::Map::new(Expr::build(|b| b.constant(value)), shape), &[]);
+            return self.fill(shape, value);
         }
         Ok(self.push(Kind::Reshape, vec![x], shape))
-    }
-
-    /// The value of a tensor whose elements are all the same constant.
-    pub(crate) fn constant_of(&self, x: NodeId) -> Option<f64> {
-        match &self.nodes[x.0].kind {
-            Kind::Op(op) => op.pointwise().and_then(Expr::as_constant),
-            _ => None,
-        }
     }
 
     /// Overwrites a persistent tensor.

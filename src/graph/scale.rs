@@ -3,7 +3,6 @@
 //! is a persistent tensor that each update adjusts on the device: no step waits for the host.
 
 use super::{Graph, Init, Kind, Layout, NodeId, Shape, StateId, StateSpec, Update};
-use crate::error::Result;
 
 /// The first factor.
 pub const FIRST_SCALE: f32 = 65536.0;
@@ -31,21 +30,13 @@ impl StateSpec {
 }
 
 impl Graph {
-    /// The factor that the loss of an update is multiplied by, `[1]`, if it has one.
-    pub(super) fn loss_scale(&mut self, update: &Update) -> Result<Option<NodeId>> {
-        let Some(id) = update.loss_scale else { return Ok(None) };
+    /// The tensor of the factor that the loss of an update is multiplied by, if it has one.
+    pub(crate) fn loss_scale_tensor(&mut self, update: &Update) -> Option<NodeId> {
+        let id = update.loss_scale?;
         let known = self.states.get(&(id, self.changes)).copied();
         let tensor = known.unwrap_or_else(|| self.push(Kind::State(id), Vec::new(), Shape::from(SHAPE)));
         self.states.insert((id, self.changes), tensor);
-        self.slice(tensor, 0, 0, 1).map(Some)
-    }
-
-    /// What is in proportion to the gradients of an update, such as their norm, freed of the loss scale.
-    pub fn unscaled(&mut self, x: NodeId, update: &Update) -> Result<NodeId> {
-        match self.loss_scale(update)? {
-            Some(scale) => self.map(&[x, scale], |b, v| b.div(v[0], v[1])),
-            None => Ok(x),
-        }
+        Some(tensor)
     }
 }
 

@@ -1,70 +1,25 @@
 //! The vocabulary models are written in: methods of [`Graph`] that add operations.
 
+use std::sync::Arc;
+
 use super::{BatchNorm, Concat, Conv, ConvWeight, Map, Reduce, Reduction, Slice, Taps};
 use crate::error::{Error, Result};
-use crate::graph::{Binary, Builder, Distribution, Expr, Graph, NodeId, Shape, Unary, Value};
+use crate::graph::{Binary, Distribution, Expr, Graph, NodeId, Shape, Unary};
+
+impl Default for Graph {
+    fn default() -> Self {
+        Self::with_pointwise(|expr, shape| Arc::new(Map::new(expr, shape)))
+    }
+}
 
 impl Graph {
-    /// A pointwise program over inputs that broadcast to `shape`.
-    pub fn program(&mut self, expr: Expr, inputs: &[NodeId], shape: impl Into<Shape>) -> Result<NodeId> {
-        let shape = shape.into();
-        let expr = self.with_constants(expr, inputs);
-        let kept: Vec<usize> = (0..inputs.len()).filter(|&k| expr.reads(k)).collect();
-        let to: Vec<usize> = (0..inputs.len()).map(|k| kept.iter().position(|&i| i == k).unwrap_or(0)).collect();
-        let inputs: Vec<NodeId> = kept.iter().map(|&k| inputs[k]).collect();
-        let expr = expr.renumber(&to);
-        if expr.is_identity() && self.shape(inputs[0]) == &shape {
-            return Ok(inputs[0]);
-        }
-        self.op(Map::new(expr, shape), &inputs)
-    }
-
-    /// The program with its constant inputs written into it: most gradients start from a constant, and end up simpler.
-    fn with_constants(&self, expr: Expr, inputs: &[NodeId]) -> Expr {
-        let constants: Vec<Option<f64>> = inputs.iter().map(|&i| self.constant_of(i)).collect();
-        if constants.iter().all(Option::is_none) {
-            return expr;
-        }
-        let stands = |(k, constant): (usize, &Option<f64>)| {
-            Expr::build(|b| match constant {
-                Some(value) => b.constant(*value),
-                None => b.input(k),
-            })
-        };
-        expr.substitute(&constants.iter().enumerate().map(stands).collect::<Vec<_>>())
-    }
-
-    /// A pointwise function of inputs that broadcast to `shape`, written with a [`Builder`].
-    pub fn map_to(
-        &mut self,
-        inputs: &[NodeId],
-        shape: impl Into<Shape>,
-        write: impl FnOnce(&mut Builder, &[Value]) -> Value,
-    ) -> Result<NodeId> {
-        let expr = Expr::build(|b| {
-            let values: Vec<Value> = (0..inputs.len()).map(|k| b.input(k)).collect();
-            write(b, &values)
-        });
-        self.program(expr, inputs, shape)
-    }
-
-    /// A pointwise function of inputs that broadcast against each other.
-    pub fn map(&mut self, inputs: &[NodeId], write: impl FnOnce(&mut Builder, &[Value]) -> Value) -> Result<NodeId> {
-        let mut shape = Shape::scalar();
-        for &input in inputs {
-            let other = self.shape(input);
-            shape = shape.broadcast(other).ok_or_else(|| Error::Shape(format!("{shape} and {other} do not broadcast")))?;
-        }
-        self.map_to(inputs, shape, write)
+    /// An empty graph.
+    pub fn new() -> Self {
+        Self::default()
     }
 
     fn unary(&mut self, f: Unary, x: NodeId) -> Result<NodeId> {
         self.map(&[x], |b, v| b.unary(f, v[0]))
-    }
-
-    /// a + b
-    pub fn add(&mut self, a: NodeId, b: NodeId) -> Result<NodeId> {
-        self.map(&[a, b], |e, v| e.add(v[0], v[1]))
     }
 
     /// a − b

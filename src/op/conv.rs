@@ -5,9 +5,9 @@
 
 use std::any::Any;
 
-use crate::cpu::{self, Operand, Real};
 use crate::error::{Error, Result};
 use crate::graph::{Batching, Eval, Expr, Graph, NodeId, Operation, Shape, Signature};
+use crate::native::{self, Operand, Real};
 use crate::op::launch;
 use crate::op::{Gather, Taps};
 use crate::shader::{Launch, Target};
@@ -53,7 +53,7 @@ impl Conv {
     fn eval<T: Real>(&self, e: Eval<'_, T>) {
         let operands: Vec<Operand<'_, T>> =
             e.inputs[2..].iter().zip(&e.shapes[2..]).map(|(data, shape)| Operand::new(data, shape, e.shape)).collect();
-        let job = cpu::Convolution {
+        let job = native::Convolution {
             gather: &self.gather(),
             transposed: self.adjoint,
             source: e.inputs[0],
@@ -184,7 +184,7 @@ impl Operation for Conv {
 impl ConvWeight {
     fn eval<T: Real>(&self, e: Eval<'_, T>) {
         let gather = self.taps.forward();
-        let job = cpu::WeightGradient {
+        let job = native::WeightGradient {
             gather: &gather,
             source: e.inputs[0],
             upstream: e.inputs[1],

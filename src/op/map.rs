@@ -2,9 +2,9 @@
 
 use std::any::Any;
 
-use crate::cpu::{Operand, pointwise};
 use crate::error::{Error, Result};
 use crate::graph::{Batching, Eval, Expr, Graph, NodeId, Operation, Shape, Signature};
+use crate::native::{Operand, pointwise};
 use crate::shader::{Launch, Target};
 
 /// `out[i] = expr(inputs at i)`.
@@ -25,7 +25,7 @@ impl Map {
         &self.expr
     }
 
-    fn eval<T: crate::cpu::Real>(&self, e: Eval<'_, T>) {
+    fn eval<T: crate::native::Real>(&self, e: Eval<'_, T>) {
         let operands: Vec<_> = e.inputs.iter().zip(&e.shapes).map(|(data, shape)| Operand::new(data, shape, e.shape)).collect();
         pointwise::map(&self.expr, &operands, e.shape, e.step, e.output);
     }

@@ -3,17 +3,18 @@
 mod build;
 mod concat;
 mod conv;
+mod group;
 pub(crate) mod launch;
 mod map;
 mod norm;
 mod reduce;
 mod slice;
-mod taps;
 
 pub use concat::Concat;
 pub use conv::{Conv, ConvWeight};
 pub use map::Map;
 pub use norm::BatchNorm;
-pub use reduce::{Reduce, Reduction};
+pub use reduce::Reduce;
 pub use slice::{Embed, Slice};
-pub use taps::{Gather, Phase, Taps};
+
+pub use crate::tensor::{Gather, Phase, Reduction, Taps};

@@ -3,21 +3,11 @@
 use std::any::Any;
 use std::ops::Range;
 
-use crate::cpu::{Operand, Real, reduction};
 use crate::error::{Error, Result};
 use crate::graph::{Batching, Binary, Eval, Expr, Graph, NodeId, Operation, Shape, Signature, Unary};
+use crate::native::{Operand, Real, reduction};
 use crate::shader::{Launch, Target};
-
-/// What a reduction does with its elements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reduction {
-    /// Σ x
-    Sum,
-    /// The largest; every element equal to it gets the whole gradient.
-    Max,
-    /// ln Σ eˣ, without overflow
-    LogSumExp,
-}
+use crate::tensor::Reduction;
 
 /// Reduces `axes` of a tensor of shape `full` to extent 1. The elements are a program of inputs that broadcast to `full`.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! Latents to images, and the ways between two latents.
 
+use crate::data::one_hot;
 use crate::error::{Error, Result};
-use crate::eval::one_hot;
 use crate::graph::Step;
 use crate::model::Model;
 use crate::runtime::{Device, Program, State, Weights};

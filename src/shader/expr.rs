@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use crate::graph::{Binary, Distribution, Expr, Instr, Unary};
+use crate::tensor::{Binary, Distribution, Expr, Instr, Unary};
 
 /// The WGSL body of a program whose input `k` is the WGSL value `inputs[k]`, all of type `{ty}`; ends in a `return`. `index` is the
 /// WGSL flat element, `channels` the innermost extent and `item` the elements of one item of the shape the program runs over.

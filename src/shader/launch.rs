@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::variant::{Choice, Choices};
 use crate::error::{Error, Result};
+use crate::tensor::Arena;
 
 /// The kernels that compute one operation, run in order.
 #[derive(Clone, Debug, Default)]
@@ -55,23 +56,8 @@ pub enum Binding {
     Step,
     /// A constant table, read only.
     Table(Arc<[u32]>),
-    /// One of an optimiser group's arenas, whole, read and write: see [`ArenaKind`].
-    Arena(ArenaKind),
-}
-
-/// A group's arenas as an update binds them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ArenaKind {
-    /// Weights.
-    Value,
-    /// Gradients, read only.
-    Gradient,
-    /// First moments.
-    First,
-    /// Second moments.
-    Second,
-    /// Averaged weights.
-    Average,
+    /// One of an optimiser group's arenas, whole, read and write (gradients are only read).
+    Arena(Arena),
 }
 
 /// How a kernel uses what is bound.
@@ -91,7 +77,7 @@ impl Binding {
     /// How the kernel uses it.
     pub fn access(&self) -> Access {
         match self {
-            Self::Arena(ArenaKind::Gradient) => Access::Read,
+            Self::Arena(Arena::Gradient) => Access::Read,
             Self::Output | Self::Scratch(_) | Self::Arena(_) => Access::ReadWrite,
             Self::Texture(_) => Access::TextureWrite,
             Self::TextureRead(_) => Access::TextureRead,

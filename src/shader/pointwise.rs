@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::launch::{Binding, Bindings};
-use crate::graph::{Expr, Shape};
+use crate::tensor::{Expr, Shape};
 
 /// A program as it stands in a kernel.
 #[derive(Debug)]

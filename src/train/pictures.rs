@@ -46,7 +46,7 @@ impl Pictures {
             let Some(program) = &mut self.latent else { return Ok(()) };
             program.write("z", &crate::sample::latents(recipe.seed, 0, count, model.latent().unwrap_or(0)))?;
             let labels: Vec<u32> = (0..count as u32).map(|i| i % recipe.data.classes.max(1) as u32).collect();
-            program.write("labels", &crate::eval::one_hot(&labels, recipe.data.classes, count))?;
+            program.write("labels", &crate::data::one_hot(&labels, recipe.data.classes, count))?;
             program.run(state, &Step { seed: recipe.seed, ..Step::default() })?;
             program.read(state, "x")?
         } else {

@@ -220,7 +220,7 @@ impl Trainer {
             let at = self.progress.step + 1;
             program.write("x", &data.values)?;
             if classes > 0 {
-                program.write("labels", &eval::one_hot(&data.labels, classes, batch))?;
+                program.write("labels", &data::one_hot(&data.labels, classes, batch))?;
             }
             let step = self.step_at(at);
             program.run(&mut self.state, &step)?;

@@ -3,7 +3,7 @@
 
 pub mod models;
 
-use kiln::cpu::{Arena, CpuProgram, CpuState, Real};
+use kiln::cpu::{Arena, CpuProgram, CpuState, Number};
 use kiln::graph::{Graph, Init, Layout, NodeId, Plan, Shape, StateId, StateSpec, Step};
 use kiln::random::Draws;
 
@@ -47,7 +47,7 @@ impl Bench {
         node
     }
 
-    pub fn state<T: Real>(&self) -> CpuState<T> {
+    pub fn state<T: Number>(&self) -> CpuState<T> {
         let mut state = CpuState::new(&self.spec);
         for ((id, _), values) in self.leaves.iter().zip(&self.values) {
             let target: &mut [T] = state.tensor_mut(*id, Arena::Value);
@@ -57,7 +57,7 @@ impl Bench {
     }
 
     /// Runs the graph and returns the named output.
-    pub fn run<T: Real>(&self, fusion: bool, output: &str) -> Vec<f64> {
+    pub fn run<T: Number>(&self, fusion: bool, output: &str) -> Vec<f64> {
         let mut state = self.state::<T>();
         let mut program = CpuProgram::<T>::new(Plan::new(&self.graph, &self.spec, fusion), Arena::Value);
         program.run(&mut state, &step());

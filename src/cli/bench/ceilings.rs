@@ -5,9 +5,9 @@ use std::time::Instant;
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
-use crate::cpu::simd::{self, MAX_COLUMNS, MAX_ROWS, Tile};
 use crate::error::Result;
 use crate::gpu::{Gpu, Standalone};
+use crate::native::simd::{self, MAX_COLUMNS, MAX_ROWS, Tile};
 use crate::runtime::Device;
 use crate::shader::{Access, expand};
 

@@ -1,8 +1,7 @@
 //! The models that are measured, on made-up data.
 
-use crate::data::{Binarization, Kind, Scale};
+use crate::data::{Binarization, Kind, Scale, one_hot};
 use crate::error::{Error, Result};
-use crate::eval::one_hot;
 use crate::graph::{Step, Update};
 use crate::model::{self, DataSpec, Model};
 use crate::random::Draws;

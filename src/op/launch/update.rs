@@ -3,7 +3,8 @@
 use super::reduce::{Chain, Kind, Source};
 use super::{Defines, flag, flat, text};
 use crate::graph::{GROWTH_INTERVAL, Rule, SCALES, Update};
-use crate::shader::{ArenaKind, Binding, Bindings, Launch, Stage, Target};
+use crate::shader::{Binding, Bindings, Launch, Stage, Target};
+use crate::tensor::Arena;
 
 /// An update of a group whose arenas hold `len` elements; `number` counts the plan's updates. Its loss scale is input 0 and the output.
 pub(crate) fn update(update: &Update, number: usize, len: usize, target: &Target) -> Launch {
@@ -15,7 +16,7 @@ pub(crate) fn update(update: &Update, number: usize, len: usize, target: &Target
     if update.clip_norm.is_some() || scaled {
         // The squared norm, in scratch 0.
         let mut chain = Chain { kind: Kind::Squares, target, launch: Launch { scratch: vec![1], ..Launch::default() } };
-        chain.run(Source::Buffer(Binding::Arena(ArenaKind::Gradient)), [1, len, 1], Binding::Scratch(0));
+        chain.run(Source::Buffer(Binding::Arena(Arena::Gradient)), [1, len, 1], Binding::Scratch(0));
         launch = chain.launch;
     }
     let (a, b, epsilon) = match update.rule {
@@ -29,16 +30,16 @@ pub(crate) fn update(update: &Update, number: usize, len: usize, target: &Target
     let array = "array<vec4<f32>>";
     let mut bindings = Bindings::default();
     bindings.bind(Binding::Step, "step", "Step");
-    bindings.bind(Binding::Arena(ArenaKind::Value), "value", array);
-    bindings.bind(Binding::Arena(ArenaKind::Gradient), "gradient", array);
+    bindings.bind(Binding::Arena(Arena::Value), "value", array);
+    bindings.bind(Binding::Arena(Arena::Gradient), "gradient", array);
     if adam || sgd {
-        bindings.bind(Binding::Arena(ArenaKind::First), "first", array);
+        bindings.bind(Binding::Arena(Arena::First), "first", array);
     }
     if adam || rmsprop {
-        bindings.bind(Binding::Arena(ArenaKind::Second), "second", array);
+        bindings.bind(Binding::Arena(Arena::Second), "second", array);
     }
     if update.average {
-        bindings.bind(Binding::Arena(ArenaKind::Average), "average", array);
+        bindings.bind(Binding::Arena(Arena::Average), "average", array);
     }
     if update.clip_norm.is_some() || scaled {
         bindings.bind(Binding::ScratchRead(0), "squares", "array<f32>");

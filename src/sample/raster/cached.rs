@@ -5,10 +5,10 @@ use rayon::prelude::*;
 use super::draw;
 use super::program::{Feature, Operand, RasterProgram, Work};
 use super::{Drawn, Job};
-use crate::cpu::simd::{self, MAX_ROWS, Tile};
-use crate::cpu::{Evaluator, Operand as Columns};
 use crate::error::Result;
 use crate::graph::{Shape, Step};
+use crate::native::simd::{self, MAX_ROWS, Tile};
+use crate::native::{Evaluator, Operand as Columns};
 
 /// A network ready to sample: its steps and what does not change with the image.
 pub struct CachedSampler {

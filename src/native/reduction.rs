@@ -5,8 +5,8 @@ use rayon::prelude::*;
 
 use super::simd::{self, Job};
 use super::{Evaluator, Operand, Real};
-use crate::graph::{Expr, Shape, Step};
-use crate::op::Reduction;
+use crate::tensor::Reduction;
+use crate::tensor::{Expr, Shape, Step};
 
 /// Elements one task reduces.
 const TASK: usize = 16 * 1024;

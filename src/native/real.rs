@@ -1,6 +1,4 @@
-//! The two number types of the executor.
-
-use crate::graph::{Eval, Operation};
+//! The two number types that the CPU computes in.
 
 use super::{Convolution, WeightGradient, convolution, math, oracle, scratch};
 
@@ -41,8 +39,6 @@ pub trait Real: Copy + Default + PartialOrd + Send + Sync + std::fmt::Debug + 's
     fn weight_gradient(job: &WeightGradient<'_, Self>, output: &mut [Self]);
     /// Lends a buffer of `len` elements with arbitrary contents.
     fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [Self]) -> R) -> R;
-    /// Evaluates an operation in this number type.
-    fn evaluate(op: &dyn Operation, eval: Eval<'_, Self>);
 }
 
 macro_rules! arithmetic {
@@ -119,9 +115,6 @@ impl Real for f32 {
     fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [Self]) -> R) -> R {
         scratch::with(len, work)
     }
-    fn evaluate(op: &dyn Operation, eval: Eval<'_, Self>) {
-        op.eval_f32(eval);
-    }
 }
 
 impl Real for f64 {
@@ -151,8 +144,5 @@ impl Real for f64 {
     }
     fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [Self]) -> R) -> R {
         work(&mut vec![0.0; len])
-    }
-    fn evaluate(op: &dyn Operation, eval: Eval<'_, Self>) {
-        op.eval_f64(eval);
     }
 }

@@ -88,6 +88,21 @@ pub struct StateId {
     pub index: usize,
 }
 
+/// One of a group's flat arrays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Arena {
+    /// The tensors themselves.
+    Value,
+    /// Gradients of the trained ones.
+    Gradient,
+    /// The optimiser's first moment or velocity.
+    First,
+    /// The optimiser's second moment.
+    Second,
+    /// The exponential moving average of the weights.
+    Average,
+}
+
 /// All persistent tensors of a model.
 #[derive(Clone, Debug, Default)]
 pub struct StateSpec {

@@ -3,8 +3,8 @@
 use rayon::prelude::*;
 
 use super::{Convolution, Evaluator, Operand, Real, WeightGradient};
-use crate::graph::{Expr, Shape, Step};
-use crate::op::{Gather, Phase};
+use crate::tensor::{Expr, Shape, Step};
+use crate::tensor::{Gather, Phase};
 
 /// The source element a phase position and tap meet, if it is inside the image.
 fn meet(gather: &Gather, [y, x]: [usize; 2], offset: [i32; 2]) -> Option<usize> {

@@ -3,8 +3,8 @@
 use rayon::prelude::*;
 
 use super::{Real, simd};
-use crate::graph::{Binary, Distribution, Expr, Instr, Shape, Step, Unary};
 use crate::random;
+use crate::tensor::{Binary, Distribution, Expr, Instr, Shape, Step, Unary};
 
 /// Elements an instruction works on at a time.
 const BLOCK: usize = 256;

@@ -1,7 +1,7 @@
 //! The geometry of a convolution as a list of taps, and of its adjoint as phases of shorter lists.
 
+use super::Layout;
 use crate::error::{Error, Result};
-use crate::graph::Layout;
 
 /// `out[n, y, x, :] = Σ_t in[n, s·y + dy_t, s·x + dx_t, :] · W_t`, zero outside the input. `W` is `[taps, in channels, out channels]`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -13,7 +13,7 @@ use super::convolution::{Convolution, WeightGradient, finish};
 use super::geometry::{Geometry, PhaseTables, Reader};
 use super::scratch;
 use super::simd::{self, Job, MAX_COLUMNS, MAX_ROWS, Tile};
-use crate::op::{Gather, Phase};
+use crate::tensor::{Gather, Phase};
 
 /// Products of a tile.
 const PRODUCTS: usize = 9;

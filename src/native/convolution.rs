@@ -8,8 +8,8 @@ use super::geometry::{Geometry, PhaseTables, Reader};
 use super::simd::{self, MAX_ROWS, Tile};
 use super::winograd::{self, Split};
 use super::{Evaluator, Operand, scratch};
-use crate::graph::{Expr, Shape, Step};
-use crate::op::Gather;
+use crate::tensor::Gather;
+use crate::tensor::{Expr, Shape, Step};
 
 /// A convolution or its adjoint, seen from the destination.
 pub struct Convolution<'a, T> {

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::{Evaluator, Operand};
-use crate::graph::{Expr, Shape, Step};
-use crate::op::Gather;
+use crate::tensor::Gather;
+use crate::tensor::{Expr, Shape, Step};
 
 /// Geometries a thread keeps.
 const KEPT: usize = 256;

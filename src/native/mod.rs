@@ -1,0 +1,22 @@
+//! Machine code for the CPU: register tiles, convolutions, the interpreter of pointwise programs and reductions, fast in `f32`, and as
+//! their definitions say in `f64`.
+
+mod convolution;
+mod geometry;
+mod math;
+mod oracle;
+pub mod pointwise;
+mod real;
+pub mod reduction;
+mod scratch;
+pub(crate) mod simd;
+mod winograd;
+
+pub use convolution::{Convolution, WeightGradient};
+pub use pointwise::{Evaluator, Operand};
+pub use real::Real;
+
+/// The vector widths that `KILN_SIMD` may name on this machine, the one that is taken otherwise last.
+pub fn vector_widths() -> Vec<&'static str> {
+    simd::levels().into_iter().map(simd::Level::name).collect()
+}

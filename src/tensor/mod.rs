@@ -1,0 +1,16 @@
+//! What tensors are and what is done with their elements: shapes, the pointwise language, a convolution's taps, persistent tensors and
+//! the numbers of a step. Knows no graph and no device; the floor that text and machine code for kernels stand on.
+
+mod expr;
+mod reduction;
+mod shape;
+mod state;
+mod step;
+mod taps;
+
+pub use expr::{Binary, Builder, Distribution, Expr, Instr, Unary, Value, operands};
+pub use reduction::Reduction;
+pub use shape::Shape;
+pub use state::{ALIGNMENT, Arena, Group, Init, Layout, StateId, StateSpec, TensorSpec};
+pub use step::Step;
+pub use taps::{Gather, Phase, Taps};
