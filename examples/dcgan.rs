@@ -49,9 +49,10 @@ fn main() -> kiln::Result<()> {
         }
     }
 
-    let Some(graph) = model.decode_graph(64)? else { return Ok(()) };
+    let Some(decoder) = model.decodes() else { return Ok(()) };
+    let graph = decoder.decode_graph(64)?;
     let mut generator = Program::new(&device, &graph, &state, Weights::Current)?;
-    generator.write("z", &latents(1, 0, 64, model.latent().unwrap_or(0)))?;
+    generator.write("z", &latents(1, 0, 64, decoder.latent()))?;
     generator.run(&mut state, &Step::default())?;
     report::save_png(Path::new("dcgan.png"), &report::grid(&generator.read(&state, "x")?, dims, 8))
 }

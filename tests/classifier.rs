@@ -16,7 +16,7 @@ fn it_learns_one_batch_by_heart_and_its_features_have_the_promised_shape() {
         let inputs: [(&str, &[f32]); 2] = [("x", &x), ("labels", &y)];
         let accuracy = train(&*model, &mut state, &inputs, 20, 150, 3e-3, "accuracy");
         assert!(accuracy[0] < 0.6 && accuracy.last() > Some(&0.85), "{hyper}: {accuracy:?}");
-        let graph = model.features_graph(20).expect("graph").expect("features");
+        let graph = model.features().expect("features").features_graph(20).expect("graph");
         assert_eq!(run(&graph, &mut state, &inputs, &Step::default(), "features").len(), 20 * 128);
         assert_eq!(run(&graph, &mut state, &inputs, &Step::default(), "logits").len(), 20 * 10);
     }

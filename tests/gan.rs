@@ -122,7 +122,7 @@ fn check_gradients(
     let mut g = Graph::new();
     let [h, w, c] = [16, 16, 1];
     let real = g.input("x", [batch, h, w, c]);
-    let z = g.input("z", [batch, model.latent().expect("a latent")]);
+    let z = g.input("z", [batch, model.config().latent]);
     let fake = model.generate(&mut g, z, None, Mode::Train)?;
     let loss = loss(&mut g, real, fake)?;
     let gradients = g.group_gradients(loss, spec, &adam(group))?;
@@ -132,7 +132,7 @@ fn check_gradients(
     }
     let mut program = CpuProgram::<f64>::new(Plan::new(&g, spec, true), Arena::Value);
     program.write("x", &normals(batch * h * w * c, 5).iter().map(|v| v.tanh()).collect::<Vec<_>>())?;
-    program.write("z", &normals(batch * model.latent().expect("a latent"), 6))?;
+    program.write("z", &normals(batch * model.config().latent, 6))?;
     let mut state = initial(spec);
     // Weights of .02 leave logits near 0 and nothing to see in the penalty.
     let factor = if model.config().discriminator_norm == Norm::Batch { 6.0 } else { 1.0 };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kiln::data::{Binarization, Kind, Source};
 use kiln::eval::{self, LikelihoodOptions, Scores};
 use kiln::graph::Step;
-use kiln::model::{self, DataSpec, Model};
+use kiln::model::{self, DataSpec, Model, need};
 use kiln::random::Draws;
 use kiln::runtime::{Device, Program, State, Weights};
 use kiln::sample::raster::{Drawn, Job, Method, RasterSampler};
@@ -52,8 +52,8 @@ impl Net {
 
     /// `[N, values, per_value]` logits of images given in levels.
     fn logits(&mut self, images: &[f32]) -> Result<Vec<f32>> {
-        let raster = self.model.raster(images.len() / self.item())?.expect("autoregressive");
-        let mut program = Program::new(&self.device, &raster.graph, &self.state, Weights::Current)?;
+        let graph = need::raster(self.model.as_ref())?.raster_graph(images.len() / self.item())?;
+        let mut program = Program::new(&self.device, &graph, &self.state, Weights::Current)?;
         program.write("x", images)?;
         program.run(&mut self.state, &Step::default())?;
         program.read(&self.state, "logits")

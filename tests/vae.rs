@@ -60,7 +60,7 @@ fn every_form_and_likelihood_learns_one_batch_by_heart() {
         if name == "autoencoder" {
             continue;
         }
-        let graph = model.likelihood_graph(12).expect("graph").expect("bound");
+        let graph = model.scores().expect("bound").likelihood_graph(12).expect("graph");
         let nll = run(&graph, &mut state, &[("x", &x), ("labels", &y)], &Step { seed: 4, ..Step::default() }, "nll");
         let mean = nll.iter().sum::<f32>() / 12.0;
         assert!((mean - last).abs() < 0.15 * last.abs() + 5.0, "{name} {hyper}: the bound is {mean}, the last loss {last}");
@@ -89,11 +89,11 @@ fn conv_forms_fit_grey_and_colour_images_of_any_size_the_strides_allow() {
         let mut state = initial(&*model);
         let values = dims.iter().product::<usize>();
         let x = blocks(2, dims);
-        let encode = model.encode_graph(2).expect("graph").expect("encoder");
+        let encode = model.encodes().expect("encoder").encode_graph(2).expect("graph");
         for output in ["mean", "log_var"] {
             assert_eq!(run(&encode, &mut state, &[("x", &x)], &Step::default(), output).len(), 2 * 3);
         }
-        let decode = model.decode_graph(2).expect("graph").expect("decoder");
+        let decode = model.decodes().expect("decoder").decode_graph(2).expect("graph");
         let images = run(&decode, &mut state, &[("z", &[0.5; 6])], &Step::default(), "x");
         assert_eq!(images.len(), 2 * values);
         assert!(images.iter().all(|v| (0.0..=1.0).contains(v)));
@@ -217,7 +217,7 @@ mod likelihoods {
                     state.write(id, kiln::cpu::Arena::Value, &vec![value; spec.shape.len()]).expect("write");
                 }
                 // An image of one pixel at each level scores Σ −ln p; one image a level isolates each.
-                let graph = model.likelihood_graph(256).expect("graph").expect("bound");
+                let graph = model.scores().expect("bound").likelihood_graph(256).expect("graph");
                 let x: Vec<f32> = (0..256).flat_map(|level| std::iter::repeat_n(level as f32 / 255.0, 256)).collect();
                 let nll = run(&graph, &mut state, &[("x", &x)], &Step::default(), "recon");
                 let sum: f64 = nll.iter().map(|v| (-f64::from(*v) / 256.0).exp()).sum();
@@ -247,8 +247,12 @@ fn noise_belongs_to_the_image_and_not_to_the_batch() {
             let step = Step { seed: 2, step: 7, first_item: first as u32, ..Step::default() };
             let inputs: [(&str, &[f32]); 2] =
                 [("x", &x[first * 64..(first + count) * 64]), ("labels", &y[first * 10..(first + count) * 10])];
-            let graph = if output == "nll" { model.likelihood_graph(count) } else { model.bound_graph(count, 16) };
-            run(&graph.expect("graph").expect("bound"), &mut state, &inputs, &step, output)
+            let graph = if output == "nll" {
+                model.scores().expect("bound").likelihood_graph(count)
+            } else {
+                model.bounds().expect("bound").bound_graph(count, 16)
+            };
+            run(&graph.expect("graph"), &mut state, &inputs, &step, output)
         };
         for output in ["nll", "log_weight"] {
             let whole = part(0, 6, output);
@@ -269,7 +273,7 @@ fn a_conditional_decoder_draws_what_its_label_says() {
         let mut state = initial(&*model);
         let (x, y) = (blocks(10, dims), labels(10));
         train(&*model, &mut state, &[("x", &x), ("labels", &y)], 10, 600, 5e-3, "loss");
-        let decode = model.decode_graph(10).expect("graph").expect("decoder");
+        let decode = model.decodes().expect("decoder").decode_graph(10).expect("graph");
         let drawn = run(&decode, &mut state, &[("z", &[0.0; 20]), ("labels", &y)], &Step::default(), "x");
         let wrong = drawn.iter().zip(&x).filter(|(d, x)| (**d > 0.5) != (**x > 0.5)).count();
         assert!(wrong <= 6, "{form}: {wrong} of 640 pixels");

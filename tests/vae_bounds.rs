@@ -91,7 +91,7 @@ fn data(count: usize) -> Vec<f32> {
 }
 
 fn weights(model: &dyn Model, state: &mut State, x: &[f32], samples: usize, step: u32) -> Vec<f64> {
-    let graph = model.bound_graph(x.len() / D, samples).expect("graph").expect("bound");
+    let graph = model.bounds().expect("bound").bound_graph(x.len() / D, samples).expect("graph");
     let step = Step { seed: 3, step, ..Step::default() };
     run(&graph, state, &[("x", x)], &step, "log_weight").into_iter().map(f64::from).collect()
 }
@@ -114,7 +114,7 @@ fn the_elbo_touches_the_likelihood_at_the_optimum_and_is_below_it_elsewhere() {
     let truth = mean_log_p(&*model, &exact(&*model), &x);
     // The reconstruction term of one latent is noisy, so it is averaged over draws; the noise of the mean is measured.
     let elbo = |state: &mut State| -> (f64, f64) {
-        let graph = model.likelihood_graph(2_000).expect("graph").expect("bound");
+        let graph = model.scores().expect("bound").likelihood_graph(2_000).expect("graph");
         let means: Vec<f64> = (0..400)
             .map(|draw| {
                 let nll = run(&graph, state, &[("x", &x)], &Step { seed: 8, step: draw, ..Step::default() }, "nll");

@@ -9,6 +9,7 @@ use super::common::Common;
 use super::output::Output;
 use crate::error::{Error, Result};
 use crate::eval::judge;
+use crate::model::need;
 use crate::report::{self, GridOptions};
 use crate::runtime::{Device, Weights};
 use crate::sample::{latent, latents};
@@ -87,9 +88,7 @@ impl Job {
 pub fn run(args: &ArithmeticArgs, common: &Common, output: &Output) -> Result<()> {
     let device = Device::open(&common.device)?;
     let trained = Trained::load(&args.run, &device, false)?;
-    let name = trained.model.name();
-    let none = || Error::usage(format!("{name} has no latents to add; take a dcgan, wgan-gp or vae"));
-    let latent = trained.model.latent().filter(|_| trained.model.has_prior()).ok_or_else(none)?;
+    let latent = need::prior(trained.model.as_ref())?.latent();
     let mut job = Job { trained, device, seed: common.seed.unwrap_or(1), latent };
     if let (Some(attribute), Some(on)) = (&args.attribute, &args.on) {
         return by_attribute(&mut job, args, attribute, on, output);

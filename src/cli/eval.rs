@@ -10,11 +10,12 @@ use super::output::Output;
 use super::quality;
 use crate::error::{Error, Result};
 use crate::eval;
+use crate::model::{Score, need};
 
 /// `kiln eval`
 pub fn run(args: &EvalArgs, common: &Common, output: &Output) -> Result<()> {
     let mut measured = Measured::open(args, common)?;
-    if measured.trained.model.judge_graph(1)?.is_some() {
+    if measured.trained.model.judges().is_some() {
         return accuracy(&mut measured, args, common, output);
     }
     if quality::wanted(&mut measured)? {
@@ -28,7 +29,7 @@ pub fn run(args: &EvalArgs, common: &Common, output: &Output) -> Result<()> {
     let values = measured.source.dims().iter().product();
     let figure = scores.figure(values);
     let step = measured.trained.progress.step;
-    let is_bound = !scores.parts.is_empty();
+    let is_bound = need::scores(measured.trained.model.as_ref())?.score() == Score::Bound;
     let mut words = format!(
         "{} {:.3} ± {:.3} nats an image, {:.4} bits/dim, over {} images",
         if is_bound { "−ELBO =" } else { "−log p =" },
@@ -65,7 +66,7 @@ pub fn run(args: &EvalArgs, common: &Common, output: &Output) -> Result<()> {
         measured.binarization,
         measured.device.name()
     );
-    if let Some(note) = measured.trained.model.likelihood_note() {
+    if let Some(note) = measured.trained.model.scores().and_then(|s| s.note()) {
         words += &format!("\n{note}");
         object["note"] = json!(note);
     }

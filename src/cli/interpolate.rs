@@ -11,6 +11,7 @@ use super::latents::decode;
 use super::measured::{EvalArgs, Measured};
 use super::output::Output;
 use crate::error::{Error, Result};
+use crate::model::need;
 use crate::report::{self, GridOptions};
 use crate::runtime::Device;
 use crate::sample::{self, latent};
@@ -74,18 +75,18 @@ pub fn run(args: &InterpolateArgs, common: &Common, output: &Output) -> Result<(
         None => {
             let device = Device::open(&common.device)?;
             let trained = Trained::load(&args.run, &device, args.best)?;
-            let none = || Error::usage(format!("{} has no latents to walk between", trained.model.name()));
-            let length = trained.model.latent().ok_or_else(none)?;
-            if !trained.model.has_prior() {
+            let decoder = need::decodes(trained.model.as_ref())?;
+            if !decoder.has_prior() {
                 return Err(Error::usage(format!("{} has no prior to draw latents from; take --data", trained.model.name())));
             }
+            let length = decoder.latent();
             let classes = trained.recipe.data.classes.max(1);
             let ends = sample::latents(common.seed.unwrap_or(1), 0, 2 * args.count, length);
             let labels = (0..2 * args.count).map(|i| (i / 2 % classes) as u32).collect();
             (trained, device, ends, labels, Vec::new())
         }
     };
-    let length = trained.model.latent().unwrap_or(0).max(1);
+    let length = need::decodes(trained.model.as_ref())?.latent();
     let paths: &[(latent::Path, &str)] = match args.path {
         PathArg::Straight => &[(latent::Path::Straight, "straight")],
         PathArg::Spherical => &[(latent::Path::Spherical, "spherical")],

@@ -33,7 +33,7 @@ pub fn wanted(measured: &mut Measured) -> Result<bool> {
         Some(other) => Err(Error::usage(format!("quality is true or false, not {other}"))),
         None => {
             let model = &measured.trained.model;
-            Ok(model.likelihood_graph(1)?.is_none() && model.latent().is_some() && model.has_prior())
+            Ok(model.scores().is_none() && model.decodes().is_some_and(|d| d.has_prior()))
         }
     }
 }
@@ -148,7 +148,7 @@ pub fn run(mut measured: Measured, args: &EvalArgs, common: &Common, output: &Ou
     let (covered, counts) = coverage(&of_drawn.labels, classes, 0.1 / classes as f64);
     tell("classes covered", "classes_covered", covered as f64, &format!("of {classes}: {counts:?}"));
     let own = measured.trained.model.as_ref();
-    if own.features_graph(1)?.is_some() {
+    if own.features().is_some() {
         // D sees data in its own scale.
         let scaled = |values: &[f32]| match own.scale() {
             Scale::Symmetric => values.iter().map(|v| 2.0 * v - 1.0).collect::<Vec<f32>>(),

@@ -11,6 +11,7 @@ use super::output::Output;
 use crate::data::one_hot;
 use crate::error::{Error, Result};
 use crate::graph::Step;
+use crate::model::need::{self, Draws};
 use crate::report;
 use crate::runtime::{Device, Program, Weights};
 use crate::sample::raster::{Job, Method, RasterSampler};
@@ -92,7 +93,7 @@ pub fn draw(trained: &mut Trained, device: &Device, args: &SampleArgs, seed: u64
     }
     let weights = weights(trained);
     let (mut images, mut log_p) = (Vec::new(), Vec::new());
-    if trained.model.raster(1)?.is_some() {
+    if let Draws::Raster(_) = need::draws(trained.model.as_ref())? {
         let method = if args.method == MethodArg::Naive { Method::Naive } else { Method::Cached };
         let model = trained.model.as_ref();
         let mut sampler = RasterSampler::new(device, model, &trained.state, weights, method)?;
@@ -108,14 +109,10 @@ pub fn draw(trained: &mut Trained, device: &Device, args: &SampleArgs, seed: u64
         return Ok((images, log_p));
     }
     let chunk = CHUNK.min(args.count);
-    if trained.model.latent().is_some() && !trained.model.has_prior() {
-        let reason = "has no distribution over its latents to draw from; take a vae, or kiln interpolate between images";
-        return Err(Error::usage(format!("{} {reason}", trained.model.name())));
-    }
-    let graph = trained.model.decode_graph(chunk)?;
-    let graph = graph.ok_or_else(|| Error::usage(format!("{} draws no images", trained.model.name())))?;
+    let decoder = need::prior(trained.model.as_ref())?;
+    let graph = decoder.decode_graph(chunk)?;
     let mut program = Program::new(device, &graph, &trained.state, weights)?;
-    let (latent, classes) = (trained.model.latent().unwrap_or(0), trained.recipe.data.classes);
+    let (latent, classes) = (decoder.latent(), trained.recipe.data.classes);
     if let Some(class) = args.class.filter(|c| *c as usize >= classes) {
         return Err(Error::usage(format!("there is no class {class}; the data has {classes}")));
     }

@@ -116,9 +116,7 @@ pub fn make_recipe(args: &TrainArgs, common: &Common, device: &Device) -> Result
     let (Some(name), Some(source)) = (&args.model, &args.data) else {
         return Err(Error::usage("kiln train takes a model and --data, or --resume"));
     };
-    if !model::NAMES.contains(&name.as_str()) {
-        return Err(Error::usage(format!("there is no model {name}; there are {}", model::NAMES.join(", "))));
-    }
+    model::check_name(name)?;
     let seed = common.seed.unwrap_or(1);
     let mut settings = parse_settings(&args.set)?;
     let wanted = data_settings(&mut settings)?;

@@ -6,7 +6,7 @@ use super::LikelihoodOptions;
 use crate::data::{self, Source, one_hot};
 use crate::error::{Error, Result};
 use crate::graph::Step;
-use crate::model::Model;
+use crate::model::{Model, need};
 use crate::runtime::{Device, Program, State};
 
 /// A classifier's accuracy on a data set.
@@ -39,7 +39,7 @@ pub fn accuracy(
         return Err(Error::usage(format!("{name} has {found} classes, and the classifier was trained on {classes}; take other data")));
     }
     let batch = options.batch.min(source.len()).max(1);
-    let graph = model.judge_graph(batch)?.ok_or_else(|| Error::usage(format!("{} is no classifier", model.name())))?;
+    let graph = need::judges(model)?.judge_graph(batch)?;
     let mut program = Program::new(device, &graph, state, options.weights)?;
     let item: usize = source.dims().iter().product();
     let (mut right, mut nats, mut count) = (0.0, 0.0, 0);

@@ -6,7 +6,7 @@ use super::{LikelihoodOptions, Scores};
 use crate::data::{self, Source, one_hot};
 use crate::error::{Error, Result};
 use crate::graph::Step;
-use crate::model::Model;
+use crate::model::{Model, need};
 use crate::runtime::{Device, Program, State};
 
 /// Latents drawn for each image in one run of the graph. Part of what a figure means: the k-th latent of an image is drawn at step
@@ -57,8 +57,7 @@ pub fn importance_bound(
     }
     let item: usize = source.dims().iter().product();
     let batch = options.batch.min(source.len()).min(VALUES / (TILE * item.max(1))).max(1);
-    let none = || Error::usage(format!("{} has no importance-weighted bound; leave iw= out", model.name()));
-    let graph = model.bound_graph(batch, TILE)?.ok_or_else(none)?;
+    let graph = need::bounds(model)?.bound_graph(batch, TILE)?;
     let mut program = Program::new(device, &graph, state, options.weights)?;
     let classes = source.classes();
     let mut scores = Scores::default();

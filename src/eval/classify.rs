@@ -1,9 +1,9 @@
 //! What a feature network makes of images, and what can be read off its features.
 
 use crate::data::one_hot;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::graph::{Graph, Rule, StateSpec, Step, Update};
-use crate::model::Model;
+use crate::model::{Model, need};
 use crate::nn::{Linear, Start};
 use crate::runtime::{Device, Program, State, Weights};
 
@@ -24,10 +24,9 @@ pub struct Judged {
 /// Runs a model's feature network over images in the scale of its input.
 ///
 /// # Errors
-/// [`Error::Usage`] where the model has no features; those of the device.
+/// [`crate::Error::Usage`] where the model has no features; those of the device.
 pub fn judge(device: &Device, model: &dyn Model, state: &mut State, images: &[f32], item: usize, classes: usize) -> Result<Judged> {
-    let none = || Error::usage(format!("{} has no features to compare images by", model.name()));
-    let graph = model.features_graph(CHUNK)?.ok_or_else(none)?;
+    let graph = need::features(model)?.features_graph(CHUNK)?;
     let knows = graph.outputs().iter().any(|(name, _)| name == "logits");
     let mut program = Program::new(device, &graph, state, Weights::Current)?;
     let mut judged = Judged::default();

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::LikelihoodOptions;
 use crate::data::{self, Source, one_hot};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::graph::Step;
-use crate::model::Model;
+use crate::model::{Model, need};
 use crate::runtime::{Device, Program, State};
 
 /// Codes of N images.
@@ -46,7 +46,7 @@ impl Codes {
 /// Encodes every image of a source; with `keep_images` the images come along. `progress` hears how many are done.
 ///
 /// # Errors
-/// [`Error::Usage`] where the model has no encoder; errors of the source and the device.
+/// [`crate::Error::Usage`] where the model has no encoder; errors of the source and the device.
 pub fn encode(
     device: &Device,
     model: &dyn Model,
@@ -57,13 +57,13 @@ pub fn encode(
     mut progress: impl FnMut(usize),
 ) -> Result<Codes> {
     let batch = options.batch.min(source.len()).max(1);
-    let none = || Error::usage(format!("{} has no encoder; take a vae, cvae or autoencoder", model.name()));
-    let graph = model.encode_graph(batch)?.ok_or_else(none)?;
+    let encoder = need::encodes(model)?;
+    let graph = encoder.encode_graph(batch)?;
     let with_variance = graph.outputs().iter().any(|(name, _)| name == "log_var");
     let mut program = Program::new(device, &graph, state, options.weights)?;
     let item: usize = source.dims().iter().product();
     let classes = source.classes();
-    let latent = model.latent().unwrap_or(0);
+    let latent = encoder.latent();
     let mut codes = Codes { latent, ..Codes::default() };
     for part in data::sequential(source, batch, options.seed, options.binarization, model.scale()) {
         let mut part = part?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::data::{self, Binarization, Source, one_hot};
 use crate::error::{Error, Result};
 use crate::graph::Step;
-use crate::model::Model;
+use crate::model::{Model, need};
 use crate::runtime::{Device, Program, State, Weights};
 
 /// How a data set is scored.
@@ -96,8 +96,7 @@ pub fn score(
     mut progress: impl FnMut(usize),
 ) -> Result<Scores> {
     let batch = options.batch.min(source.len()).max(1);
-    let none = || Error::usage(format!("{} has no likelihood; kiln eval measures the quality of its samples instead", model.name()));
-    let mut graph = model.likelihood_graph(batch)?.ok_or_else(none)?;
+    let mut graph = need::scores(model)?.likelihood_graph(batch)?;
     if !options.per_pixel {
         graph.drop_output("nll_map");
     } else if !graph.outputs().iter().any(|(name, _)| name == "nll_map") {

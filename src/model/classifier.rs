@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::trunk::{Activation, Form, Sizes, Trunk};
-use super::{DataSpec, Defaults, Model, Optimiser};
+use super::{DataSpec, Defaults, Features, Judges, Model, Optimiser};
 use crate::data::{Kind, Scale};
 use crate::error::{Error, Result};
 use crate::graph::{Binary, Graph, NodeId, StateSpec, Update};
@@ -160,22 +160,34 @@ impl Model for Classifier {
         vec![("loss", "nats"), ("accuracy", "")]
     }
 
-    fn judge_graph(&self, batch: usize) -> Result<Option<Graph>> {
+    fn judges(&self) -> Option<&dyn Judges> {
+        Some(self)
+    }
+
+    fn features(&self) -> Option<&dyn Features> {
+        Some(self)
+    }
+}
+
+impl Judges for Classifier {
+    fn judge_graph(&self, batch: usize) -> Result<Graph> {
         let mut g = Graph::new();
         let [_, logits] = self.forward(&mut g, batch)?;
         let [nll, correct] = self.judge(&mut g, logits, batch)?;
         g.output("nll", nll);
         g.output("correct", correct);
-        Ok(Some(g))
+        Ok(g)
     }
+}
 
-    fn features_graph(&self, batch: usize) -> Result<Option<Graph>> {
+impl Features for Classifier {
+    fn features_graph(&self, batch: usize) -> Result<Graph> {
         let mut g = Graph::new();
         let [features, logits] = self.forward(&mut g, batch)?;
         let width = g.shape(features).channels();
         let features = g.reshape(features, [batch, width])?;
         g.output("features", features);
         g.output("logits", logits);
-        Ok(Some(g))
+        Ok(g)
     }
 }

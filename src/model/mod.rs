@@ -1,11 +1,14 @@
-//! One file a model: its architecture and what it can do.
+//! One file (or folder) a model: its architecture, and the traits by which it says what it can do.
 
+pub mod ability;
 mod classifier;
 pub mod gan;
+pub mod need;
 mod pixelcnn;
 mod trunk;
 pub mod vae;
 
+pub use ability::{Bounds, Decodes, Encodes, Features, Judges, Raster, Score, Scores};
 pub use classifier::Classifier;
 pub use gan::Gan;
 pub use pixelcnn::PixelCnn;
@@ -80,17 +83,10 @@ pub enum Optimiser {
     Sgd,
 }
 
-/// What a sampler must know of an autoregressive model: its graph from image to logits, and how logits become pixel values.
-pub struct Raster {
-    /// Input `x` `[N, H, W, C]` to output `logits` `[N, H, W, C·L]` (L = 1: Bernoulli).
-    pub graph: Graph,
-    /// Levels of a pixel: 2, or as many as the categorical has.
-    pub levels: usize,
-}
-
-/// A generative model: what it is made of, and graphs for what it can do.
+/// A model: what it is made of, how it is trained, and by which traits it can be used.
 ///
 /// Graphs read inputs by name: `x` `[N, H, W, C]` in the model's [`Model::scale`], `labels` `[N, classes]` one-hot, `z` `[N, latent]`.
+/// What a model can do beyond being trained it hands out as traits of [`ability`]; a command asks for one through [`need`].
 pub trait Model: Send + Sync {
     /// Its name on the command line.
     fn name(&self) -> &'static str;
@@ -104,7 +100,7 @@ pub trait Model: Send + Sync {
     /// The scale of its input.
     fn scale(&self) -> Scale;
 
-    /// Whether training and sampling take labels.
+    /// Whether training, scoring and sampling take labels.
     fn conditional(&self) -> bool {
         false
     }
@@ -131,79 +127,83 @@ pub trait Model: Send + Sync {
         [step as u32; 4]
     }
 
-    /// −ln p(x) of each item, in nats, or an upper bound of it: output `nll` `[N]`, and `nll_map` `[N, H, W, C]` where it is a sum over
-    /// pixels.
-    fn likelihood_graph(&self, _batch: usize) -> Result<Option<Graph>> {
-        Ok(None)
-    }
-
-    /// What must be known to read its likelihood, where that is not plain.
-    fn likelihood_note(&self) -> Option<&'static str> {
+    /// −ln p(x), or a bound of it.
+    fn scores(&self) -> Option<&dyn Scores> {
         None
     }
 
-    /// What a raster sampler needs, where the model is autoregressive.
-    fn raster(&self, _batch: usize) -> Result<Option<Raster>> {
-        Ok(None)
-    }
-
-    /// Length of the latent vector, where there is one.
-    fn latent(&self) -> Option<usize> {
+    /// A tighter bound of ln p(x), by importance sampling.
+    fn bounds(&self) -> Option<&dyn Bounds> {
         None
     }
 
-    /// Images from latents: inputs `z` (standard normals), `labels`; output `x` `[N, H, W, C]` in 0..1.
-    fn decode_graph(&self, _batch: usize) -> Result<Option<Graph>> {
-        Ok(None)
+    /// Images drawn value by value in raster order.
+    fn raster(&self) -> Option<&dyn Raster> {
+        None
     }
 
-    /// Latents from images: input `x`, `labels`; output `mean` (and `log_var`) `[N, latent]`.
-    fn encode_graph(&self, _batch: usize) -> Result<Option<Graph>> {
-        Ok(None)
+    /// Images from latents.
+    fn decodes(&self) -> Option<&dyn Decodes> {
+        None
     }
 
-    /// Log importance weights of `samples` latents of each item: input `x`, `labels`; output `log_weight` `[N, samples]`, drawn anew for
-    /// each [`crate::graph::Step::step`]. The log of their mean is a bound of ln p(x) that rises with their number.
-    fn bound_graph(&self, _batch: usize, _samples: usize) -> Result<Option<Graph>> {
-        Ok(None)
+    /// Latents from images.
+    fn encodes(&self) -> Option<&dyn Encodes> {
+        None
     }
 
-    /// Whether latents have a distribution to draw samples from.
-    fn has_prior(&self) -> bool {
-        self.latent().is_some()
+    /// Labels told from images.
+    fn judges(&self) -> Option<&dyn Judges> {
+        None
     }
 
-    /// A classifier's judgement of each item: inputs `x`, `labels`; outputs `nll` = −ln p(label) and `correct`, 0 or 1, each `[N]`.
-    fn judge_graph(&self, _batch: usize) -> Result<Option<Graph>> {
-        Ok(None)
-    }
-
-    /// What a classifier sees: input `x`; outputs `features` `[N, F]` of its last hidden layer and `logits` `[N, classes]`.
-    fn features_graph(&self, _batch: usize) -> Result<Option<Graph>> {
-        Ok(None)
+    /// Features of images.
+    fn features(&self) -> Option<&dyn Features> {
+        None
     }
 }
 
+/// Makes a model from its hyper-parameters and what it must know of the data.
+type Make = fn(&'static str, &toml::Table, &DataSpec) -> Result<Box<dyn Model>>;
+
+/// Every model by its name on the command line, in alphabetical order.
+const MODELS: [(&str, Make); 9] = [
+    ("autoencoder", |name, hyper, data| Ok(Box::new(Autoencoder::new(parse(name, hyper)?, data)?))),
+    ("classifier", |name, hyper, data| Ok(Box::new(Classifier::new(parse(name, hyper)?, data)?))),
+    ("cvae", |name, hyper, data| Ok(Box::new(Vae::conditional(parse(name, hyper)?, data)?))),
+    ("dcgan", |_, hyper, data| Ok(Box::new(Gan::new(gan::Family::Dcgan, hyper, data)?))),
+    ("gan", |_, hyper, data| Ok(Box::new(Gan::new(gan::Family::Gan, hyper, data)?))),
+    ("pixelcnn", |name, hyper, data| Ok(Box::new(PixelCnn::new(parse(name, hyper)?, data)?))),
+    ("vae", |name, hyper, data| Ok(Box::new(Vae::new(parse(name, hyper)?, data)?))),
+    ("wgan", |_, hyper, data| Ok(Box::new(Gan::new(gan::Family::Wgan, hyper, data)?))),
+    ("wgan-gp", |_, hyper, data| Ok(Box::new(Gan::new(gan::Family::WganGp, hyper, data)?))),
+];
+
 /// Names of all models.
-pub const NAMES: [&str; 9] = ["autoencoder", "classifier", "cvae", "dcgan", "gan", "pixelcnn", "vae", "wgan", "wgan-gp"];
+pub fn names() -> [&'static str; MODELS.len()] {
+    MODELS.map(|(name, _)| name)
+}
 
 /// Makes a model for some data from its hyper-parameters.
 ///
 /// # Errors
 /// [`Error::Usage`] for an unknown model, an unknown key, or a value that does not fit.
 pub fn build(name: &str, hyper: &toml::Table, data: &DataSpec) -> Result<Box<dyn Model>> {
-    let adversarial = [gan::Family::Gan, gan::Family::Dcgan, gan::Family::Wgan, gan::Family::WganGp];
-    if let Some(family) = adversarial.into_iter().find(|f| f.name() == name) {
-        return Ok(Box::new(Gan::new(family, hyper, data)?));
-    }
-    match name {
-        "autoencoder" => Ok(Box::new(Autoencoder::new(parse(name, hyper)?, data)?)),
-        "classifier" => Ok(Box::new(Classifier::new(parse(name, hyper)?, data)?)),
-        "pixelcnn" => Ok(Box::new(PixelCnn::new(parse(name, hyper)?, data)?)),
-        "cvae" => Ok(Box::new(Vae::conditional(parse(name, hyper)?, data)?)),
-        "vae" => Ok(Box::new(Vae::new(parse(name, hyper)?, data)?)),
-        _ => Err(Error::usage(format!("there is no model {name}; there are {}", NAMES.join(", ")))),
-    }
+    let (name, make) = known(name)?;
+    make(name, hyper, data)
+}
+
+/// Refuses a name that no model has.
+///
+/// # Errors
+/// [`Error::Usage`], naming those that there are.
+pub fn check_name(name: &str) -> Result<()> {
+    known(name).map(|_| ())
+}
+
+fn known(name: &str) -> Result<(&'static str, Make)> {
+    let unknown = || Error::usage(format!("there is no model {name}; there are {}", names().join(", ")));
+    MODELS.into_iter().find(|(known, _)| *known == name).ok_or_else(unknown)
 }
 
 /// Reads a model's hyper-parameters.

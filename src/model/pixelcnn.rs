@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{DataSpec, Defaults, Model, Optimiser, Raster};
+use super::{DataSpec, Defaults, Model, Optimiser, Raster, Score, Scores};
 use crate::data::{Kind, Scale};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, StateSpec, Update};
@@ -264,21 +264,41 @@ impl Model for PixelCnn {
         vec![("loss", "nats")]
     }
 
-    fn likelihood_graph(&self, batch: usize) -> Result<Option<Graph>> {
+    fn scores(&self) -> Option<&dyn Scores> {
+        Some(self)
+    }
+
+    fn raster(&self) -> Option<&dyn Raster> {
+        Some(self)
+    }
+}
+
+impl Scores for PixelCnn {
+    fn score(&self) -> Score {
+        Score::Exact
+    }
+
+    fn likelihood_graph(&self, batch: usize) -> Result<Graph> {
         let mut g = Graph::new();
         let map = self.nll_map(&mut g, batch)?;
         let nll = g.sum_items(map)?;
         g.output("nll", nll);
         g.output("nll_map", map);
-        Ok(Some(g))
+        Ok(g)
+    }
+}
+
+impl Raster for PixelCnn {
+    fn levels(&self) -> usize {
+        self.levels
     }
 
-    fn raster(&self, batch: usize) -> Result<Option<Raster>> {
+    fn raster_graph(&self, batch: usize) -> Result<Graph> {
         let mut g = Graph::new();
         let [h, w, c] = self.dims;
         let x = g.input("x", [batch, h, w, c]);
         let logits = self.logits(&mut g, x)?;
         g.output("logits", logits);
-        Ok(Some(Raster { graph: g, levels: self.levels }))
+        Ok(g)
     }
 }

@@ -1,9 +1,9 @@
 //! Latents to images, and the ways between two latents.
 
 use crate::data::one_hot;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::graph::Step;
-use crate::model::Model;
+use crate::model::{Model, need};
 use crate::runtime::{Device, Program, State, Weights};
 
 /// Latents decoded at a time.
@@ -40,7 +40,7 @@ pub fn between(path: Path, a: &[f32], b: &[f32], t: f64) -> Vec<f32> {
 /// Images `[N, H, W, C]` in 0..1 of latents `[N, latent]`; `labels` holds N classes where the model takes them.
 ///
 /// # Errors
-/// [`Error::Usage`] where the model has no decoder; errors of the device.
+/// [`crate::Error::Usage`] where the model has no decoder; errors of the device.
 pub fn decode(
     device: &Device,
     model: &dyn Model,
@@ -49,11 +49,11 @@ pub fn decode(
     z: &[f32],
     (labels, classes): (&[u32], usize),
 ) -> Result<Vec<f32>> {
-    let none = || Error::usage(format!("{} draws no images from latents; take a vae, cvae, autoencoder or a GAN", model.name()));
-    let latent = model.latent().filter(|l| *l > 0).ok_or_else(none)?;
+    let decoder = need::decodes(model)?;
+    let latent = decoder.latent();
     let count = z.len() / latent;
     let chunk = CHUNK.min(count).max(1);
-    let graph = model.decode_graph(chunk)?.ok_or_else(none)?;
+    let graph = decoder.decode_graph(chunk)?;
     let mut program = Program::new(device, &graph, state, weights)?;
     let mut images = Vec::new();
     for first in (0..count).step_by(chunk) {

@@ -4,6 +4,7 @@ use super::{Recipe, RunFolder};
 use crate::error::Result;
 use crate::graph::Step;
 use crate::model::Model;
+use crate::model::need::Draws;
 use crate::report::{self, ChartOptions, Series};
 use crate::runtime::{Device, Program, State, Weights};
 use crate::sample::raster::{Job, Method, RasterSampler};
@@ -20,37 +21,37 @@ pub struct Pictures {
     device: Device,
     weights: Weights,
     latent: Option<Program>,
-    raster: bool,
 }
 
 impl Pictures {
-    /// Prepares pictures of a model.
-    pub fn new(device: &Device, model: &dyn Model, weights: Weights) -> Self {
-        let raster = matches!(model.raster(1), Ok(Some(_)));
-        Self { device: device.clone(), weights, latent: None, raster }
+    /// Prepares pictures.
+    pub fn new(device: &Device, weights: Weights) -> Self {
+        Self { device: device.clone(), weights, latent: None }
     }
 
     /// Draws `samples/NNNNNN.png`.
     pub fn draw(&mut self, model: &dyn Model, state: &mut State, recipe: &Recipe, folder: &RunFolder, step: u64) -> Result<()> {
         let dims = recipe.data.dims;
         let count = if recipe.data.points { POINTS } else { COUNT };
-        let images = if self.raster {
-            let mut sampler = RasterSampler::new(&self.device, model, state, self.weights, Method::Cached)?;
-            let job = Job { count: COUNT, seed: recipe.seed, first: 0, temperature: 1.0, keep: None };
-            let top = (sampler.levels() - 1) as f32;
-            sampler.sample(model, state, &job)?.images.into_iter().map(|v| v / top).collect()
-        } else if let (true, Some(graph)) = (model.has_prior(), model.decode_graph(count)?) {
-            if self.latent.is_none() {
-                self.latent = Some(Program::new(&self.device, &graph, state, self.weights)?);
+        let images = match Draws::of(model) {
+            None => return Ok(()),
+            Some(Draws::Raster(_)) => {
+                let mut sampler = RasterSampler::new(&self.device, model, state, self.weights, Method::Cached)?;
+                let job = Job { count: COUNT, seed: recipe.seed, first: 0, temperature: 1.0, keep: None };
+                let top = (sampler.levels() - 1) as f32;
+                sampler.sample(model, state, &job)?.images.into_iter().map(|v| v / top).collect()
             }
-            let Some(program) = &mut self.latent else { return Ok(()) };
-            program.write("z", &crate::sample::latents(recipe.seed, 0, count, model.latent().unwrap_or(0)))?;
-            let labels: Vec<u32> = (0..count as u32).map(|i| i % recipe.data.classes.max(1) as u32).collect();
-            program.write("labels", &crate::data::one_hot(&labels, recipe.data.classes, count))?;
-            program.run(state, &Step { seed: recipe.seed, ..Step::default() })?;
-            program.read(state, "x")?
-        } else {
-            return Ok(());
+            Some(Draws::Latents(decoder)) => {
+                let program = match &mut self.latent {
+                    Some(program) => program,
+                    empty => empty.insert(Program::new(&self.device, &decoder.decode_graph(count)?, state, self.weights)?),
+                };
+                program.write("z", &crate::sample::latents(recipe.seed, 0, count, decoder.latent()))?;
+                let labels: Vec<u32> = (0..count as u32).map(|i| i % recipe.data.classes.max(1) as u32).collect();
+                program.write("labels", &crate::data::one_hot(&labels, recipe.data.classes, count))?;
+                program.run(state, &Step { seed: recipe.seed, ..Step::default() })?;
+                program.read(state, "x")?
+            }
         };
         let path = folder.file(&format!("samples/{step:06}.png"));
         let picture = if recipe.data.points {

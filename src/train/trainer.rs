@@ -109,7 +109,7 @@ impl Trainer {
             return Err(Error::usage(format!("{} is conditional and {} has no labels; take labelled data", model.name(), source.name())));
         }
         // A source with a named split, or with nothing to hold out, is trained without validation.
-        let wanted = recipe.train.valid_every > 0 && model.likelihood_graph(1)?.is_some();
+        let wanted = recipe.train.valid_every > 0 && model.scores().is_some();
         let valid = match wanted.then(|| open_data(&recipe, &recipe.data.source, Split::Valid)) {
             Some(Err(Error::Usage(_))) | None => None,
             Some(opened) => Some(opened?),
@@ -194,7 +194,7 @@ impl Trainer {
             prefetch: 4,
         };
         let mut loader = Loader::new(self.source.clone(), options)?;
-        let mut pictures = pictures::Pictures::new(&self.device, self.model.as_ref(), self.weights());
+        let mut pictures = pictures::Pictures::new(&self.device, self.weights());
         let classes = self.recipe.data.classes;
         let started = Instant::now();
         let first = self.progress.step;

@@ -6,6 +6,7 @@ use super::{Lesson, Made, fresh};
 use crate::cli::common::Common;
 use crate::cli::output::Output;
 use crate::error::Result;
+use crate::model::need;
 use crate::report::{self, Page};
 use crate::runtime::{Device, Weights};
 use crate::sample::latent as latents;
@@ -18,7 +19,7 @@ pub fn run(out: &Path, common: &Common, device: &Device, output: &Output, page: 
     let lesson = Lesson { model: "dcgan", steps: 600, set: &["filters=32", "sample_every=150", "ema=0.99"] };
     let mut trained = fresh(&folder, &lesson, common, device, output)?;
     let dims = trained.recipe.data.dims;
-    let latent = trained.model.latent().unwrap_or(0);
+    let latent = need::decodes(trained.model.as_ref())?.latent();
     let grid = out.join("dcgan-samples.png");
     let classes = trained.recipe.data.classes;
     let mut decode = |z: &[f32]| {

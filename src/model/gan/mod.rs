@@ -14,7 +14,7 @@ pub use config::{Config, Family, Form, Norm};
 pub use loss::Loss;
 pub use penalty::{between, gradient_penalty, r1};
 
-use super::{DataSpec, Defaults, Model, Optimiser};
+use super::{DataSpec, Decodes, Defaults, Features, Model, Optimiser};
 use crate::data::{Kind, Scale};
 use crate::error::Result;
 use crate::graph::{Graph, NodeId, StateSpec, Update};
@@ -208,11 +208,30 @@ impl Model for Gan {
         [step, step * self.config.k as u32, step, step]
     }
 
-    fn latent(&self) -> Option<usize> {
-        Some(self.config.latent)
+    fn warning(&self, heard: usize, recent: &[f32]) -> Option<String> {
+        watch::warning(&self.config, heard, recent)
     }
 
-    fn decode_graph(&self, batch: usize) -> Result<Option<Graph>> {
+    fn decodes(&self) -> Option<&dyn Decodes> {
+        Some(self)
+    }
+
+    /// The first layer of a conditional fully connected D reads the class, so there are no features of images alone.
+    fn features(&self) -> Option<&dyn Features> {
+        if self.classes > 0 && self.config.form == Form::Mlp { None } else { Some(self) }
+    }
+}
+
+impl Decodes for Gan {
+    fn latent(&self) -> usize {
+        self.config.latent
+    }
+
+    fn has_prior(&self) -> bool {
+        true
+    }
+
+    fn decode_graph(&self, batch: usize) -> Result<Graph> {
         let mut g = Graph::new();
         let z = g.input("z", [batch, self.config.latent]);
         let labels = self.labels(&mut g, batch);
@@ -225,23 +244,18 @@ impl Model for Gan {
             _ => x,
         };
         g.output("x", x);
-        Ok(Some(g))
+        Ok(g)
     }
+}
 
+impl Features for Gan {
     /// What D makes of data: `features` alone, for it knows no classes. A conditional D's features do not depend on the class.
-    fn features_graph(&self, batch: usize) -> Result<Option<Graph>> {
+    fn features_graph(&self, batch: usize) -> Result<Graph> {
         let [h, w, c] = self.dims;
-        if self.classes > 0 && self.config.form == Form::Mlp {
-            return Ok(None);
-        }
         let mut g = Graph::new();
         let x = g.input("x", [batch, h, w, c]);
         let [features, _] = self.judge(&mut g, x, None, Mode::Infer)?;
         g.output("features", features);
-        Ok(Some(g))
-    }
-
-    fn warning(&self, heard: usize, recent: &[f32]) -> Option<String> {
-        watch::warning(&self.config, heard, recent)
+        Ok(g)
     }
 }

@@ -4,7 +4,7 @@ use super::coder::{self, Coder, Config};
 use crate::data::Scale;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, StateSpec, Update};
-use crate::model::{DataSpec, Defaults, Model};
+use crate::model::{DataSpec, Decodes, Defaults, Encodes, Model};
 
 /// An encoder and a decoder trained to give the input back.
 pub struct Autoencoder {
@@ -59,19 +59,35 @@ impl Model for Autoencoder {
         vec![("loss", "nats")]
     }
 
-    fn latent(&self) -> Option<usize> {
-        Some(self.coder.latent)
+    fn decodes(&self) -> Option<&dyn Decodes> {
+        Some(self)
+    }
+
+    fn encodes(&self) -> Option<&dyn Encodes> {
+        Some(self)
+    }
+}
+
+impl Decodes for Autoencoder {
+    fn latent(&self) -> usize {
+        self.coder.latent
     }
 
     fn has_prior(&self) -> bool {
         false
     }
 
-    fn decode_graph(&self, batch: usize) -> Result<Option<Graph>> {
-        self.coder.decode_graph(batch).map(Some)
+    fn decode_graph(&self, batch: usize) -> Result<Graph> {
+        self.coder.decode_graph(batch)
+    }
+}
+
+impl Encodes for Autoencoder {
+    fn latent(&self) -> usize {
+        self.coder.latent
     }
 
-    fn encode_graph(&self, batch: usize) -> Result<Option<Graph>> {
-        self.coder.encode_graph(batch).map(Some)
+    fn encode_graph(&self, batch: usize) -> Result<Graph> {
+        self.coder.encode_graph(batch)
     }
 }

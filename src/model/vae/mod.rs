@@ -13,7 +13,7 @@ pub use output::{Likelihood, Variance};
 
 use coder::Coder;
 
-use super::{DataSpec, Defaults, Model};
+use super::{Bounds, DataSpec, Decodes, Defaults, Encodes, Model, Score, Scores};
 use crate::data::Scale;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, StateSpec, Update};
@@ -129,7 +129,33 @@ impl Model for Vae {
         vec![("loss", "nats"), ("recon", "nats"), ("kl", "nats")]
     }
 
-    fn likelihood_graph(&self, batch: usize) -> Result<Option<Graph>> {
+    fn scores(&self) -> Option<&dyn Scores> {
+        Some(self)
+    }
+
+    fn bounds(&self) -> Option<&dyn Bounds> {
+        Some(self)
+    }
+
+    fn decodes(&self) -> Option<&dyn Decodes> {
+        Some(self)
+    }
+
+    fn encodes(&self) -> Option<&dyn Encodes> {
+        Some(self)
+    }
+}
+
+impl Scores for Vae {
+    fn score(&self) -> Score {
+        Score::Bound
+    }
+
+    fn note(&self) -> Option<&'static str> {
+        self.coder.output.note()
+    }
+
+    fn likelihood_graph(&self, batch: usize) -> Result<Graph> {
         let mut g = Graph::new();
         let elbo = self.elbo(&mut g, batch, SCORING)?;
         // Whatever β it was trained with, the bound is the one with β = 1.
@@ -137,26 +163,36 @@ impl Model for Vae {
         g.output("nll", nll);
         g.output("recon", elbo.recon);
         g.output("kl", elbo.kl);
-        Ok(Some(g))
+        Ok(g)
+    }
+}
+
+impl Bounds for Vae {
+    fn bound_graph(&self, batch: usize, samples: usize) -> Result<Graph> {
+        bound::importance(&self.coder, batch, samples)
+    }
+}
+
+impl Decodes for Vae {
+    fn latent(&self) -> usize {
+        self.coder.latent
     }
 
-    fn bound_graph(&self, batch: usize, samples: usize) -> Result<Option<Graph>> {
-        bound::importance(&self.coder, batch, samples).map(Some)
+    fn has_prior(&self) -> bool {
+        true
     }
 
-    fn likelihood_note(&self) -> Option<&'static str> {
-        self.coder.output.note()
+    fn decode_graph(&self, batch: usize) -> Result<Graph> {
+        self.coder.decode_graph(batch)
+    }
+}
+
+impl Encodes for Vae {
+    fn latent(&self) -> usize {
+        self.coder.latent
     }
 
-    fn latent(&self) -> Option<usize> {
-        Some(self.coder.latent)
-    }
-
-    fn decode_graph(&self, batch: usize) -> Result<Option<Graph>> {
-        self.coder.decode_graph(batch).map(Some)
-    }
-
-    fn encode_graph(&self, batch: usize) -> Result<Option<Graph>> {
-        self.coder.encode_graph(batch).map(Some)
+    fn encode_graph(&self, batch: usize) -> Result<Graph> {
+        self.coder.encode_graph(batch)
     }
 }

@@ -17,7 +17,7 @@ use std::time::Instant;
 use crate::cpu::Arena;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Kind, NodeId, Shape, Step};
-use crate::model::Model;
+use crate::model::{Model, need};
 use crate::runtime::{Device, Program, Spent, State, Weights};
 
 /// What is to be drawn.
@@ -85,21 +85,22 @@ impl RasterSampler {
     /// # Errors
     /// [`Error::Usage`] where the model is not autoregressive.
     pub fn new(device: &Device, model: &dyn Model, state: &State, weights: Weights, method: Method) -> Result<Self> {
-        let not = || Error::usage(format!("{} is not autoregressive; its images are not drawn pixel by pixel", model.name()));
-        let raster = model.raster(1)?.ok_or_else(not)?;
-        let [_, h, w, c] = *raster.graph.shape(raster.graph.inputs()["x"]).dims() else { return Err(not()) };
+        let raster = need::raster(model)?;
+        let graph = raster.raster_graph(1)?;
+        let x = graph.inputs().get("x").map(|x| graph.shape(*x).dims().to_vec()).unwrap_or_default();
+        let [_, h, w, c] = x[..] else { return Err(Error::Shape("pixels are drawn into images, and the input is none".into())) };
         let engine = match method {
             Method::Naive => Engine::Naive,
             Method::Cached | Method::Grouped => {
-                let program = RasterProgram::new(&raster.graph)?;
-                let constants = constants(&raster.graph, &program, state, weights)?;
+                let program = RasterProgram::new(&graph)?;
+                let constants = constants(&graph, &program, state, weights)?;
                 match device {
                     Device::Cpu => Engine::Cpu(CachedSampler::new(program, constants)),
                     Device::Gpu(gpu) => Engine::Gpu(Box::new(DeviceSampler::new(gpu, &program, &constants, method == Method::Grouped)?)),
                 }
             }
         };
-        Ok(Self { device: device.clone(), levels: raster.levels, dims: [h, w, c], weights, engine, naive: None, spent: Spent::default() })
+        Ok(Self { device: device.clone(), levels: raster.levels(), dims: [h, w, c], weights, engine, naive: None, spent: Spent::default() })
     }
 
     /// Levels of a value.
@@ -137,8 +138,8 @@ impl RasterSampler {
         let [h, w, c] = self.dims;
         let item = h * w * c;
         if self.naive.as_ref().is_none_or(|(count, _)| *count != job.count) {
-            let raster = model.raster(job.count)?.ok_or_else(|| Error::usage("not autoregressive"))?;
-            self.naive = Some((job.count, Program::new(&self.device, &raster.graph, state, self.weights)?));
+            let graph = need::raster(model)?.raster_graph(job.count)?;
+            self.naive = Some((job.count, Program::new(&self.device, &graph, state, self.weights)?));
         }
         let Some((_, program)) = &mut self.naive else { return Err(Error::usage("no program")) };
         let per_value = if self.levels == 2 { 1 } else { self.levels };

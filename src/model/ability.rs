@@ -1,0 +1,101 @@
+//! What a model can do: one small trait each, which a [`Model`](super::Model) hands out where it can.
+//!
+//! Each is a graph that a command runs; names and shapes of its inputs and outputs are the trait's contract.
+
+use crate::error::Result;
+use crate::graph::Graph;
+
+/// What a score is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Score {
+    /// −ln p(x) itself.
+    Exact,
+    /// An upper bound of it, −ELBO, which is the sum of the outputs `recon` and `kl`.
+    Bound,
+}
+
+/// It knows −ln p(x), or an upper bound of it.
+pub trait Scores {
+    /// Which of the two.
+    fn score(&self) -> Score;
+
+    /// What must be known to read its figures, where that is not plain.
+    fn note(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Input `x` (and `labels`) to outputs `nll` `[N]` in nats, `nll_map` `[N, H, W, C]` where it is a sum over pixels, and the terms of a
+    /// bound, each `[N]`.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] where the graph cannot be built.
+    fn likelihood_graph(&self, batch: usize) -> Result<Graph>;
+}
+
+/// It has a bound of ln p(x) that rises with the number of importance samples.
+pub trait Bounds {
+    /// Input `x` (and `labels`) to output `log_weight` `[N, samples]`: log importance weights of `samples` latents of each item, drawn anew
+    /// for each [`crate::graph::Step::step`]. The log of their mean is the bound.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] where the graph cannot be built.
+    fn bound_graph(&self, batch: usize, samples: usize) -> Result<Graph>;
+}
+
+/// It draws images value by value: by rows, in a row from left to right, in a pixel colour by colour.
+pub trait Raster {
+    /// Levels of a value: 2, or as many as the categorical has.
+    fn levels(&self) -> usize;
+
+    /// Input `x` `[N, H, W, C]` in levels from 0 to output `logits` `[N, H, W, C·L]` (L = 1 where there are two levels: Bernoulli). Logits of
+    /// a value depend on the values before it alone.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] where the graph cannot be built.
+    fn raster_graph(&self, batch: usize) -> Result<Graph>;
+}
+
+/// It makes images of latents.
+pub trait Decodes {
+    /// Length of a latent.
+    fn latent(&self) -> usize;
+
+    /// Whether latents have a distribution to draw them from, the standard normal.
+    fn has_prior(&self) -> bool;
+
+    /// Input `z` `[N, latent]` (and `labels`) to output `x` `[N, H, W, C]` in 0..1 (points as they are).
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] where the graph cannot be built.
+    fn decode_graph(&self, batch: usize) -> Result<Graph>;
+}
+
+/// It makes latents of images.
+pub trait Encodes {
+    /// Length of a latent.
+    fn latent(&self) -> usize;
+
+    /// Input `x` (and `labels`) to output `mean` (and `log_var`, unless it is deterministic) `[N, latent]`.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] where the graph cannot be built.
+    fn encode_graph(&self, batch: usize) -> Result<Graph>;
+}
+
+/// It tells an item's label.
+pub trait Judges {
+    /// Inputs `x` and `labels` to outputs `nll` = −ln p(label) and `correct`, 0 or 1, each `[N]`.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] where the graph cannot be built.
+    fn judge_graph(&self, batch: usize) -> Result<Graph>;
+}
+
+/// It has features that images can be compared by.
+pub trait Features {
+    /// Input `x` to outputs `features` `[N, F]` of its last hidden layer and, where it knows classes, `logits` `[N, classes]`.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] where the graph cannot be built.
+    fn features_graph(&self, batch: usize) -> Result<Graph>;
+}

@@ -1,0 +1,152 @@
+//! How a command asks for what a model can do: the ability, or one sentence that names the models which have it.
+
+use super::ability::{Bounds, Decodes, Encodes, Features, Judges, Raster, Scores};
+use super::{DataSpec, MODELS, Model};
+use crate::data::{Binarization, Kind};
+use crate::error::{Error, Result};
+
+/// How images are drawn.
+pub enum Draws<'a> {
+    /// Value by value.
+    Raster(&'a dyn Raster),
+    /// From latents of the standard normal.
+    Latents(&'a dyn Decodes),
+}
+
+impl<'a> Draws<'a> {
+    /// How a model draws, if it does.
+    pub fn of(model: &'a dyn Model) -> Option<Self> {
+        let latents = || model.decodes().filter(|d| d.has_prior()).map(Self::Latents);
+        model.raster().map(Self::Raster).or_else(latents)
+    }
+}
+
+/// −ln p(x), or a bound of it.
+///
+/// # Errors
+/// [`Error::Usage`] where the model has none, as of all functions here.
+pub fn scores(model: &dyn Model) -> Result<&dyn Scores> {
+    model.scores().ok_or_else(|| lacking(model, "likelihood", |m| m.scores().is_some()))
+}
+
+/// A bound by importance sampling.
+///
+/// # Errors
+/// [`Error::Usage`] where the model has none.
+pub fn bounds(model: &dyn Model) -> Result<&dyn Bounds> {
+    model.bounds().ok_or_else(|| lacking(model, "importance-weighted bound", |m| m.bounds().is_some()))
+}
+
+/// Raster order.
+///
+/// # Errors
+/// [`Error::Usage`] where the model is not autoregressive.
+pub fn raster(model: &dyn Model) -> Result<&dyn Raster> {
+    model.raster().ok_or_else(|| lacking(model, "order to draw pixels in", |m| m.raster().is_some()))
+}
+
+/// A decoder.
+///
+/// # Errors
+/// [`Error::Usage`] where the model has none.
+pub fn decodes(model: &dyn Model) -> Result<&dyn Decodes> {
+    model.decodes().ok_or_else(|| lacking(model, "latent to make images of", |m| m.decodes().is_some()))
+}
+
+/// A decoder, and a distribution of its latents.
+///
+/// # Errors
+/// [`Error::Usage`] where the model has none.
+pub fn prior(model: &dyn Model) -> Result<&dyn Decodes> {
+    fn found(model: &dyn Model) -> Option<&dyn Decodes> {
+        model.decodes().filter(|d| d.has_prior())
+    }
+    found(model).ok_or_else(|| lacking(model, "distribution of latents to draw from", |m| found(m).is_some()))
+}
+
+/// An encoder.
+///
+/// # Errors
+/// [`Error::Usage`] where the model has none.
+pub fn encodes(model: &dyn Model) -> Result<&dyn Encodes> {
+    model.encodes().ok_or_else(|| lacking(model, "encoder", |m| m.encodes().is_some()))
+}
+
+/// Labels told from images.
+///
+/// # Errors
+/// [`Error::Usage`] where the model is no classifier.
+pub fn judges(model: &dyn Model) -> Result<&dyn Judges> {
+    model.judges().ok_or_else(|| lacking(model, "accuracy", |m| m.judges().is_some()))
+}
+
+/// Features of images.
+///
+/// # Errors
+/// [`Error::Usage`] where the model has none.
+pub fn features(model: &dyn Model) -> Result<&dyn Features> {
+    model.features().ok_or_else(|| lacking(model, "feature network to compare images by", |m| m.features().is_some()))
+}
+
+/// A way to draw images.
+///
+/// # Errors
+/// [`Error::Usage`] where the model has none.
+pub fn draws(model: &dyn Model) -> Result<Draws<'_>> {
+    match Draws::of(model) {
+        Some(draws) => Ok(draws),
+        None if model.decodes().is_some() => prior(model).map(Draws::Latents),
+        None => Err(lacking(model, "way to draw images", |m| Draws::of(m).is_some())),
+    }
+}
+
+/// "a dcgan has no likelihood; cvae, pixelcnn and vae have one".
+fn lacking(model: &dyn Model, what: &str, can: impl Fn(&dyn Model) -> bool) -> Error {
+    let name = model.name();
+    let article = if name.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    // Models are asked themselves, as they are by default on plain images, so that the sentence cannot grow old.
+    let data = DataSpec { dims: [32, 32, 1], classes: 10, kind: Kind::Pixels, binarization: Binarization::None, mean: None };
+    let built = MODELS.iter().filter_map(|(name, make)| make(name, &toml::Table::new(), &data).ok());
+    let able: Vec<&str> = built.filter(|m| can(m.as_ref())).map(|m| m.name()).filter(|other| *other != name).collect();
+    let others = match able.as_slice() {
+        [] => "no model has one by default".to_string(),
+        [one] => format!("{one} has one"),
+        [most @ .., last] => format!("{} and {last} have one", most.join(", ")),
+    };
+    Error::usage(format!("{article} {name} has no {what}; {others}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain(name: &str) -> Box<dyn Model> {
+        let data = DataSpec { dims: [16, 16, 1], classes: 3, kind: Kind::Pixels, binarization: Binarization::None, mean: None };
+        super::super::build(name, &toml::Table::new(), &data).expect("a model")
+    }
+
+    #[test]
+    fn what_is_lacking_is_said_with_the_models_that_have_it() {
+        let said = |error: Option<Error>| {
+            let error = error.expect("a refusal");
+            assert_eq!(error.exit_code(), 2);
+            error.to_string()
+        };
+        assert_eq!(said(scores(plain("dcgan").as_ref()).err()), "a dcgan has no likelihood; cvae, pixelcnn and vae have one");
+        assert_eq!(said(judges(plain("autoencoder").as_ref()).err()), "an autoencoder has no accuracy; classifier has one");
+        let words = said(draws(plain("classifier").as_ref()).err());
+        assert!(words.starts_with("a classifier has no way to draw images; cvae, dcgan, gan, pixelcnn, vae, wgan and"), "{words}");
+        let words = "an autoencoder has no distribution of latents to draw from; cvae, dcgan, gan, vae, wgan and wgan-gp have one";
+        assert_eq!(said(draws(plain("autoencoder").as_ref()).err()), words);
+        assert!(raster(plain("pixelcnn").as_ref()).is_ok() && encodes(plain("vae").as_ref()).is_ok());
+    }
+
+    #[test]
+    fn every_model_is_known_by_its_own_name_and_can_do_something() {
+        for name in super::super::names() {
+            let model = plain(name);
+            assert_eq!(model.name(), name);
+            assert!(Draws::of(model.as_ref()).is_some() || model.encodes().is_some() || model.judges().is_some());
+        }
+    }
+}
