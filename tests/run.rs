@@ -150,7 +150,7 @@ fn checkpoints_that_are_torn_or_foreign_are_refused_with_their_reason() {
         (long, &["not a whole kiln checkpoint"]),
         (b"PK\x03\x04 something else entirely, and long enough to be read".to_vec(), &["not a whole kiln checkpoint"]),
         (place.read("other.safetensors"), &["no kiln checkpoint"]),
-        (replaced("kiln-1", "kiln-9"), &["kiln-9", "kiln-1", "the kiln that made it"]),
+        (replaced("kiln-2", "kiln-9"), &["kiln-9", "kiln-1", "the kiln that made it"]),
         (replaced("pixelcnn", "pixelrnn"), &["pixelrnn", "pixelcnn"]),
     ];
     for (bytes, words) in cases {
@@ -169,7 +169,7 @@ fn recipes_that_are_torn_or_foreign_are_refused_with_their_reason() {
     let cases: [(String, i32, &[&str]); 8] = [
         (String::new(), 1, &["recipe.toml", "not a kiln recipe"]),
         (whole[..whole.len() / 3].to_string() + "\n[", 1, &["recipe.toml"]),
-        (whole.replace("format = 1", "format = 9"), 1, &["recipe.toml", "format 9", "the kiln that made it"]),
+        (whole.replace("format = 2", "format = 9"), 1, &["recipe.toml", "format 9", "the kiln that made it"]),
         ("[package]\nname = \"else\"\n".into(), 1, &["recipe.toml", "not a kiln recipe"]),
         (whole.replace("model = \"pixelcnn\"", "model = \"pixelfoo\""), 2, &["pixelfoo", "pixelcnn"]),
         (whole.replace("hidden = 4", "hidden = 8"), 1, &["checkpoint.safetensors", "other hyper-parameters"]),

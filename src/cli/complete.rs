@@ -8,12 +8,12 @@ use serde_json::json;
 use super::common::Common;
 use super::output::Output;
 use super::sample::{check_amount, check_ending, weights, write_images};
-use crate::data::{self, OpenOptions, Scale, Split};
+use crate::data::{self, Scale};
 use crate::error::{Error, Result};
 use crate::report;
 use crate::runtime::Device;
 use crate::sample::raster::{Job, Method, RasterSampler};
-use crate::train::Trained;
+use crate::train::{DataRequest, Trained, open_data};
 
 /// Arguments of `complete`.
 #[derive(Args)]
@@ -80,12 +80,10 @@ pub fn run(args: &CompleteArgs, common: &Common, output: &Output) -> Result<()> 
     let given = match (&args.image, &args.data) {
         (Some(path), _) => image_levels(path, dims, levels)?.repeat(args.count),
         (None, Some(source)) => {
-            let options =
-                OpenOptions { seed: trained.recipe.seed, limit: None, resize: trained.recipe.data.resize, ..OpenOptions::default() };
-            let source = data::open(source, Split::Test, &options)?;
-            crate::eval::check_data(trained.model.as_ref(), dims, source.as_ref())?;
-            let count = args.count.min(source.len());
-            let source = data::first(source, count)?;
+            let request =
+                DataRequest { source: Some(source), limit: Some(args.count), binarization: None, labels: trained.model.conditional() };
+            let source = open_data(&trained.recipe, &request)?;
+            let count = source.len();
             let binarization = trained.recipe.data.binarization;
             let mut values = Vec::new();
             for batch in data::sequential(source, count, seed, binarization, Scale::Levels) {

@@ -115,7 +115,7 @@ fn pixelcnn(out: &Path, common: &Common, device: &Device, output: &Output, page:
     let source = data::open("builtin:digits", Split::Test, &OpenOptions { seed: trained.recipe.seed, ..OpenOptions::default() })?;
     let count = 10;
     let mut given = Vec::new();
-    for batch in data::sequential(data::first(source, count)?, count, 1, trained.recipe.data.binarization, Scale::Unit) {
+    for batch in data::sequential(data::subset(source, count)?, count, 1, trained.recipe.data.binarization, Scale::Unit) {
         given.extend(batch?.values);
     }
     let item: usize = dims.iter().product();

@@ -7,21 +7,21 @@ use clap::Args;
 
 use super::common::Common;
 use super::output::Output;
-use crate::data::{self, Binarization, Kind, OpenOptions, Source, Split};
+use crate::data::{Binarization, Kind, Source};
 use crate::error::{Error, Result};
 use crate::eval::{self, LikelihoodOptions, Scores};
 use crate::runtime::{Device, Weights};
-use crate::train::{Trained, parse_settings};
+use crate::train::{DataRequest, Trained, open_data, parse_settings};
 
 /// Arguments of commands that score a run.
 #[derive(Args)]
 pub struct EvalArgs {
     /// Run folder
     pub run: PathBuf,
-    /// What to measure on [default: the test split of the training data]
+    /// What to measure on [default: the test split of the training data, if training did not see it]
     #[arg(long, value_name = "SOURCE")]
     pub data: Option<String>,
-    /// The first N items alone
+    /// A seeded random N items alone, each class its share, the same on every call
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub limit: Option<usize>,
     /// Items at a time; no figure depends on it
@@ -35,6 +35,24 @@ pub struct EvalArgs {
     pub best: bool,
 }
 
+/// Whether there is nothing to measure of a run but its samples.
+///
+/// # Errors
+/// Those of the model.
+pub fn draws_alone(trained: &Trained) -> Result<bool> {
+    let model = &trained.model;
+    Ok(model.likelihood_graph(1)?.is_none() && model.latent().is_some() && model.has_prior())
+}
+
+/// Whether labels enter a figure: that of a conditional model, of a classifier, or of samples that a classifier judges.
+fn uses_labels(trained: &Trained, settings: &toml::Table) -> Result<bool> {
+    if trained.model.conditional() || trained.model.judge_graph(1)?.is_some() {
+        return Ok(true);
+    }
+    let of_samples = settings.get("quality").map_or_else(|| draws_alone(trained), |value| Ok(value.as_bool() == Some(true)))?;
+    Ok(of_samples && trained.recipe.data.classes > 1)
+}
+
 /// A run and the data it is measured on.
 pub struct Measured {
     /// The run.
@@ -45,6 +63,8 @@ pub struct Measured {
     pub source: Arc<dyn Source>,
     /// How grey levels become bits.
     pub binarization: Binarization,
+    /// The binarization that the command named, if any.
+    pub asked: Option<Binarization>,
     /// Settings that belong to the evaluation.
     pub settings: toml::Table,
 }
@@ -55,27 +75,24 @@ impl Measured {
         let device = Device::open(&common.device)?;
         let trained = Trained::load(&args.run, &device, args.best)?;
         let mut settings = parse_settings(&args.set)?;
-        let binarization = match settings.remove("binarization") {
-            Some(toml::Value::String(word)) => word.parse()?,
+        let asked = match settings.remove("binarization") {
+            Some(toml::Value::String(word)) => Some(word.parse()?),
             Some(other) => return Err(Error::usage(format!("binarization is none, static, dynamic or threshold, not {other}"))),
-            None => trained.recipe.data.binarization,
+            None => None,
         };
+        let binarization = asked.unwrap_or(trained.recipe.data.binarization);
         if args.batch == 0 {
             return Err(Error::usage("--batch must be at least 1"));
         }
-        let text = args.data.as_ref().unwrap_or(&trained.recipe.data.source);
-        // The test split, also where the run names the split it was trained on.
-        let text = if args.data.is_none() { text.strip_suffix(":train").unwrap_or(text) } else { text };
-        let options =
-            OpenOptions { seed: trained.recipe.seed, limit: args.limit, resize: trained.recipe.data.resize, ..OpenOptions::default() };
-        let source = data::open(text, Split::Test, &options)?;
-        eval::check_data(trained.model.as_ref(), trained.recipe.data.dims, source.as_ref())?;
+        let labels = uses_labels(&trained, &settings)?;
+        let request = DataRequest { source: args.data.as_deref(), limit: args.limit, binarization: asked, labels };
+        let source = open_data(&trained.recipe, &request)?;
         binarization.check(source.kind(), &source.name())?;
         if trained.recipe.data.spec().is_binary() && binarization == Binarization::None && source.kind() != Kind::Binary {
             let words = "and this run models black and white; take --set binarization=dynamic or threshold";
             return Err(Error::usage(format!("{} is grey {words}", source.name())));
         }
-        Ok(Self { trained, device, source, binarization, settings })
+        Ok(Self { trained, device, source, binarization, asked, settings })
     }
 
     /// The averaged weights where the run keeps them.

@@ -9,12 +9,11 @@ use super::common::Common;
 use super::measured::{EvalArgs, Measured};
 use super::output::Output;
 use super::quality::{images, samples};
-use crate::data::Split;
 use crate::error::{Error, Result};
 use crate::eval::judge;
 use crate::eval::quality::{Rows, nearest};
 use crate::report::{self, GridOptions};
-use crate::train::{self, Silent, open_data};
+use crate::train::{self, Silent, training_data};
 
 /// Arguments of `neighbors`.
 #[derive(Args)]
@@ -48,7 +47,7 @@ pub fn run(args: &NeighborsArgs, common: &Common, output: &Output) -> Result<()>
     let drawn = samples(&mut measured, &eval, args.count, common.seed.unwrap_or(1))?;
     let dims = measured.trained.recipe.data.dims;
     let item: usize = dims.iter().product();
-    let training = open_data(&measured.trained.recipe, &measured.trained.recipe.data.source, Split::Train)?;
+    let training = training_data(&measured.trained.recipe)?;
     let (seen, _) = images(training, args.limit)?;
     let in_pixels = nearest(Rows::new(&drawn, item), Rows::new(&seen, item));
     let classes = measured.trained.recipe.data.classes;

@@ -9,10 +9,11 @@ use serde_json::json;
 use super::common::Common;
 use super::measured::{EvalArgs, Measured};
 use super::output::Output;
-use crate::data::{self, OpenOptions, Source, Split};
+use crate::data::{self, Source};
 use crate::error::{Error, Result};
 use crate::eval;
 use crate::report::{self, GridOptions};
+use crate::train::{DataRequest, open_data};
 
 /// Arguments of `outliers`.
 #[derive(Args)]
@@ -41,9 +42,13 @@ pub fn run(args: &OutliersArgs, common: &Common, output: &Output) -> Result<()> 
         return Err(Error::usage(format!("kiln outliers takes no setting {key}")));
     }
     let recipe = &measured.trained.recipe;
-    let options = OpenOptions { seed: recipe.seed, limit: args.eval.limit, resize: recipe.data.resize, ..OpenOptions::default() };
-    let against = data::open(&args.against, Split::Test, &options)?;
-    eval::check_data(measured.trained.model.as_ref(), recipe.data.dims, against.as_ref())?;
+    let request = DataRequest {
+        source: Some(&args.against),
+        limit: args.eval.limit,
+        binarization: measured.asked,
+        labels: measured.trained.model.conditional(),
+    };
+    let against = open_data(recipe, &request)?;
     let inliers = Arc::clone(&measured.source);
     let mut score = |source: &Arc<dyn Source>| -> Result<Vec<f64>> {
         let options = measured.options(&args.eval, common, false);

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::common::Common;
-use super::measured::{EvalArgs, Measured};
+use super::measured::{EvalArgs, Measured, draws_alone};
 use super::output::Output;
 use super::sample::{self, MethodArg, SampleArgs};
-use crate::data::{self, Binarization, Scale, Source, Split};
+use crate::data::{self, Binarization, Scale, Source};
 use crate::error::{Error, Result};
 use crate::eval::quality::{
     Rows, coverage, frechet_distance, kernel_distance, modes_of_ring, nearest, precision_recall, two_sample_accuracy,
 };
 use crate::eval::{judge, linear_accuracy};
-use crate::train::{self, Silent, open_data};
+use crate::train::{self, Silent, training_data};
 
 /// Samples compared where the command does not say.
 const SAMPLES: usize = 2000;
@@ -31,10 +31,7 @@ pub fn wanted(measured: &mut Measured) -> Result<bool> {
     match measured.settings.remove("quality") {
         Some(toml::Value::Boolean(wanted)) => Ok(wanted),
         Some(other) => Err(Error::usage(format!("quality is true or false, not {other}"))),
-        None => {
-            let model = &measured.trained.model;
-            Ok(model.scores().is_none() && model.decodes().is_some_and(|d| d.has_prior()))
-        }
+        None => Ok(draws_alone(&measured.trained)),
     }
 }
 
@@ -43,7 +40,7 @@ pub fn images(source: Arc<dyn Source>, count: usize) -> Result<(Vec<f32>, Vec<u3
     let scale = if source.kind() == data::Kind::Points { Scale::Raw } else { Scale::Unit };
     let count = count.min(source.len());
     let (mut values, mut labels) = (Vec::new(), Vec::new());
-    for batch in data::sequential(data::first(source, count)?, 250, 0, Binarization::None, scale) {
+    for batch in data::sequential(data::subset(source, count)?, 250, 0, Binarization::None, scale) {
         let batch = batch?;
         values.extend(batch.values);
         labels.extend(batch.labels);
@@ -98,7 +95,7 @@ pub fn run(mut measured: Measured, args: &EvalArgs, common: &Common, output: &Ou
     };
     let accuracy = two_sample_accuracy(held.first(both), generated.first(both));
     tell("1-nearest-neighbour two-sample accuracy", "two_sample_accuracy", accuracy, "½ is best (in the values themselves)");
-    let training = open_data(&measured.trained.recipe, &measured.trained.recipe.data.source, Split::Train)?;
+    let training = training_data(&measured.trained.recipe)?;
     let (seen, seen_labels) = images(training, TRAINING)?;
     let seen_rows = Rows::new(&seen, item);
     let mean = |found: &[(usize, f32)]| found.iter().map(|f| f64::from(f.1)).sum::<f64>() / found.len().max(1) as f64;

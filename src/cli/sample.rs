@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::common::Common;
 use super::output::Output;
-use crate::data::one_hot;
+use crate::data::{find_class, one_hot};
 use crate::error::{Error, Result};
 use crate::graph::Step;
 use crate::model::need::{self, Draws};
@@ -38,9 +38,9 @@ pub struct SampleArgs {
     /// How autoregressive models are sampled
     #[arg(long, value_enum, default_value_t = MethodArg::Cached)]
     pub method: MethodArg,
-    /// Class of the images, for conditional models [default: each in turn]
+    /// Class of the images by its name, for conditional models [default: each in turn]
     #[arg(long, value_name = "CLASS")]
-    pub class: Option<u32>,
+    pub class: Option<String>,
     /// The checkpoint of the best validation score, not the newest
     #[arg(long)]
     pub best: bool,
@@ -88,6 +88,7 @@ pub fn draw(trained: &mut Trained, device: &Device, args: &SampleArgs, seed: u64
     if args.class.is_some() && !trained.model.conditional() {
         return Err(Error::usage(format!("{} is not conditional, so --class chooses nothing; leave it out", trained.model.name())));
     }
+    let class = args.class.as_ref().map(|word| find_class(&trained.recipe.data.class_names, word)).transpose()?;
     if let Some(limit) = args.truncation.filter(|l| !(*l >= 0.01 && l.is_finite())) {
         return Err(Error::usage(format!("--truncation must be at least 0.01, not {limit}")));
     }
@@ -113,9 +114,6 @@ pub fn draw(trained: &mut Trained, device: &Device, args: &SampleArgs, seed: u64
     let graph = decoder.decode_graph(chunk)?;
     let mut program = Program::new(device, &graph, &trained.state, weights)?;
     let (latent, classes) = (decoder.latent(), trained.recipe.data.classes);
-    if let Some(class) = args.class.filter(|c| *c as usize >= classes) {
-        return Err(Error::usage(format!("there is no class {class}; the data has {classes}")));
-    }
     let item: usize = trained.recipe.data.dims.iter().product();
     for first in (0..args.count).step_by(chunk) {
         let count = chunk.min(args.count - first);
@@ -125,7 +123,7 @@ pub fn draw(trained: &mut Trained, device: &Device, args: &SampleArgs, seed: u64
         };
         let z: Vec<f32> = z.into_iter().map(|v| v * args.temperature).collect();
         program.write("z", &z)?;
-        let labels: Vec<u32> = (first..first + chunk).map(|i| args.class.unwrap_or((i % classes.max(1)) as u32)).collect();
+        let labels: Vec<u32> = (first..first + chunk).map(|i| class.unwrap_or((i % classes.max(1)) as u32)).collect();
         program.write("labels", &one_hot(&labels, classes, chunk))?;
         program.run(&mut trained.state, &Step { seed, first_item: first as u32, ..Step::default() })?;
         images.extend_from_slice(&program.read(&trained.state, "x")?[..count * item]);

@@ -11,12 +11,12 @@ use serde_json::json;
 
 use super::common::Common;
 use super::output::Output;
-use crate::data::{Binarization, Kind, Split};
+use crate::data::{self, Binarization, Kind, OpenOptions};
 use crate::error::{Error, Result};
 use crate::model;
 use crate::runtime::Device;
 use crate::shader::Precision;
-use crate::train::{DataRecipe, FORMAT, Observer, Recipe, RunFolder, TrainRecipe, Trainer, adopt, apply_settings, parse_settings};
+use crate::train::{self, DataRecipe, FORMAT, Observer, Recipe, RunFolder, TrainRecipe, Trainer, adopt, apply_settings, parse_settings};
 
 /// Arguments of `train`.
 #[derive(Args, Default)]
@@ -24,14 +24,15 @@ pub struct TrainArgs {
     /// The model: pixelcnn, …
     #[arg(required_unless_present = "resume")]
     pub model: Option<String>,
-    /// builtin:digits, builtin:faces, builtin:gaussians8, a folder or a file; :train, :valid or :test behind it picks the split
+    /// builtin:digits, builtin:faces, builtin:gaussians8, a folder or a file; :train, :valid or :test behind it picks the split.
+    /// With --resume: where the same data lies now
     #[arg(long, value_name = "SOURCE", required_unless_present = "resume")]
     pub data: Option<String>,
     /// Run folder [default: runs/MODEL]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Go on with a run
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "data", "out", "set", "batch", "limit"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "out", "set", "batch", "limit"])]
     pub resume: Option<PathBuf>,
     /// Steps of the whole run
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
@@ -45,13 +46,13 @@ pub struct TrainArgs {
     /// Any hyper-parameter, as key=value; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Train on the first N items alone
+    /// Train on a seeded random N items alone, the same in every run
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub limit: Option<usize>,
     /// Start a classifier from the encoder of a trained vae or autoencoder; --set frozen=true keeps it as it is
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     pub encoder: Option<PathBuf>,
-    /// Train on the first N items of each class alone
+    /// Train on a seeded random N items of each class alone
     #[arg(long, value_name = "N", conflicts_with = "resume")]
     pub labels_per_class: Option<usize>,
     /// f32, or mixed: products of f16 through cooperative matrices, on adapters that have them
@@ -77,14 +78,6 @@ fn data_settings(settings: &mut toml::Table) -> Result<DataSettings> {
         None => None,
     };
     Ok(DataSettings { binarization, resize })
-}
-
-/// A source that means the same from any folder, so that a run goes on from any.
-fn absolute(source: &str) -> String {
-    if source.starts_with("builtin:") {
-        return source.into();
-    }
-    std::path::absolute(source).ok().and_then(|path| path.to_str().map(String::from)).unwrap_or_else(|| source.into())
 }
 
 /// Beside a model's own keys, which its refusal of an unknown one lists, those of every model.
@@ -120,27 +113,30 @@ pub fn make_recipe(args: &TrainArgs, common: &Common, device: &Device) -> Result
     let seed = common.seed.unwrap_or(1);
     let mut settings = parse_settings(&args.set)?;
     let wanted = data_settings(&mut settings)?;
-    let options = crate::data::OpenOptions { seed, limit: args.limit, resize: wanted.resize, ..crate::data::OpenOptions::default() };
-    let mut data = crate::data::open(source, Split::Train, &options)?;
-    if let Some(count) = args.labels_per_class {
-        data = crate::data::labelled(data, count)?;
-    }
-    let encoder = args.encoder.as_ref().map(|path| adopt_encoder(path, name, data.dims(), &mut settings)).transpose()?;
+    let options = OpenOptions { seed, resize: wanted.resize, ..OpenOptions::default() };
+    let settled = data::settle(source, &options)?;
+    let (name_of_data, kind, dims) = (settled.source.name(), settled.kind, settled.dims);
+    let encoder = args.encoder.as_ref().map(|path| adopt_encoder(path, name, dims, &mut settings)).transpose()?;
     let inherited = wanted.binarization.or(encoder);
-    let binarization = inherited.unwrap_or_else(|| default_binarization(name, data.kind(), data.dims(), &settings));
-    binarization.check(data.kind(), &data.name())?;
+    let binarization = inherited.unwrap_or_else(|| default_binarization(name, kind, dims, &settings));
+    binarization.check(kind, &name_of_data)?;
     let mut recipe = DataRecipe {
-        source: absolute(source),
-        dims: data.dims(),
-        classes: data.classes(),
-        binary: data.kind() == Kind::Binary,
-        points: data.kind() == Kind::Points,
+        source: train::absolute(source),
+        dims,
+        count: settled.source.len(),
+        classes: settled.source.classes(),
+        class_names: settled.source.class_names(),
+        digest: settled.digest.hash,
+        digest_of: settled.digest.of,
+        binary: kind == Kind::Binary,
+        points: kind == Kind::Points,
         binarization,
         limit: args.limit,
         labels_per_class: args.labels_per_class,
         resize: wanted.resize,
         mean: None,
     };
+    let data = train::chosen(&recipe, settled.source)?;
     // Training keys are known before the model is: its defaults need its own keys, which are what is left.
     let mut own = settings.clone();
     own.retain(|key, _| !TrainRecipe::is_key(key));
@@ -170,6 +166,7 @@ pub fn make_recipe(args: &TrainArgs, common: &Common, device: &Device) -> Result
         train,
         hyper: settings,
         kernels: BTreeMap::new(),
+        history: Vec::new(),
     })
 }
 
@@ -202,7 +199,7 @@ pub fn run(args: &TrainArgs, common: &Common, output: &Output) -> Result<()> {
     let device = Device::open(&common.device)?;
     let (mut trainer, path) = match &args.resume {
         Some(path) => {
-            let mut trainer = Trainer::resume(&device, path)?;
+            let mut trainer = Trainer::resume(&device, path, args.data.as_deref())?;
             let own = trainer.recipe().seed;
             if common.seed.is_some_and(|seed| seed != own) {
                 return Err(Error::usage(format!("a run keeps its seed, here {own}; leave --seed out, or start another run")));
@@ -301,11 +298,11 @@ impl Observer for Watcher<'_> {
         }
     }
 
-    fn valid(&mut self, step: u64, nats: f64, best: bool) {
+    fn valid(&mut self, step: u64, nats: f64, data: &str, best: bool) {
         self.valid = Some(nats);
         let note = if best { " (best so far)" } else { "" };
         if !self.output.is_live() {
-            self.output.say(&format!("step {step}: validation {nats:.3} nats{note}"));
+            self.output.say(&format!("step {step}: validation {nats:.3} nats over {data}{note}"));
         }
     }
 

@@ -72,9 +72,6 @@ impl Source for Cifar {
     fn kind(&self) -> Kind {
         Kind::Pixels
     }
-    fn classes(&self) -> usize {
-        NAMES.len()
-    }
     fn class_names(&self) -> Vec<String> {
         NAMES.map(String::from).to_vec()
     }

@@ -1,6 +1,6 @@
 //! Folders of PNG, JPEG or WebP images, one sub-folder a class or flat, decoded when read.
 
-use super::open::{held_out, share_of};
+use super::classes::sort_names;
 use super::resize::{check_side, square, unpack};
 use super::{Kind, Source, check_read};
 use crate::{Error, Result};
@@ -23,41 +23,22 @@ pub struct Folder {
     name: String,
 }
 
-/// Which files of each class a split takes.
-#[derive(Clone, Copy)]
-pub enum Part {
-    /// All of them.
-    Whole,
-    /// All but the last of each class, this share of it.
-    Front(f32),
-    /// Only those.
-    Back(f32),
-}
-
 impl Folder {
-    /// Lists a folder's images and checks the header of each. Classes are its sub-folders that hold images, by name.
+    /// Lists a folder's images, class by class, and checks the header of each. Classes are its sub-folders that hold images, by name, with
+    /// numbers as numbers. Images are in colour where one is.
     ///
     /// # Errors
     /// No images, one that cannot be read, or sizes that differ while no `resize` is asked.
-    pub fn open(folder: &Path, part: Part, resize: Option<usize>, name: String) -> Result<Self> {
+    pub fn open(folder: &Path, resize: Option<usize>, name: String) -> Result<Self> {
         resize.map_or(Ok(()), check_side)?;
         let (classes, loose) = list(folder)?;
         let class_names: Vec<String> = classes.iter().map(|(class, _)| class.clone()).collect();
-        let total = loose.len() + classes.iter().map(|(_, paths)| paths.len()).sum::<usize>();
-        let mut files = Vec::new();
-        if classes.is_empty() {
-            files.extend(take(loose, part, total).into_iter().map(|path| (path, 0)));
-        } else if let Some(path) = loose.first() {
+        if let (false, Some(path)) = (classes.is_empty(), loose.first()) {
             let reason = "lies beside the folders of classes; move it into one of them or away";
             return Err(Error::format(path, reason));
         }
-        let mut ranked = Vec::new();
-        for (label, (_, paths)) in classes.into_iter().enumerate() {
-            ranked.extend(take(paths, part, total).into_iter().enumerate().map(|(rank, path)| (rank, label as u32, path)));
-        }
-        // Classes take turns, so that the first items (a limit, a page of samples) are not all of one class.
-        ranked.sort_by_key(|(rank, label, _)| (*rank, *label));
-        files.extend(ranked.into_iter().map(|(_, label, path)| (path, label)));
+        let labelled = classes.into_iter().enumerate().flat_map(|(label, (_, paths))| paths.into_iter().map(move |p| (p, label as u32)));
+        let files: Vec<(PathBuf, u32)> = loose.into_iter().map(|path| (path, 0)).chain(labelled).collect();
         if files.is_empty() {
             let reason = format!("has no PNG, JPEG or WebP image for {name}; --data takes a folder of them or of IDX or CIFAR-10 files");
             return Err(Error::format(folder, reason));
@@ -78,11 +59,16 @@ impl Folder {
         let dims = resize.map_or([height as usize, width as usize, channels], |side| [side, side, channels]);
         Ok(Self { files, class_names, dims, resize, name })
     }
+
+    fn path(&self, index: usize) -> Result<&Path> {
+        let gone = || Error::usage(format!("{} has {} items, so item {index} does not exist", self.name, self.files.len()));
+        self.files.get(index).map(|(path, _)| path.as_path()).ok_or_else(gone)
+    }
 }
 
 type Classes = Vec<(String, Vec<PathBuf>)>;
 
-/// The images of a folder's sub-folders and its own, both in the order of their names.
+/// The images of a folder's sub-folders, these in the order of classes, and its own.
 fn list(folder: &Path) -> Result<(Classes, Vec<PathBuf>)> {
     let (mut classes, mut loose) = (Classes::new(), Vec::new());
     for path in entries(folder)? {
@@ -95,6 +81,7 @@ fn list(folder: &Path) -> Result<(Classes, Vec<PathBuf>)> {
             loose.push(path);
         }
     }
+    sort_names(&mut classes, |(class, _)| class);
     Ok((classes, loose))
 }
 
@@ -114,19 +101,6 @@ pub fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
 fn is_image(path: &Path) -> bool {
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     matches!(extension.as_str(), "png" | "jpg" | "jpeg" | "webp") && path.is_file()
-}
-
-/// The share of a class that belongs to a part: by class, so that no class is held out whole.
-fn take(mut paths: Vec<PathBuf>, part: Part, total: usize) -> Vec<PathBuf> {
-    let kept = |share| paths.len() - held_out(paths.len(), share_of(total, share));
-    match part {
-        Part::Whole => paths,
-        Part::Front(share) => {
-            paths.truncate(kept(share));
-            paths
-        }
-        Part::Back(share) => paths.split_off(kept(share)),
-    }
 }
 
 fn reader(path: &Path) -> Result<ImageReader<std::io::BufReader<std::fs::File>>> {
@@ -180,9 +154,6 @@ impl Source for Folder {
     fn kind(&self) -> Kind {
         Kind::Pixels
     }
-    fn classes(&self) -> usize {
-        self.class_names.len()
-    }
     fn class_names(&self) -> Vec<String> {
         self.class_names.clone()
     }
@@ -209,6 +180,14 @@ impl Source for Folder {
     fn costly(&self) -> bool {
         true
     }
+    fn stored_size(&self, index: usize) -> Result<u64> {
+        let path = self.path(index)?;
+        Ok(std::fs::metadata(path).map_err(|e| Error::io(path, e))?.len())
+    }
+    fn stored(&self, index: usize) -> Result<Vec<u8>> {
+        let path = self.path(index)?;
+        std::fs::read(path).map_err(|e| Error::io(path, e))
+    }
 }
 
 #[cfg(test)]
@@ -216,15 +195,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn classes_take_turns() {
+    fn classes_are_in_order_with_numbers_as_numbers() {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["a/0", "a/1", "a/2", "b/0", "c/0", "c/1"] {
+        for name in ["10/0", "10/1", "9/0", "9/1", "9/2", "11/0"] {
             let path = folder.path().join(name).with_extension("png");
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             image::GrayImage::new(2, 2).save(&path).unwrap();
         }
-        let source = Folder::open(folder.path(), Part::Whole, None, "folder".into()).unwrap();
-        assert_eq!((0..6).filter_map(|i| source.label(i)).collect::<Vec<_>>(), [0, 1, 2, 0, 2, 0]);
+        let source = Folder::open(folder.path(), None, "folder".into()).unwrap();
+        assert_eq!((0..6).filter_map(|i| source.label(i)).collect::<Vec<_>>(), [0, 0, 0, 1, 1, 2]);
+        assert_eq!(source.class_names(), ["9", "10", "11"]);
         assert_eq!(source.dims(), [2, 2, 1]);
     }
 
@@ -240,7 +220,7 @@ mod tests {
         crc.update(&bytes[12..29]);
         bytes[29..33].copy_from_slice(&crc.sum().to_be_bytes());
         std::fs::write(&path, bytes).unwrap();
-        let sentence = Folder::open(folder.path(), Part::Whole, None, "folder".into()).err().unwrap().to_string();
+        let sentence = Folder::open(folder.path(), None, "folder".into()).err().unwrap().to_string();
         assert!(sentence.contains("claims 8191×8191 pixels"), "{sentence}");
     }
 }

@@ -78,7 +78,7 @@ fn item(source: &Arc<dyn Source>, index: usize) -> Vec<f32> {
 }
 
 #[test]
-fn an_idx_folder_holds_out_its_end_and_finds_its_test_split() {
+fn an_idx_folder_holds_out_a_part_and_finds_its_test_split() {
     let pixels = ramp(20 * 6);
     let files = Files::new(&[
         ("train-images-idx3-ubyte", &idx(&[20, 2, 3], &pixels)),
@@ -88,8 +88,11 @@ fn an_idx_folder_holds_out_its_end_and_finds_its_test_split() {
     let (train, valid, test) = (files.open("").unwrap(), files.open(":valid").unwrap(), files.open(":test").unwrap());
     assert_eq!((train.len(), valid.len(), test.len(), files.open(":all").unwrap().len()), (18, 2, 2, 20));
     assert_eq!((train.dims(), train.kind(), train.classes(), test.classes()), ([2, 3, 1], Kind::Pixels, 4, 0));
-    assert_eq!(item(&valid, 1), pixels[19 * 6..].iter().map(|&b| f32::from(b)).collect::<Vec<_>>());
-    assert_eq!(valid.label(1), Some(133 % 4));
+    let whole = files.open(":all").unwrap();
+    let known = |source: &Arc<dyn Source>| (0..source.len()).map(|i| (item(source, i), source.label(i))).collect::<Vec<_>>();
+    let (all, kept, held) = (known(&whole), known(&train), known(&valid));
+    assert!(all.iter().all(|one| kept.contains(one) != held.contains(one)), "every item is in one of both");
+    assert_eq!(known(&files.open(":valid").unwrap()), held, "and in the same on every call");
     assert!(train.read(18, &mut [0.0; 6]).is_err());
     assert!(train.read(0, &mut [0.0; 5]).is_err());
 }
@@ -108,8 +111,10 @@ fn bits_are_binary_and_named_splits_are_not_cut() {
         assert_eq!((source.len(), source.kind(), source.classes()), (len, Kind::Binary, 0));
         assert_eq!(item(&source, 0), [255.0, 0.0, 0.0, 255.0]);
     }
-    assert_eq!(files.open("b_test-images-idx3-ubyte.gz").unwrap().len(), 4);
-    assert!(files.refusal("b_test-images-idx3-ubyte.gz:valid").contains("is the test split"));
+    // By itself a file is training data, whatever it is called.
+    assert_eq!(files.open("b_test-images-idx3-ubyte.gz:all").unwrap().len(), 4);
+    assert_eq!(files.open("b_test-images-idx3-ubyte.gz").unwrap().len(), 3);
+    assert!(files.refusal("b_test-images-idx3-ubyte.gz:test").contains("has no test split"));
 }
 
 #[test]
@@ -119,7 +124,7 @@ fn npy_and_cifar_items_are_channels_last() {
         Files::new(&[("a.npy", &npy("|u1", "(10, 2, 2, 3)", &data)), ("c/data_batch_1.bin", &cifar(3)), ("c/data_batch_2.bin", &cifar(7))]);
     let npy = files.open("a.npy").unwrap();
     assert_eq!((npy.len(), npy.dims()), (9, [2, 2, 3]));
-    assert_eq!(item(&npy, 8), data[96..108].iter().map(|&b| f32::from(b)).collect::<Vec<_>>());
+    assert_eq!(item(&files.open("a.npy:all").unwrap(), 8), data[96..108].iter().map(|&b| f32::from(b)).collect::<Vec<_>>());
     let cifar = files.open("c:all").unwrap();
     assert_eq!((cifar.len(), cifar.dims(), cifar.label(5)), (10, [32, 32, 3], Some(2)));
     assert_eq!(item(&cifar, 5)[3..6], [2.0, 52.0, 102.0]);
@@ -135,9 +140,10 @@ fn image_folders_have_classes_and_scale_when_asked() {
     let mut list: Vec<(&str, &[u8])> = pictures.iter().map(|(name, bytes)| (name.as_str(), &bytes[..])).collect();
     let files = Files::new(&list);
     let (train, valid) = (files.open("").unwrap(), files.open(":valid").unwrap());
-    assert_eq!((train.len(), train.dims(), train.class_names()), (8, [3, 4, 3], vec!["cats".into(), "dogs".into()]));
-    assert_eq!((0..2).map(|i| valid.label(i).unwrap()).collect::<Vec<_>>(), [0, 1]);
-    assert_eq!(item(&valid, 1)[..3], [180.0, 10.0, 200.0]);
+    assert_eq!((train.len(), train.dims(), train.class_names()), (9, [3, 4, 3], vec!["cats".into(), "dogs".into()]));
+    assert_eq!((valid.len(), valid.class_names()), (1, train.class_names()));
+    let whole = files.open(":all").unwrap();
+    assert_eq!((whole.label(4), whole.label(5), &item(&whole, 9)[..3]), (Some(0), Some(1), &[180.0, 10.0, 200.0][..]));
     assert!(files.refusal(":test").contains("has no test split"));
     let larger = png(9, 9, 0);
     list.push(("cats/z.png", &larger));

@@ -12,8 +12,7 @@ pub struct Idx {
     dims: [usize; 3],
     kind: Kind,
     pixels: Vec<u8>,
-    labels: Option<Vec<u8>>,
-    classes: usize,
+    labels: Option<Labels>,
     name: String,
 }
 
@@ -39,10 +38,30 @@ impl Idx {
                 let reason = format!("holds {} labels but {} holds {count} images; fetch the pair again", label_sizes[0], path.display());
                 return Err(Error::format(label_path, reason));
             }
-            labels = Some(values);
+            labels = Some(Labels::new(values));
         }
-        let classes = labels.as_ref().and_then(|l| l.iter().max()).map_or(0, |&max| usize::from(max) + 1);
-        Ok(Self { dims: [height, width, 1], kind, pixels, labels, classes, name })
+        Ok(Self { dims: [height, width, 1], kind, pixels, labels, name })
+    }
+}
+
+/// Labels of a file as they occur: any first number, any gaps.
+struct Labels {
+    /// The numbers that occur, ascending.
+    known: Vec<u8>,
+    /// One an image.
+    values: Vec<u8>,
+}
+
+impl Labels {
+    fn new(values: Vec<u8>) -> Self {
+        let known = (0..=u8::MAX).filter(|number| values.contains(number)).collect();
+        Self { known, values }
+    }
+
+    /// Which of the known numbers item `index` has.
+    fn of(&self, index: usize) -> Option<u32> {
+        let value = self.values.get(index)?;
+        self.known.binary_search(value).ok().map(|at| at as u32)
     }
 }
 
@@ -56,8 +75,8 @@ impl Source for Idx {
     fn kind(&self) -> Kind {
         self.kind
     }
-    fn classes(&self) -> usize {
-        self.classes
+    fn class_names(&self) -> Vec<String> {
+        self.labels.iter().flat_map(|labels| &labels.known).map(u8::to_string).collect()
     }
     fn read(&self, index: usize, out: &mut [f32]) -> Result<()> {
         check_read(self, index, out)?;
@@ -68,7 +87,7 @@ impl Source for Idx {
         Ok(())
     }
     fn label(&self, index: usize) -> Option<u32> {
-        self.labels.as_ref()?.get(index).map(|&label| u32::from(label))
+        self.labels.as_ref()?.of(index)
     }
     fn name(&self) -> String {
         self.name.clone()

@@ -7,10 +7,14 @@
 mod binarize;
 mod builtin;
 mod cifar;
+mod classes;
+mod digest;
+mod fit;
 mod folder;
 #[cfg(test)]
 mod fuzz;
 mod idx;
+mod layer;
 mod loader;
 mod npy;
 mod npy_header;
@@ -19,13 +23,15 @@ mod open;
 mod positioned;
 mod resize;
 mod subset;
-mod view;
 
 pub use binarize::Binarization;
+pub use classes::{find_class, listed};
+pub use digest::{Digest, check_same};
+pub use fit::{Wanted, fit};
 pub use loader::{Batch, Loader, LoaderOptions, Scale, sequential};
 pub use one_hot::one_hot;
-pub use open::open;
-pub use subset::labelled;
+pub use open::{Settled, named_split, open, settle, with_split};
+pub use subset::{labelled, subset};
 
 use crate::{Error, Result};
 use std::fmt;
@@ -38,6 +44,13 @@ pub mod streams {
     pub const BINARIZE_TRAIN: u32 = 0xDA7A_0002;
     /// Dynamic binarization in evaluation; the step is 0.
     pub const BINARIZE_EVAL: u32 = 0xDA7A_0003;
+    /// Which items `--limit`, `valid_items` and pictures take; the seed is 0, the step twice the class (the order within it) or one
+    /// more (its offset).
+    pub const SUBSET: u32 = 0xDA7A_0004;
+    /// Which items are held out for validation; seed and step as of [`SUBSET`].
+    pub const HOLD_OUT: u32 = 0xDA7A_0005;
+    /// Which items of a large set its digest reads; seed and step are 0.
+    pub const DIGEST: u32 = 0xDA7A_0006;
     /// Built-in items, plus 16 × the set plus the split; the step is the item.
     pub const BUILTIN: u32 = 0xDA7A_1000;
 }
@@ -96,7 +109,7 @@ const VALID_FRACTION: f32 = 1.0 / 12.0;
 pub struct OpenOptions {
     /// Seed of the built-in sets; files do not depend on it.
     pub seed: u64,
-    /// Only the first so many items of the split.
+    /// Only a seeded random so many items of the split; see [`subset`].
     pub limit: Option<usize>,
     /// Scale the shorter side to this many pixels and crop the centre to a square.
     pub resize: Option<usize>,
@@ -110,15 +123,6 @@ impl Default for OpenOptions {
     fn default() -> Self {
         Self { seed: 0, limit: None, resize: None, valid_fraction: VALID_FRACTION }
     }
-}
-
-/// The first `count` items of a source, which has at least as many.
-///
-/// # Errors
-/// [`Error::Usage`] where `count` is 0 or more than there are.
-pub fn first(source: std::sync::Arc<dyn Source>, count: usize) -> Result<std::sync::Arc<dyn Source>> {
-    let name = source.name();
-    Ok(std::sync::Arc::new(view::View::new(source, 0..count, name)?))
 }
 
 /// One data set, held or streamed: N items of H×W×C values.
@@ -139,12 +143,12 @@ pub trait Source: Send + Sync {
 
     /// Number of classes; 0 where the set has no labels.
     fn classes(&self) -> usize {
-        0
+        self.class_names().len()
     }
 
-    /// One name a class; empty where the set has no labels.
+    /// One name a class, in the order of the labels; empty where the set has no labels.
     fn class_names(&self) -> Vec<String> {
-        (0..self.classes()).map(|class| class.to_string()).collect()
+        Vec::new()
     }
 
     /// Reads item `index` (below [`len`](Source::len)) into `out` of H×W×C values, channels last, in the range of [`kind`](Source::kind).
@@ -153,7 +157,7 @@ pub trait Source: Send + Sync {
     /// An index or an `out` that does not fit, or a file that can no longer be read.
     fn read(&self, index: usize, out: &mut [f32]) -> Result<()>;
 
-    /// The class of an item; `None` where the set has no labels.
+    /// The class of an item, an index of [`class_names`](Source::class_names); `None` where the set has no labels.
     fn label(&self, _index: usize) -> Option<u32> {
         None
     }
@@ -169,6 +173,30 @@ pub trait Source: Send + Sync {
     /// Whether reading an item costs much more than a copy, so that a batch is worth reading on several threads.
     fn costly(&self) -> bool {
         false
+    }
+
+    /// What all items follow from, where the program makes them.
+    fn origin(&self) -> Option<String> {
+        None
+    }
+
+    /// Bytes of [`stored`](Source::stored).
+    ///
+    /// # Errors
+    /// A file that can no longer be found.
+    fn stored_size(&self, _index: usize) -> Result<u64> {
+        Ok(item_len(self.dims()) as u64)
+    }
+
+    /// What an item is known by again: the bytes of its own file, or its values where many lie in one.
+    ///
+    /// # Errors
+    /// As [`read`](Source::read).
+    fn stored(&self, index: usize) -> Result<Vec<u8>> {
+        let mut values = vec![0.0; item_len(self.dims())];
+        self.read(index, &mut values)?;
+        let whole = self.kind() != Kind::Points && values.iter().all(|v| (0.0..=255.0).contains(v) && v.fract() == 0.0);
+        Ok(if whole { values.iter().map(|v| *v as u8).collect() } else { values.iter().flat_map(|v| v.to_le_bytes()).collect() })
     }
 }
 
@@ -187,4 +215,48 @@ fn check_read(source: &dyn Source, index: usize, out: &[f32]) -> Result<()> {
         return Err(Error::Shape(format!("an item of {} is {h}×{w}×{c} values, the buffer holds {}", source.name(), out.len())));
     }
     Ok(())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A made-up source sorted by class: item i of 1×2 holds i and 255 − i % 256.
+    pub struct Sorted {
+        /// Items of each class.
+        pub each: Vec<usize>,
+        /// Whether it has labels.
+        pub named: bool,
+    }
+
+    impl Source for Sorted {
+        fn len(&self) -> usize {
+            self.each.iter().sum()
+        }
+        fn dims(&self) -> [usize; 3] {
+            [1, 2, 1]
+        }
+        fn kind(&self) -> Kind {
+            Kind::Pixels
+        }
+        fn class_names(&self) -> Vec<String> {
+            let count = if self.named { self.each.len() } else { 0 };
+            (0..count).map(|class| class.to_string()).collect()
+        }
+        fn read(&self, index: usize, out: &mut [f32]) -> Result<()> {
+            check_read(self, index, out)?;
+            out.copy_from_slice(&[index as f32, 255.0 - (index % 256) as f32]);
+            Ok(())
+        }
+        fn label(&self, index: usize) -> Option<u32> {
+            let ends = self.each.iter().scan(0, |end, each| {
+                *end += each;
+                Some(*end)
+            });
+            if self.named { ends.into_iter().position(|end| index < end).map(|class| class as u32) } else { None }
+        }
+        fn name(&self) -> String {
+            "sorted".into()
+        }
+    }
 }

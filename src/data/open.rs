@@ -1,9 +1,10 @@
 //! SOURCE of the command line, as text, to a [`Source`].
 
-use super::folder::{Folder, Part, entries};
+use super::digest::{Digest, digest};
+use super::folder::{Folder, entries};
 use super::resize::Resized;
-use super::view::View;
-use super::{OpenOptions, Source, Split, VALID_FRACTION, builtin, cifar, idx, npy};
+use super::subset::{part, subset};
+use super::{Kind, OpenOptions, Source, Split, VALID_FRACTION, builtin, cifar, idx, npy};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +17,8 @@ const MOST_HELD_OUT: f64 = 5000.0;
 /// `source` is `builtin:digits`, `builtin:faces`, `builtin:gaussians8`, a folder (IDX files, CIFAR-10 binary files, or images, flat or
 /// with one sub-folder a class, or with `train`, `valid` and `test` folders of those), an `.npy` file, or an IDX images file; then,
 /// where wanted, `:train`, `:valid`, `:test` or `:all`. `default` is the split where none is named. A data set without a validation
-/// split has the end of its training data held out for it (the end of each class of an image folder).
+/// split has a seeded random part of its training data held out for it, the same in every run. A file by itself is training data, whatever
+/// it is called; only within a folder of IDX files do names tell splits.
 ///
 /// # Errors
 /// A source or a split that does not exist, or a file that its reader refuses.
@@ -25,21 +27,57 @@ pub fn open(source: &str, default: Split, options: &OpenOptions) -> Result<Arc<d
         return Err(Error::usage(format!("valid_fraction={} is not in 0..1", options.valid_fraction)));
     }
     let (base, named) = split_suffix(source);
-    let request = Request { base, split: named.unwrap_or(default), named: named.is_some(), options };
+    let request = Request { base, split: named.unwrap_or(default), options };
     let mut opened = request.open()?;
     if let Some(side) = options.resize
         && opened.dims()[..2] != [side, side]
     {
         opened = Arc::new(Resized::new(opened, side)?);
     }
-    match options.limit {
-        Some(0) => Err(Error::usage("a limit of 0 images leaves nothing; ask for at least 1")),
-        Some(limit) if limit < opened.len() => {
-            let name = opened.name();
-            Ok(Arc::new(View::new(opened, 0..limit, name)?))
+    options.limit.map_or(Ok(opened.clone()), |limit| subset(opened, limit))
+}
+
+/// A data set as a run is started on it.
+pub struct Settled {
+    /// The training data as it lies, without a limit.
+    pub source: Arc<dyn Source>,
+    /// `[H, W, C]`: in colour where any split is.
+    pub dims: [usize; 3],
+    /// What the values are: bits where every split holds nothing else.
+    pub kind: Kind,
+    /// What the training data is known by again.
+    pub digest: Digest,
+}
+
+/// Opens SOURCE to train on it (`options.limit` aside) and settles what its data are, over all splits that lie by themselves.
+///
+/// # Errors
+/// As [`open`], for the training data; a split that cannot be opened is left out, and refused when it is asked for.
+pub fn settle(source: &str, options: &OpenOptions) -> Result<Settled> {
+    let options = OpenOptions { limit: None, ..options.clone() };
+    let opened = open(source, Split::Train, &options)?;
+    let (mut dims, mut kind) = (opened.dims(), opened.kind());
+    let base = split_suffix(source).0;
+    for split in (Request { base, split: Split::Train, options: &options }).parts() {
+        let Ok(other) = open(base, split, &options) else { continue };
+        if other.name() != opened.name() && other.dims()[..2] == dims[..2] {
+            dims[2] = dims[2].max(other.dims()[2]);
+            kind = if kind == Kind::Binary { other.kind() } else { kind };
         }
-        _ => Ok(opened),
     }
+    let digest = digest(&*opened)?;
+    Ok(Settled { source: opened, dims, kind, digest })
+}
+
+/// The split that SOURCE names.
+pub fn named_split(source: &str) -> Option<Split> {
+    split_suffix(source).1
+}
+
+/// SOURCE with another split, or none, in place of the one it names.
+pub fn with_split(source: &str, split: Option<Split>) -> String {
+    let base = split_suffix(source).0;
+    split.map_or_else(|| base.into(), |split| format!("{base}:{split}"))
 }
 
 /// Takes a split's word off the end.
@@ -67,8 +105,6 @@ pub fn held_out(len: usize, share: f64) -> usize {
 struct Request<'a> {
     base: &'a str,
     split: Split,
-    /// Whether the split was named, so that nothing else will do.
-    named: bool,
     options: &'a OpenOptions,
 }
 
@@ -91,6 +127,18 @@ impl Request<'_> {
         }
     }
 
+    /// The splits that lie by themselves.
+    fn parts(&self) -> Vec<Split> {
+        let folder = Path::new(self.base);
+        let Ok(paths) = entries(folder) else { return Vec::new() };
+        let told = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let holds = path.is_dir() || idx::is_images_name(&name);
+            if holds { split_of(&name) } else { None }
+        };
+        [Split::Train, Split::Valid, Split::Test].into_iter().filter(|split| paths.iter().any(|path| told(path) == Some(*split))).collect()
+    }
+
     fn missing(&self) -> Error {
         if let Some((base, word)) = self.base.rsplit_once(':')
             && Path::new(base).exists()
@@ -103,16 +151,7 @@ impl Request<'_> {
 
     fn open_file(&self, path: &Path) -> Result<Arc<dyn Source>> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        // A file that says it is the test set is that, whatever the caller's default.
-        let told = split_of(&name).filter(|&split| split != Split::Train);
-        if let Some(told) = told
-            && told != self.split
-            && self.split != Split::All
-            && self.named
-        {
-            return Err(Error::usage(format!("{} is the {told} split; leave out `:{}`", self.base, self.split)));
-        }
-        let title = format!("{}:{}", self.base, told.unwrap_or(self.split));
+        let title = self.name();
         let whole: Arc<dyn Source> = if name.to_ascii_lowercase().ends_with(".npy") {
             Arc::new(npy::Npy::open(path, title)?)
         } else if name.ends_with("-ubyte") || name.ends_with("-ubyte.gz") {
@@ -121,18 +160,18 @@ impl Request<'_> {
             let reason = "is no file of a known form; an .npy file or IDX images (…-images-idx3-ubyte[.gz]) are read";
             return Err(Error::format(path, reason));
         };
-        if told.is_some() { Ok(whole) } else { self.part_of(whole) }
+        self.part_of(whole)
     }
 
     /// The part of the training data that the split names.
     fn part_of(&self, whole: Arc<dyn Source>) -> Result<Arc<dyn Source>> {
         let (len, base) = (whole.len(), self.base);
-        let kept = len - held_out(len, share_of(len, self.options.valid_fraction));
+        let held = held_out(len, share_of(len, self.options.valid_fraction));
         match self.split {
             Split::All => Ok(whole),
-            Split::Train => Ok(Arc::new(View::new(whole, 0..kept, self.name())?)),
-            Split::Valid if kept < len => Ok(Arc::new(View::new(whole, kept..len, self.name())?)),
-            Split::Valid => Err(Error::usage(format!("{base} has {len} images and none held out; set valid_fraction above 0"))),
+            Split::Train => part(whole, held, false, self.name()),
+            Split::Valid if held > 0 => part(whole, held, true, self.name()),
+            Split::Valid => Err(Error::usage(format!("{base} has {len} images and none held out; name {base}:all for all of them"))),
             Split::Test => Err(self.no_test()),
         }
     }
@@ -184,32 +223,29 @@ impl Request<'_> {
     }
 
     fn open_images(&self, folder: &Path) -> Result<Arc<dyn Source>> {
-        let resize = self.options.resize;
-        let share = self.options.valid_fraction;
         let sub = |words: &[&str]| words.iter().map(|word| folder.join(word)).find(|path| path.is_dir());
         let (train, valid, test) = (sub(&["train"]), sub(&["valid", "val"]), sub(&["test"]));
-        let root = train.as_deref().unwrap_or(folder);
-        let (root, part) = match (self.split, &valid, &test) {
-            (Split::All, ..) => (root, Part::Whole),
-            (Split::Train, Some(_), _) if train.is_some() => (root, Part::Whole),
-            (Split::Train, ..) => (root, Part::Front(share)),
-            (Split::Valid, Some(valid), _) if train.is_some() => (valid.as_path(), Part::Whole),
-            (Split::Valid, ..) => (root, Part::Back(share)),
-            (Split::Test, _, Some(test)) if train.is_some() => (test.as_path(), Part::Whole),
-            (Split::Test, ..) => return Err(self.no_test()),
-        };
-        Ok(Arc::new(Folder::open(root, part, resize, self.name())?))
+        let open = |root: &Path| -> Result<Arc<dyn Source>> { Ok(Arc::new(Folder::open(root, self.options.resize, self.name())?)) };
+        let Some(train) = train else { return self.part_of(open(folder)?) };
+        match (self.split, valid, test) {
+            (Split::All, ..) | (Split::Train, Some(_), _) => open(&train),
+            (Split::Valid, Some(valid), _) => open(&valid),
+            (Split::Test, _, Some(test)) => open(&test),
+            (Split::Test, ..) => Err(self.no_test()),
+            (Split::Train | Split::Valid, ..) => self.part_of(open(&train)?),
+        }
     }
 }
 
-/// The split that a file's name tells.
+/// The split that a word of a file's name tells: `t10k-images…`, `b_test-images…`, but not `latest-images…`.
 fn split_of(name: &str) -> Option<Split> {
     let name = name.to_ascii_lowercase();
-    if name.contains("t10k") || name.contains("test") {
+    let holds = |words: &[&str]| name.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| words.contains(&word));
+    if holds(&["t10k", "test"]) {
         Some(Split::Test)
-    } else if name.contains("valid") {
+    } else if holds(&["valid", "val", "validation"]) {
         Some(Split::Valid)
-    } else if name.contains("train") {
+    } else if holds(&["train"]) {
         Some(Split::Train)
     } else {
         None

@@ -1,6 +1,7 @@
 //! Scaling to a square: the shorter side to N, then the centre N×N.
 
-use super::{Kind, Source, check_read, item_len};
+use super::layer::Layer;
+use super::{Kind, Source, item_len};
 use crate::{Error, Result};
 use image::imageops::FilterType;
 use image::{DynamicImage, GrayImage, RgbImage};
@@ -55,28 +56,21 @@ impl Resized {
     }
 }
 
-impl Source for Resized {
-    fn len(&self) -> usize {
-        self.inner.len()
+impl Layer for Resized {
+    fn inner(&self) -> &Arc<dyn Source> {
+        &self.inner
     }
-    fn dims(&self) -> [usize; 3] {
+    fn shape(&self) -> [usize; 3] {
         [self.side, self.side, self.inner.dims()[2]]
     }
-    fn kind(&self) -> Kind {
+    fn values(&self) -> Kind {
         // Interpolation makes greys of a binary image.
         Kind::Pixels
     }
-    fn classes(&self) -> usize {
-        self.inner.classes()
-    }
-    fn class_names(&self) -> Vec<String> {
-        self.inner.class_names()
-    }
-    fn read(&self, index: usize, out: &mut [f32]) -> Result<()> {
-        check_read(self, index, out)?;
+    fn fill(&self, below: usize, out: &mut [f32]) -> Result<()> {
         let dims @ [h, w, c] = self.inner.dims();
         let mut values = vec![0.0; item_len(dims)];
-        self.inner.read(index, &mut values)?;
+        self.inner.read(below, &mut values)?;
         let bytes: Vec<u8> = values.iter().map(|v| *v as u8).collect();
         let (h, w) = (h as u32, w as u32);
         let image = if c == 1 {
@@ -84,20 +78,11 @@ impl Source for Resized {
         } else {
             RgbImage::from_raw(w, h, bytes).map(DynamicImage::ImageRgb8)
         };
-        let image = image.ok_or_else(|| Error::Shape(format!("{}: {h}×{w}×{c} values make no image", self.name())))?;
+        let image = image.ok_or_else(|| Error::Shape(format!("{}: {h}×{w}×{c} values make no image", self.title())))?;
         unpack(&square(&image, self.side), c, out);
         Ok(())
     }
-    fn label(&self, index: usize) -> Option<u32> {
-        self.inner.label(index)
-    }
-    fn attributes(&self, index: usize) -> Vec<(&'static str, f32)> {
-        self.inner.attributes(index)
-    }
-    fn name(&self) -> String {
-        self.inner.name()
-    }
-    fn costly(&self) -> bool {
+    fn slow(&self) -> bool {
         true
     }
 }

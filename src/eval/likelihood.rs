@@ -68,21 +68,6 @@ impl Scores {
     }
 }
 
-/// Refuses data that a model was not made for.
-pub fn check_data(model: &dyn Model, dims: [usize; 3], source: &dyn Source) -> Result<()> {
-    if source.dims() != dims {
-        let shown = |[h, w, c]: [usize; 3]| format!("{h}×{w}×{c}");
-        return Err(Error::usage(format!(
-            "{} holds items of {}, and this {} was made for {}; take other data, or --set resize=",
-            source.name(),
-            shown(source.dims()),
-            model.name(),
-            shown(dims)
-        )));
-    }
-    Ok(())
-}
-
 /// Scores every image of a source; `progress` hears how many are done.
 ///
 /// # Errors

@@ -13,5 +13,5 @@ pub use accuracy::{Accuracy, accuracy};
 pub use bound::importance_bound;
 pub use classify::{Judged, judge, linear_accuracy};
 pub use codes::{Codes, encode};
-pub use likelihood::{Figure, LikelihoodOptions, Scores, check_data, score};
+pub use likelihood::{Figure, LikelihoodOptions, Scores, score};
 pub use outliers::auroc;

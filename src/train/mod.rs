@@ -1,6 +1,7 @@
 //! Recipe, loop, checkpoint and run folder.
 
 pub mod checkpoint;
+mod data;
 mod judge;
 mod layout;
 mod metrics;
@@ -10,9 +11,10 @@ mod run;
 mod trainer;
 mod transfer;
 
+pub use data::{DataRequest, absolute, chosen, open_data, training_data};
 pub use judge::classifier;
 pub use layout::{from_torch, to_torch, torch_shape};
-pub use recipe::{DataRecipe, FORMAT, Recipe, TrainRecipe, apply_settings, parse_settings};
+pub use recipe::{Change, DataRecipe, FORMAT, Recipe, TrainRecipe, apply_settings, parse_settings};
 pub use run::{RunFolder, Trained};
-pub use trainer::{Observer, Outcome, Silent, Trainer, open_data};
+pub use trainer::{Observer, Outcome, Silent, Trainer};
 pub use transfer::adopt;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::{Binarization, Kind};
+use crate::data::{Binarization, Digest, Kind};
 use crate::error::{Error, Result};
 use crate::graph::{Rule, StateId, StateSpec, Update};
 use crate::model::{DataSpec, Defaults, Optimiser};
@@ -13,7 +13,7 @@ use crate::runtime::Device;
 use crate::shader::{Choices, Precision};
 
 /// Version of the run folder; another version is refused.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Everything needed to repeat a run; `recipe.toml` in the run folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,6 +42,19 @@ pub struct Recipe {
     /// Kernel variants that the training step ran with, by problem, so that it can be repeated bit for bit on `device`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub kernels: BTreeMap<String, String>,
+    /// What was changed since the run was started.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<Change>,
+}
+
+/// A change to a run that goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Change {
+    /// Steps done when it was made.
+    pub step: u64,
+    /// What was changed, from what to what.
+    pub what: String,
 }
 
 impl Recipe {
@@ -65,18 +78,27 @@ pub struct DataRecipe {
     pub source: String,
     /// Height, width and channels.
     pub dims: [usize; 3],
+    /// Number of items, before a limit.
+    pub count: usize,
     /// Number of classes, 0 without labels.
     pub classes: usize,
+    /// Their names, in the order of the labels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub class_names: Vec<String>,
+    /// What the data is known by again; see [`Digest`].
+    pub digest: String,
+    /// What was read for the digest.
+    pub digest_of: String,
     /// Whether the source holds bits, and not grey levels.
     pub binary: bool,
     /// Whether the source holds points, and not pixels.
     pub points: bool,
     /// How grey levels become bits.
     pub binarization: Binarization,
-    /// First items alone, if set.
+    /// A seeded random so many items alone, if set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
-    /// First items of each class alone, if set.
+    /// A seeded random so many items of each class alone, if set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels_per_class: Option<usize>,
     /// Side of the square that images are scaled and cropped to, if set.
@@ -88,13 +110,37 @@ pub struct DataRecipe {
 }
 
 impl DataRecipe {
-    /// What a model must know of the data.
-    pub fn spec(&self) -> DataSpec {
-        let kind = match (self.points, self.binary) {
+    /// What the values are.
+    pub fn kind(&self) -> Kind {
+        match (self.points, self.binary) {
             (true, _) => Kind::Points,
             (_, true) => Kind::Binary,
             _ => Kind::Pixels,
-        };
+        }
+    }
+
+    /// What the data is known by again.
+    pub fn digest(&self) -> Digest {
+        Digest { hash: self.digest.clone(), of: self.digest_of.clone() }
+    }
+
+    /// Refuses what contradicts itself.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where there are not as many names as classes, or one name twice.
+    pub fn check(&self) -> Result<()> {
+        let mut names = self.class_names.clone();
+        names.sort();
+        names.dedup();
+        if names.len() == self.classes && self.class_names.len() == self.classes {
+            return Ok(());
+        }
+        Err(Error::usage(format!("class_names must be {} different names, one a class", self.classes)))
+    }
+
+    /// What a model must know of the data.
+    pub fn spec(&self) -> DataSpec {
+        let kind = self.kind();
         DataSpec { dims: self.dims, classes: self.classes, kind, binarization: self.binarization, mean: self.mean.clone() }
     }
 }

@@ -56,7 +56,8 @@ impl RunFolder {
             }
             None => return Err(Error::format(&file, "is not a kiln recipe")),
         }
-        let recipe = table.try_into().map_err(|e| Error::format(&file, first_line(&e)))?;
+        let recipe: Recipe = table.try_into().map_err(|e| Error::format(&file, first_line(&e)))?;
+        recipe.data.check().map_err(|e| Error::format(&file, e.to_string()))?;
         Ok((Self { path: path.to_path_buf() }, recipe))
     }
 

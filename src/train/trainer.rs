@@ -8,10 +8,12 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::checkpoint::{self, Progress};
+use super::data::{check_unchanged, training_data, validation_data};
 use super::metrics::{Sent, Watch};
+use super::recipe::Change;
 use super::{Recipe, RunFolder, pictures};
 use crate::cpu::Arena;
-use crate::data::{self, Loader, LoaderOptions, OpenOptions, Source, Split};
+use crate::data::{self, Loader, LoaderOptions, Source};
 use crate::error::{Error, Result};
 use crate::eval::{self, LikelihoodOptions};
 use crate::graph::{SCALES, Step, Update};
@@ -24,8 +26,8 @@ pub trait Observer {
     fn metrics(&mut self, _step: u64, _values: &[f32], _items_per_second: f64) {}
     /// A step was done.
     fn step(&mut self, _step: u64) {}
-    /// The validation split was scored: nats, and whether it is the best so far.
-    fn valid(&mut self, _step: u64, _nats: f64, _best: bool) {}
+    /// The validation split was scored: nats, over what, and whether it is the best so far.
+    fn valid(&mut self, _step: u64, _nats: f64, _data: &str, _best: bool) {}
     /// A sentence worth saying.
     fn say(&mut self, _words: &str) {}
 }
@@ -63,17 +65,6 @@ pub struct Trainer {
     valid: Option<Arc<dyn Source>>,
 }
 
-/// Opens a recipe's data.
-pub fn open_data(recipe: &Recipe, source: &str, split: Split) -> Result<Arc<dyn Source>> {
-    let limit = if split == Split::Train { recipe.data.limit } else { None };
-    let options = OpenOptions { seed: recipe.seed, limit, resize: recipe.data.resize, ..OpenOptions::default() };
-    let opened = data::open(source, split, &options)?;
-    match recipe.data.labels_per_class {
-        Some(count) if split == Split::Train => data::labelled(opened, count),
-        _ => Ok(opened),
-    }
-}
-
 impl Trainer {
     /// Starts a new run in a folder.
     ///
@@ -91,30 +82,37 @@ impl Trainer {
         Ok(trainer)
     }
 
-    /// Goes on with a run from its newest checkpoint.
+    /// Goes on with a run from its newest checkpoint, on data that is known to be what it was started on: its own, or `moved`.
     ///
     /// # Errors
-    /// Those of the folder, the data and the model.
-    pub fn resume(device: &Device, path: &std::path::Path) -> Result<Self> {
-        let trained = super::Trained::load(path, device, false)?;
+    /// Those of the folder, the data and the model; [`Error::Usage`] where the data differs.
+    pub fn resume(device: &Device, path: &std::path::Path, moved: Option<&str>) -> Result<Self> {
+        let mut trained = super::Trained::load(path, device, false)?;
+        let source = check_unchanged(&trained.recipe, moved)?;
+        let recorded = std::mem::replace(&mut trained.recipe.data.source, source);
+        let now = &trained.recipe.data.source;
+        if recorded != *now {
+            let what = format!("data.source from {recorded} to {now}");
+            trained.recipe.history.push(Change { step: trained.progress.step, what });
+            trained.folder.write_recipe(&trained.recipe)?;
+        }
         let trainer = Self::new(device, trained.recipe, trained.model, trained.state, trained.folder, trained.progress)?;
         trainer.folder.rewind(trainer.progress.step)?;
         Ok(trainer)
     }
 
     fn new(device: &Device, recipe: Recipe, model: Box<dyn Model>, state: State, folder: RunFolder, progress: Progress) -> Result<Self> {
-        let source = open_data(&recipe, &recipe.data.source, Split::Train)?;
-        eval::check_data(model.as_ref(), recipe.data.dims, source.as_ref())?;
+        let source = training_data(&recipe)?;
         if model.conditional() && source.classes() == 0 {
             return Err(Error::usage(format!("{} is conditional and {} has no labels; take labelled data", model.name(), source.name())));
         }
         // A source with a named split, or with nothing to hold out, is trained without validation.
         let wanted = recipe.train.valid_every > 0 && model.scores().is_some();
-        let valid = match wanted.then(|| open_data(&recipe, &recipe.data.source, Split::Valid)) {
-            Some(Err(Error::Usage(_))) | None => None,
-            Some(opened) => Some(opened?),
+        let valid = if wanted { validation_data(&recipe, model.conditional())? } else { None };
+        let valid = match (valid, recipe.train.valid_items) {
+            (Some(valid), items) if items > 0 => Some(data::subset(valid, items)?),
+            (valid, _) => valid,
         };
-        let valid = valid.filter(|v| v.name() != source.name());
         Ok(Self { device: device.clone(), training: recipe.on(device)?, recipe, model, state, folder, progress, source, valid })
     }
 
@@ -318,11 +316,7 @@ impl Trainer {
 
     fn validate(&mut self, observer: &mut dyn Observer) -> Result<()> {
         let Some(valid) = self.valid.clone() else { return Ok(()) };
-        let valid: Arc<dyn Source> = if valid.len() > self.recipe.train.valid_items && self.recipe.train.valid_items > 0 {
-            data::first(valid, self.recipe.train.valid_items)?
-        } else {
-            valid
-        };
+        let name = valid.name();
         let options = LikelihoodOptions {
             batch: self.recipe.train.batch.min(128),
             seed: self.recipe.seed,
@@ -334,12 +328,12 @@ impl Trainer {
         let scores = eval::score(&self.device, weights, &mut self.state, valid, &options, |_| {})?;
         let figure = scores.figure(self.recipe.data.dims.iter().product());
         let best = figure.nats.is_finite() && self.progress.best.is_none_or(|b| figure.nats < b);
-        self.folder.log(&json!({"step": self.progress.step, "valid": figure.nats, "valid_error": figure.error}))?;
+        self.folder.log(&json!({"step": self.progress.step, "valid": figure.nats, "valid_error": figure.error, "valid_data": name}))?;
         if best {
             self.progress.best = Some(figure.nats);
             checkpoint::save(&self.folder.file("best.safetensors"), &self.state, &self.progress)?;
         }
-        observer.valid(self.progress.step, figure.nats, best);
+        observer.valid(self.progress.step, figure.nats, &name, best);
         Ok(())
     }
 }

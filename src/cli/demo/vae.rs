@@ -44,7 +44,7 @@ pub fn run(out: &Path, common: &Common, device: &Device, output: &Output, page: 
     report::save_png(&drawn, &samples)?;
 
     let options = OpenOptions { seed: trained.recipe.seed, ..OpenOptions::default() };
-    let test = data::first(data::open("builtin:digits", Split::Test, &options)?, 500)?;
+    let test = data::subset(data::open("builtin:digits", Split::Test, &options)?, 500)?;
     let binarization = trained.recipe.data.binarization;
     let scoring = LikelihoodOptions { batch: 100, seed, binarization, weights: Weights::Current, per_pixel: false };
     let codes = eval::encode(device, trained.model.as_ref(), &mut trained.state, test, &scoring, true, |_| {})?;

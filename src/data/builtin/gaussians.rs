@@ -1,6 +1,6 @@
 //! The 2-D ring of eight Gaussians (Metz et al., 2017, "Unrolled generative adversarial networks", section 3.1).
 
-use super::draws;
+use super::{draws, origin};
 use crate::Result;
 use crate::data::{Kind, Source, Split, check_read};
 
@@ -31,8 +31,11 @@ impl Source for Gaussians {
     fn kind(&self) -> Kind {
         Kind::Points
     }
-    fn classes(&self) -> usize {
-        MODES
+    fn class_names(&self) -> Vec<String> {
+        (0..MODES).map(|mode| mode.to_string()).collect()
+    }
+    fn origin(&self) -> Option<String> {
+        Some(origin("gaussians8", self.split, self.seed))
     }
     fn read(&self, index: usize, out: &mut [f32]) -> Result<()> {
         check_read(self, index, out)?;

@@ -27,6 +27,15 @@ fn draws(seed: u64, set: u32, split: Split, index: usize) -> Draws {
     Draws::new(seed, streams::BUILTIN + 16 * set + split, index as u32)
 }
 
+/// Version of the drawings: another one draws other items.
+const VERSION: u32 = 1;
+
+/// What the items of a set follow from.
+fn origin(set: &str, split: Split, seed: u64) -> String {
+    let split = if split == Split::All { Split::Train } else { split };
+    format!("builtin:{set}:{split}, seed {seed}, version {VERSION}")
+}
+
 fn split_len(split: Split) -> usize {
     if matches!(split, Split::Train | Split::All) { TRAIN_LEN } else { HELD_LEN }
 }
@@ -82,8 +91,8 @@ impl<D: Drawing> Source for Drawn<D> {
     fn kind(&self) -> Kind {
         Kind::Pixels
     }
-    fn classes(&self) -> usize {
-        self.drawing.classes().len()
+    fn origin(&self) -> Option<String> {
+        Some(origin(D::NAME, self.split, self.seed))
     }
     fn class_names(&self) -> Vec<String> {
         self.drawing.classes()
