@@ -134,6 +134,17 @@ impl Draws {
         ((u64::from(self.word()) * n as u64) >> 32) as usize
     }
 
+    /// The items of a random permutation of 0..n one by one, in time and memory of as many as are taken.
+    pub fn order(mut self, n: usize) -> impl Iterator<Item = u32> {
+        // Fisher–Yates from the end, with only the places that were swapped held.
+        let mut moved = std::collections::HashMap::new();
+        (0..n).rev().map(move |last| {
+            let at = self.below(last + 1) as u32;
+            let end = moved.remove(&(last as u32)).unwrap_or(last as u32);
+            if at as usize == last { end } else { moved.insert(at, end).unwrap_or(at) }
+        })
+    }
+
     /// A random permutation of 0..n (Fisher–Yates).
     pub fn permutation(&mut self, n: usize) -> Vec<u32> {
         let mut order: Vec<u32> = (0..n as u32).collect();
@@ -178,6 +189,16 @@ mod tests {
         for i in 1..2000 {
             let x = i as f32 * 5.0e-4;
             assert!((log_poly(x) - x.ln()).abs() <= 1e-6 * x.ln().abs().max(1.0), "{x}");
+        }
+    }
+
+    #[test]
+    fn an_order_taken_one_by_one_is_the_permutation_from_its_end() {
+        for n in [0, 1, 2, 3, 50, 1000] {
+            let mut whole = Draws::new(3, 0, 9).permutation(n);
+            whole.reverse();
+            assert_eq!(Draws::new(3, 0, 9).order(n).collect::<Vec<_>>(), whole);
+            assert_eq!(Draws::new(3, 0, 9).order(n).take(7).collect::<Vec<_>>(), whole[..n.min(7)]);
         }
     }
 

@@ -42,13 +42,11 @@ fn digest_within(source: &dyn Source, budget: u64) -> Result<Digest> {
     text(&format!("{len} {:?} {:?}", source.dims(), source.kind()));
     source.class_names().iter().for_each(|name| text(name));
     let mut total = 0u64;
-    let mut sizes = Vec::with_capacity(len);
     for index in 0..len {
         let size = source.stored_size(index)?;
         hash.update(size.to_le_bytes());
         hash.update(source.label(index).unwrap_or(u32::MAX).to_le_bytes());
         total = total.saturating_add(size);
-        sizes.push(size);
     }
     if total <= budget {
         for index in 0..len {
@@ -57,11 +55,12 @@ fn digest_within(source: &dyn Source, budget: u64) -> Result<Digest> {
         return Ok(Digest { hash: shown(hash), of: format!("all {len} items") });
     }
     let (mut left, mut taken) = (budget, 0);
-    for index in Draws::new(0, streams::DIGEST, 0).permutation(len) {
-        if sizes[index as usize] > left {
+    for index in Draws::new(0, streams::DIGEST, 0).order(len) {
+        let size = source.stored_size(index as usize)?;
+        if size > left {
             break;
         }
-        left -= sizes[index as usize];
+        left -= size;
         hash.update(index.to_le_bytes());
         hash.update(source.stored(index as usize)?);
         taken += 1;

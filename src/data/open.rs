@@ -169,8 +169,8 @@ impl Request<'_> {
         let held = held_out(len, share_of(len, self.options.valid_fraction));
         match self.split {
             Split::All => Ok(whole),
-            Split::Train => part(whole, held, false, self.name()),
-            Split::Valid if held > 0 => part(whole, held, true, self.name()),
+            Split::Train => part(whole, held, true, self.name()),
+            Split::Valid if held > 0 => part(whole, held, false, self.name()),
             Split::Valid => Err(Error::usage(format!("{base} has {len} images and none held out; name {base}:all for all of them"))),
             Split::Test => Err(self.no_test()),
         }

@@ -25,61 +25,57 @@ pub fn subset(source: Arc<dyn Source>, count: usize) -> Result<Arc<dyn Source>> 
         return Ok(source);
     }
     let name = format!("a seeded random {count} of {}", source.name());
-    let mut indices = drawn(&*source, streams::SUBSET, 0.0);
-    indices.truncate(count);
+    let indices = drawn(&*source, streams::SUBSET, count, 0.0);
     Ok(Arc::new(Subset { inner: source, indices, name }))
 }
 
-/// A source without its held-out `held` items, or with `back` those alone; both in the source's order.
+/// The held-out `held` items of a source, or with `kept` all others; both in the source's order.
 ///
 /// # Errors
 /// [`Error::Usage`] where nothing would be left.
-pub fn part(source: Arc<dyn Source>, held: usize, back: bool, name: String) -> Result<Arc<dyn Source>> {
-    // A class's last item comes after everything, so that no class is held out whole.
-    let mut indices = drawn(&*source, streams::HOLD_OUT, 1.0);
-    let kept = indices.split_off(held.min(indices.len()));
-    let mut indices = if back { indices } else { kept };
-    if indices.is_empty() {
+pub fn part(source: Arc<dyn Source>, held: usize, kept: bool, name: String) -> Result<Arc<dyn Source>> {
+    let left = if kept { source.len().saturating_sub(held) } else { held };
+    if left == 0 {
         return Err(Error::usage(format!("{name} would hold no items: there are {} to take them from", source.len())));
     }
+    // A class's last item comes after everything, so that no class is held out whole.
+    let mut indices = drawn(&*source, streams::HOLD_OUT, held, 1.0);
     indices.sort_unstable();
-    Ok(Arc::new(Subset { inner: source, indices, name }))
+    Ok(if kept { Arc::new(Kept { inner: source, held: indices, name }) } else { Arc::new(Subset { inner: source, indices, name }) })
 }
 
-/// Every class's items in a seeded order; one list where there are no labels.
-fn by_class(source: &dyn Source, stream: u32) -> Vec<Vec<u32>> {
-    let mut classes = vec![Vec::new(); source.classes().max(1)];
+/// The items of each class, in the source's order.
+fn by_class(source: &dyn Source) -> Vec<Vec<u32>> {
+    let mut classes = vec![Vec::new(); source.classes()];
     for index in 0..source.len() {
-        let label = source.label(index).unwrap_or(0) as usize;
-        if label >= classes.len() {
-            classes.resize(label + 1, Vec::new());
+        if let Some(items) = source.label(index).and_then(|label| classes.get_mut(label as usize)) {
+            items.push(index as u32);
         }
-        classes[label].push(index as u32);
-    }
-    for (class, items) in classes.iter_mut().enumerate() {
-        // Step 2c is the order of a class, step 2c + 1 its offset.
-        let order = Draws::new(0, stream, 2 * class as u32).permutation(items.len());
-        *items = order.into_iter().map(|at| items[at as usize]).collect();
     }
     classes
 }
 
-/// All items in the order of their keys, `last` added to that of each class's last.
-fn drawn(source: &dyn Source, stream: u32, last: f64) -> Vec<u32> {
-    let mut classes = by_class(source, stream);
-    if classes.len() == 1 {
-        // The keys of one class are in order, and there may be many items.
-        return classes.swap_remove(0);
+/// The first `count` of `items` items of a class in its order.
+fn order(stream: u32, class: usize, items: usize, count: usize) -> impl Iterator<Item = usize> {
+    // Step 2c is the order of a class, step 2c + 1 its offset.
+    Draws::new(0, stream, 2 * class as u32).order(items).take(count).map(|at| at as usize)
+}
+
+/// The first `count` items by their keys, `last` added to that of each class's last.
+fn drawn(source: &dyn Source, stream: u32, count: usize, last: f64) -> Vec<u32> {
+    if source.classes() < 2 {
+        // The keys of one class are in its order, and there may be many items.
+        return order(stream, 0, source.len(), count).map(|at| at as u32).collect();
     }
-    let mut keys: Vec<(f64, u32)> = Vec::with_capacity(source.len());
-    for (class, items) in classes.into_iter().enumerate() {
+    let mut keys: Vec<(f64, u32)> = Vec::new();
+    for (class, items) in by_class(source).into_iter().enumerate() {
         let offset = f64::from(Draws::new(0, stream, 2 * class as u32 + 1).unit());
-        let count = items.len();
-        let key = |rank: usize| (rank as f64 + offset) / count as f64 + if rank + 1 == count { last } else { 0.0 };
-        keys.extend(items.into_iter().enumerate().map(|(rank, index)| (key(rank), index)));
+        let n = items.len();
+        let key = |rank: usize| (rank as f64 + offset) / n as f64 + if rank + 1 == n { last } else { 0.0 };
+        keys.extend(order(stream, class, n, count).enumerate().map(|(rank, at)| (key(rank), items[at])));
     }
     keys.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-    keys.into_iter().map(|(_, index)| index).collect()
+    keys.into_iter().take(count).map(|(_, index)| index).collect()
 }
 
 /// A seeded random `per_class` items of each class of a source, in its order.
@@ -95,12 +91,12 @@ pub fn labelled(inner: Arc<dyn Source>, per_class: usize) -> Result<Arc<dyn Sour
         return Err(Error::usage("--labels-per-class must be at least 1"));
     }
     let mut indices = Vec::new();
-    for (class, items) in by_class(&*inner, streams::SUBSET).into_iter().enumerate() {
-        let Some(chosen) = items.get(..per_class) else {
+    for (class, items) in by_class(&*inner).into_iter().enumerate() {
+        if items.len() < per_class {
             let (class, count) = (inner.class_names().get(class).cloned().unwrap_or_default(), items.len());
             return Err(Error::usage(format!("{name} has {count} items of class {class}, fewer than {per_class} a class")));
-        };
-        indices.extend_from_slice(chosen);
+        }
+        indices.extend(order(streams::SUBSET, class, items.len(), per_class).map(|at| items[at]));
     }
     indices.sort_unstable();
     let name = format!("a seeded random {per_class} of each class of {name}");
@@ -122,6 +118,35 @@ impl Layer for Subset {
     }
     fn below(&self, index: usize) -> usize {
         self.indices[index] as usize
+    }
+    fn title(&self) -> String {
+        self.name.clone()
+    }
+}
+
+/// All items of another source but some.
+struct Kept {
+    inner: Arc<dyn Source>,
+    /// Ascending.
+    held: Vec<u32>,
+    name: String,
+}
+
+impl Layer for Kept {
+    fn inner(&self) -> &Arc<dyn Source> {
+        &self.inner
+    }
+    fn count(&self) -> usize {
+        self.inner.len() - self.held.len()
+    }
+    fn below(&self, index: usize) -> usize {
+        // Of the held-out items, the k-th (from 0) comes before kept item `index` where no more than `index` kept items come before it.
+        let (mut low, mut high) = (0, self.held.len());
+        while low < high {
+            let middle = (low + high) / 2;
+            if self.held[middle] as usize - middle <= index { low = middle + 1 } else { high = middle }
+        }
+        index + low
     }
     fn title(&self) -> String {
         self.name.clone()
@@ -190,14 +215,14 @@ mod tests {
     #[test]
     fn held_out_and_kept_items_make_up_the_whole() {
         let sorted: Arc<dyn Source> = Arc::new(Sorted { each: vec![60, 36], named: true });
-        let (kept, held) = (part(sorted.clone(), 8, false, "k".into()).unwrap(), part(sorted.clone(), 8, true, "h".into()).unwrap());
+        let (kept, held) = (part(sorted.clone(), 8, true, "k".into()).unwrap(), part(sorted.clone(), 8, false, "h".into()).unwrap());
         assert_eq!((kept.len(), held.len(), labels(&held, 2)), (88, 8, vec![5, 3]));
         let mut all: Vec<f32> = first_values(&kept).into_iter().chain(first_values(&held)).collect();
         all.sort_by(f32::total_cmp);
         assert_eq!(all, (0..96).map(|i| i as f32).collect::<Vec<_>>());
         let rare: Arc<dyn Source> = Arc::new(Sorted { each: vec![1, 1, 1, 1, 2], named: true });
-        assert_eq!(labels(&part(rare, 1, true, "h".into()).unwrap(), 5), [0, 0, 0, 0, 1]);
-        assert!(part(sorted.clone(), 0, true, "h".into()).is_err());
-        assert!(part(sorted, 96, false, "k".into()).is_err());
+        assert_eq!(labels(&part(rare, 1, false, "h".into()).unwrap(), 5), [0, 0, 0, 0, 1]);
+        assert!(part(sorted.clone(), 0, false, "h".into()).is_err());
+        assert!(part(sorted, 96, true, "k".into()).is_err());
     }
 }
