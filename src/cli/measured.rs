@@ -36,21 +36,15 @@ pub struct EvalArgs {
 }
 
 /// Whether there is nothing to measure of a run but its samples.
-///
-/// # Errors
-/// Those of the model.
-pub fn draws_alone(trained: &Trained) -> Result<bool> {
+pub fn draws_alone(trained: &Trained) -> bool {
     let model = &trained.model;
-    Ok(model.likelihood_graph(1)?.is_none() && model.latent().is_some() && model.has_prior())
+    model.scores().is_none() && model.decodes().is_some_and(|d| d.has_prior())
 }
 
 /// Whether labels enter a figure: that of a conditional model, of a classifier, or of samples that a classifier judges.
-fn uses_labels(trained: &Trained, settings: &toml::Table) -> Result<bool> {
-    if trained.model.conditional() || trained.model.judge_graph(1)?.is_some() {
-        return Ok(true);
-    }
-    let of_samples = settings.get("quality").map_or_else(|| draws_alone(trained), |value| Ok(value.as_bool() == Some(true)))?;
-    Ok(of_samples && trained.recipe.data.classes > 1)
+fn uses_labels(trained: &Trained, settings: &toml::Table) -> bool {
+    let of_samples = settings.get("quality").map_or_else(|| draws_alone(trained), |value| value.as_bool() == Some(true));
+    trained.model.conditional() || trained.model.judges().is_some() || (of_samples && trained.recipe.data.classes > 1)
 }
 
 /// A run and the data it is measured on.
@@ -84,7 +78,7 @@ impl Measured {
         if args.batch == 0 {
             return Err(Error::usage("--batch must be at least 1"));
         }
-        let labels = uses_labels(&trained, &settings)?;
+        let labels = uses_labels(&trained, &settings);
         let request = DataRequest { source: args.data.as_deref(), limit: args.limit, binarization: asked, labels };
         let source = open_data(&trained.recipe, &request)?;
         binarization.check(source.kind(), &source.name())?;
