@@ -48,7 +48,7 @@ fn main() -> kiln::Result<()> {
     let values = about.len();
     let elbo = eval::score(&device, &model, &mut state, test.clone(), &scoring, |_| {})?.figure(values);
     let bound = eval::importance_bound(&device, &model, &mut state, test, &scoring, 128, |_| {})?.figure(values);
-    println!("test: −ELBO {:.2} ± {:.2} nats; −log p ≤ {:.2} with 128 importance samples", elbo.nats, elbo.error, bound.nats);
+    println!("test: −ELBO {:.2} ± {:.2} nats; −log p ≤ {:.2} with 128 importance samples", elbo.nats, elbo.error, bound.bound.nats);
 
     let z = latents(SEED, 0, 64, LATENT);
     let images = latent::decode(&device, &model, &mut state, Weights::Current, &z, (&[], 0))?;

@@ -1,5 +1,6 @@
 //! kiln trains, scores and samples deep generative models on any GPU through hand-written WGSL kernels, and on the CPU without one.
 
+pub mod cache;
 pub mod cli;
 pub mod cpu;
 pub mod data;

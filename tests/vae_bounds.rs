@@ -3,11 +3,14 @@
 
 mod support;
 
+use std::sync::Arc;
+
 use kiln::cpu::Arena;
-use kiln::data::{Binarization, Kind};
+use kiln::data::{Binarization, Kind, Source};
+use kiln::eval::{self, LikelihoodOptions};
 use kiln::graph::Step;
 use kiln::model::{DataSpec, Model};
-use kiln::runtime::State;
+use kiln::runtime::{Device, State, Weights};
 use support::models::{build, initial, run, train};
 
 const D: usize = 6;
@@ -171,4 +174,56 @@ fn the_importance_weighted_bound_rises_with_the_samples_and_stays_below() {
     let bounds: Vec<f64> = [1, 2, 4, 16, 64, 256].into_iter().map(bound).collect();
     assert!(bounds.windows(2).all(|w| w[0] <= w[1]), "{bounds:?}");
     assert!(bounds[0] < truth - 0.05 && bounds[5] < truth + 5e-3 && bounds[5] > truth - 0.02, "{bounds:?} against {truth}");
+}
+
+/// Points `[N, 1, 1, D]` held in memory.
+struct Held(Vec<f32>);
+
+impl Source for Held {
+    fn len(&self) -> usize {
+        self.0.len() / D
+    }
+    fn dims(&self) -> [usize; 3] {
+        [1, 1, D]
+    }
+    fn kind(&self) -> Kind {
+        Kind::Points
+    }
+    fn read(&self, index: usize, out: &mut [f32]) -> kiln::Result<()> {
+        out.copy_from_slice(&self.0[index * D..(index + 1) * D]);
+        Ok(())
+    }
+    fn name(&self) -> String {
+        "held".into()
+    }
+}
+
+#[test]
+fn the_bounds_error_is_what_it_moves_by_and_its_gap_what_it_lacks() {
+    let model = model();
+    let mut state = exact(&*model);
+    disturb(&*model, &mut state, "encoder.mean.bias", 0.2);
+    disturb(&*model, &mut state, "encoder.log_var.bias", 0.3);
+    let x = data(20);
+    let truth = -mean_log_p(&*model, &state, &x);
+    let source: Arc<dyn Source> = Arc::new(Held(x));
+    let mut figure = |seed: u64, samples: usize| {
+        let options = LikelihoodOptions { batch: 20, seed, binarization: Binarization::None, weights: Weights::Current, per_pixel: false };
+        let scores = eval::importance_bound(&Device::Cpu, &*model, &mut state, Arc::clone(&source), &options, samples, |_| {});
+        scores.expect("bounds").figure(D)
+    };
+    // The same twenty images under 300 draws of their 64 latents each.
+    let drawn: Vec<_> = (0..300).map(|seed| figure(seed, 64)).collect();
+    let mean = |of: &dyn Fn(&eval::ImportanceFigure) -> f64| drawn.iter().map(of).sum::<f64>() / drawn.len() as f64;
+    let bound = mean(&|f| f.bound.nats);
+    let moved = (drawn.iter().map(|f| (f.bound.nats - bound).powi(2)).sum::<f64>() / 299.0).sqrt();
+    let stated = mean(&|f| f.monte_carlo);
+    // The spread of 300 draws is itself known to 4%.
+    assert!((stated / moved - 1.0).abs() < 0.15, "stated {stated}, moved by {moved}");
+    // The mean bound lies above −ln p by what the delta method says, to the error of the mean and a fifth of the gap.
+    let (gap, lacks) = (mean(&|f| f.gap), bound - truth);
+    assert!((gap - lacks).abs() < 3.0 * moved / 300f64.sqrt() + 0.2 * lacks, "a gap of {gap}, and {lacks} is lacking");
+    assert!(gap > 3.0 * moved / 300f64.sqrt(), "the gap of {gap} can be told from the noise");
+    assert!(drawn.iter().all(|f| f.bound.error >= f.monte_carlo && f.least_effective > 5.0));
+    assert!(figure(0, 1).monte_carlo.is_nan(), "one latent tells nothing of its spread");
 }

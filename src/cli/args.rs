@@ -46,19 +46,24 @@ pub enum Command {
   kiln train pixelcnn --data path/to/mnist --set binarization=dynamic --epochs 10
   kiln train --resume runs/digits --steps 20000")]
     Train(TrainArgs),
-    /// Measure a trained model: its likelihood with standard error
+    /// Measure a trained model: log p, its bounds or the quality of samples, each with what it is
     #[command(after_help = "Example: kiln eval runs/digits --data path/to/mnist:test")]
     Eval(EvalArgs),
-    /// Write log p of each image to a .npy file, in nats
-    #[command(after_help = "Example: kiln score runs/digits --data path/to/mnist:test --out scores.npy")]
+    /// Write each image's log p (of models that only bound it: the ELBO) to a .npy file, in nats
+    #[command(after_help = "Examples:
+  kiln score runs/digits --data path/to/mnist:test --out scores.npy
+  kiln score runs/vae --data path/to/mnist:test --set iw=100 --out bounds.npy --parts terms.csv")]
     Score(ScoreArgs),
     /// Draw new images: a .png grid, a folder of .png, or .npy
-    #[command(after_help = "Example: kiln sample runs/digits -n 64 --seed 1 --out digits.png")]
+    #[command(after_help = "Examples:
+  kiln sample runs/digits -n 64 --seed 1 --out digits.png
+  kiln sample runs/digits -n 100000 --out digits.npy --log-p log_p.npy
+  kiln sample runs/vae --z latents.npy --out faces.png")]
     Sample(SampleArgs),
     /// Draw the rest of occluded images (autoregressive models)
     #[command(after_help = "Examples:
   kiln complete runs/digits --data path/to/mnist:test -n 8 --keep top:14 --out rest.png
-  kiln complete runs/digits --image half.png --keep left:14 -n 8 --out rest.png")]
+  kiln complete runs/digits --image half.png --keep top:14 -n 8 --out rest.png")]
     Complete(CompleteArgs),
     /// Write what the encoder makes of each image to .npy files: mean, log variance, labels
     #[command(after_help = "Example: kiln encode runs/vae --data path/to/mnist:test --out codes.npy")]
@@ -71,7 +76,7 @@ pub enum Command {
     /// Show what a latent space holds: reconstructions, traversals, the sheet of two dimensions, the KL of each
     #[command(after_help = "Example: kiln latents runs/vae --data path/to/mnist:test --out latents")]
     Latents(LatentsArgs),
-    /// Tell other data from a model's own by its likelihood
+    /// Tell other data from a model's own by log p, or by the ELBO where a model only bounds it
     #[command(after_help = "Example: kiln outliers runs/vae --against path/to/fashion-mnist:test --out extremes.png")]
     Outliers(OutliersArgs),
     /// Write the weights alone, with PyTorch's names and layouts

@@ -6,14 +6,15 @@ use clap::Args;
 use serde_json::json;
 
 use super::common::Common;
+use super::endings;
+use super::judged;
 use super::output::Output;
 use crate::error::{Error, Result};
-use crate::eval::judge;
 use crate::model::need;
 use crate::report::{self, GridOptions};
 use crate::runtime::{Device, Weights};
 use crate::sample::{latent, latents};
-use crate::train::{self, Silent, Trained};
+use crate::train::Trained;
 
 /// Arguments of `arithmetic`.
 #[derive(Args)]
@@ -86,6 +87,7 @@ impl Job {
 
 /// `kiln arithmetic`
 pub fn run(args: &ArithmeticArgs, common: &Common, output: &Output) -> Result<()> {
+    endings::check(&args.out, "pictures", &["png"])?;
     let device = Device::open(&common.device)?;
     let trained = Trained::load(&args.run, &device, false)?;
     let latent = need::prior(trained.model.as_ref())?.latent();
@@ -142,12 +144,10 @@ fn by_attribute(job: &mut Job, args: &ArithmeticArgs, attribute: &str, on: &str,
     if !job.trained.recipe.data.source.starts_with("builtin:faces") {
         return Err(Error::usage("--attribute needs a run on builtin:faces, whose attributes are known; take --from, --minus and --plus"));
     }
-    let item: usize = job.trained.recipe.data.dims.iter().product();
-    let classes = job.trained.recipe.data.classes;
-    let mut classifier = train::classifier(&job.trained, &job.device, CLASSIFIER_STEPS, &mut Silent)?;
+    let mut judge = judged::open(&job.trained.recipe, &job.device, CLASSIFIER_STEPS, output)?;
     let pool = latents(job.seed, 0, POOL, job.latent);
     let images = job.decode(&pool)?;
-    let labels = judge(&job.device, classifier.model.as_ref(), &mut classifier.state, &images, item, classes)?.labels;
+    let labels = judge.judge(&job.device, &images)?.labels;
     let has = |label: u32, bit: usize| label >> bit & 1 == 1;
     let with = |a: bool, c: bool| -> Vec<usize> {
         let fits = |l: &u32| has(*l, wanted) == a && has(*l, carrier) == c;
@@ -167,7 +167,7 @@ fn by_attribute(job: &mut Job, args: &ArithmeticArgs, attribute: &str, on: &str,
         sums.extend(sum);
     }
     let images = job.decode(&sums)?;
-    let found = judge(&job.device, classifier.model.as_ref(), &mut classifier.state, &images, item, classes)?.labels;
+    let found = judge.judge(&job.device, &images)?.labels;
     let share = |fits: &dyn Fn(u32) -> bool| found.iter().filter(|l| fits(**l)).count() as f64 / trials as f64;
     let (both, one) = (share(&|l| has(l, wanted) && has(l, carrier)), share(&|l| has(l, wanted)));
     draw(job, args, [0, 1, 2].map(|k: usize| &concepts[k][..EACH]))?;

@@ -1,19 +1,27 @@
 //! `kiln complete`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use serde_json::json;
 
 use super::common::Common;
+use super::draw::check_amount;
+use super::endings;
+use super::measured::{weights, weights_in_words};
 use super::output::Output;
-use super::sample::{check_amount, check_ending, weights, write_images};
-use crate::data::{self, Scale};
+use super::pictures::check_grid;
+use super::sample::write_log_p;
+use crate::data::{self, Batch, Scale, Source};
 use crate::error::{Error, Result};
-use crate::report;
+use crate::report::{self, GridOptions, NpyStream};
 use crate::runtime::Device;
 use crate::sample::raster::{Job, Method, RasterSampler};
 use crate::train::{DataRequest, Trained, open_data};
+
+/// Images completed at a time.
+const CHUNK: usize = 256;
 
 /// Arguments of `complete`.
 #[derive(Args)]
@@ -26,15 +34,21 @@ pub struct CompleteArgs {
     /// Images to complete, instead of one
     #[arg(long, value_name = "SOURCE", conflicts_with = "image")]
     pub data: Option<String>,
-    /// What is given: top:N, bottom:N, left:N or right:N rows or columns
+    /// What is given: top:N rows; with --teacher-forced also bottom:N, left:N or right:N
     #[arg(long, value_name = "PART")]
     pub keep: String,
+    /// Draw each pixel given what stands before it alone, so that what is kept behind it does not guide it: an approximation
+    #[arg(long)]
+    pub teacher_forced: bool,
     /// Completions of the image, or images of the source
     #[arg(short = 'n', long, default_value_t = 8, value_name = "N", allow_negative_numbers = true)]
     pub count: usize,
     /// The .png grid (or .npy) to write
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+    /// Write log p of each image's rest given what is kept, in nats
+    #[arg(long, value_name = "F.npy or F.csv")]
+    pub log_p: Option<PathBuf>,
     /// Below 1, likelier and less varied images
     #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
     pub temperature: f32,
@@ -64,51 +78,127 @@ fn kept(part: &str, [h, w, c]: [usize; 3]) -> Result<Vec<bool>> {
     Ok((0..h * w * c).map(|i| inside(i / c / w, i / c % w, count, h, w)).collect())
 }
 
+/// Whether everything kept stands before everything drawn, so that what is drawn follows p(rest | kept) exactly. A kept value behind a
+/// drawn one would have to guide it, for which the model has no conditional: the sum over all that could be drawn in between.
+fn is_exact(mask: &[bool]) -> bool {
+    mask.iter().skip_while(|kept| **kept).all(|kept| !kept)
+}
+
+/// The images to complete, in levels.
+struct Given {
+    source: Option<Arc<dyn Source>>,
+    image: Vec<f32>,
+    count: usize,
+}
+
+impl Given {
+    fn open(args: &CompleteArgs, trained: &Trained, levels: usize) -> Result<Self> {
+        let dims = trained.recipe.data.dims;
+        match (&args.image, &args.data) {
+            (Some(path), _) => Ok(Self { source: None, image: image_levels(path, dims, levels)?, count: args.count }),
+            (None, Some(source)) => {
+                let request = DataRequest { source: Some(source), labels: trained.model.conditional(), ..DataRequest::default() };
+                let source = open_data(&trained.recipe, &request)?;
+                let (name, images) = (source.name(), source.len());
+                if args.count > images {
+                    return Err(Error::usage(format!("{name} has {images} images, fewer than -n {}; take -n {images}", args.count)));
+                }
+                Ok(Self { source: Some(data::subset(source, args.count)?), image: Vec::new(), count: args.count })
+            }
+            (None, None) => Err(Error::usage("kiln complete takes --image or --data")),
+        }
+    }
+
+    /// Its images, some at a time.
+    fn parts<'a>(&'a self, trained: &Trained, seed: u64, levels: usize) -> Box<dyn Iterator<Item = Result<Vec<f32>>> + 'a> {
+        match &self.source {
+            Some(source) => {
+                let batches = data::sequential(Arc::clone(source), CHUNK, seed, trained.recipe.data.binarization, Scale::Levels);
+                let leveled = move |batch: Batch| batch.values.into_iter().map(|byte| level(byte, levels)).collect();
+                Box::new(batches.map(move |batch| batch.map(leveled)))
+            }
+            None => Box::new((0..self.count).step_by(CHUNK).map(|first| Ok(self.image.repeat(CHUNK.min(self.count - first))))),
+        }
+    }
+}
+
 /// `kiln complete`
 pub fn run(args: &CompleteArgs, common: &Common, output: &Output) -> Result<()> {
+    endings::check(&args.out, "completed images", &["png", "npy"])?;
+    if let Some(path) = &args.log_p {
+        endings::check(path, "log p", &["npy", "csv"])?;
+    }
     let device = Device::open(&common.device)?;
     let mut trained = Trained::load(&args.run, &device, args.best)?;
     let dims = trained.recipe.data.dims;
     let item: usize = dims.iter().product();
     let seed = common.seed.unwrap_or(1);
+    let mut sampler = RasterSampler::new(&device, trained.model.as_ref(), &trained.state, weights(&trained), Method::Cached)?;
     let mask = kept(&args.keep, dims)?;
-    check_amount(args.count, args.temperature)?;
-    check_ending(&args.out)?;
-    let weights = weights(&trained);
-    let mut sampler = RasterSampler::new(&device, trained.model.as_ref(), &trained.state, weights, Method::Cached)?;
-    let (levels, top) = (sampler.levels(), (sampler.levels() - 1) as f32);
-    let given = match (&args.image, &args.data) {
-        (Some(path), _) => image_levels(path, dims, levels)?.repeat(args.count),
-        (None, Some(source)) => {
-            let request =
-                DataRequest { source: Some(source), limit: Some(args.count), binarization: None, labels: trained.model.conditional() };
-            let source = open_data(&trained.recipe, &request)?;
-            let count = source.len();
-            let binarization = trained.recipe.data.binarization;
-            let mut values = Vec::new();
-            for batch in data::sequential(source, count, seed, binarization, Scale::Levels) {
-                values.extend(batch?.values.into_iter().map(|byte| level(byte, levels)));
-            }
-            values
-        }
-        (None, None) => return Err(Error::usage("kiln complete takes --image or --data")),
-    };
-    let count = given.len() / item;
-    let job = Job { count, seed, first: 0, temperature: args.temperature, keep: Some((&given, &mask)) };
-    let drawn = sampler.sample(trained.model.as_ref(), &mut trained.state, &job)?;
-    let rest: Vec<f32> = drawn.images.iter().map(|v| v / top).collect();
-    if args.out.extension().is_some_and(|e| e == "npy") {
-        write_images(&args.out, &rest, dims, false)?;
-    } else {
-        // Three rows: the image, what is given of it, and what the model makes of that.
-        let whole: Vec<f32> = given.iter().map(|v| v / top).collect();
-        let seen = whole.iter().enumerate().map(|(i, v)| if mask[i % item] { *v } else { 0.5 });
-        let picture: Vec<f32> = whole.iter().copied().chain(seen).chain(rest.iter().copied()).collect();
-        report::save_png(&args.out, &report::grid(&picture, dims, count))?;
+    let exact = is_exact(&mask);
+    if !exact && !args.teacher_forced {
+        return Err(Error::usage(format!(
+            "--keep {}: pixels are drawn from the top, each row from the left, so none can be drawn given what is kept below it or to its \
+             right; keep top:N, or take --teacher-forced for an approximation that draws each given what stands before it alone",
+            args.keep
+        )));
     }
-    let mean = drawn.log_p.iter().sum::<f64>() / count as f64;
-    let words = format!("completed {count} images (kept {}) · mean log p of the rest {mean:.2} nats · {}", args.keep, args.out.display());
-    output.result(&words, &json!({"out": args.out, "count": count, "keep": args.keep, "mean_log_p": mean}))
+    check_amount(args.count, args.temperature)?;
+    let (levels, top) = (sampler.levels(), (sampler.levels() - 1) as f32);
+    let given = Given::open(args, &trained, levels)?;
+    let count = given.count;
+    let picture = endings::of(&args.out) == "png";
+    if picture {
+        check_grid(3 * count, dims, false)?;
+    }
+    let shape: Vec<usize> = [count].into_iter().chain(dims).collect();
+    let mut array = if picture { None } else { Some(NpyStream::create(&args.out, &shape)?) };
+    let (mut whole, mut seen, mut rest, mut log_p) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut first = 0;
+    for part in given.parts(&trained, seed, levels) {
+        let part = part?;
+        let here = part.len() / item;
+        let job = Job { count: here, seed, first, temperature: args.temperature, keep: Some((&part, &mask)) };
+        let drawn = sampler.sample(trained.model.as_ref(), &mut trained.state, &job)?;
+        let made: Vec<f32> = drawn.images.iter().map(|v| v / top).collect();
+        match &mut array {
+            Some(array) => array.extend(&made)?,
+            None => {
+                whole.extend(part.iter().map(|v| v / top));
+                seen.extend(part.iter().enumerate().map(|(i, v)| if mask[i % item] { v / top } else { 0.5 }));
+                rest.extend(made);
+            }
+        }
+        log_p.extend(drawn.log_p);
+        first += here;
+    }
+    match array {
+        Some(array) => array.finish()?,
+        None => {
+            let captions = ["image", "what is kept", "completed"].map(String::from).to_vec();
+            let options = GridOptions { columns: count, row_captions: captions, ..GridOptions::default() };
+            report::save_png(&args.out, &report::grid_with(&[whole, seen, rest].concat(), dims, &options))?;
+        }
+    }
+    let mean = log_p.iter().sum::<f64>() / count as f64;
+    if let Some(path) = &args.log_p {
+        write_log_p(path, log_p)?;
+    }
+    let weights = weights_in_words(&trained, args.best);
+    let under = if args.temperature == 1.0 { String::new() } else { format!(" under temperature {}", args.temperature) };
+    let figure =
+        if exact { "mean log p of the rest given what is kept" } else { "mean log p of what is drawn, each value given those before it" };
+    let note = if exact { "" } else { "\nan approximation: what is kept below or to the right of a pixel did not guide it" };
+    let words = format!(
+        "completed {count} images (kept {}), {figure}{under} {mean:.2} nats · {weights} · seed {seed} · {}{note}",
+        args.keep,
+        args.out.display()
+    );
+    let object = json!({
+        "out": args.out, "count": count, "keep": args.keep, "exact": exact, "mean_log_p": mean, "figure": figure, "weights": weights,
+        "seed": seed, "temperature": args.temperature, "step": trained.progress.step, "log_p": args.log_p,
+    });
+    output.result(&words, &object)
 }
 
 /// The level of a byte: bits are rounded, more levels are cut as they are in training.
@@ -128,4 +218,25 @@ fn image_levels(path: &Path, [h, w, c]: [usize; 3], levels: usize) -> Result<Vec
     }
     let bytes = if c == 1 { picture.to_luma8().into_raw() } else { picture.to_rgb8().into_raw() };
     Ok(bytes.into_iter().map(|b| level(f32::from(b), levels)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_stands_before_everything_drawn_is_kept_exactly() -> Result<()> {
+        for dims in [[4, 3, 1], [3, 4, 3], [1, 6, 1], [5, 1, 1]] {
+            let [h, w, _] = dims;
+            for (side, most) in [("top", h), ("bottom", h), ("left", w), ("right", w)] {
+                for n in 0..=most {
+                    let exact = is_exact(&kept(&format!("{side}:{n}"), dims)?);
+                    // Nothing kept, everything kept, or the side that raster order begins with.
+                    let right = n == 0 || n == most || side == "top" || side == "left" && h == 1;
+                    assert_eq!(exact, right, "{side}:{n} of {dims:?}");
+                }
+            }
+        }
+        Ok(())
+    }
 }

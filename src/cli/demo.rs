@@ -11,8 +11,8 @@ use clap::Args;
 use serde_json::json;
 
 use super::common::Common;
+use super::draw::{self, Order};
 use super::output::Output;
-use super::sample::{self, MethodArg, SampleArgs};
 use super::train::TrainArgs;
 use crate::data::{self, OpenOptions, Scale, Split};
 use crate::error::Result;
@@ -95,18 +95,8 @@ fn pixelcnn(out: &Path, common: &Common, device: &Device, output: &Output, page:
     let mut trained = fresh(&folder, &lesson, common, device, output)?;
     let dims = trained.recipe.data.dims;
     let grid = out.join("pixelcnn-samples.png");
-    let draw = SampleArgs {
-        run: folder.clone(),
-        count: 64,
-        out: grid.clone(),
-        temperature: 1.0,
-        truncation: None,
-        method: MethodArg::Cached,
-        class: None,
-        best: false,
-    };
     let start = Instant::now();
-    let (images, _) = sample::draw(&mut trained, device, &draw, common.seed.unwrap_or(1), &|_| {})?;
+    let images = draw::all(&mut trained, device, &Order::plain(64, common.seed.unwrap_or(1)))?;
     let seconds = start.elapsed().as_secs_f64();
     let samples = report::grid(&images, dims, 8);
     report::save_png(&grid, &samples)?;

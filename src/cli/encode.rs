@@ -7,9 +7,10 @@ use clap::Args;
 use serde_json::json;
 
 use super::common::Common;
+use super::endings;
 use super::measured::{EvalArgs, Measured};
 use super::output::Output;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::eval::{self, Codes};
 use crate::report;
 
@@ -25,9 +26,7 @@ pub struct EncodeArgs {
 
 /// Encodes the data that the arguments name.
 pub fn codes(measured: &mut Measured, args: &EvalArgs, common: &Common, keep_images: bool, output: &Output) -> Result<Codes> {
-    if let Some(key) = measured.settings.keys().next() {
-        return Err(Error::usage(format!("kiln encodes images with binarization alone, not with {key}")));
-    }
+    measured.refuse_settings("a command that encodes images", "binarization=")?;
     let options = measured.options(args, common, false);
     let bar = output.bar(measured.source.len() as u64, "images");
     let source = Arc::clone(&measured.source);
@@ -46,9 +45,7 @@ fn beside(path: &Path, part: &str) -> PathBuf {
 
 /// `kiln encode`
 pub fn run(args: &EncodeArgs, common: &Common, output: &Output) -> Result<()> {
-    if args.out.extension().is_none_or(|e| e != "npy") {
-        return Err(Error::usage(format!("codes are written as .npy, not to {}", args.out.display())));
-    }
+    endings::check(&args.out, "codes", &["npy"])?;
     let mut measured = Measured::open(&args.eval, common)?;
     let codes = codes(&mut measured, &args.eval, common, false, output)?;
     let count = codes.mean.len() / codes.latent.max(1);

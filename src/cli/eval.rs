@@ -5,12 +5,15 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::common::Common;
-use super::measured::{EvalArgs, Measured};
+use super::measured::{EvalArgs, Measured, weights_in_words};
 use super::output::Output;
 use super::quality;
-use crate::error::{Error, Result};
-use crate::eval;
+use crate::error::Result;
+use crate::eval::{self, ImportanceFigure};
 use crate::model::{Score, need};
+
+/// Effective importance samples below which the spread of the weights says little of the bound's error.
+const FEW: f64 = 2.0;
 
 /// `kiln eval`
 pub fn run(args: &EvalArgs, common: &Common, output: &Output) -> Result<()> {
@@ -21,25 +24,30 @@ pub fn run(args: &EvalArgs, common: &Common, output: &Output) -> Result<()> {
     if quality::wanted(&mut measured)? {
         return quality::run(measured, args, common, output);
     }
+    likelihood(&mut measured, args, common, output)
+}
+
+/// `kiln eval` of a model that knows a likelihood, or a bound of it.
+fn likelihood(measured: &mut Measured, args: &EvalArgs, common: &Common, output: &Output) -> Result<()> {
     let samples = measured.samples()?;
-    if let Some(key) = measured.settings.keys().next() {
-        return Err(Error::usage(format!("kiln eval of a {} takes no setting {key}", measured.trained.recipe.model)));
-    }
+    let name = measured.trained.recipe.model.clone();
+    measured.refuse_settings(&format!("kiln eval of a {name}"), "binarization=, iw= (importance samples) and quality=true")?;
     let scores = measured.score(args, common, false, output)?;
     let values = measured.source.dims().iter().product();
     let figure = scores.figure(values);
     let step = measured.trained.progress.step;
     let is_bound = need::scores(measured.trained.model.as_ref())?.score() == Score::Bound;
     let mut words = format!(
-        "{} {:.3} ± {:.3} nats an image, {:.4} bits/dim, over {} images",
+        "{} {} nats an image, {:.4} bits/dim, over {} images",
         if is_bound { "−ELBO =" } else { "−log p =" },
-        figure.nats,
-        figure.error,
+        figure.shown(),
         figure.bits_per_dim,
         figure.count,
     );
+    let weights = weights_in_words(&measured.trained, args.best);
     let mut object = json!({
-        "model": measured.trained.recipe.model, "step": step, "data": measured.source.name(),
+        "model": name, "step": step, "weights": weights, "data": measured.source.name(),
+        "figure": if is_bound { "-ELBO, an upper bound of -log p, of one latent an image" } else { "-log p, exact" },
         "binarization": measured.binarization.to_string(), "nats": figure.nats, "standard_error": figure.error,
         "bits_per_dim": figure.bits_per_dim, "images": figure.count, "device": measured.device.name(),
     });
@@ -50,18 +58,15 @@ pub fn run(args: &EvalArgs, common: &Common, output: &Output) -> Result<()> {
         object["kl"] = json!(part("kl"));
     }
     if let Some(samples) = samples {
-        let bound = measured.importance(args, common, samples, output)?.figure(values);
-        words += &format!(
-            "\n−log p ≤ {:.3} ± {:.3} nats an image, {:.4} bits/dim, with {samples} importance samples",
-            bound.nats, bound.error, bound.bits_per_dim
-        );
+        let found = measured.importance(args, common, samples, output)?.figure(values);
+        words += &format!("\n{}", importance_in_words(&found, samples));
         object["importance"] = json!({
-            "samples": samples, "nats": bound.nats, "standard_error": bound.error, "bits_per_dim": bound.bits_per_dim,
+            "samples": samples, "nats": found.bound.nats, "standard_error": found.bound.error, "bits_per_dim": found.bound.bits_per_dim,
+            "monte_carlo_error": found.monte_carlo, "gap": found.gap, "least_effective_samples": found.least_effective,
         });
     }
     words += &format!(
-        "\n{} at step {step} on {} · binarization {} · device {}",
-        measured.trained.recipe.model,
+        "\n{name} at step {step}, {weights}, on {} · binarization {} · device {}",
         measured.source.name(),
         measured.binarization,
         measured.device.name()
@@ -73,11 +78,28 @@ pub fn run(args: &EvalArgs, common: &Common, output: &Output) -> Result<()> {
     output.result(&words, &object)
 }
 
+/// The importance-weighted bound with what is known of its error.
+fn importance_in_words(found: &ImportanceFigure, samples: usize) -> String {
+    let mut words = format!(
+        "−log p ≤ {} nats an image, {:.4} bits/dim, with {samples} importance samples",
+        found.bound.shown(),
+        found.bound.bits_per_dim
+    );
+    if found.monte_carlo.is_finite() {
+        words += &format!(" (± {:.3} of it from the samples; about {:.3} above −log p)", found.monte_carlo, found.gap);
+    }
+    if samples > 1 && found.least_effective < FEW {
+        words += &format!(
+            "\nin some image {:.1} of the {samples} samples carry the bound, so that its error is not known well; take a larger iw=",
+            found.least_effective
+        );
+    }
+    words
+}
+
 /// `kiln eval` of a classifier.
 fn accuracy(measured: &mut Measured, args: &EvalArgs, common: &Common, output: &Output) -> Result<()> {
-    if let Some(key) = measured.settings.keys().next() {
-        return Err(Error::usage(format!("kiln eval of a classifier takes no setting {key}")));
-    }
+    measured.refuse_settings("kiln eval of a classifier", "binarization=")?;
     let options = measured.options(args, common, false);
     let bar = output.bar(measured.source.len() as u64, "images");
     let data = (Arc::clone(&measured.source), measured.trained.recipe.data.classes);
@@ -99,7 +121,8 @@ fn accuracy(measured: &mut Measured, args: &EvalArgs, common: &Common, output: &
         measured.device.name()
     );
     let object = json!({
-        "model": trained.recipe.model, "step": step, "data": measured.source.name(), "accuracy": found.share,
+        "model": trained.recipe.model, "step": step, "weights": weights_in_words(trained, args.best), "data": measured.source.name(),
+        "binarization": measured.binarization.to_string(), "accuracy": found.share,
         "standard_error": found.error, "nats": found.nats, "images": found.count, "device": measured.device.name(),
     });
     output.result(&words, &object)

@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::common::Common;
+use super::endings;
 use super::output::Output;
 use crate::error::{Error, Result};
 use crate::runtime::Device;
@@ -29,6 +30,7 @@ pub struct ExportArgs {
 
 /// `kiln export`
 pub fn run(args: &ExportArgs, _common: &Common, output: &Output) -> Result<()> {
+    endings::check(&args.out, "weights", &["safetensors"])?;
     let trained = Trained::load(&args.run, &Device::Cpu, args.best)?;
     if args.average && trained.recipe.train.ema == 0.0 {
         let shown = args.run.display();

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::common::Common;
 use super::encode::codes;
+use super::endings;
 use super::latents::decode;
 use super::measured::{EvalArgs, Measured};
 use super::output::Output;
@@ -53,8 +54,21 @@ pub enum PathArg {
     Both,
 }
 
+/// Refuses more ways than there are pairs of images.
+fn check_ends(ways: usize, images: usize, name: &str) -> Result<()> {
+    if images >= 2 * ways {
+        return Ok(());
+    }
+    let has = format!("{name} has {images} image{}", if images == 1 { "" } else { "s" });
+    Err(Error::usage(match images / 2 {
+        0 => format!("a way goes between two images, and {has}; take other --data"),
+        most => format!("{ways} ways go between {} images, and {has}; take -n {most}", 2 * ways),
+    }))
+}
+
 /// `kiln interpolate`
 pub fn run(args: &InterpolateArgs, common: &Common, output: &Output) -> Result<()> {
+    endings::check(&args.out, "pictures", &["png"])?;
     if args.count == 0 || args.steps < 2 {
         return Err(Error::usage("kiln interpolate takes -n of at least 1 and --steps of at least 2"));
     }
@@ -69,6 +83,7 @@ pub fn run(args: &InterpolateArgs, common: &Common, output: &Output) -> Result<(
                 best: args.best,
             };
             let mut measured = Measured::open(&eval, common)?;
+            check_ends(args.count, measured.source.len(), &measured.source.name())?;
             let codes = codes(&mut measured, &eval, common, true, output)?;
             (measured.trained, measured.device, codes.mean, codes.labels, codes.images)
         }

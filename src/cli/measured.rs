@@ -9,7 +9,7 @@ use super::common::Common;
 use super::output::Output;
 use crate::data::{Binarization, Kind, Source};
 use crate::error::{Error, Result};
-use crate::eval::{self, LikelihoodOptions, Scores};
+use crate::eval::{self, ImportanceScores, LikelihoodOptions, Scores};
 use crate::runtime::{Device, Weights};
 use crate::train::{DataRequest, Trained, open_data, parse_settings};
 
@@ -33,6 +33,20 @@ pub struct EvalArgs {
     /// The checkpoint of the best validation score, not the newest
     #[arg(long)]
     pub best: bool,
+}
+
+/// The averaged weights where a run keeps them.
+pub fn weights(trained: &Trained) -> Weights {
+    if trained.recipe.train.ema > 0.0 { Weights::Average } else { Weights::Current }
+}
+
+/// Which of a run's weights a figure or a picture is of, in words: of the newest checkpoint or the best, averaged or not.
+pub fn weights_in_words(trained: &Trained, best: bool) -> String {
+    let which = if best { "the best validation score" } else { "the newest checkpoint" };
+    match weights(trained) {
+        Weights::Average => format!("averaged weights (ema {}) of {which}", trained.recipe.train.ema),
+        Weights::Current => format!("weights of {which}"),
+    }
 }
 
 /// Whether there is nothing to measure of a run but its samples.
@@ -91,7 +105,18 @@ impl Measured {
 
     /// The averaged weights where the run keeps them.
     pub fn weights(&self) -> Weights {
-        if self.trained.recipe.train.ema > 0.0 { Weights::Average } else { Weights::Current }
+        weights(&self.trained)
+    }
+
+    /// Refuses settings that the command does not take.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] naming the first, and those that it takes.
+    pub fn refuse_settings(&self, command: &str, takes: &str) -> Result<()> {
+        match self.settings.keys().next() {
+            Some(key) => Err(Error::usage(format!("{command} takes no setting {key}; it takes {takes}"))),
+            None => Ok(()),
+        }
     }
 
     /// Takes the number of importance samples out of the settings.
@@ -103,7 +128,7 @@ impl Measured {
         }
     }
 
-    pub fn importance(&mut self, args: &EvalArgs, common: &Common, samples: usize, output: &Output) -> Result<Scores> {
+    pub fn importance(&mut self, args: &EvalArgs, common: &Common, samples: usize, output: &Output) -> Result<ImportanceScores> {
         let options = self.options(args, common, false);
         let bar = output.bar(self.source.len() as u64, "images");
         let source = Arc::clone(&self.source);

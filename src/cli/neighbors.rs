@@ -6,14 +6,15 @@ use clap::Args;
 use serde_json::json;
 
 use super::common::Common;
-use super::measured::{EvalArgs, Measured};
+use super::draw::{self, Order};
+use super::endings;
+use super::judged::{self, Likeness};
+use super::measured::{EvalArgs, Measured, weights_in_words};
 use super::output::Output;
-use super::quality::{images, samples};
 use crate::error::{Error, Result};
-use crate::eval::judge;
 use crate::eval::quality::{Rows, nearest};
 use crate::report::{self, GridOptions};
-use crate::train::{self, Silent, training_data};
+use crate::train::{JUDGE_SEED, training_data};
 
 /// Arguments of `neighbors`.
 #[derive(Args)]
@@ -36,6 +37,7 @@ pub struct NeighborsArgs {
 
 /// `kiln neighbors`
 pub fn run(args: &NeighborsArgs, common: &Common, output: &Output) -> Result<()> {
+    endings::check(&args.out, "pictures", &["png"])?;
     if args.count == 0 || args.limit == 0 {
         return Err(Error::usage("kiln neighbors takes -n and --limit of at least 1"));
     }
@@ -44,33 +46,44 @@ pub fn run(args: &NeighborsArgs, common: &Common, output: &Output) -> Result<()>
     if measured.trained.recipe.data.points {
         return Err(Error::usage("kiln neighbors draws pictures of images, and this model was made for points; take kiln eval"));
     }
-    let drawn = samples(&mut measured, &eval, args.count, common.seed.unwrap_or(1))?;
+    let seed = common.seed.unwrap_or(1);
+    let likeness = Likeness::of(&measured.trained, measured.binarization, JUDGE_SEED);
+    let mut drawn = draw::all(&mut measured.trained, &measured.device, &Order::plain(args.count, seed))?;
+    likeness.apply_to_samples(&mut drawn, seed);
     let dims = measured.trained.recipe.data.dims;
     let item: usize = dims.iter().product();
-    let training = training_data(&measured.trained.recipe)?;
-    let (seen, _) = images(training, args.limit)?;
+    let training = likeness.images(training_data(&measured.trained.recipe)?, args.limit)?;
+    let seen = training.values;
     let in_pixels = nearest(Rows::new(&drawn, item), Rows::new(&seen, item));
     let classes = measured.trained.recipe.data.classes;
     let mut picture = drawn.clone();
     let mut row = |found: &[(usize, f32)]| found.iter().for_each(|(at, _)| picture.extend_from_slice(&seen[at * item..(at + 1) * item]));
     row(&in_pixels);
     let mut captions = vec!["sample".to_string(), "nearest in pixels".to_string()];
+    let mut by = (String::new(), serde_json::Value::Null);
     if classes > 1 {
-        let mut classifier = train::classifier(&measured.trained, &measured.device, args.classifier_steps, &mut Silent)?;
-        let net = classifier.model.as_ref();
-        let of_seen = judge(&measured.device, net, &mut classifier.state, &seen, item, classes)?;
-        let of_drawn = judge(&measured.device, net, &mut classifier.state, &drawn, item, classes)?;
+        let mut judge = judged::open(&measured.trained.recipe, &measured.device, args.classifier_steps, output)?;
+        let (of_seen, of_drawn) = (judge.judge(&measured.device, &seen)?, judge.judge(&measured.device, &drawn)?);
+        by = (format!("\n{}", judged::in_words(&judge)), judged::as_json(&judge));
         row(&nearest(Rows::new(&of_drawn.features, of_drawn.width), Rows::new(&of_seen.features, of_seen.width)));
         captions.push("nearest in features".into());
     }
     let options = GridOptions { columns: args.count, row_captions: captions, ..GridOptions::default() };
     report::save_png(&args.out, &report::grid_with(&picture, dims, &options))?;
     let mean = in_pixels.iter().map(|f| f64::from(f.1)).sum::<f64>() / args.count as f64;
+    let weights = weights_in_words(&measured.trained, false);
     let words = format!(
-        "{} samples beside their nearest of {} training images (mean distance {mean:.3}) · {}",
+        "{} samples (seed {seed}, {weights}) beside their nearest of {} training images, {} (mean distance {mean:.3}), {} · {}{}",
         args.count,
         seen.len() / item,
-        args.out.display()
+        training.name,
+        likeness.in_words(),
+        args.out.display(),
+        by.0
     );
-    output.result(&words, &json!({"out": args.out, "samples": args.count, "training": seen.len() / item, "mean_distance": mean}))
+    let object = json!({
+        "out": args.out, "samples": args.count, "seed": seed, "weights": weights, "training": seen.len() / item, "data": training.name,
+        "mean_distance": mean, "likeness": likeness.in_words(), "judge": by.1,
+    });
+    output.result(&words, &object)
 }

@@ -7,11 +7,13 @@ use clap::Args;
 use serde_json::json;
 
 use super::common::Common;
-use super::measured::{EvalArgs, Measured};
+use super::endings;
+use super::measured::{EvalArgs, Measured, weights_in_words};
 use super::output::Output;
-use crate::data::{self, Source};
+use crate::data::{self, Binarization, Scale, Source};
 use crate::error::{Error, Result};
-use crate::eval;
+use crate::eval::{self, Scores};
+use crate::model::{Score, need};
 use crate::report::{self, GridOptions};
 use crate::train::{DataRequest, open_data};
 
@@ -37,11 +39,15 @@ than its own (Nalisnick et al., 2019). An AUROC near or below 0.5 is that effect
 
 /// `kiln outliers`
 pub fn run(args: &OutliersArgs, common: &Common, output: &Output) -> Result<()> {
-    let mut measured = Measured::open(&args.eval, common)?;
-    if let Some(key) = measured.settings.keys().next() {
-        return Err(Error::usage(format!("kiln outliers takes no setting {key}")));
+    if let Some(path) = &args.out {
+        endings::check(path, "pictures", &["png"])?;
     }
+    let mut measured = Measured::open(&args.eval, common)?;
+    measured.refuse_settings("kiln outliers", "binarization=")?;
     let recipe = &measured.trained.recipe;
+    if args.out.is_some() && recipe.data.points {
+        return Err(Error::usage("kiln outliers draws pictures of images, and this model was made for points; leave --out out"));
+    }
     let request = DataRequest {
         source: Some(&args.against),
         limit: args.eval.limit,
@@ -50,7 +56,7 @@ pub fn run(args: &OutliersArgs, common: &Common, output: &Output) -> Result<()> 
     };
     let against = open_data(recipe, &request)?;
     let inliers = Arc::clone(&measured.source);
-    let mut score = |source: &Arc<dyn Source>| -> Result<Vec<f64>> {
+    let mut score = |source: &Arc<dyn Source>| -> Result<Scores> {
         let options = measured.options(&args.eval, common, false);
         let bar = output.bar(source.len() as u64, "images");
         let trained = &mut measured.trained;
@@ -58,38 +64,43 @@ pub fn run(args: &OutliersArgs, common: &Common, output: &Output) -> Result<()> 
             bar.set_position(done as u64);
         });
         bar.finish_and_clear();
-        Ok(scores?.nll)
+        scores
     };
-    let own = score(&inliers)?;
-    let other = score(&against)?;
+    let (of_own, of_other) = (score(&inliers)?, score(&against)?);
+    let (own, other) = (of_own.nll, of_other.nll);
+    let exact = need::scores(measured.trained.model.as_ref())?.score() == Score::Exact;
+    let what = if exact { "−log p" } else { "−ELBO (an upper bound of −log p)" };
+    let weights = weights_in_words(&measured.trained, args.eval.best);
     let area = eval::auroc(&own, &other);
     let mean = |v: &[f64]| v.iter().sum::<f64>() / v.len() as f64;
     let (own_mean, other_mean) = (mean(&own), mean(&other));
     let mut words = format!(
-        "AUROC {area:.4}: an image of {} scores worse than one of {} that often\nmean −log p: {own_mean:.2} nats of its own, \
-         {other_mean:.2} of the others, over {} and {} images\n{CAVEAT}",
+        "AUROC {area:.4}: an image of {} scores worse than one of {} that often\nmean {what}: {own_mean:.2} nats of its own, \
+         {other_mean:.2} of the others, over {} and {} images\nbinarization {} · {weights}\n{CAVEAT}",
         against.name(),
         inliers.name(),
         own.len(),
         other.len(),
+        measured.binarization,
     );
     if let Some(path) = &args.out {
+        // A row of each kind, all as long as the shortest, so that captions stand beside their own images.
+        let columns = COLUMNS.min(own.len()).min(other.len());
         let mut picture = Vec::new();
         for (source, nll) in [(&inliers, &own), (&against, &other)] {
             let order = ranked(nll);
-            let worst = order.iter().rev().take(COLUMNS);
-            for rows in [order.iter().take(COLUMNS).collect::<Vec<_>>(), worst.collect()] {
-                picture.extend(read(source, &rows)?);
-            }
+            let likeliest = order.iter().take(columns);
+            let shown: Vec<usize> = likeliest.chain(order.iter().rev().take(columns)).copied().collect();
+            picture.extend(as_scored(source, &shown, measured.binarization, measured.options(&args.eval, common, false).seed)?);
         }
-        let captions = ["its own, likeliest", "unlikeliest", "others, likeliest", "unlikeliest"].map(String::from).to_vec();
-        let columns = COLUMNS.min(own.len()).min(other.len());
-        let options = GridOptions { columns, row_captions: captions, ..GridOptions::default() };
+        let captions = ["its own, likeliest", "its own, unlikeliest", "others, likeliest", "others, unlikeliest"].map(String::from);
+        let options = GridOptions { columns, row_captions: captions.to_vec(), ..GridOptions::default() };
         report::save_png(path, &report::grid_with(&picture, inliers.dims(), &options))?;
         words += &format!("\n{}", path.display());
     }
     let object = json!({
         "auroc": area, "model": measured.trained.recipe.model, "data": inliers.name(), "against": against.name(),
+        "score": what, "weights": weights, "binarization": measured.binarization.to_string(),
         "nats": own_mean, "nats_against": other_mean, "images": own.len(), "images_against": other.len(), "out": args.out,
         "caveat": CAVEAT,
     });
@@ -103,13 +114,16 @@ fn ranked(nll: &[f64]) -> Vec<usize> {
     order
 }
 
-/// Images in 0..1.
-fn read(source: &Arc<dyn Source>, indices: &[&usize]) -> Result<Vec<f32>> {
+/// Images in 0..1, binarized as they were scored.
+fn as_scored(source: &Arc<dyn Source>, indices: &[usize], binarization: Binarization, seed: u64) -> Result<Vec<f32>> {
     let item = data::item_len(source.dims());
     let mut values = vec![0.0; indices.len() * item];
-    for (out, index) in values.chunks_mut(item).zip(indices) {
-        source.read(**index, out)?;
+    for batch in data::sequential(Arc::clone(source), 250, seed, binarization, Scale::Unit) {
+        let batch = batch?;
+        for (image, index) in batch.values.chunks(item).zip(&batch.indices) {
+            let places = indices.iter().enumerate().filter(|(_, wanted)| **wanted == *index as usize);
+            places.for_each(|(place, _)| values[place * item..(place + 1) * item].copy_from_slice(image));
+        }
     }
-    values.iter_mut().for_each(|v| *v /= 255.0);
     Ok(values)
 }

@@ -2,26 +2,26 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::common::Common;
-use super::measured::{EvalArgs, Measured, draws_alone};
+use super::draw::{self, Order};
+use super::judged::{self, Likeness};
+use super::measured::{EvalArgs, Measured, draws_alone, weights_in_words};
 use super::output::Output;
-use super::sample::{self, MethodArg, SampleArgs};
-use crate::data::{self, Binarization, Scale, Source};
 use crate::error::{Error, Result};
 use crate::eval::quality::{
     Rows, coverage, frechet_distance, kernel_distance, modes_of_ring, nearest, precision_recall, two_sample_accuracy,
 };
-use crate::eval::{judge, linear_accuracy};
-use crate::train::{self, Silent, training_data};
+use crate::eval::{self, Judged, linear_accuracy};
+use crate::train::{JUDGE_SEED, Judge, training_data};
 
 /// Samples compared where the command does not say.
 const SAMPLES: usize = 2000;
-/// Training images that samples are compared with.
+/// Real images that samples are compared with, at most, whatever the number of samples.
+const REAL: usize = 10_000;
+/// Training images looked through for copies, at most.
 const TRAINING: usize = 10_000;
-/// Steps of the classifier.
-const CLASSIFIER_STEPS: u64 = 1000;
 
 /// Whether samples are to be measured: asked for by `--set quality=true`, or the model has nothing else to measure.
 ///
@@ -35,132 +35,176 @@ pub fn wanted(measured: &mut Measured) -> Result<bool> {
     }
 }
 
-/// Images of a source in 0..1 (points as they are), with their labels.
-pub fn images(source: Arc<dyn Source>, count: usize) -> Result<(Vec<f32>, Vec<u32>)> {
-    let scale = if source.kind() == data::Kind::Points { Scale::Raw } else { Scale::Unit };
-    let count = count.min(source.len());
-    let (mut values, mut labels) = (Vec::new(), Vec::new());
-    for batch in data::sequential(data::subset(source, count)?, 250, 0, Binarization::None, scale) {
-        let batch = batch?;
-        values.extend(batch.values);
-        labels.extend(batch.labels);
-    }
-    Ok((values, labels))
-}
-
-/// Draws samples of a run as `kiln sample` does.
-pub fn samples(measured: &mut Measured, args: &EvalArgs, count: usize, seed: u64) -> Result<Vec<f32>> {
-    let draw = SampleArgs {
-        run: args.run.clone(),
-        count,
-        out: Default::default(),
-        temperature: 1.0,
-        truncation: None,
-        method: MethodArg::Cached,
-        class: None,
-        best: args.best,
-    };
-    Ok(sample::draw(&mut measured.trained, &measured.device, &draw, seed, &|_| {})?.0)
-}
-
-fn number(measured: &mut Measured, key: &str, default: u64) -> Result<u64> {
+fn number(measured: &mut Measured, key: &str, default: u64, least: u64) -> Result<u64> {
     match measured.settings.remove(key) {
         None => Ok(default),
-        Some(toml::Value::Integer(n)) if n > 0 => Ok(n as u64),
-        Some(other) => Err(Error::usage(format!("{key} is a number above 0, not {other}"))),
+        Some(toml::Value::Integer(n)) if n >= least as i64 => Ok(n as u64),
+        Some(other) => Err(Error::usage(format!("{key} is a number of at least {least}, not {other}"))),
+    }
+}
+
+/// Figures as lines of words and as a JSON object.
+struct Told {
+    words: String,
+    object: Value,
+}
+
+impl Told {
+    fn tell(&mut self, name: &str, key: &str, value: f64, note: &str) {
+        self.words += &format!("  {name:<44}{value:>10.4}  {note}\n");
+        self.object[key] = json!(value);
+    }
+
+    /// A figure that cannot be given, with the reason.
+    fn withhold(&mut self, name: &str, key: &str, reason: &str) {
+        self.words += &format!("  {name:<44}{:>10}  {reason}\n", "–");
+        self.object[key] = Value::Null;
+        self.object[format!("{key}_note")] = json!(reason);
+    }
+}
+
+/// Items of both kinds that are compared, in values as the model makes them.
+struct Sets {
+    item: usize,
+    drawn: Vec<f32>,
+    real: Vec<f32>,
+    real_labels: Vec<u32>,
+}
+
+impl Sets {
+    fn drawn(&self) -> Rows<'_> {
+        Rows::new(&self.drawn, self.item)
+    }
+
+    fn real(&self) -> Rows<'_> {
+        Rows::new(&self.real, self.item)
+    }
+
+    /// Of how many of each the figures that need sets of one size are.
+    fn both(&self) -> usize {
+        self.drawn().len().min(self.real().len())
     }
 }
 
 /// Measures a run's samples.
 pub fn run(mut measured: Measured, args: &EvalArgs, common: &Common, output: &Output) -> Result<()> {
-    let count = number(&mut measured, "samples", SAMPLES as u64)? as usize;
-    let steps = number(&mut measured, "classifier_steps", CLASSIFIER_STEPS)?;
-    if let Some(key) = measured.settings.keys().next() {
-        return Err(Error::usage(format!("the quality of samples takes samples=, classifier_steps= and binarization=, not {key}")));
-    }
+    let count = number(&mut measured, "samples", SAMPLES as u64, 2)? as usize;
+    let steps = number(&mut measured, "classifier_steps", judged::STEPS, 1)?;
+    measured.refuse_settings("the quality of samples", "samples=, classifier_steps= and binarization=")?;
     let seed = common.seed.unwrap_or(1);
-    let drawn = samples(&mut measured, args, count, seed)?;
+    let likeness = Likeness::of(&measured.trained, measured.binarization, JUDGE_SEED);
     let item: usize = measured.source.dims().iter().product();
-    let (real, real_labels) = images(Arc::clone(&measured.source), count)?;
-    let both = count.min(real.len() / item);
-    let (generated, held) = (Rows::new(&drawn, item), Rows::new(&real, item));
-    let step = measured.trained.progress.step;
-    let model = measured.trained.recipe.model.clone();
-    let mut words = format!("{count} samples of {model} at step {step} beside {} items of {}\n", held.len(), measured.source.name());
-    let mut object =
-        json!({"model": model, "step": step, "samples": count, "data": measured.source.name(), "device": measured.device.name()});
-    let mut tell = |name: &str, key: &str, value: f64, note: &str| {
-        words += &format!("  {name:<44}{value:>10.4}  {note}\n");
-        object[key] = json!(value);
-    };
-    let accuracy = two_sample_accuracy(held.first(both), generated.first(both));
-    tell("1-nearest-neighbour two-sample accuracy", "two_sample_accuracy", accuracy, "½ is best (in the values themselves)");
-    let training = training_data(&measured.trained.recipe)?;
-    let (seen, seen_labels) = images(training, TRAINING)?;
-    let seen_rows = Rows::new(&seen, item);
+    let mut drawn = draw::all(&mut measured.trained, &measured.device, &Order::plain(count, seed))?;
+    likeness.apply_to_samples(&mut drawn, seed);
+    let reference = likeness.images(Arc::clone(&measured.source), REAL)?;
+    let sets = Sets { item, drawn, real: reference.values, real_labels: reference.labels };
+    let (step, model) = (measured.trained.progress.step, measured.trained.recipe.model.clone());
+    let weights = weights_in_words(&measured.trained, args.best);
+    let words = format!(
+        "{count} samples (seed {seed}) of {model} at step {step}, {weights}, beside {} of {}\n{}\n",
+        sets.real().len(),
+        reference.name,
+        likeness.in_words()
+    );
+    let object = json!({
+        "model": model, "step": step, "weights": weights, "samples": count, "seed": seed, "data": reference.name,
+        "real_items": sets.real().len(), "binarization": measured.binarization.to_string(), "likeness": likeness.in_words(),
+        "device": measured.device.name(),
+    });
+    let mut told = Told { words, object };
+    let both = sets.both();
+    if both < 2 {
+        return Err(Error::usage(format!("samples are compared with at least 2 items, and {} has {both}", measured.source.name())));
+    }
+    let accuracy = two_sample_accuracy(sets.real().first(both), sets.drawn().first(both));
+    told.tell(
+        "1-nearest-neighbour two-sample accuracy",
+        "two_sample_accuracy",
+        accuracy,
+        &format!("½ is best (in the values themselves, {both} of each)"),
+    );
+    let seen = likeness.images(training_data(&measured.trained.recipe)?, TRAINING)?;
+    let seen_rows = Rows::new(&seen.values, item);
     let mean = |found: &[(usize, f32)]| found.iter().map(|f| f64::from(f.1)).sum::<f64>() / found.len().max(1) as f64;
-    let (near, usual) = (mean(&nearest(generated, seen_rows)), mean(&nearest(held, seen_rows)));
-    tell("mean distance to the nearest training item", "nearest_training", near, &format!("{usual:.4} for the held-out items"));
+    let (near, usual) = (mean(&nearest(sets.drawn(), seen_rows)), mean(&nearest(sets.real().first(SAMPLES), seen_rows)));
+    told.tell("mean distance to the nearest training item", "nearest_training", near, &format!("{usual:.4} for the held-out items"));
     if measured.trained.recipe.data.points {
-        let modes = modes_of_ring(generated);
+        let modes = modes_of_ring(sets.drawn());
         if measured.trained.recipe.data.source.starts_with("builtin:gaussians8") {
-            tell("modes found, of 8", "modes", modes.found as f64, &format!("{:?}", modes.counts));
-            tell("share within three deviations of a mode", "within_3_sigma", modes.close, ".989 for the true points");
+            told.tell("modes found, of 8", "modes", modes.found as f64, &format!("{:?}", modes.counts));
+            told.tell("share within three deviations of a mode", "within_3_sigma", modes.close, ".989 for the true points");
         }
-        return output.result(&words, &object);
+        return output.result(&told.words, &told.object);
     }
     let classes = measured.trained.recipe.data.classes;
     if classes < 2 {
-        words += "  (no labels, so there is no classifier to compare features by)\n";
-        return output.result(&words, &object);
+        told.words += "  (no labels, so there is no classifier to compare features by)\n";
+        return output.result(&told.words, &told.object);
     }
     if measured.trained.model.conditional() {
         // Samples are drawn class by class in turn, so they have labels to learn from (Radford et al., 2016, table 3).
-        let found = nearest(held, generated);
-        let wrong = found.iter().zip(&real_labels).filter(|((at, _), label)| (at % classes) as u32 != **label).count();
-        let error = wrong as f64 / real_labels.len().max(1) as f64;
-        tell("error of a 1-NN classifier made of the samples", "one_nn_error", error, "on the held-out items");
+        let found = nearest(sets.real(), sets.drawn());
+        let wrong = found.iter().zip(&sets.real_labels).filter(|((at, _), label)| (at % classes) as u32 != **label).count();
+        let error = wrong as f64 / sets.real_labels.len().max(1) as f64;
+        told.tell("error of a 1-NN classifier made of the samples", "one_nn_error", error, "on the held-out items");
     }
-    let bar = output.bar(0, "steps");
-    bar.set_message("training the classifier that judges");
-    let mut classifier = train::classifier(&measured.trained, &measured.device, steps, &mut Silent)?;
-    bar.finish_and_clear();
-    let net = classifier.model.as_ref();
-    let of_real = judge(&measured.device, net, &mut classifier.state, &real, item, classes)?;
-    let of_drawn = judge(&measured.device, net, &mut classifier.state, &drawn, item, classes)?;
-    let right = of_real.labels.iter().zip(&real_labels).filter(|(a, b)| a == b).count() as f64 / real_labels.len().max(1) as f64;
-    let (a, b) = (Rows::new(&of_real.features, of_real.width), Rows::new(&of_drawn.features, of_drawn.width));
-    tell("accuracy of the classifier that judges", "classifier_accuracy", right, &format!("{steps} steps on the same training data"));
-    tell("Fréchet distance in its features (no FID)", "frechet", frechet_distance(a, b), "0 is best");
-    tell("kernel distance in its features (no KID)", "kernel", kernel_distance(a, b), "0 is best");
+    let mut judge = judged::open(&measured.trained.recipe, &measured.device, steps, output)?;
+    in_features(&mut told, &mut judge, &measured, &sets)?;
+    if measured.trained.model.features().is_some() {
+        in_own_features(&mut told, &mut measured, &sets, (&seen.values, &seen.labels))?;
+    }
+    output.result(&told.words, &told.object)
+}
+
+/// What the judge's features say.
+fn in_features(told: &mut Told, judge: &mut Judge, measured: &Measured, sets: &Sets) -> Result<()> {
+    let classes = measured.trained.recipe.data.classes;
+    let of_real = judge.judge(&measured.device, &sets.real)?;
+    let of_drawn = judge.judge(&measured.device, &sets.drawn)?;
+    told.words += &format!("  {}\n", judged::in_words(judge));
+    told.object["judge"] = judged::as_json(judge);
+    let hits = of_real.labels.iter().zip(&sets.real_labels).filter(|(a, b)| a == b).count();
+    let right = hits as f64 / sets.real_labels.len().max(1) as f64;
+    told.tell("accuracy of the classifier that judges", "classifier_accuracy", right, "on the items compared, as they are compared");
+    let rows = |judged: &'_ Judged| (judged.width, judged.features.len() / judged.width.max(1));
+    let ((width, real), (_, drawn)) = (rows(&of_real), rows(&of_drawn));
+    let (a, b) = (Rows::new(&of_real.features, width), Rows::new(&of_drawn.features, width));
+    let both = sets.both();
+    // A covariance of n items has rank n − 1 at most.
+    let least = width + 1;
+    if real.min(drawn) < least {
+        let few = format!("{drawn} samples and {real} items are too few for {width} features; at least {least} of each are needed");
+        told.withhold("Fréchet distance in its features (no FID)", "frechet", &few);
+    } else {
+        let note = format!("0 is best; of {drawn} samples and {real} items, and larger the fewer they are");
+        told.tell("Fréchet distance in its features (no FID)", "frechet", frechet_distance(a, b), &note);
+    }
+    let note = format!("0 is best; unbiased, {both} of each");
+    told.tell("kernel distance in its features (no KID)", "kernel", kernel_distance(a.first(both), b.first(both)), &note);
     let found = precision_recall(a.first(both), b.first(both));
-    tell("precision in its features", "precision", found.precision, "share of samples among the data");
-    tell("recall in its features", "recall", found.recall, "share of data among the samples");
-    tell(
-        "two-sample accuracy in its features",
-        "two_sample_accuracy_features",
-        two_sample_accuracy(a.first(both), b.first(both)),
-        "½ is best",
-    );
+    told.tell("precision in its features", "precision", found.precision, &format!("share of samples among the data, {both} of each"));
+    told.tell("recall in its features", "recall", found.recall, &format!("share of data among the samples, {both} of each"));
+    let accuracy = two_sample_accuracy(a.first(both), b.first(both));
+    told.tell("two-sample accuracy in its features", "two_sample_accuracy_features", accuracy, "½ is best");
     let (covered, counts) = coverage(&of_drawn.labels, classes, 0.1 / classes as f64);
-    tell("classes covered", "classes_covered", covered as f64, &format!("of {classes}: {counts:?}"));
+    told.tell("classes covered", "classes_covered", covered as f64, &format!("of {classes}: {counts:?}"));
+    Ok(())
+}
+
+/// What a linear classifier makes of the discriminator's own features.
+fn in_own_features(told: &mut Told, measured: &mut Measured, sets: &Sets, (seen, labels): (&[f32], &[u32])) -> Result<()> {
+    let classes = measured.trained.recipe.data.classes;
     let own = measured.trained.model.as_ref();
-    if own.features().is_some() {
-        // D sees data in its own scale.
-        let scaled = |values: &[f32]| match own.scale() {
-            Scale::Symmetric => values.iter().map(|v| 2.0 * v - 1.0).collect::<Vec<f32>>(),
-            _ => values.to_vec(),
-        };
-        let state = &mut measured.trained.state;
-        let fit = judge(&measured.device, own, state, &scaled(&seen), item, classes)?;
-        let test = judge(&measured.device, own, state, &scaled(&real), item, classes)?;
-        let accuracy = linear_accuracy(&measured.device, (&fit, &seen_labels), (&test, &real_labels), classes, 1000)?;
-        tell(
-            "accuracy of a linear classifier of D's features",
-            "linear_accuracy",
-            accuracy,
-            &format!("fitted on {} items", seen_labels.len()),
-        );
-    }
-    output.result(&words, &object)
+    // D sees data in its own scale.
+    let scaled = |values: &[f32]| match own.scale() {
+        crate::data::Scale::Symmetric => values.iter().map(|v| 2.0 * v - 1.0).collect::<Vec<f32>>(),
+        _ => values.to_vec(),
+    };
+    let state = &mut measured.trained.state;
+    let fit = eval::judge(&measured.device, own, state, &scaled(seen), sets.item, classes)?;
+    let test = eval::judge(&measured.device, own, state, &scaled(&sets.real), sets.item, classes)?;
+    let accuracy = linear_accuracy(&measured.device, (&fit, labels), (&test, &sets.real_labels), classes, 1000)?;
+    let note = format!("fitted on {} items", labels.len());
+    told.tell("accuracy of a linear classifier of D's features", "linear_accuracy", accuracy, &note);
+    Ok(())
 }

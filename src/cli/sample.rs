@@ -7,26 +7,30 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::common::Common;
+use super::draw::{self, Order};
+use super::endings;
+use super::measured::weights_in_words;
 use super::output::Output;
-use crate::data::{find_class, one_hot};
+use super::pictures::{Pictures, check_ending};
+use crate::data::find_class;
 use crate::error::{Error, Result};
-use crate::graph::Step;
-use crate::model::need::{self, Draws};
-use crate::report;
-use crate::runtime::{Device, Program, Weights};
-use crate::sample::raster::{Job, Method, RasterSampler};
-use crate::sample::{latents, truncated_latents};
+use crate::report::{self, NpyStream};
+use crate::runtime::Device;
+use crate::sample::raster::Method;
 use crate::train::Trained;
+
+/// Images drawn where the command does not say.
+const COUNT: usize = 64;
 
 /// Arguments of `sample`.
 #[derive(Args)]
 pub struct SampleArgs {
     /// Run folder
     pub run: PathBuf,
-    /// Number of images
-    #[arg(short = 'n', long, default_value_t = 64, value_name = "N", allow_negative_numbers = true)]
-    pub count: usize,
-    /// Where they go: a .png grid, .npy, or a folder of .png
+    /// Number of images [default: 64, or as many as --z holds]
+    #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true)]
+    pub count: Option<usize>,
+    /// Where they go: a .png grid, .npy, or a new folder of .png
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
     /// Below 1, likelier and less varied images
@@ -41,6 +45,18 @@ pub struct SampleArgs {
     /// Class of the images by its name, for conditional models [default: each in turn]
     #[arg(long, value_name = "CLASS")]
     pub class: Option<String>,
+    /// Images of these latents, [N, latent] floats, instead of drawn ones
+    #[arg(long, value_name = "F.npy", conflicts_with = "truncation")]
+    pub z: Option<PathBuf>,
+    /// Write the latents that the images were made of, [N, latent]
+    #[arg(long, value_name = "F.npy")]
+    pub save_z: Option<PathBuf>,
+    /// Write log p of each image, in nats (autoregressive models)
+    #[arg(long, value_name = "F.npy or F.csv")]
+    pub log_p: Option<PathBuf>,
+    /// Replace the pictures of an earlier sample in the folder
+    #[arg(long)]
+    pub overwrite: bool,
     /// The checkpoint of the best validation score, not the newest
     #[arg(long)]
     pub best: bool,
@@ -55,135 +71,131 @@ pub enum MethodArg {
     Naive,
 }
 
-/// Images drawn at a time.
-const CHUNK: usize = 256;
-
-/// The averaged weights where the run keeps them.
-pub fn weights(trained: &Trained) -> Weights {
-    if trained.recipe.train.ema > 0.0 { Weights::Average } else { Weights::Current }
-}
-
-/// Refuses what cannot be drawn.
-pub fn check_amount(count: usize, temperature: f32) -> Result<()> {
-    if count == 0 {
-        return Err(Error::usage("at least one image must be drawn; take -n 1 or more"));
+/// Refuses a file of log p, or of latents, that a run cannot fill.
+fn check_side_files(args: &SampleArgs, trained: &Trained) -> Result<()> {
+    let name = trained.model.name();
+    let raster = trained.model.raster().is_some();
+    if args.log_p.is_some() && !raster {
+        return Err(Error::usage(format!("a {name} draws images without knowing their log p; leave --log-p out")));
     }
-    if !(temperature > 0.0 && temperature.is_finite()) {
-        return Err(Error::usage(format!("--temperature must be above 0, not {temperature}")));
+    if (args.z.is_some() || args.save_z.is_some()) && raster {
+        return Err(Error::usage(format!("a {name} draws pixel by pixel and has no latents; leave --z and --save-z out")));
+    }
+    if args.z.is_some() && args.temperature != 1.0 {
+        return Err(Error::usage("--z gives the latents themselves; leave --temperature out, or scale them in the file"));
     }
     Ok(())
 }
 
-/// Refuses an ending that images are not written to, before they are drawn.
-pub fn check_ending(path: &Path) -> Result<()> {
-    match path.extension().and_then(|e| e.to_str()) {
-        None | Some("npy" | "png") => Ok(()),
-        Some(other) => Err(Error::usage(format!("images are written as .png, .npy or into a folder, not as .{other}"))),
+/// Latents of a file, as many as are wanted or there are.
+fn given(path: &Path, count: Option<usize>, latent: usize) -> Result<(usize, Vec<f32>)> {
+    let (shape, mut values) = report::read_npy_f32(path)?;
+    let shown = path.display();
+    let &[rows, width] = shape.as_slice() else {
+        return Err(Error::usage(format!("{shown} is of shape {shape:?}; latents are [N, {latent}]")));
+    };
+    if width != latent || rows == 0 {
+        return Err(Error::usage(format!("{shown} is of shape {shape:?}, and latents of this model are [N, {latent}]")));
     }
+    let count = count.unwrap_or(rows);
+    if count > rows {
+        return Err(Error::usage(format!("{shown} holds {rows} latents, fewer than -n {count}")));
+    }
+    values.truncate(count * latent);
+    Ok((count, values))
 }
 
-/// Draws images in 0..1 (or points), `[count, H, W, C]`, with ln p of each where the model knows it.
-pub fn draw(trained: &mut Trained, device: &Device, args: &SampleArgs, seed: u64, tick: &dyn Fn(usize)) -> Result<(Vec<f32>, Vec<f64>)> {
-    check_amount(args.count, args.temperature)?;
-    if args.class.is_some() && !trained.model.conditional() {
-        return Err(Error::usage(format!("{} is not conditional, so --class chooses nothing; leave it out", trained.model.name())));
+/// Writes log p of each image: an array, or a column.
+///
+/// # Errors
+/// Errors of the disk.
+pub fn write_log_p(path: &Path, log_p: Vec<f64>) -> Result<()> {
+    match endings::of(path).as_str() {
+        "csv" => report::write_table(path, &[("log_p".into(), log_p)]),
+        _ => report::write_npy_f64(path, &[log_p.len()], &log_p),
     }
-    let class = args.class.as_ref().map(|word| find_class(&trained.recipe.data.class_names, word)).transpose()?;
-    if let Some(limit) = args.truncation.filter(|l| !(*l >= 0.01 && l.is_finite())) {
-        return Err(Error::usage(format!("--truncation must be at least 0.01, not {limit}")));
-    }
-    let weights = weights(trained);
-    let (mut images, mut log_p) = (Vec::new(), Vec::new());
-    if let Draws::Raster(_) = need::draws(trained.model.as_ref())? {
-        let method = if args.method == MethodArg::Naive { Method::Naive } else { Method::Cached };
-        let model = trained.model.as_ref();
-        let mut sampler = RasterSampler::new(device, model, &trained.state, weights, method)?;
-        let top = (sampler.levels() - 1) as f32;
-        for first in (0..args.count).step_by(CHUNK) {
-            let count = CHUNK.min(args.count - first);
-            let job = Job { count, seed, first, temperature: args.temperature, keep: None };
-            let drawn = sampler.sample(model, &mut trained.state, &job)?;
-            images.extend(drawn.images.into_iter().map(|v| v / top));
-            log_p.extend(drawn.log_p);
-            tick(images.len());
-        }
-        return Ok((images, log_p));
-    }
-    let chunk = CHUNK.min(args.count);
-    let decoder = need::prior(trained.model.as_ref())?;
-    let graph = decoder.decode_graph(chunk)?;
-    let mut program = Program::new(device, &graph, &trained.state, weights)?;
-    let (latent, classes) = (decoder.latent(), trained.recipe.data.classes);
-    let item: usize = trained.recipe.data.dims.iter().product();
-    for first in (0..args.count).step_by(chunk) {
-        let count = chunk.min(args.count - first);
-        let z = match args.truncation {
-            Some(limit) => truncated_latents(seed, first, chunk, latent, limit),
-            None => latents(seed, first, chunk, latent),
-        };
-        let z: Vec<f32> = z.into_iter().map(|v| v * args.temperature).collect();
-        program.write("z", &z)?;
-        let labels: Vec<u32> = (first..first + chunk).map(|i| class.unwrap_or((i % classes.max(1)) as u32)).collect();
-        program.write("labels", &one_hot(&labels, classes, chunk))?;
-        program.run(&mut trained.state, &Step { seed, first_item: first as u32, ..Step::default() })?;
-        images.extend_from_slice(&program.read(&trained.state, "x")?[..count * item]);
-        tick(images.len());
-    }
-    Ok((images, log_p))
-}
-
-/// Writes images as the ending of the path asks: a grid, an array, or a folder of files.
-pub fn write_images(path: &Path, images: &[f32], dims: [usize; 3], points: bool) -> Result<()> {
-    let item: usize = dims.iter().product();
-    let count = images.len() / item;
-    match path.extension().and_then(|e| e.to_str()) {
-        Some("npy") => {
-            let shape: Vec<usize> = [count].into_iter().chain(dims).collect();
-            report::write_npy_f32(path, &shape, images)
-        }
-        Some("png") if points => report::save_png(path, &report::scatter("samples", &[report::PointSet::from_values("samples", images)])),
-        Some("png") => report::save_png(path, &report::grid(images, dims, columns(count))),
-        _ => {
-            for (i, image) in images.chunks(item).enumerate() {
-                report::save_png(&path.join(format!("{i:05}.png")), &report::image(image, dims))?;
-            }
-            Ok(())
-        }
-    }
-}
-
-/// Columns of a roughly square grid.
-fn columns(count: usize) -> usize {
-    (1..).find(|c| c * c >= count).unwrap_or(1)
 }
 
 /// `kiln sample`
 pub fn run(args: &SampleArgs, common: &Common, output: &Output) -> Result<()> {
     check_ending(&args.out)?;
+    if let Some(path) = &args.log_p {
+        endings::check(path, "log p of samples", &["npy", "csv"])?;
+    }
+    if let Some(path) = &args.save_z {
+        endings::check(path, "latents", &["npy"])?;
+    }
     let device = Device::open(&common.device)?;
     let mut trained = Trained::load(&args.run, &device, args.best)?;
+    check_side_files(args, &trained)?;
+    if args.class.is_some() && !trained.model.conditional() {
+        let name = trained.model.name();
+        return Err(Error::usage(format!("{name} is not conditional, so --class chooses nothing; leave it out")));
+    }
     let dims = trained.recipe.data.dims;
-    let item: usize = dims.iter().product();
-    let seed = common.seed.unwrap_or(1);
-    let bar = output.bar(args.count as u64, "images");
+    let latent = trained.model.decodes().map_or(0, |d| d.latent());
+    let (count, z) = match &args.z {
+        Some(path) => given(path, args.count, latent).map(|(count, z)| (count, Some(z)))?,
+        None => (args.count.unwrap_or(COUNT), None),
+    };
+    let order = Order {
+        count,
+        seed: common.seed.unwrap_or(1),
+        temperature: args.temperature,
+        truncation: args.truncation,
+        method: if args.method == MethodArg::Naive { Method::Naive } else { Method::Cached },
+        class: args.class.as_ref().map(|word| find_class(&trained.recipe.data.class_names, word)).transpose()?,
+        z,
+    };
+    draw::check(&trained, &order)?;
+    let mut pictures = Pictures::create(&args.out, count, dims, trained.recipe.data.points, args.overwrite)?;
+    let mut kept_z = args.save_z.as_ref().map(|path| NpyStream::create(path, &[count, latent])).transpose()?;
+    let (mut log_p, mut sum, mut known) = (Vec::new(), 0.0, 0);
+    let bar = output.bar(count as u64, "images");
     let start = Instant::now();
-    let drawn = draw(&mut trained, &device, args, seed, &|values| bar.set_position((values / item) as u64));
+    let item: usize = dims.iter().product();
+    let drawn = draw::draw(&mut trained, &device, &order, &mut |part| {
+        pictures.take(&part.images)?;
+        if let Some(stream) = &mut kept_z {
+            stream.extend(&part.z)?;
+        }
+        sum += part.log_p.iter().sum::<f64>();
+        known += part.log_p.len();
+        if args.log_p.is_some() {
+            log_p.extend_from_slice(&part.log_p);
+        }
+        bar.inc((part.images.len() / item) as u64);
+        Ok(())
+    });
     bar.finish_and_clear();
-    let (images, log_p) = drawn?;
+    drawn?;
     let seconds = start.elapsed().as_secs_f64();
-    write_images(&args.out, &images, dims, trained.recipe.data.points)?;
-    let mean = (!log_p.is_empty()).then(|| log_p.iter().sum::<f64>() / log_p.len() as f64);
-    let likelihood = mean.map(|m| format!(" · mean log p {m:.2} nats")).unwrap_or_default();
+    pictures.finish()?;
+    if let Some(stream) = kept_z {
+        stream.finish()?;
+    }
+    if let Some(path) = &args.log_p {
+        write_log_p(path, log_p)?;
+    }
+    let mean = (known > 0).then(|| sum / known as f64);
+    let under = if args.temperature == 1.0 { String::new() } else { format!(" under temperature {}", args.temperature) };
+    let likelihood = mean.map(|m| format!(" · mean log p{under} {m:.2} nats")).unwrap_or_default();
+    let weights = weights_in_words(&trained, args.best);
+    let source = match &args.z {
+        Some(path) => format!("latents of {}", path.display()),
+        None => format!("seed {}", order.seed),
+    };
     let words = format!(
-        "drew {} images of {} at step {} in {seconds:.2} s{likelihood} · seed {seed} · {}",
-        args.count,
+        "drew {count} images of {} at step {} ({weights}) in {seconds:.2} s{likelihood} · {source} · {}",
         trained.recipe.model,
         trained.progress.step,
         args.out.display()
     );
+    let seed = args.z.is_none().then_some(order.seed);
     let object = json!({
-        "out": args.out, "count": args.count, "seed": seed, "seconds": seconds, "mean_log_p": mean, "device": device.name(),
-        "step": trained.progress.step,
+        "out": args.out, "count": count, "seed": seed, "seconds": seconds, "mean_log_p": mean, "device": device.name(),
+        "step": trained.progress.step, "weights": weights, "temperature": args.temperature, "z": args.z, "save_z": args.save_z,
+        "log_p": args.log_p,
     });
     output.result(&words, &object)
 }

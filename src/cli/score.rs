@@ -6,9 +6,11 @@ use clap::Args;
 use serde_json::json;
 
 use super::common::Common;
-use super::measured::{EvalArgs, Measured};
+use super::endings;
+use super::measured::{EvalArgs, Measured, weights_in_words};
 use super::output::Output;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::model::{self, need};
 use crate::report;
 
 /// Arguments of `score`.
@@ -22,25 +24,103 @@ pub struct ScoreArgs {
     /// log p of every value of every image, [N, H, W, C]
     #[arg(long)]
     pub per_pixel: bool,
+    /// Each image's terms as named columns: log_p, or elbo, reconstruction and kl, and with --set iw=K the bound and its error
+    #[arg(long, value_name = "F.csv or F.npy")]
+    pub parts: Option<PathBuf>,
+}
+
+/// What `--out` holds of each image.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Score {
+    Exact,
+    Elbo,
+    Importance(usize),
+}
+
+impl Score {
+    fn name(self) -> String {
+        match self {
+            Self::Exact => "log p".into(),
+            Self::Elbo => "the ELBO, a lower bound of log p,".into(),
+            Self::Importance(samples) => format!("the importance-weighted bound of log p with {samples} samples"),
+        }
+    }
+
+    fn key(self) -> &'static str {
+        match self {
+            Self::Exact => "mean_log_p",
+            Self::Elbo => "mean_elbo",
+            Self::Importance(_) => "mean_importance_bound",
+        }
+    }
 }
 
 /// `kiln score`
 pub fn run(args: &ScoreArgs, common: &Common, output: &Output) -> Result<()> {
+    endings::check(&args.out, "scores", &["npy"])?;
+    if let Some(parts) = &args.parts {
+        endings::check(parts, "the terms of scores", &["csv", "npy"])?;
+    }
     let mut measured = Measured::open(&args.eval, common)?;
+    let samples = measured.samples()?;
+    measured.refuse_settings("kiln score", "binarization= and iw= (importance samples)")?;
+    if samples.is_some() && args.per_pixel {
+        return Err(Error::usage("a bound by importance samples is no sum over pixels; leave --per-pixel or iw= out"));
+    }
     let scores = measured.score(&args.eval, common, args.per_pixel, output)?;
+    let bound = samples.map(|samples| measured.importance(&args.eval, common, samples, output)).transpose()?;
+    let is_bound = need::scores(measured.trained.model.as_ref())?.score() == model::Score::Bound;
     let n = scores.nll.len();
+    let kind = match samples {
+        Some(samples) => Score::Importance(samples),
+        None if is_bound => Score::Elbo,
+        None => Score::Exact,
+    };
+    let negated = |values: &[f64]| values.iter().map(|v| -v).collect::<Vec<f64>>();
+    let written = bound.as_ref().map_or(&scores.nll, |b| &b.nll);
+    let mean = -written.iter().sum::<f64>() / n as f64;
     let shape: Vec<usize> = if args.per_pixel {
         let values: Vec<f32> = scores.map.iter().map(|v| -v).collect();
         let shape: Vec<usize> = [n].into_iter().chain(measured.source.dims()).collect();
         report::write_npy_f32(&args.out, &shape, &values)?;
         shape
     } else {
-        let values: Vec<f32> = scores.nll.iter().map(|v| -*v as f32).collect();
+        let values: Vec<f32> = written.iter().map(|v| -*v as f32).collect();
         report::write_npy_f32(&args.out, &[n], &values)?;
         vec![n]
     };
-    let figure = scores.figure(measured.source.dims().iter().product());
-    let words = format!("wrote log p of {n} images (mean {:.3} nats) to {}", -figure.nats, args.out.display());
-    let object = json!({"out": args.out, "shape": shape, "mean_log_p": -figure.nats, "binarization": measured.binarization.to_string()});
+    if let Some(path) = &args.parts {
+        let mut columns = vec![(if is_bound { "elbo" } else { "log_p" }.to_string(), negated(&scores.nll))];
+        for (name, values) in &scores.parts {
+            let name = if name == "recon" { "reconstruction" } else { name };
+            columns.push((name.to_string(), values.clone()));
+        }
+        if let Some(bound) = &bound {
+            columns.push(("importance_bound".into(), negated(&bound.nll)));
+            columns.push(("importance_error".into(), bound.variance.iter().map(|v| v.sqrt()).collect()));
+            columns.push(("effective_samples".into(), bound.effective.clone()));
+        }
+        report::write_table(path, &columns)?;
+    }
+    let weights = weights_in_words(&measured.trained, args.eval.best);
+    let mut words = format!(
+        "wrote {} of {n} images of {} (mean {mean:.3} nats, binarization {}, {weights}) to {}",
+        kind.name(),
+        measured.source.name(),
+        measured.binarization,
+        args.out.display()
+    );
+    let mut object = json!({
+        "out": args.out, "shape": shape, "score": kind.name(), "data": measured.source.name(), "parts": args.parts,
+        "binarization": measured.binarization.to_string(), "weights": weights, "step": measured.trained.progress.step,
+    });
+    object[kind.key()] = json!(mean);
+    if let Some(path) = &args.parts {
+        words += &format!(", and its terms to {}", path.display());
+    }
+    if let Some(note) = measured.trained.model.scores().and_then(|s| s.note()) {
+        words += &format!("\n{note}");
+        object["note"] = json!(note);
+    }
     output.result(&words, &object)
 }

@@ -7,6 +7,7 @@ use image::RgbImage;
 use serde_json::json;
 
 use super::common::Common;
+use super::endings;
 use super::output::Output;
 use crate::error::Result;
 use crate::eval::theory::{self, Game};
@@ -29,6 +30,7 @@ const MEANS: [f64; 4] = [0.5, 1.0, 2.0, 4.0];
 
 /// `kiln theory`
 pub fn run(args: &TheoryArgs, common: &Common, output: &Output) -> Result<()> {
+    endings::check(&args.out, "pictures", &["png"])?;
     let device = Device::open(&common.device)?;
     let bar = output.bar(MEANS.len() as u64, "discriminators");
     let mut games = Vec::new();

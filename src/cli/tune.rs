@@ -168,7 +168,7 @@ fn of_run(path: &Path) -> Result<Compile<'static>> {
 
 /// Puts a tuning where later runs find it.
 fn keep(tuning: &Tuning) -> Result<String> {
-    let missing = || Error::usage("there is no folder for caches; set XDG_CACHE_HOME or HOME");
+    let missing = || Error::usage("there is no folder for caches; set KILN_CACHE, XDG_CACHE_HOME or HOME");
     let file = tuning.file().ok_or_else(missing)?;
     tuning.write(&file)?;
     Ok(file.display().to_string())

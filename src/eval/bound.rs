@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{LikelihoodOptions, Scores};
+use super::{Figure, LikelihoodOptions};
 use crate::data::{self, Source, one_hot};
 use crate::error::{Error, Result};
 use crate::graph::Step;
@@ -15,27 +15,81 @@ const TILE: usize = 16;
 /// Most values that a run may decode, so that any number of samples fits the memory.
 const VALUES: usize = 1 << 22;
 
-/// A sum of exponentials, kept as its logarithm.
+/// The bound of each image, and how sure it is.
+#[derive(Clone, Debug, Default)]
+pub struct ImportanceScores {
+    /// The bound of −ln p, in nats, one an image.
+    pub nll: Vec<f64>,
+    /// The variance of each under another draw of its K latents, by the delta method: s²/(K·m²) with m and s² the weights' mean and unbiased
+    /// variance. Half of it is about how far each bound lies above −ln p. NaN where K is 1.
+    pub variance: Vec<f64>,
+    /// Effective samples of each, (Σw)²/Σw²: where it is near 1 a single latent carries the bound, and the variance is not known well.
+    pub effective: Vec<f64>,
+}
+
+/// The mean bound over images.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ImportanceFigure {
+    /// Its mean, and its standard error: that of the spread over images, in which the noise of the latents is once already because every
+    /// image has latents of its own, or `monte_carlo` where that is larger (of one image it is all that is known).
+    pub bound: Figure,
+    /// Standard error from the latents alone: how far the mean over these very images would move if all latents were drawn anew.
+    pub monte_carlo: f64,
+    /// About how far the mean bound lies above the mean −ln p of these images: half the mean variance (the delta method's second order).
+    pub gap: f64,
+    /// Least effective number of samples of an image.
+    pub least_effective: f64,
+}
+
+impl ImportanceScores {
+    /// The mean over all images of `dims` values each.
+    pub fn figure(&self, dims: usize) -> ImportanceFigure {
+        let n = self.nll.len() as f64;
+        let variance = self.variance.iter().sum::<f64>();
+        let monte_carlo = variance.sqrt() / n;
+        let mut bound = Figure::of(&self.nll, dims);
+        bound.error = bound.error.max(monte_carlo);
+        let least_effective = self.effective.iter().copied().fold(f64::INFINITY, f64::min);
+        ImportanceFigure { bound, monte_carlo, gap: 0.5 * variance / n, least_effective }
+    }
+}
+
+/// Sums of exponentials and of their squares, kept as multiples of the largest.
 #[derive(Clone, Copy)]
 struct LogSum {
     top: f64,
     sum: f64,
+    squares: f64,
 }
 
 impl LogSum {
-    const EMPTY: Self = Self { top: f64::NEG_INFINITY, sum: 0.0 };
+    const EMPTY: Self = Self { top: f64::NEG_INFINITY, sum: 0.0, squares: 0.0 };
 
     fn add(&mut self, value: f64) {
         if value > self.top {
-            self.sum = self.sum * (self.top - value).exp() + 1.0;
+            let factor = (self.top - value).exp();
+            self.sum = self.sum * factor + 1.0;
+            self.squares = self.squares * factor * factor + 1.0;
             self.top = value;
         } else {
-            self.sum += (value - self.top).exp();
+            let weight = (value - self.top).exp();
+            self.sum += weight;
+            self.squares += weight * weight;
         }
     }
 
     fn log_mean(&self, count: usize) -> f64 {
         self.top + (self.sum / count as f64).ln()
+    }
+
+    fn effective(&self) -> f64 {
+        self.sum * self.sum / self.squares
+    }
+
+    /// Variance of the logarithm of the mean of `count` weights.
+    fn variance(&self, count: usize) -> f64 {
+        let k = count as f64;
+        (k * self.squares / (self.sum * self.sum) - 1.0).max(0.0) / (k - 1.0)
     }
 }
 
@@ -51,7 +105,7 @@ pub fn importance_bound(
     options: &LikelihoodOptions,
     samples: usize,
     mut progress: impl FnMut(usize),
-) -> Result<Scores> {
+) -> Result<ImportanceScores> {
     if samples == 0 {
         return Err(Error::usage("iw must be at least 1, the number of importance samples"));
     }
@@ -60,7 +114,7 @@ pub fn importance_bound(
     let graph = need::bounds(model)?.bound_graph(batch, TILE)?;
     let mut program = Program::new(device, &graph, state, options.weights)?;
     let classes = source.classes();
-    let mut scores = Scores::default();
+    let mut scores = ImportanceScores::default();
     for part in data::sequential(source, batch, options.seed, options.binarization, model.scale()) {
         let mut part = part?;
         let count = part.indices.len();
@@ -81,6 +135,9 @@ pub fn importance_bound(
             }
         }
         scores.nll.extend(sums.iter().map(|s| -s.log_mean(samples)));
+        // One weight has no spread to tell its variance by: 0/0.
+        scores.variance.extend(sums.iter().map(|s| s.variance(samples)));
+        scores.effective.extend(sums.iter().map(LogSum::effective));
         progress(scores.nll.len());
     }
     Ok(scores)
@@ -97,6 +154,22 @@ mod tests {
             order.into_iter().for_each(|v| sum.add(v));
             let want = 3.0 + ((1.0 + (-1.0f64).exp()) / 4.0).ln();
             assert!((sum.log_mean(4) - want).abs() < 1e-12);
+            // Weights 1, e^-1 and two that vanish, in units of e^3.
+            let w = [1.0, (-1.0f64).exp(), 0.0, 0.0];
+            let mean = w.iter().sum::<f64>() / 4.0;
+            let spread = w.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 3.0;
+            assert!((sum.variance(4) - spread / (4.0 * mean * mean)).abs() < 1e-12);
+            assert!((sum.effective() - (w[0] + w[1]).powi(2) / (w[0] * w[0] + w[1] * w[1])).abs() < 1e-12);
         }
+    }
+
+    #[test]
+    fn of_one_image_the_error_is_that_of_its_latents_and_of_one_latent_nothing_is_known() {
+        let one = ImportanceScores { nll: vec![90.0], variance: vec![0.04], effective: vec![3.0] };
+        let figure = one.figure(784);
+        assert!((figure.bound.error - 0.2).abs() < 1e-12 && (figure.gap - 0.02).abs() < 1e-12);
+        let mut sum = LogSum::EMPTY;
+        sum.add(-3.0);
+        assert!(sum.variance(1).is_nan());
     }
 }

@@ -39,7 +39,7 @@ pub struct Scores {
 pub struct Figure {
     /// Mean over images, in nats.
     pub nats: f64,
-    /// Its standard error.
+    /// Its standard error, from the spread over the images; NaN of a single image, which has none.
     pub error: f64,
     /// The mean in bits per value.
     pub bits_per_dim: f64,
@@ -56,15 +56,22 @@ impl Scores {
 
     /// The mean over all images of `dims` values each.
     pub fn figure(&self, dims: usize) -> Figure {
-        let n = self.nll.len() as f64;
-        let mean = self.nll.iter().sum::<f64>() / n;
-        let variance = self.nll.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
-        Figure {
-            nats: mean,
-            error: (variance / n).sqrt(),
-            bits_per_dim: mean / (dims as f64 * std::f64::consts::LN_2),
-            count: self.nll.len(),
-        }
+        Figure::of(&self.nll, dims)
+    }
+}
+
+impl Figure {
+    /// The mean of one −ln p (or bound) an image, of `dims` values each.
+    pub fn of(nll: &[f64], dims: usize) -> Self {
+        let n = nll.len() as f64;
+        let mean = nll.iter().sum::<f64>() / n;
+        let variance = nll.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0);
+        Self { nats: mean, error: (variance / n).sqrt(), bits_per_dim: mean / (dims as f64 * std::f64::consts::LN_2), count: nll.len() }
+    }
+
+    /// "97.31 ± 0.42", or without an error where there is none to tell.
+    pub fn shown(&self) -> String {
+        if self.error.is_nan() { format!("{:.3}", self.nats) } else { format!("{:.3} ± {:.3}", self.nats, self.error) }
     }
 }
 

@@ -10,7 +10,7 @@ pub mod quality;
 pub mod theory;
 
 pub use accuracy::{Accuracy, accuracy};
-pub use bound::importance_bound;
+pub use bound::{ImportanceFigure, ImportanceScores, importance_bound};
 pub use classify::{Judged, judge, linear_accuracy};
 pub use codes::{Codes, encode};
 pub use likelihood::{Figure, LikelihoodOptions, Scores, score};

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::cache;
+
 /// A pipeline cache and the file it is kept in.
 pub(super) struct DiskCache {
     cache: wgpu::PipelineCache,
@@ -15,7 +17,7 @@ impl DiskCache {
         if !device.features().contains(wgpu::Features::PIPELINE_CACHE) {
             return None;
         }
-        let file = folder()?.join(wgpu::util::pipeline_cache_key(&adapter.get_info())?);
+        let file = cache::folder()?.join(wgpu::util::pipeline_cache_key(&adapter.get_info())?);
         let data = std::fs::read(&file).ok();
         // SAFETY: the data comes from an earlier call of `get_data` on this adapter: the name holds its vendor and device, the file is
         // replaced whole, and `fallback` makes wgpu start empty where the header does not fit the driver.
@@ -46,14 +48,4 @@ pub(super) fn replace(path: &Path, data: &[u8]) -> std::io::Result<()> {
     std::fs::write(file.path(), data)?;
     file.persist(path).map_err(|e| e.error)?;
     Ok(())
-}
-
-/// Where this system keeps caches.
-pub(super) fn folder() -> Option<PathBuf> {
-    let from = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-    let base = from("XDG_CACHE_HOME").or_else(|| from("LOCALAPPDATA")).or_else(|| {
-        let home = from("HOME")?;
-        Some(if cfg!(target_os = "macos") { home.join("Library/Caches") } else { home.join(".cache") })
-    })?;
-    Some(base.join("kiln"))
 }

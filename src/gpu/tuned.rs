@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::adapter::AdapterDescription;
 use super::{Gpu, disk};
+use crate::cache;
 use crate::error::{Error, Result};
 use crate::shader::{Choices, kernels_digest};
 
@@ -84,7 +85,7 @@ impl Tuning {
     pub fn file(&self) -> Option<PathBuf> {
         let plain = |text: &str| -> String { text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect() };
         let name = format!("{}_{}_{}.toml", plain(&self.adapter), plain(&self.driver), self.kernels);
-        Some(disk::folder()?.join("tuning").join(name))
+        Some(cache::folder()?.join("tuning").join(name))
     }
 }
 

@@ -13,16 +13,21 @@ use std::path::Path;
 /// A folder that cannot be written to, a full disk, or what `write` returns; then nothing is left behind.
 pub fn write_atomically(path: &Path, write: impl FnOnce(&mut BufWriter<&File>) -> std::io::Result<()>) -> Result<()> {
     let failed = |e: std::io::Error| Error::io(path, e);
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder).map_err(failed)?;
-    // `make_in` leaves the permissions to the user's umask; tempfile's own files are private.
-    let temporary =
-        tempfile::Builder::new().prefix(".kiln-").suffix(".tmp").make_in(folder, |name| File::create_new(name)).map_err(failed)?;
+    let temporary = temporary_beside(path)?;
     let mut writer = BufWriter::new(temporary.as_file());
     write(&mut writer).and_then(|()| writer.flush()).map_err(failed)?;
     drop(writer);
     temporary.persist(path).map_err(|e| failed(e.error))?;
     Ok(())
+}
+
+/// A new file of a temporary name in the folder of `path`, which is made where it is missing.
+pub(super) fn temporary_beside(path: &Path) -> Result<tempfile::NamedTempFile<File>> {
+    let failed = |e: std::io::Error| Error::io(path, e);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    // `make_in` leaves the permissions to the user's umask; tempfile's own files are private.
+    tempfile::Builder::new().prefix(".kiln-").suffix(".tmp").make_in(folder, |name| File::create_new(name)).map_err(failed)
 }
 
 /// The bytes of a PNG file.
@@ -45,6 +50,26 @@ pub fn png_bytes(picture: &RgbImage) -> Result<Vec<u8>> {
 pub fn save_png(path: &Path, picture: &RgbImage) -> Result<()> {
     let bytes = png_bytes(picture)?;
     write_atomically(path, |out| out.write_all(&bytes))
+}
+
+/// Writes one image `[H, W, C]` of values 0..1 at its own size, grey where it has fewer than three channels, so that it reads back as what
+/// it is; whole or not at all.
+///
+/// # Errors
+/// As [`save_png`].
+pub fn save_image(path: &Path, values: &[f32], dims: [usize; 3]) -> Result<()> {
+    if dims[2] >= 3 {
+        return save_png(path, &super::image(values, dims));
+    }
+    let [height, width, channels] = dims;
+    let grey = image::GrayImage::from_fn(width as u32, height as u32, |x, y| {
+        let value = values[(y as usize * width + x as usize) * channels];
+        image::Luma([(value.clamp(0.0, 1.0) * 255.0).round() as u8])
+    });
+    let mut bytes = Cursor::new(Vec::new());
+    let failed = |e: image::ImageError| Error::Shape(format!("a picture of {width}×{height} pixels makes no PNG ({e})"));
+    grey.write_to(&mut bytes, ImageFormat::Png).map_err(failed)?;
+    write_atomically(path, |out| out.write_all(&bytes.into_inner()))
 }
 
 #[cfg(test)]
@@ -73,5 +98,12 @@ mod tests {
         save_png(&path, &picture).unwrap();
         assert_eq!(image::open(&path).unwrap().to_rgb8(), picture);
         assert!(save_png(folder.path(), &picture).is_err(), "a folder is no file");
+        let grey: Vec<f32> = (0..15).map(|i| i as f32 / 14.0).collect();
+        save_image(&path, &grey, [3, 5, 1]).unwrap();
+        let read = image::open(&path).unwrap();
+        assert_eq!(read.color(), image::ColorType::L8);
+        assert!(read.to_luma8().as_raw().iter().zip(&grey).all(|(byte, v)| *byte == (v * 255.0).round() as u8));
+        save_image(&path, &grey, [1, 5, 3]).unwrap();
+        assert_eq!(image::open(&path).unwrap().color(), image::ColorType::Rgb8);
     }
 }

@@ -15,9 +15,9 @@ mod scatter;
 mod text;
 
 pub use chart::{ChartOptions, Series, chart};
-pub use file::{png_bytes, save_png, write_atomically};
+pub use file::{png_bytes, save_image, save_png, write_atomically};
 pub use grid::{GridOptions, Mark, grid, grid_with, image};
-pub use npy::{write_npy_f32, write_npy_i64, write_npy_u32};
+pub use npy::{NpyStream, read_npy_f32, write_npy_f32, write_npy_f64, write_npy_i64, write_npy_u32, write_table};
 pub use page::Page;
 pub use roofline::{Roof, roofline};
 pub use scatter::{PointSet, scatter};

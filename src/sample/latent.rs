@@ -1,7 +1,7 @@
 //! Latents to images, and the ways between two latents.
 
 use crate::data::one_hot;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::Step;
 use crate::model::{Model, need};
 use crate::runtime::{Device, Program, State, Weights};
@@ -37,39 +37,77 @@ pub fn between(path: Path, a: &[f32], b: &[f32], t: f64) -> Vec<f32> {
     a.iter().zip(b).map(|(a, b)| (from * f64::from(*a) + to * f64::from(*b)) as f32).collect()
 }
 
-/// Images `[N, H, W, C]` in 0..1 of latents `[N, latent]`; `labels` holds N classes where the model takes them.
+/// A model's decoder on a device, prepared for a number of latents at a time.
+pub struct Decoder {
+    program: Program,
+    chunk: usize,
+    latent: usize,
+    conditional: bool,
+}
+
+impl Decoder {
+    /// Prepares a decoder for up to `most` latents at a time: as many as the device takes at once.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where the model has no decoder; errors of the device.
+    pub fn new(device: &Device, model: &dyn Model, state: &State, weights: Weights, most: usize) -> Result<Self> {
+        let decoder = need::decodes(model)?;
+        let latent = decoder.latent();
+        let mut chunk = CHUNK.min(most).max(1);
+        loop {
+            let graph = decoder.decode_graph(chunk)?;
+            match Program::new(device, &graph, state, weights) {
+                Ok(program) => return Ok(Self { program, chunk, latent, conditional: model.conditional() }),
+                // A tensor may be larger than the adapter binds, or than its memory; half as many images need half of it.
+                Err(Error::Device(_)) if chunk > 1 => chunk = chunk.div_ceil(2),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Latents decoded at a time.
+    pub fn chunk(&self) -> usize {
+        self.chunk
+    }
+
+    /// Images `[N, H, W, C]` in 0..1 (points as they are) of latents `[N, latent]`; `labels` holds N of `classes` where the model takes them.
+    ///
+    /// # Errors
+    /// Errors of the device.
+    pub fn decode(&mut self, state: &mut State, z: &[f32], (labels, classes): (&[u32], usize)) -> Result<Vec<f32>> {
+        let (count, chunk) = (z.len() / self.latent, self.chunk);
+        let mut images = Vec::new();
+        for first in (0..count).step_by(chunk) {
+            let here = chunk.min(count - first);
+            let mut part = z[first * self.latent..(first + here) * self.latent].to_vec();
+            part.resize(chunk * self.latent, 0.0);
+            self.program.write("z", &part)?;
+            if self.conditional {
+                let labels = labels.get(first..first + here).unwrap_or_default();
+                self.program.write("labels", &one_hot(labels, classes, chunk))?;
+            }
+            self.program.run(state, &Step::default())?;
+            let made = self.program.read(state, "x")?;
+            images.extend_from_slice(&made[..made.len() / chunk * here]);
+        }
+        Ok(images)
+    }
+}
+
+/// Images of latents, as [`Decoder::decode`] makes them, once.
 ///
 /// # Errors
-/// [`crate::Error::Usage`] where the model has no decoder; errors of the device.
+/// As [`Decoder::new`] and [`Decoder::decode`].
 pub fn decode(
     device: &Device,
     model: &dyn Model,
     state: &mut State,
     weights: Weights,
     z: &[f32],
-    (labels, classes): (&[u32], usize),
+    labels: (&[u32], usize),
 ) -> Result<Vec<f32>> {
-    let decoder = need::decodes(model)?;
-    let latent = decoder.latent();
-    let count = z.len() / latent;
-    let chunk = CHUNK.min(count).max(1);
-    let graph = decoder.decode_graph(chunk)?;
-    let mut program = Program::new(device, &graph, state, weights)?;
-    let mut images = Vec::new();
-    for first in (0..count).step_by(chunk) {
-        let here = chunk.min(count - first);
-        let mut part = z[first * latent..(first + here) * latent].to_vec();
-        part.resize(chunk * latent, 0.0);
-        program.write("z", &part)?;
-        if model.conditional() {
-            let labels = labels.get(first..first + here).unwrap_or_default();
-            program.write("labels", &one_hot(labels, classes, chunk))?;
-        }
-        program.run(state, &Step::default())?;
-        let made = program.read(state, "x")?;
-        images.extend_from_slice(&made[..made.len() / chunk * here]);
-    }
-    Ok(images)
+    let count = z.len() / need::decodes(model)?.latent().max(1);
+    Decoder::new(device, model, state, weights, count)?.decode(state, z, labels)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ mod trainer;
 mod transfer;
 
 pub use data::{DataRequest, absolute, chosen, open_data, training_data};
-pub use judge::classifier;
+pub use judge::{JUDGE_SEED, JUDGE_VERSION, Judge, JudgeFacts};
 pub use layout::{from_torch, to_torch, torch_shape};
 pub use recipe::{Change, DataRecipe, FORMAT, Recipe, TrainRecipe, apply_settings, parse_settings};
 pub use run::{RunFolder, Trained};

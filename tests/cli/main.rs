@@ -10,6 +10,8 @@ mod data;
 mod devices;
 mod eval;
 mod export;
+mod latents;
+mod quality;
 mod sample;
 mod score;
 mod train;
@@ -22,5 +24,13 @@ use program::Place;
 fn trained() -> Place {
     let place = Place::new();
     place.train("run", "--steps 2 --set ema=0.5").ok();
+    place
+}
+
+/// A place with a small trained VAE of built-in digits in `vae`.
+fn vae() -> Place {
+    let place = Place::new();
+    let set = "--set form=mlp --set hidden=16 --set latent=3 --set valid_every=0 --set sample_every=0";
+    place.kiln(&format!("train vae --data builtin:digits --limit 64 --batch 16 --steps 6 --out vae -q {set}")).ok();
     place
 }

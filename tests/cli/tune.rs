@@ -13,7 +13,7 @@ fn a_tuning_is_kept_exported_recorded_and_refused_elsewhere() {
     // A variant forced on the whole suite would stand above any tuning.
     let kiln = |words: &str| {
         let mut command = place.command(words);
-        command.env("XDG_CACHE_HOME", place.path("cache")).env_remove("KILN_VARIANT");
+        command.env("XDG_CACHE_HOME", place.path("cache")).env_remove("KILN_CACHE").env_remove("KILN_VARIANT");
         Ran::of(&command.output().expect("kiln runs"))
     };
     kiln("tune --device gpu --export early.toml").refused(2, &["kiln tune"]);

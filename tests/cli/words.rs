@@ -40,9 +40,12 @@ fn what_stands_in_the_way_is_left_alone() {
     place.kiln("demo --out demo -q").refused(2, &["pixelcnn", "--out"]);
     assert_eq!(place.read("demo/pixelcnn/thesis.txt"), b"precious");
     place.write("file", b"precious");
-    for command in
-        ["demo -q --out file", "sample run -n 1 --out file/x.png", "score run --limit 1 --out file/x.npy", "export run --out file/w"]
-    {
+    for command in [
+        "demo -q --out file",
+        "sample run -n 1 --out file/x.png",
+        "score run --limit 1 --out file/x.npy",
+        "export run --out file/w.safetensors",
+    ] {
         place.kiln(command).refused(1, &["file"]);
     }
     assert_eq!(place.read("file"), b"precious");

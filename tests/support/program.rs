@@ -73,7 +73,8 @@ impl Place {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kiln"));
         command.current_dir(self.folder.path()).args(words.split_whitespace()).env("RUST_BACKTRACE", "1");
         if !words.contains("--device") {
-            command.args(["--device", "cpu"]);
+            // What is made for an adapter may well be reused; what is made of data belongs to the test.
+            command.args(["--device", "cpu"]).env("KILN_CACHE", self.path("cache"));
         }
         command
     }
@@ -132,6 +133,11 @@ impl Place {
         let bytes = self.read(name);
         let (_, header) = SafeTensors::read_metadata(&bytes).expect("safetensors");
         header.metadata().as_ref().expect("metadata")["step"].parse().expect("a step")
+    }
+
+    /// Values of a `float64` array.
+    pub fn doubles(&self, name: &str) -> Vec<f64> {
+        npyz::NpyFile::new(&self.read(name)[..]).expect("npy").into_vec().expect("float64")
     }
 
     /// Shape and values of a `float32` array.

@@ -7,7 +7,13 @@ use std::process::{Command, Output};
 /// Runs the real binary on the CPU executor in a folder; words are split at spaces.
 pub fn kiln(folder: &Path, words: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kiln"));
-    command.current_dir(folder).args(words.split_whitespace()).args(["--device", "cpu"]).output().expect("kiln runs")
+    command
+        .current_dir(folder)
+        .env("KILN_CACHE", folder.join("cache"))
+        .args(words.split_whitespace())
+        .args(["--device", "cpu"])
+        .output()
+        .expect("kiln runs")
 }
 
 /// What a command that works answers with `--json`.

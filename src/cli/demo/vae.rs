@@ -4,9 +4,9 @@ use std::path::Path;
 
 use super::{Lesson, Made, fresh};
 use crate::cli::common::Common;
+use crate::cli::draw::{self, Order};
 use crate::cli::latents;
 use crate::cli::output::Output;
-use crate::cli::sample::{self, MethodArg, SampleArgs};
 use crate::data::{self, OpenOptions, Split};
 use crate::error::Result;
 use crate::eval::{self, LikelihoodOptions};
@@ -29,17 +29,7 @@ pub fn run(out: &Path, common: &Common, device: &Device, output: &Output, page: 
     let seed = common.seed.unwrap_or(1);
 
     let drawn = out.join("vae-samples.png");
-    let draw = SampleArgs {
-        run: folder.clone(),
-        count: 64,
-        out: drawn.clone(),
-        temperature: 1.0,
-        truncation: None,
-        method: MethodArg::Cached,
-        class: None,
-        best: false,
-    };
-    let (images, _) = sample::draw(&mut trained, device, &draw, seed, &|_| {})?;
+    let images = draw::all(&mut trained, device, &Order::plain(64, seed))?;
     let samples = report::grid(&images, dims, 8);
     report::save_png(&drawn, &samples)?;
 

@@ -131,7 +131,8 @@ fn norm(g: &mut Graph, gradients: &[NodeId], update: &Update) -> Result<NodeId> 
     }
 }
 
-/// How much items differ within a batch: √(the sum over values of their variance over the batch), of the second over the first.
+/// How much items differ within a batch: √(the sum over values of their variance over the batch), of the second over the first; 1 where
+/// neither batch has differences, as of one item.
 fn spread_ratio(g: &mut Graph, batches: [NodeId; 2]) -> Result<NodeId> {
     let mut spread = |x: NodeId| -> Result<NodeId> {
         let n = g.shape(x).dims()[0];
@@ -142,8 +143,8 @@ fn spread_ratio(g: &mut Graph, batches: [NodeId; 2]) -> Result<NodeId> {
     };
     let [real, fake] = [spread(batches[0])?, spread(batches[1])?];
     g.map(&[real, fake], |b, v| {
-        let safe = b.offset(v[0], 1e-12);
-        let ratio = b.div(v[1], safe);
+        let [real, fake] = [v[0], v[1]].map(|v| b.offset(v, 1e-12));
+        let ratio = b.div(fake, real);
         b.unary(Unary::Sqrt, ratio)
     })
 }

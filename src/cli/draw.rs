@@ -1,0 +1,147 @@
+//! Draws images of a run, a part at a time: what `sample`, and everything that measures or shows samples, is made of.
+
+use crate::error::{Error, Result};
+use crate::model::need;
+use crate::runtime::Device;
+use crate::sample::latent::Decoder;
+use crate::sample::raster::{Job, Method, RasterSampler};
+use crate::sample::{latents, truncated_latents};
+use crate::train::Trained;
+
+use super::measured::weights;
+
+/// Images drawn at a time, at most.
+const CHUNK: usize = 256;
+
+/// What is to be drawn.
+pub struct Order {
+    /// Number of images.
+    pub count: usize,
+    /// Seed of the draws.
+    pub seed: u64,
+    /// Below 1, likelier and less varied images.
+    pub temperature: f32,
+    /// Latents beyond ± this are drawn again.
+    pub truncation: Option<f32>,
+    /// How autoregressive models are sampled.
+    pub method: Method,
+    /// Class of the images; each in turn where there is none.
+    pub class: Option<u32>,
+    /// Latents `[count, latent]` to take instead of drawn ones.
+    pub z: Option<Vec<f32>>,
+}
+
+impl Order {
+    /// So many images of the model itself.
+    pub fn plain(count: usize, seed: u64) -> Self {
+        Self { count, seed, temperature: 1.0, truncation: None, method: Method::Cached, class: None, z: None }
+    }
+}
+
+/// Images that were drawn together.
+#[derive(Default)]
+pub struct Part {
+    /// In 0..1 (points as they are), `[n, H, W, C]`.
+    pub images: Vec<f32>,
+    /// ln p of each, of the distribution drawn from, where the model knows it.
+    pub log_p: Vec<f64>,
+    /// The latents they were made of, where there are any.
+    pub z: Vec<f32>,
+}
+
+/// Refuses what cannot be drawn.
+///
+/// # Errors
+/// [`Error::Usage`].
+pub fn check_amount(count: usize, temperature: f32) -> Result<()> {
+    if count == 0 {
+        return Err(Error::usage("at least one image must be drawn; take -n 1 or more"));
+    }
+    if !(temperature > 0.0 && temperature.is_finite()) {
+        return Err(Error::usage(format!("--temperature must be above 0, not {temperature}")));
+    }
+    Ok(())
+}
+
+/// Refuses an order that a run cannot fill, before anything is drawn.
+///
+/// # Errors
+/// [`Error::Usage`].
+pub fn check(trained: &Trained, order: &Order) -> Result<()> {
+    check_amount(order.count, order.temperature)?;
+    let name = trained.model.name();
+    if let Some(limit) = order.truncation.filter(|l| !(*l >= 0.01 && l.is_finite())) {
+        return Err(Error::usage(format!("--truncation must be at least 0.01, not {limit}")));
+    }
+    let model = trained.model.as_ref();
+    if model.raster().is_some() && order.truncation.is_some() {
+        return Err(Error::usage(format!("{name} draws pixel by pixel and has no latents to truncate; take --temperature below 1")));
+    }
+    // Latents that are given need no distribution to draw them from.
+    if order.z.is_some() { need::decodes(model).map(|_| ()) } else { need::draws(model).map(|_| ()) }
+}
+
+/// Draws images and hands them on part by part, in order. Which images they are depends on the seed and their numbers alone.
+///
+/// # Errors
+/// As [`check`]; errors of the device and of `take`.
+pub fn draw(trained: &mut Trained, device: &Device, order: &Order, take: &mut dyn FnMut(Part) -> Result<()>) -> Result<()> {
+    check(trained, order)?;
+    if trained.model.raster().is_some() {
+        return by_pixels(trained, device, order, take);
+    }
+    let weights = weights(trained);
+    let classes = trained.recipe.data.classes;
+    let latent = need::decodes(trained.model.as_ref())?.latent();
+    let mut decoder = Decoder::new(device, trained.model.as_ref(), &trained.state, weights, order.count.min(CHUNK))?;
+    for first in (0..order.count).step_by(decoder.chunk()) {
+        let count = decoder.chunk().min(order.count - first);
+        let z: Vec<f32> = match (&order.z, order.truncation) {
+            (Some(given), _) => given[first * latent..(first + count) * latent].to_vec(),
+            (None, Some(limit)) => truncated_latents(order.seed, first, count, latent, limit),
+            (None, None) => latents(order.seed, first, count, latent),
+        };
+        let z: Vec<f32> = z.into_iter().map(|v| v * order.temperature).collect();
+        let labels: Vec<u32> = (first..first + count).map(|i| order.class.unwrap_or((i % classes.max(1)) as u32)).collect();
+        let images = decoder.decode(&mut trained.state, &z, (&labels, classes))?;
+        take(Part { images, log_p: Vec::new(), z })?;
+    }
+    Ok(())
+}
+
+fn by_pixels(trained: &mut Trained, device: &Device, order: &Order, take: &mut dyn FnMut(Part) -> Result<()>) -> Result<()> {
+    let model = trained.model.as_ref();
+    let mut sampler = RasterSampler::new(device, model, &trained.state, weights(trained), order.method)?;
+    let top = (sampler.levels() - 1) as f32;
+    let (mut first, mut chunk) = (0, CHUNK);
+    while first < order.count {
+        let count = chunk.min(order.count - first);
+        let job = Job { count, seed: order.seed, first, temperature: order.temperature, keep: None };
+        let drawn = match sampler.sample(model, &mut trained.state, &job) {
+            Ok(drawn) => drawn,
+            // As of a decoder: fewer at a time need less.
+            Err(Error::Device(_)) if count > 1 => {
+                chunk = count.div_ceil(2);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let images = drawn.images.into_iter().map(|v| v / top).collect();
+        take(Part { images, log_p: drawn.log_p, z: Vec::new() })?;
+        first += count;
+    }
+    Ok(())
+}
+
+/// Draws images and keeps them all.
+///
+/// # Errors
+/// As [`draw`].
+pub fn all(trained: &mut Trained, device: &Device, order: &Order) -> Result<Vec<f32>> {
+    let mut images = Vec::new();
+    draw(trained, device, order, &mut |part| {
+        images.extend(part.images);
+        Ok(())
+    })?;
+    Ok(images)
+}
