@@ -1,6 +1,7 @@
 //! Buffers and transfers.
 
-use super::device::{Gpu, lock};
+use super::device::Gpu;
+use super::lock::lock;
 use super::pipeline::TEXTURE_FORMAT;
 use crate::error::{Error, Result};
 use crate::op::launch::TEXTURE_WIDTH;

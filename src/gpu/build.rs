@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::device::Gpu;
+use super::dispatch::Dispatch;
 use super::pipeline::Key;
-use super::program::Dispatch;
 use super::state::{GpuState, Weights};
 use crate::error::{Error, Result};
 use crate::graph::{Action, Place, Plan, Signature, StateSpec};

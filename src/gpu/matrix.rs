@@ -2,10 +2,24 @@
 
 use super::{Gpu, Standalone};
 use crate::error::{Error, Result};
-use crate::shader::{Access, Matrices, expand};
+use crate::shader::{Access, Matrices, Precision, expand};
 
 /// Times the proof adds its product up.
 const ROUNDS: usize = 300;
+
+impl Gpu {
+    /// The same device computing in another precision.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where mixed precision is asked for and the adapter has no cooperative matrices that multiply as they should.
+    pub fn with_precision(&self, precision: Precision) -> Result<Self> {
+        let matrices = match precision {
+            Precision::F32 => None,
+            Precision::Mixed => Some(proven(self, &self.inner().matrix_sides, self.inner().description.subgroup[1] as usize)?),
+        };
+        Ok(self.with_matrices(matrices))
+    }
+}
 
 /// The square tiles of f16 with sums in f32 that an adapter offers, the largest first.
 pub(super) fn offered(adapter: &wgpu::Adapter) -> Vec<usize> {
@@ -29,7 +43,7 @@ pub(super) fn offered(adapter: &wgpu::Adapter) -> Vec<usize> {
 ///
 /// # Errors
 /// [`Error::Usage`] where there is none, with the reason.
-pub(super) fn proven(gpu: &Gpu, sides: &[usize], subgroup: usize) -> Result<Matrices> {
+fn proven(gpu: &Gpu, sides: &[usize], subgroup: usize) -> Result<Matrices> {
     let name = &gpu.description().name;
     let mut reason = "offers no cooperative matrices of f16 with sums in f32".to_string();
     for &side in sides {

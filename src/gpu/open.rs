@@ -1,86 +1,86 @@
-//! A device and its queue, without bounds checks that kernels do not need.
+//! Opening an adapter: what is asked of it, and what is found out of it.
 
-use crate::error::{Error, Result};
+use std::sync::{Arc, Mutex};
 
-/// Opens an adapter. Unless `checked`, a Vulkan device is made without robust buffer access: with it, drivers guard every load and some
-/// split a load of four numbers into four.
-#[cfg_attr(target_vendor = "apple", allow(unused_variables))] // Metal has no such checks to leave out
-pub(super) fn device(
-    adapter: &wgpu::Adapter,
-    descriptor: &wgpu::DeviceDescriptor<'_>,
-    checked: bool,
-) -> Result<(wgpu::Device, wgpu::Queue)> {
-    #[cfg(not(target_vendor = "apple"))]
-    if !checked && let Some(opened) = vulkan::device(adapter, descriptor) {
-        return opened;
-    }
-    pollster::block_on(adapter.request_device(descriptor)).map_err(|e| refused(adapter, &e))
+use super::adapter::{self, Choice};
+use super::device::{Gpu, Inner};
+use super::lock::lock;
+use super::pipeline::{Pipelines, TEXTURE_FORMAT};
+use super::{matrix, probe, tuned, unchecked};
+use crate::error::Result;
+use crate::op::launch::TEXTURE_WIDTH;
+use crate::shader::{Class, Target};
+
+/// How an adapter is opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Keep index clamps and loop bounds in kernels (tests and debugging). The environment variable `KILN_CHECKED=1` sets it too.
+    pub checked: bool,
+    /// Treat the adapter as a GPU (`Some(false)`) or as a CPU (`Some(true)`) whatever it says, to test either kind of kernel.
+    pub as_cpu: Option<bool>,
 }
 
-fn refused(adapter: &wgpu::Adapter, reason: &dyn std::fmt::Display) -> Error {
-    Error::Device(format!("{} does not open: {reason}", adapter.get_info().name))
-}
-
-#[cfg(not(target_vendor = "apple"))]
-mod vulkan {
-    use ash::vk;
-    use wgpu::hal::api::Vulkan;
-
-    use super::refused;
-    use crate::error::Result;
-
-    /// A Vulkan device as wgpu would make it, but for the checks; `None` for another backend.
-    pub(super) fn device(adapter: &wgpu::Adapter, descriptor: &wgpu::DeviceDescriptor<'_>) -> Option<Result<(wgpu::Device, wgpu::Queue)>> {
-        // SAFETY: the adapter is only asked and opened, not destroyed.
-        let inner = unsafe { adapter.as_hal::<Vulkan>() }?;
-        let extensions = inner.required_device_extensions(descriptor.required_features);
-        let names: Vec<_> = extensions.iter().map(|name| name.as_ptr()).collect();
-        let mut features = inner.physical_device_features(&extensions, descriptor.required_features);
-        // The family that wgpu takes, which every driver must give compute.
-        let queues = [vk::DeviceQueueCreateInfo::default().queue_family_index(0).queue_priorities(&[1.0])];
-        let create = vk::DeviceCreateInfo::default().queue_create_infos(&queues).enabled_extension_names(&names);
-        let create = features.add_to_device_create(create);
-        // SAFETY: `add_to_device_create` pointed it at features that live as long as `features`.
-        let mut core = unsafe { create.p_enabled_features.as_ref() }.copied().unwrap_or_default();
-        core.robust_buffer_access = vk::FALSE;
-        let create = create.enabled_features(&core);
-        unguard(create.p_next.cast_mut().cast());
-        let instance = inner.shared_instance().raw_instance();
-        // SAFETY: what `create` points at outlives the call. Of the features that wgpu asks for only the bounds checks are missing, and
-        // kiln's kernels access nothing out of bounds: indices are clamped where shapes do not keep them in range.
-        let raw = unsafe { instance.create_device(inner.raw_physical_device(), &create, None) };
-        let opened = raw.map_err(|e| refused(adapter, &e)).and_then(|raw| {
-            // SAFETY: it was made from this adapter with those extensions and features and family 0, and wgpu takes it over.
-            let open = unsafe {
-                inner.device_from_raw(
-                    raw,
-                    None,
-                    &extensions,
-                    descriptor.required_features,
-                    &descriptor.required_limits,
-                    &descriptor.memory_hints,
-                    0,
-                    0,
-                )
-            };
-            let open = open.map_err(|e| refused(adapter, &e))?;
-            // SAFETY: the open device is of this adapter and has the features of the descriptor.
-            unsafe { adapter.create_device_from_hal::<Vulkan>(open, descriptor) }.map_err(|e| refused(adapter, &e))
-        });
-        Some(opened)
-    }
-
-    /// Turns off bounds checks in a chain of features.
-    fn unguard(mut link: *mut vk::BaseOutStructure<'_>) {
-        // SAFETY: a link is null or points at a structure of the type that it names, which nothing else borrows now.
-        while let Some(base) = unsafe { link.as_mut() } {
-            if base.s_type == vk::StructureType::PHYSICAL_DEVICE_ROBUSTNESS_2_FEATURES_EXT {
-                // SAFETY: as above.
-                let robust = unsafe { &mut *link.cast::<vk::PhysicalDeviceRobustness2FeaturesEXT<'_>>() };
-                robust.robust_buffer_access2 = vk::FALSE;
-                robust.robust_image_access2 = vk::FALSE;
-            }
-            link = base.p_next;
+impl Gpu {
+    /// Opens an adapter.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where there is none or it refuses, [`Error::Usage`] where none has the name asked for.
+    pub fn open(choice: &Choice, options: Options) -> Result<Self> {
+        let (adapter, description) = adapter::choose(choice)?;
+        let mut wanted = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE;
+        let matrix_sides = matrix::offered(&adapter);
+        if !matrix_sides.is_empty() {
+            wanted |= wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP;
         }
+        let limits = adapter.limits();
+        let choices = Arc::new(tuned::load(&description)?);
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("kiln"),
+            required_features: adapter.features() & wanted,
+            required_limits: limits.clone(),
+            memory_hints: wgpu::MemoryHints::Performance,
+            // SAFETY: of the experimental features kiln uses cooperative matrices alone, where the adapter offers them, in kernels whose
+            // tiles lie whole within workgroup memory, and only after a product of known result came out right.
+            experimental_features: unsafe { wgpu::ExperimentalFeatures::enabled() },
+            ..Default::default()
+        };
+        let checked = options.checked || std::env::var_os("KILN_CHECKED").is_some_and(|v| v == "1");
+        let (device, queue) = unchecked::device(&adapter, &descriptor, checked)?;
+        let fault: Arc<Mutex<Option<String>>> = Arc::default();
+        let (on_error, on_loss) = (Arc::clone(&fault), Arc::clone(&fault));
+        device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| {
+            lock(&on_error).get_or_insert_with(|| format!("the GPU refused a command: {e}"));
+        }));
+        device.set_device_lost_callback(move |reason, what| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                lock(&on_loss).get_or_insert_with(|| format!("the GPU was lost ({what}); resume from the last checkpoint"));
+            }
+        });
+        let target = Target {
+            max_invocations: limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x),
+            workgroup_bytes: limits.max_compute_workgroup_storage_size,
+            class: options.as_cpu.map_or_else(|| description.class(), |cpu| if cpu { Class::Software } else { Class::Discrete }),
+            texels: texels(&adapter, &limits),
+            prefers_textures: false,
+            matrices: None,
+            choices,
+        };
+        let pipelines = Pipelines::new(&device, &adapter);
+        let tables = Mutex::default();
+        let inner = Arc::new(Inner { device, queue, description, limits, checked, pipelines, tables, matrix_sides, fault });
+        let mut gpu = Self { inner, target };
+        // GPUs have their operands in registers and workgroup memory; what loads cost matters on CPUs.
+        gpu.target.prefers_textures = gpu.target.is_cpu() && gpu.target.texels > 0 && probe::textures_are_cheaper(&gpu)?;
+        Ok(gpu)
     }
+}
+
+/// Texels that a scratch texture can hold; 0 where kernels cannot have one.
+fn texels(adapter: &wgpu::Adapter, limits: &wgpu::Limits) -> usize {
+    let offers = adapter.get_texture_format_features(TEXTURE_FORMAT);
+    let usable = offers.allowed_usages.contains(wgpu::TextureUsages::STORAGE_BINDING)
+        && offers.flags.contains(wgpu::TextureFormatFeatureFlags::STORAGE_READ_ONLY | wgpu::TextureFormatFeatureFlags::STORAGE_WRITE_ONLY)
+        && limits.max_storage_textures_per_shader_stage >= 2;
+    let side = limits.max_texture_dimension_2d as usize;
+    if usable && side >= TEXTURE_WIDTH { TEXTURE_WIDTH * side } else { 0 }
 }

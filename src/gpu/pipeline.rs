@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use rayon::prelude::*;
 
-use super::device::{Gpu, lock};
+use super::lock::lock;
 use crate::error::{Error, Result};
 use crate::shader::Access;
 
@@ -33,15 +33,12 @@ impl Pipelines {
     pub(super) fn new(device: &wgpu::Device, adapter: &wgpu::Adapter) -> Self {
         Self { kernels: Mutex::default(), layouts: Mutex::default(), cache: super::disk::DiskCache::open(device, adapter) }
     }
-}
 
-impl Gpu {
     /// Compiles what is not compiled yet, on all cores, and keeps the driver's binaries on disk.
-    pub(super) fn compile(&self, wanted: &[(&'static str, Key)]) -> Result<()> {
-        let pipelines = &self.inner().pipelines;
+    pub(super) fn compile(&self, device: &wgpu::Device, checked: bool, wanted: &[(&'static str, Key)]) -> Result<()> {
         let mut missing: Vec<&(&'static str, Key)> = Vec::new();
         for entry in wanted {
-            if !lock(&pipelines.kernels).contains_key(&entry.1) && !missing.iter().any(|m| m.1 == entry.1) {
+            if !lock(&self.kernels).contains_key(&entry.1) && !missing.iter().any(|m| m.1 == entry.1) {
                 missing.push(entry);
             }
         }
@@ -49,9 +46,9 @@ impl Gpu {
             return Ok(());
         }
         let compiled: Result<Vec<(Key, Kernel)>> =
-            missing.into_par_iter().map(|(name, key)| Ok((key.clone(), self.kernel_new(name, key)?))).collect();
-        lock(&pipelines.kernels).extend(compiled?);
-        if let Some(cache) = &pipelines.cache {
+            missing.into_par_iter().map(|(name, key)| Ok((key.clone(), self.kernel_new(device, checked, name, key)?))).collect();
+        lock(&self.kernels).extend(compiled?);
+        if let Some(cache) = &self.cache {
             cache.save();
         }
         Ok(())
@@ -59,16 +56,14 @@ impl Gpu {
 
     /// A compiled kernel.
     pub(super) fn kernel(&self, key: &Key) -> Option<Kernel> {
-        lock(&self.inner().pipelines.kernels).get(key).cloned()
+        lock(&self.kernels).get(key).cloned()
     }
 
-    fn kernel_new(&self, name: &str, (text, uses): &Key) -> Result<Kernel> {
-        let inner = self.inner();
-        let device = &inner.device;
+    fn kernel_new(&self, device: &wgpu::Device, checked: bool, name: &str, (text, uses): &Key) -> Result<Kernel> {
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let (layout, pipeline_layout) = self.layouts(uses);
+        let (layout, pipeline_layout) = self.layouts(device, uses);
         let descriptor = wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(text.as_str().into()) };
-        let checks = if inner.checked { wgpu::ShaderRuntimeChecks::checked() } else { wgpu::ShaderRuntimeChecks::unchecked() };
+        let checks = if checked { wgpu::ShaderRuntimeChecks::checked() } else { wgpu::ShaderRuntimeChecks::unchecked() };
         // SAFETY: the text is one of kiln's own kernels, whose indices are bounded by the shapes baked into it and whose loops end; the
         // tests run every kernel with the checks on and compare.
         let module = unsafe { device.create_shader_module_trusted(descriptor, checks) };
@@ -77,8 +72,8 @@ impl Gpu {
             layout: Some(&pipeline_layout),
             module: &module,
             entry_point: Some("main"),
-            compilation_options: wgpu::PipelineCompilationOptions { constants: &[], zero_initialize_workgroup_memory: inner.checked },
-            cache: inner.pipelines.cache.as_ref().map(super::disk::DiskCache::handle),
+            compilation_options: wgpu::PipelineCompilationOptions { constants: &[], zero_initialize_workgroup_memory: checked },
+            cache: self.cache.as_ref().map(super::disk::DiskCache::handle),
         });
         match pollster::block_on(scope.pop()) {
             Some(e) => Err(Error::Device(format!("kernel {name} does not compile: {e}"))),
@@ -86,12 +81,11 @@ impl Gpu {
         }
     }
 
-    fn layouts(&self, uses: &[Access]) -> (wgpu::BindGroupLayout, wgpu::PipelineLayout) {
-        let mut layouts = lock(&self.inner().pipelines.layouts);
+    fn layouts(&self, device: &wgpu::Device, uses: &[Access]) -> (wgpu::BindGroupLayout, wgpu::PipelineLayout) {
+        let mut layouts = lock(&self.layouts);
         if let Some(found) = layouts.get(uses) {
             return found.clone();
         }
-        let device = &self.inner().device;
         let buffer = |read_only| wgpu::BindingType::Buffer {
             ty: wgpu::BufferBindingType::Storage { read_only },
             has_dynamic_offset: false,

@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use super::program::{Dispatch, GpuProgram};
+use super::dispatch::Dispatch;
+use super::program::GpuProgram;
 use crate::error::Result;
 use crate::graph::Step;
 use crate::timing::{Clock, StageTime};

@@ -1,11 +1,11 @@
 //! A plan compiled for a device.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::build::{Buffers, Compiler};
 use super::device::Gpu;
+use super::dispatch::Dispatch;
 use super::pacing::Pacing;
 use super::state::{GpuState, Weights};
 use crate::error::{Error, Result};
@@ -14,19 +14,6 @@ use crate::shader::Choice;
 
 /// Runs that may be queued at once: enough to keep the device busy, few enough that memory for commands does not grow.
 const IN_FLIGHT: usize = 2;
-
-/// One dispatch, ready to record.
-pub(super) struct Dispatch {
-    pub(super) name: &'static str,
-    pub(super) kernel: &'static str,
-    pub(super) pipeline: wgpu::ComputePipeline,
-    pub(super) bind_group: wgpu::BindGroup,
-    pub(super) groups: [u32; 3],
-    pub(super) flops: u64,
-    pub(super) bytes: u64,
-    /// The variant taken for the launch it belongs to.
-    pub(super) choice: Option<Arc<Choice>>,
-}
 
 /// What a program costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

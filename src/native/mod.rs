@@ -2,17 +2,14 @@
 //! their definitions say in `f64`.
 
 mod convolution;
-mod geometry;
 mod math;
-mod oracle;
 pub mod pointwise;
 mod real;
 pub mod reduction;
 mod scratch;
 pub(crate) mod simd;
-mod winograd;
 
-pub use convolution::{Convolution, WeightGradient};
+pub use convolution::{Convolution, Convolve, WeightGradient};
 pub use pointwise::{Evaluator, Operand};
 pub use real::Real;
 

@@ -1,6 +1,6 @@
 //! The two number types that the CPU computes in.
 
-use super::{Convolution, WeightGradient, convolution, math, oracle, scratch};
+use super::{math, scratch};
 
 /// `f32` (fast) or `f64` (the oracle).
 pub trait Real: Copy + Default + PartialOrd + Send + Sync + std::fmt::Debug + 'static {
@@ -33,10 +33,6 @@ pub trait Real: Copy + Default + PartialOrd + Send + Sync + std::fmt::Debug + 's
     /// ln(1 + eˣ)
     fn softened(self) -> Self;
 
-    /// Carries out a convolution or its adjoint.
-    fn convolve(job: &Convolution<'_, Self>, output: &mut [Self]);
-    /// Carries out a weight gradient.
-    fn weight_gradient(job: &WeightGradient<'_, Self>, output: &mut [Self]);
     /// Lends a buffer of `len` elements with arbitrary contents.
     fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [Self]) -> R) -> R;
 }
@@ -106,12 +102,6 @@ impl Real for f32 {
         math::softplus(self)
     }
 
-    fn convolve(job: &Convolution<'_, Self>, output: &mut [Self]) {
-        convolution::convolve(job, output);
-    }
-    fn weight_gradient(job: &WeightGradient<'_, Self>, output: &mut [Self]) {
-        convolution::weight_gradient(job, output);
-    }
     fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [Self]) -> R) -> R {
         scratch::with(len, work)
     }
@@ -136,12 +126,6 @@ impl Real for f64 {
         self.max(0.0) + (-self.abs()).exp().ln_1p()
     }
 
-    fn convolve(job: &Convolution<'_, Self>, output: &mut [Self]) {
-        oracle::convolve(job, output);
-    }
-    fn weight_gradient(job: &WeightGradient<'_, Self>, output: &mut [Self]) {
-        oracle::weight_gradient(job, output);
-    }
     fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [Self]) -> R) -> R {
         work(&mut vec![0.0; len])
     }

@@ -63,7 +63,9 @@ impl Operation for Concat {
     }
 
     fn launch(&self, signature: &Signature<'_>, target: &Target) -> Launch {
-        super::launch::concat(self, signature, target)
+        let inner = around(signature.output, self.axis)[1];
+        let rows = [signature.output, signature.inputs[0]].map(|shape| shape.dims()[self.axis] * inner);
+        super::launch::concat(rows, signature, target)
     }
 
     fn as_any(&self) -> &dyn Any {

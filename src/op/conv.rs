@@ -7,7 +7,7 @@ use std::any::Any;
 
 use crate::error::{Error, Result};
 use crate::graph::{Batching, Eval, Expr, Graph, NodeId, Operation, Shape, Signature};
-use crate::native::{self, Operand, Real};
+use crate::native::{self, Convolve, Operand};
 use crate::op::launch;
 use crate::op::{Gather, Taps};
 use crate::shader::{Launch, Target};
@@ -50,7 +50,7 @@ impl Conv {
         if self.adjoint { self.taps.adjoint() } else { self.taps.forward() }
     }
 
-    fn eval<T: Real>(&self, e: Eval<'_, T>) {
+    fn eval<T: Convolve>(&self, e: Eval<'_, T>) {
         let operands: Vec<Operand<'_, T>> =
             e.inputs[2..].iter().zip(&e.shapes[2..]).map(|(data, shape)| Operand::new(data, shape, e.shape)).collect();
         let job = native::Convolution {
@@ -182,7 +182,7 @@ impl Operation for Conv {
 }
 
 impl ConvWeight {
-    fn eval<T: Real>(&self, e: Eval<'_, T>) {
+    fn eval<T: Convolve>(&self, e: Eval<'_, T>) {
         let gather = self.taps.forward();
         let job = native::WeightGradient {
             gather: &gather,

@@ -91,7 +91,7 @@ impl Operation for Reduce {
     }
 
     fn launch(&self, signature: &Signature<'_>, target: &Target) -> Launch {
-        super::launch::reduce(self, signature, target)
+        super::launch::reduce(self.kind, (&self.expr, &self.full), self.extents(), signature, target)
     }
 
     fn with_prologue(&self, k: usize, expr: &Expr, count: usize) -> Option<Box<dyn Operation>> {

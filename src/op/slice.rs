@@ -90,7 +90,9 @@ impl Operation for Slice {
     }
 
     fn launch(&self, signature: &Signature<'_>, target: &Target) -> Launch {
-        super::launch::slice(self, signature, target)
+        let inner = around(signature.output, self.axis)[1];
+        let from = signature.inputs[0].dims()[self.axis] * inner;
+        super::launch::slice([self.len * inner, from, self.start * inner], signature.output.len(), target)
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -125,7 +127,9 @@ impl Operation for Embed {
     }
 
     fn launch(&self, signature: &Signature<'_>, target: &Target) -> Launch {
-        super::launch::embed(self, signature, target)
+        let inner = around(signature.output, self.axis)[1];
+        let from = signature.inputs[0].dims()[self.axis] * inner;
+        super::launch::embed([self.total * inner, from, self.start * inner], signature.output.len(), target)
     }
 
     fn as_any(&self) -> &dyn Any {

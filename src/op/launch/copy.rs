@@ -1,33 +1,28 @@
 //! Data movement: slices, their adjoint, joins and plain copies.
 
 use super::{Defines, flag, flat, text};
-use crate::graph::{Shape, Signature};
-use crate::op::slice::around;
-use crate::op::{Concat, Embed, Slice};
+use crate::graph::Signature;
 use crate::shader::{Binding, Bindings, Launch, Stage, Target};
 
-pub(in crate::op) fn slice(op: &Slice, s: &Signature<'_>, target: &Target) -> Launch {
-    let inner = around(s.output, op.axis)[1];
-    let from = s.inputs[0].dims()[op.axis] * inner;
-    movement("SLICE", s.output.len(), [op.len * inner, from, op.start * inner], 1, target)
+/// A range of each row; `rows` are the elements of a row in the output and in the input, and where the range starts.
+pub(in crate::op) fn slice(rows: [usize; 3], len: usize, target: &Target) -> Launch {
+    movement("SLICE", len, rows, 1, target)
 }
 
-pub(in crate::op) fn embed(op: &Embed, s: &Signature<'_>, target: &Target) -> Launch {
-    let inner = around(s.output, op.axis)[1];
-    let from = s.inputs[0].dims()[op.axis] * inner;
-    movement("EMBED", s.output.len(), [op.total * inner, from, op.start * inner], 1, target)
+/// Rows set into longer ones of zeros; `rows` are the elements of a row in the output and in the input, and where the input goes.
+pub(in crate::op) fn embed(rows: [usize; 3], len: usize, target: &Target) -> Launch {
+    movement("EMBED", len, rows, 1, target)
 }
 
-pub(in crate::op) fn concat(op: &Concat, s: &Signature<'_>, target: &Target) -> Launch {
-    let inner = around(s.output, op.axis)[1];
-    let row = |shape: &Shape| shape.dims()[op.axis] * inner;
+/// Rows of two inputs side by side; `rows` are the elements of a row in the output and in the first input.
+pub(in crate::op) fn concat(rows: [usize; 2], s: &Signature<'_>, target: &Target) -> Launch {
     let inputs = s.inputs.iter().filter(|shape| !shape.is_empty()).count();
     if inputs < 2 {
         // Nothing can be bound of an empty input; the other is the result.
         let number = usize::from(s.inputs[0].is_empty());
         return renumbered(movement("COPY", s.output.len(), [1, 1, 0], 1, target), number);
     }
-    movement("CONCAT", s.output.len(), [row(s.output), row(s.inputs[0]), 0], 2, target)
+    movement("CONCAT", s.output.len(), [rows[0], rows[1], 0], 2, target)
 }
 
 /// A plain copy of `len` elements from input 0.

@@ -2,8 +2,8 @@
 
 use super::{Defines, flag, rows, text};
 use crate::graph::{Expr, Shape, Signature};
-use crate::op::{Reduce, Reduction};
 use crate::shader::{Binding, Bindings, Launch, Pointwise, Stage, Target};
+use crate::tensor::Reduction;
 
 /// What a chain of stages reduces with.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -33,17 +33,23 @@ pub(super) enum Source<'a> {
     Buffer(Binding),
 }
 
-pub(in crate::op) fn reduce(op: &Reduce, s: &Signature<'_>, target: &Target) -> Launch {
-    let extents = op.extents();
+/// The middle of `extents` (before, along and behind the reduced axes) of a program over a shape.
+pub(in crate::op) fn reduce(
+    kind: Reduction,
+    (expr, full): (&Expr, &Shape),
+    extents: [usize; 3],
+    s: &Signature<'_>,
+    target: &Target,
+) -> Launch {
     if s.output.is_empty() {
         return Launch::default();
     }
-    let mut chain = Chain { kind: op.kind.into(), target, launch: Launch::default() };
+    let mut chain = Chain { kind: kind.into(), target, launch: Launch::default() };
     if extents[1] == 0 {
-        let value = if op.kind == Reduction::Sum { 0.0 } else { f64::NEG_INFINITY };
+        let value = if kind == Reduction::Sum { 0.0 } else { f64::NEG_INFINITY };
         return super::map(&Expr::build(|b| b.constant(value)), &Signature { inputs: Vec::new(), output: s.output }, target);
     }
-    chain.run(Source::Program(&op.expr, s.inputs.clone(), &op.full), extents, Binding::Output);
+    chain.run(Source::Program(expr, s.inputs.clone(), full), extents, Binding::Output);
     chain.launch
 }
 

@@ -2,9 +2,9 @@
 
 use rayon::prelude::*;
 
-use super::{Convolution, Evaluator, Operand, Real, WeightGradient};
-use crate::tensor::{Expr, Shape, Step};
-use crate::tensor::{Gather, Phase};
+use super::{Convolution, WeightGradient};
+use crate::native::{Evaluator, Operand, Real};
+use crate::tensor::{Expr, Gather, Phase, Shape, Step};
 
 /// The source element a phase position and tap meet, if it is inside the image.
 fn meet(gather: &Gather, [y, x]: [usize; 2], offset: [i32; 2]) -> Option<usize> {

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::{Evaluator, Operand};
+use crate::native::{Evaluator, Operand};
 use crate::tensor::Gather;
 use crate::tensor::{Expr, Shape, Step};
 

@@ -1,0 +1,145 @@
+//! Products of gathered rows and panels, and of plain matrices.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::geometry::{PhaseTables, Reader};
+use super::panels::{Factor, Panels, depth_each};
+use crate::native::scratch;
+use crate::native::simd::{self, MAX_ROWS, Tile};
+use crate::tensor::Gather;
+
+/// Elements one task takes through a prologue or epilogue, where that is not part of a larger task.
+pub(super) const MAPPED: usize = 16 * 1024;
+/// Tasks that a product of few rows falls into at least, if they have so many rows each …
+const TASKS: usize = 12;
+const LEAST: usize = 64;
+/// … and sums that are worth a task of their own.
+const WORK: usize = 256 * 1024;
+
+/// Where a gather is a product of matrices: how many positions of source and destination stand beside each other in their rows. Besides
+/// 1×1 convolutions these are kernels as large as the image, and their adjoints, whose weights lie transposed.
+pub(super) fn positions_in_rows(gather: &Gather, transposed: bool) -> Option<[usize; 2]> {
+    let [phase] = &gather.phases[..] else { return None };
+    let in_order = |size: [usize; 2], sign: i32| {
+        let tap = |at: usize| ([at / size[1], at % size[1]].map(|a| sign * a as i32), at);
+        phase.taps.len() == size[0] * size[1] && phase.taps.iter().enumerate().all(|(at, t)| *t == tap(at))
+    };
+    let taps = phase.taps.len();
+    if gather.step_source != 1 || gather.step_dest != 1 {
+        None
+    } else if gather.source == gather.dest && in_order([1, 1], 1) {
+        Some([1, 1])
+    } else if !transposed && gather.dest == [1, 1] && in_order(gather.source, 1) {
+        Some([taps, 1])
+    } else if transposed && gather.source == [1, 1] && in_order(gather.dest, -1) {
+        Some([1, taps])
+    } else {
+        None
+    }
+}
+
+/// Hands `work` source values as they are read.
+pub(super) fn with_source(reader: Reader<'_>, source: &[f32], work: impl FnOnce(&[f32])) {
+    if reader.prologue.is_none() {
+        return work(source);
+    }
+    scratch::with(source.len(), |window| {
+        window.par_chunks_mut(MAPPED).zip(source.par_chunks(MAPPED)).for_each(|(window, source)| reader.copy(source, window));
+        work(window);
+    });
+}
+
+/// Multiplies the first `count` positions of a window by the panels.
+pub(super) fn multiply(tables: &PhaseTables, count: usize, panels: &Panels, window: &[f32], cd: usize, out: &mut [f32]) {
+    let width = panels.width;
+    let each = depth_each(panels.depth);
+    for first in (0..cd).step_by(width) {
+        for begin in (0..panels.depth.max(1)).step_by(each) {
+            let rows = &panels.data[(first * panels.depth + begin * width)..][..each.min(panels.depth - begin) * width];
+            // SAFETY: `out` is this call's alone.
+            unsafe { multiply_panel(tables, 0..count, &Panel { rows, width, begin, first, used: width.min(cd - first) }, window, out) };
+        }
+    }
+}
+
+/// The same for flat products of few rows: each task packs some columns of the second factor and multiplies rows by them while they are
+/// in the first cache.
+pub(super) fn multiply_by_columns(tables: &PhaseTables, count: usize, factor: Factor<'_>, source: &[f32], out: &mut [f32]) {
+    let [depth, cd] = factor.channels;
+    let blocks = cd.div_ceil(simd::columns(cd));
+    let groups = TASKS.div_ceil(blocks).min(count.div_ceil(LEAST));
+    let rows = count.div_ceil(groups).next_multiple_of(simd::rows());
+    let each = depth_each(depth);
+    let out = Columns(out);
+    let task = |task: usize| {
+        let (group, first) = (task / blocks, task % blocks * simd::columns(cd));
+        let width = simd::columns(cd - first);
+        let positions = group * rows..count.min((group + 1) * rows);
+        scratch::with(each * width, |panel| {
+            for begin in (0..depth.max(1)).step_by(each) {
+                let rows = &mut panel[..each.min(depth - begin) * width];
+                factor.pack(0, begin, first, width, rows);
+                let panel = Panel { rows, width, begin, first, used: width.min(cd - first) };
+                // SAFETY: no other task has these columns of these rows.
+                unsafe { multiply_panel(tables, positions.clone(), &panel, source, out.whole()) };
+            }
+        });
+    };
+    let sums = rows * depth * simd::columns(cd);
+    (0..blocks * count.div_ceil(rows)).into_par_iter().with_min_len(WORK.div_ceil(sums.max(1))).for_each(task);
+}
+
+/// An output that several tasks write, while its one borrower waits for them.
+struct Columns(*mut [f32]);
+
+// SAFETY: a task reads and writes columns of its own only, or rows of its own.
+unsafe impl Sync for Columns {}
+
+impl Columns {
+    fn whole(&self) -> *mut [f32] {
+        self.0
+    }
+}
+
+/// Some rows of a packed factor.
+struct Panel<'a> {
+    rows: &'a [f32],
+    width: usize,
+    /// The first row's place among all.
+    begin: usize,
+    /// The first column's place in the output, and how many there are of them.
+    first: usize,
+    used: usize,
+}
+
+/// Adds the products of positions of a window and a panel to the output.
+///
+/// # Safety
+/// `out` must be valid, and nobody else may touch the panel's columns of these positions meanwhile.
+unsafe fn multiply_panel(tables: &PhaseTables, positions: Range<usize>, panel: &Panel<'_>, window: &[f32], out: *mut [f32]) {
+    let height = simd::rows();
+    let &Panel { rows: packed, width, begin, first, used } = panel;
+    let offsets = &tables.offsets[begin..begin + packed.len() / width];
+    for tile in positions.clone().step_by(height) {
+        let rows = height.min(positions.end - tile);
+        let origins = &tables.origins[tile..tile + rows];
+        let targets = &tables.targets[tile..tile + rows];
+        let at = |i: usize| origins[i.min(rows - 1)] as usize;
+        let to = |i: usize| targets[i.min(rows - 1)] as usize + first;
+        assert!((0..rows).all(|i| to(i) + used <= out.len()));
+        let operands = Tile {
+            rows: &std::array::from_fn::<_, MAX_ROWS, _>(|i| window.as_ptr().wrapping_add(at(i)))[..rows],
+            sums: &std::array::from_fn::<_, MAX_ROWS, _>(|i| out.cast::<f32>().wrapping_add(to(i)))[..rows],
+            offsets,
+            b: packed.as_ptr(),
+            stride: width,
+            used,
+            fresh: begin == 0,
+        };
+        // SAFETY: origins and offsets were made together to stay within the window, the panel holds a row of `width` for each offset,
+        // targets were looked at above, and the columns are the caller's.
+        unsafe { simd::multiply(&operands, width) };
+    }
+}

@@ -1,0 +1,96 @@
+//! Vector extensions of this machine, and jobs compiled for each.
+
+use std::sync::OnceLock;
+
+use crate::error::{Error, Result};
+
+/// Vector extensions that tiles are written for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Whatever the target always has.
+    Portable,
+    /// AVX2 with fused multiply-add.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// AVX-512.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Level {
+    /// As `KILN_SIMD` names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => "avx512",
+        }
+    }
+}
+
+/// The levels of this machine, the best one last.
+pub fn levels() -> Vec<Level> {
+    let mut levels = vec![Level::Portable];
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            levels.push(Level::Avx2);
+            let wide = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq");
+            if wide && is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vl") {
+                levels.push(Level::Avx512);
+            }
+        }
+    }
+    levels
+}
+
+/// The level that `KILN_SIMD` names, or the best one of this machine where it names none.
+///
+/// # Errors
+/// [`Error::Usage`] where this machine has no such level.
+pub fn choose() -> Result<Level> {
+    let levels = levels();
+    let Some(name) = std::env::var("KILN_SIMD").ok().filter(|name| !name.is_empty()) else { return Ok(levels[levels.len() - 1]) };
+    levels.iter().copied().find(|level| level.name() == name).ok_or_else(|| {
+        let names: Vec<_> = levels.iter().map(|level| level.name()).collect();
+        Error::usage(format!("KILN_SIMD={name} names no vectors this machine has; it has {}", names.join(", ")))
+    })
+}
+
+/// The level everything runs at: what [`choose`] says, once for the process.
+pub fn level() -> Level {
+    static LEVEL: OnceLock<Level> = OnceLock::new();
+    *LEVEL.get_or_init(|| choose().unwrap_or(Level::Portable))
+}
+
+/// A job compiled once for each level.
+pub trait Job {
+    /// Does the work; must be `#[inline(always)]`.
+    fn run(self);
+}
+
+/// Runs a job compiled for the level in use.
+#[inline]
+pub fn dispatch(job: impl Job) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")]
+        fn wide(job: impl Job) {
+            job.run();
+        }
+        #[target_feature(enable = "avx2,fma")]
+        fn middle(job: impl Job) {
+            job.run();
+        }
+        match level() {
+            // SAFETY: `levels` saw the features on this machine.
+            Level::Avx512 => return unsafe { wide(job) },
+            // SAFETY: as above.
+            Level::Avx2 => return unsafe { middle(job) },
+            Level::Portable => {}
+        }
+    }
+    job.run();
+}

@@ -1,0 +1,27 @@
+//! Vectors: which this machine has, jobs compiled for each, and the register tile of every product.
+
+mod level;
+mod tile;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+pub use level::{Job, Level, choose, dispatch, level, levels};
+pub use tile::{MAX_COLUMNS, MAX_ROWS, columns, multiply, rows};
+
+/// One tile's operands.
+pub struct Tile<'a> {
+    /// Address of each row's origin, [`MAX_ROWS`] at most.
+    pub rows: &'a [*const f32],
+    /// Offset from each row's origin, one for each k.
+    pub offsets: &'a [i32],
+    /// First of the k rows of columns.
+    pub b: *const f32,
+    /// Elements from one row of `b` to the next.
+    pub stride: usize,
+    /// Where each row's sums lie, read and written.
+    pub sums: &'a [*mut f32],
+    /// Columns of the sums; those of the tile beyond them are left out.
+    pub used: usize,
+    /// Whether sums start from zero instead of what is there.
+    pub fresh: bool,
+}

@@ -1,0 +1,110 @@
+//! The house stays in order: imports lead down the floors of `docs/architecture.md`, and no two files need each other.
+
+mod arrows;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use arrows::{Tree, circles, climbs, folder};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The floor of each folder, from the table in `docs/architecture.md`: rows of a number and names in backticks.
+fn floors(text: &str) -> BTreeMap<String, u32> {
+    let mut floors = BTreeMap::new();
+    for row in text.lines().filter(|line| line.starts_with('|')) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let Some(floor) = cells.get(1).and_then(|cell| cell.parse().ok()) else { continue };
+        for name in cells[2].split('`').skip(1).step_by(2) {
+            floors.insert(name.trim_end_matches('/').to_string(), floor);
+        }
+    }
+    floors
+}
+
+#[test]
+fn imports_lead_down() {
+    let text = std::fs::read_to_string(root().join("docs/architecture.md")).expect("the note");
+    let floors = floors(&text);
+    let tree = Tree::read(&root().join("src"));
+    let arrows = tree.arrows();
+    let folders: BTreeSet<&str> = arrows.keys().map(|file| folder(file)).filter(|name| !["lib", "main"].contains(name)).collect();
+    let shown: BTreeSet<&str> = floors.keys().map(String::as_str).collect();
+    assert_eq!(folders, shown, "docs/architecture.md gives every folder of src a floor");
+    // Enough to know that the tree was read at all.
+    assert!(arrows.values().map(BTreeMap::len).sum::<usize>() > 300, "too few arrows were found");
+    let climbing = climbs(&arrows, &floors);
+    assert!(climbing.is_empty(), "imports that do not lead down:\n{}", climbing.join("\n"));
+}
+
+#[test]
+fn no_two_files_need_each_other() {
+    let tree = Tree::read(&root().join("src"));
+    let found: Vec<String> = circles(&tree.arrows()).iter().map(|circle| circle.join("\n")).collect();
+    assert!(found.is_empty(), "files that need each other:\n\n{}", found.join("\n\n"));
+}
+
+/// Made-up files, on floors 1 (`low`), 2 (`left`, `right`) and 3 (`top`).
+fn made_up(files: &[(&str, &str)]) -> (Vec<String>, Vec<Vec<String>>) {
+    let tree = Tree::new(files.iter().map(|(name, text)| (name.to_string(), text.to_string())));
+    let floors = [("low", 1), ("left", 2), ("right", 2), ("top", 3)].map(|(name, floor)| (name.to_string(), floor));
+    let arrows = tree.arrows();
+    (climbs(&arrows, &floors.into()), circles(&arrows))
+}
+
+#[test]
+fn an_arrow_that_climbs_is_found_however_it_is_written() {
+    let library = ("lib.rs", "pub mod low; pub mod left; pub mod right; pub mod top;");
+    let rest = [
+        ("left.rs", "pub struct Left;"),
+        ("right/mod.rs", "pub mod deep; pub use deep::Deep;"),
+        ("right/deep.rs", "pub struct Deep;"),
+        ("top.rs", "use crate::left::Left; use crate::right::{self, Deep};"),
+    ];
+    for climbing in [
+        "use crate::left::Left;",
+        "use crate::{top, left::{Left as L}};",
+        "use super::left::*;",
+        "fn f() -> u8 { let x = [crate::left::Left]; 0 }",
+        "mod inner { use super::super::left::Left; }",
+        "pub use crate::left;",
+        "use crate::right::Deep;",
+    ] {
+        let files = [&[library, ("low.rs", climbing)][..], &rest].concat();
+        assert!(!made_up(&files).0.is_empty(), "{climbing}");
+    }
+    for level in [
+        "",
+        "use std::fmt; // crate::left",
+        "/// [`crate::left::Left`]\nfn f() { \"crate::left\"; }",
+        "#[cfg(test)] mod tests { use crate::top; }",
+    ] {
+        let files = [&[library, ("low.rs", level)][..], &rest].concat();
+        assert_eq!(made_up(&files).0, Vec::<String>::new(), "{level}");
+    }
+    let beside = [library, ("low.rs", ""), ("left.rs", "use crate::right::Deep;"), rest[1], rest[2], ("top.rs", "")];
+    assert_eq!(made_up(&beside).0, ["left.rs names right::Deep: left does not stand above right"]);
+}
+
+#[test]
+fn files_that_need_each_other_are_found_however_far_around() {
+    let files = |deep: &'static str, other: &'static str, far: &'static str| {
+        [
+            ("lib.rs", "pub mod low;"),
+            ("low/mod.rs", "mod deep; mod other; mod far; pub use other::Other; pub struct Shared;"),
+            ("low/deep.rs", deep),
+            ("low/other.rs", other),
+            ("low/far.rs", far),
+        ]
+    };
+    let found = |files: &[(&str, &str)]| made_up(files).1;
+    // Through the name that the folder passes on.
+    let pair = found(&files("pub struct Deep; use super::Other;", "pub struct Other; use super::deep::Deep;", ""));
+    assert_eq!(pair, [["low/deep.rs needs low/other.rs (low::Other)", "low/other.rs needs low/deep.rs (low::deep::Deep)"]]);
+    let ring = found(&files("use super::other;", "use super::far;", "fn f() { super::deep::g() }"));
+    assert_eq!(ring[0].len(), 3);
+    // A folder and its own files share what the folder defines.
+    assert!(found(&files("use super::{Shared, Other};", "use super::Shared;", "use super::{deep, other};")).is_empty());
+}
