@@ -48,7 +48,7 @@ fn main() -> kiln::Result<()> {
 
     // The cached sampler evaluates each layer once a pixel, not the whole network.
     let mut sampler = RasterSampler::new(&device, model.as_ref(), &state, Weights::Current, Method::Cached)?;
-    let job = Job { count: 32, seed: SEED, first: 0, temperature: 1.0, keep: None };
+    let job = Job { count: 32, seed: SEED, first: 0, temperature: 1.0, keep: None, inputs: &[] };
     let drawn = sampler.sample(model.as_ref(), &mut state, &job)?;
     let top_half: Vec<bool> = (0..about.len()).map(|i| i < about.len() / 2).collect();
     let again = Job { seed: SEED + 1, keep: Some((&drawn.images, &top_half)), ..job };

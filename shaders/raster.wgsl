@@ -1,6 +1,6 @@
-// Draws images in raster order (van den Oord et al., 2016): one workgroup an image, a bounded number of positions a dispatch. At each
-// position every feature of the network is computed once, from what earlier positions left in `features`, and each colour is drawn
-// from its logits in turn. Barriers are within the workgroup alone. Where the adapter is a CPU (ALONE), an invocation draws an image by
+// Draws images in raster order (van den Oord et al., 2016): one workgroup an image, a bounded number of positions a dispatch. When a row
+// begins, what depends on rows above alone is computed for all its columns. At each position every other feature of the network is
+// computed once, from what earlier positions left in `features`, and each colour is drawn from its logits in turn. Barriers are within the workgroup alone. Where the adapter is a CPU (ALONE), an invocation draws an image by
 // itself, so that its lanes never wait for each other.
 // Dispatch: one workgroup an image, or one invocation; `job.first` and `job.last` bound the positions.
 //!include shared/functions
@@ -23,7 +23,8 @@ struct Job {
 @group(0) @binding(2) var<storage, read> constants: array<f32>;
 // One flag a value of an image.
 @group(0) @binding(3) var<storage, read> kept: array<u32>;
-// For each step its kind and what tells it from others of the kind, COUNT rows; then the first words of the rows of late steps.
+// For each step its kind and what tells it from others of the kind, COUNT rows; then the first words of the rows of those carried out
+// when a row of the image begins (ROW_STEPS), at each position (PIXEL_STEPS) and after its last value (LATE_STEPS).
 @group(0) @binding(4) var<storage, read> table: array<u32>;
 @group(0) @binding(5) var<storage, read_write> features: array<f32>;
 // [image, row, column, colour], in levels; given values stand there from the start.
@@ -40,9 +41,14 @@ const ITEM: u32 = {{ITEM}}u;
 // Elements of one image's features.
 const FEATURES: u32 = {{FEATURES}}u;
 const STREAM: u32 = {{STREAM}}u;
+const ROW_STEPS: u32 = {{ROW_STEPS}}u;
+const PIXEL_STEPS: u32 = {{PIXEL_STEPS}}u;
+const LATE_STEPS: u32 = {{LATE_STEPS}}u;
+// Where the lists of steps begin in the table.
+const LISTS: u32 = {{COUNT}}u * {{ROW}}u;
 
 {{STEPS}}
-fn step_at(row: u32, column: u32, base: u32, lane: u32, step_row: u32) {
+fn step_at(row: u32, first: u32, columns: u32, base: u32, lane: u32, step_row: u32) {
     switch table[step_row] {
 {{CASES}}
         default: {}
@@ -93,14 +99,20 @@ fn draw_image(image: u32, lane: u32) {
     for (var position = job.first; position < job.last; position++) {
         let row = position / WIDTH;
         let column = position % WIDTH;
+        if column == 0u {
+            for (var s = 0u; s < ROW_STEPS; s++) {
+                step_at(row, 0u, WIDTH, base, lane, table[LISTS + s]);
+                {{BARRIER}}
+            }
+        }
         // What lay here belonged to a row that has left the ring.
         for (var colour = lane; colour < COLOURS; colour += LANES) {
             features[{{IMAGE_AT}} + colour] = 0.0;
         }
         {{BARRIER}}
         for (var colour = 0u; colour < COLOURS; colour++) {
-            for (var s = 0u; s < {{COUNT}}u; s++) {
-                step_at(row, column, base, lane, s * {{ROW}}u);
+            for (var s = 0u; s < PIXEL_STEPS; s++) {
+                step_at(row, column, 1u, base, lane, table[LISTS + ROW_STEPS + s]);
                 {{BARRIER}}
             }
             if lane == 0u {
@@ -115,8 +127,8 @@ fn draw_image(image: u32, lane: u32) {
             {{BARRIER}}
         }
         // What later positions read of the image through a pointwise function.
-        for (var s = 0u; s < {{LATE}}u; s++) {
-            step_at(row, column, base, lane, table[{{COUNT}}u * {{ROW}}u + s]);
+        for (var s = 0u; s < LATE_STEPS; s++) {
+            step_at(row, column, 1u, base, lane, table[LISTS + ROW_STEPS + PIXEL_STEPS + s]);
             {{BARRIER}}
         }
     }

@@ -1,12 +1,14 @@
-// One convolution at one position, for raster.wgsl: a lane sums whole output channels (FOUR: four at a time), over taps and channels in
-// the order of conv.wgsl. The taps' row and column offsets stand among the constants: a loop over them keeps the kernel short, which
-// drivers compile faster.
+// One convolution at some columns of a row, for raster.wgsl: a lane sums whole output channels (FOUR: four at a time), over taps and
+// channels in the order of conv.wgsl. The taps' row and column offsets stand among the constants: a loop over them keeps the kernel
+// short, which drivers compile faster.
 fn epilogue_{{K}}(sum: f32, index: u32, row: u32, column: u32, base: u32, step_row: u32) -> f32 {
 {{PROGRAM}}
 }
 
-fn step_{{K}}(row_here: u32, column_here: u32, base: u32, lane: u32, step_row: u32) {
-    for (var d = lane * {{WIDE}}u; d < {{D}}u; d += LANES * {{WIDE}}u) {
+fn step_{{K}}(row_here: u32, first: u32, columns: u32, base: u32, lane: u32, step_row: u32) {
+    for (var i = lane * {{WIDE}}u; i < columns * {{D}}u; i += LANES * {{WIDE}}u) {
+        let column_here = first + i / {{D}}u;
+        let d = i % {{D}}u;
         var sum = {{ZERO}};
         for (var t = 0u; t < {{TAPS}}u; t++) {
             let y = i32(row_here) + i32(constants[{{OFFSETS}} + 2u * t]);
@@ -31,8 +33,8 @@ fn step_{{K}}(row_here: u32, column_here: u32, base: u32, lane: u32, step_row: u
         let row = row_here;
         let column = column_here;
 //!if FOUR
-        for (var i = 0u; i < 4u; i++) {
-            features[{{OUTPUT_AT}} + d + i] = epilogue_{{K}}(sum[i], d + i, row, column, base, step_row);
+        for (var k = 0u; k < 4u; k++) {
+            features[{{OUTPUT_AT}} + d + k] = epilogue_{{K}}(sum[k], d + k, row, column, base, step_row);
         }
 //!else
         features[{{OUTPUT_AT}} + d] = epilogue_{{K}}(sum, d, row, column, base, step_row);

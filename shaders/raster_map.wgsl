@@ -1,10 +1,12 @@
-// One pointwise program at one position, for raster.wgsl: a lane a channel.
+// One pointwise program at some columns of a row, for raster.wgsl: a lane a channel of a column.
 fn program_{{K}}(index: u32, row: u32, column: u32, base: u32, step_row: u32) -> f32 {
 {{PROGRAM}}
 }
 
-fn step_{{K}}(row: u32, column: u32, base: u32, lane: u32, step_row: u32) {
-    for (var d = lane; d < {{D}}u; d += LANES) {
+fn step_{{K}}(row: u32, first: u32, columns: u32, base: u32, lane: u32, step_row: u32) {
+    for (var i = lane; i < columns * {{D}}u; i += LANES) {
+        let column = first + i / {{D}}u;
+        let d = i % {{D}}u;
         features[{{OUTPUT_AT}} + d] = program_{{K}}(d, row, column, base, step_row);
     }
 }

@@ -203,6 +203,11 @@ fn fused_blocks() {
 }
 
 #[test]
+fn gates() {
+    check(graphs::gates().expect("graphs"));
+}
+
+#[test]
 fn movement() {
     check(graphs::movement().expect("graphs"));
 }

@@ -10,7 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::sync::Arc;
 
+use kiln::data::{Binarization, Kind};
 use kiln::graph::Plan;
+use kiln::model::DataSpec;
+use kiln::sample::raster::RasterProgram;
 use kiln::shader::{Choices, Class, Matrices, Target};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 
@@ -51,7 +54,32 @@ fn variants() -> BTreeMap<String, String> {
             }
         }
     }
+    raster(&mut texts);
     texts
+}
+
+/// The kernels that draw images pixel by pixel: bits and levels, one stack and two, with labels, of a workgroup an image and of one
+/// invocation.
+fn raster(texts: &mut BTreeMap<String, String>) {
+    for (model, dims, hyper) in [
+        ("pixelcnn", [6, 5, 3], "blocks = 1\nhidden = 6\nhead = 6\nlevels = 4"),
+        ("gated-pixelcnn", [6, 5, 1], "layers = 3\nhidden = 4\nhead = 4\nconditional = true"),
+        ("gated-pixelcnn", [4, 4, 3], "layers = 2\nhidden = 3\nhead = 3\nlevels = 256"),
+    ] {
+        let (kind, binarization) = if dims[2] == 1 { (Kind::Binary, Binarization::Static) } else { (Kind::Pixels, Binarization::None) };
+        let data = DataSpec { dims, classes: 3, kind, binarization, mean: None };
+        let model = kiln::model::build(model, &toml::from_str(hyper).expect("hyper-parameters"), &data).expect("a model");
+        let graph = model.raster().expect("autoregressive").raster_graph(1).expect("a graph");
+        let program = RasterProgram::new(&graph).expect("a raster program");
+        let constant = |id| (graph.shape(id).clone(), vec![0.0; graph.shape(id).len()]);
+        let constants: Vec<_> = program.constants.iter().map(|id| constant(*id)).collect();
+        for target in targets() {
+            for alone in [false, true] {
+                let text = kiln::sample::raster::kernel(&program, &constants, &target, alone).expect("a kernel").text;
+                texts.entry(text).or_insert_with(|| format!("raster of {}", model.name()));
+            }
+        }
+    }
 }
 
 fn installed(tool: &str) -> bool {

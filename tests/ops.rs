@@ -224,6 +224,32 @@ fn slices_and_concatenations() -> Result<()> {
 }
 
 #[test]
+fn gates() -> Result<()> {
+    for shape in [[2, 3, 2, 8], [3, 1, 1, 2], [1, 5, 2, 34]] {
+        let mut b = Bench::new();
+        let x = b.leaf(shape);
+        let y = b.graph.gate(x)?;
+        b.check_gradients(y, 1e-6);
+
+        // It is what slices and a program come to.
+        let mut b = Bench::new();
+        let x = b.leaf(shape);
+        let y = b.graph.gate(x)?;
+        let half = shape[3] / 2;
+        let (left, right) = (b.graph.slice(x, 3, 0, half)?, b.graph.slice(x, 3, half, half)?);
+        let (t, s) = (b.graph.tanh(left)?, b.graph.sigmoid(right)?);
+        let written_out = b.graph.mul(t, s)?;
+        let difference = b.graph.sub(y, written_out)?;
+        b.graph.output("difference", difference);
+        support::close(&b.run::<f64>(true, "difference"), &vec![0.0; shape.iter().product::<usize>() / 2], 1e-12, "gate");
+    }
+    let mut b = Bench::new();
+    let odd = b.leaf([2, 3]);
+    assert!(b.graph.gate(odd).is_err());
+    Ok(())
+}
+
+#[test]
 fn losses_from_logits() -> Result<()> {
     let mut b = Bench::new();
     let (logits, x) = (b.leaf([3, 7]), b.leaf_of([3, 7], (0..21).map(|i| f64::from(i % 2)).collect()));

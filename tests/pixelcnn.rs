@@ -117,7 +117,7 @@ impl Source for Memory {
 }
 
 fn job(count: usize, first: usize) -> Job<'static> {
-    Job { count, seed: 17, first, temperature: 1.0, keep: None }
+    Job { count, seed: 17, first, temperature: 1.0, keep: None, inputs: &[] }
 }
 
 /// Every image of `values` values of `levels` levels.

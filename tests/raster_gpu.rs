@@ -21,15 +21,18 @@ fn device() -> Option<Device> {
 /// More images than a workgroup of a CPU adapter draws.
 const COUNT: usize = 9;
 
-fn compare(dims: [usize; 3], hyper: &str, binary: bool, grouped: bool) -> kiln::Result<()> {
+fn compare(name: &str, dims: [usize; 3], hyper: &str, binary: bool, grouped: bool) -> kiln::Result<()> {
     let Some(device) = device() else { return Ok(()) };
     let (kind, binarization) = if binary { (Kind::Binary, Binarization::Static) } else { (Kind::Pixels, Binarization::None) };
-    let data = DataSpec { dims, classes: 0, kind, binarization, mean: None };
-    let model = model::build("pixelcnn", &toml::from_str(hyper).expect("hyper-parameters"), &data)?;
+    let data = DataSpec { dims, classes: 2, kind, binarization, mean: None };
+    let model = model::build(name, &toml::from_str(hyper).expect("hyper-parameters"), &data)?;
     let mut state = State::initial(&device, model.state(), 3)?;
+    // Every other image is of the second class.
+    let labels: Vec<f32> = (0..2 * COUNT).map(|i| f32::from(u8::from(i / 2 % 2 == i % 2))).collect();
+    let inputs: &[(&str, &[f32])] = &[("labels", &labels)];
     let draw = |method, state: &mut State, keep| {
         let mut sampler = RasterSampler::new(&device, model.as_ref(), state, Weights::Current, method)?;
-        sampler.sample(model.as_ref(), state, &Job { count: COUNT, seed: 7, first: 2, temperature: 1.0, keep })
+        sampler.sample(model.as_ref(), state, &Job { count: COUNT, seed: 7, first: 2, temperature: 1.0, keep, inputs })
     };
     let naive = draw(Method::Naive, &mut state, None)?;
     let cached = draw(Method::Cached, &mut state, None)?;
@@ -53,15 +56,27 @@ fn compare(dims: [usize; 3], hyper: &str, binary: bool, grouped: bool) -> kiln::
 
 #[test]
 fn grey_bits() -> kiln::Result<()> {
-    compare([6, 5, 1], "blocks = 2\nhidden = 4\nhead = 6\nfirst_kernel = 5", true, false)
+    compare("pixelcnn", [6, 5, 1], "blocks = 2\nhidden = 4\nhead = 6\nfirst_kernel = 5", true, false)
 }
 
 #[test]
 fn colour_bits() -> kiln::Result<()> {
-    compare([3, 4, 3], "blocks = 1\nhidden = 6\nhead = 6\nfirst_kernel = 3", true, false)
+    compare("pixelcnn", [3, 4, 3], "blocks = 1\nhidden = 6\nhead = 6\nfirst_kernel = 3", true, false)
 }
 
 #[test]
 fn categorical_levels() -> kiln::Result<()> {
-    compare([4, 4, 1], "blocks = 1\nhidden = 4\nhead = 8\nfirst_kernel = 3\nlevels = 9", false, true)
+    compare("pixelcnn", [4, 4, 1], "blocks = 1\nhidden = 4\nhead = 8\nfirst_kernel = 3\nlevels = 9", false, true)
+}
+
+#[test]
+fn gated_stacks() -> kiln::Result<()> {
+    let hyper = "layers = 3\nhidden = 4\nhead = 4\nfirst_kernel = 5\ndilations = [2, 1]";
+    compare("gated-pixelcnn", [6, 5, 1], hyper, true, true)
+}
+
+#[test]
+fn gated_stacks_of_colours_given_a_label() -> kiln::Result<()> {
+    let hyper = "layers = 2\nhidden = 3\nhead = 3\nfirst_kernel = 3\nlevels = 4\nconditional = true";
+    compare("gated-pixelcnn", [4, 3, 3], hyper, false, false)
 }

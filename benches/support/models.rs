@@ -14,8 +14,9 @@ pub struct Case {
     pub batch: usize,
 }
 
-pub const CASES: [Case; 5] = [
+pub const CASES: [Case; 6] = [
     Case { name: "pixelcnn-28-b64", model: "pixelcnn", hyper: "preset = 'tiny'", dims: [28, 28, 1], batch: 64 },
+    Case { name: "gated-pixelcnn-28-b32", model: "gated-pixelcnn", hyper: "preset = 'small'", dims: [28, 28, 1], batch: 32 },
     Case { name: "vae-mlp-28-b128", model: "vae", hyper: "form = 'mlp'", dims: [28, 28, 1], batch: 128 },
     Case { name: "vae-conv-28-b128", model: "vae", hyper: "form = 'conv'", dims: [28, 28, 1], batch: 128 },
     Case { name: "dcgan-32-b64", model: "dcgan", hyper: "", dims: [32, 32, 1], batch: 64 },

@@ -7,13 +7,13 @@ use clap::Args;
 use serde_json::json;
 
 use super::common::Common;
-use super::draw::check_amount;
+use super::draw::{check_amount, chosen_class, labels};
 use super::endings;
 use super::measured::{weights, weights_in_words};
 use super::output::Output;
 use super::pictures::check_grid;
 use super::sample::write_log_p;
-use crate::data::{self, Batch, Scale, Source};
+use crate::data::{self, Scale, Source, one_hot};
 use crate::error::{Error, Result};
 use crate::report::{self, GridOptions, NpyStream};
 use crate::runtime::Device;
@@ -52,6 +52,9 @@ pub struct CompleteArgs {
     /// Below 1, likelier and less varied images
     #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
     pub temperature: f32,
+    /// Class of the images, for conditional models [default: of --data, its own; of --image, each in turn]
+    #[arg(long, value_name = "CLASS")]
+    pub class: Option<String>,
     /// The checkpoint of the best validation score, not the newest
     #[arg(long)]
     pub best: bool,
@@ -84,6 +87,9 @@ fn is_exact(mask: &[bool]) -> bool {
     mask.iter().skip_while(|kept| **kept).all(|kept| !kept)
 }
 
+/// Images in levels, and the labels that they have.
+type Labelled = (Vec<f32>, Vec<u32>);
+
 /// The images to complete, in levels.
 struct Given {
     source: Option<Arc<dyn Source>>,
@@ -109,15 +115,17 @@ impl Given {
         }
     }
 
-    /// Its images, some at a time.
-    fn parts<'a>(&'a self, trained: &Trained, seed: u64, levels: usize) -> Box<dyn Iterator<Item = Result<Vec<f32>>> + 'a> {
+    /// Its images, some at a time, with their labels where they have any.
+    fn parts<'a>(&'a self, trained: &Trained, seed: u64, levels: usize) -> Box<dyn Iterator<Item = Result<Labelled>> + 'a> {
         match &self.source {
             Some(source) => {
                 let batches = data::sequential(Arc::clone(source), CHUNK, seed, trained.recipe.data.binarization, Scale::Levels);
-                let leveled = move |batch: Batch| batch.values.into_iter().map(|byte| level(byte, levels)).collect();
-                Box::new(batches.map(move |batch| batch.map(leveled)))
+                let leveled = move |values: Vec<f32>| values.into_iter().map(|byte| level(byte, levels)).collect();
+                Box::new(batches.map(move |batch| batch.map(|batch| (leveled(batch.values), batch.labels))))
             }
-            None => Box::new((0..self.count).step_by(CHUNK).map(|first| Ok(self.image.repeat(CHUNK.min(self.count - first))))),
+            None => {
+                Box::new((0..self.count).step_by(CHUNK).map(|first| Ok((self.image.repeat(CHUNK.min(self.count - first)), Vec::new()))))
+            }
         }
     }
 }
@@ -144,6 +152,8 @@ pub fn run(args: &CompleteArgs, common: &Common, output: &Output) -> Result<()> 
         )));
     }
     check_amount(args.count, args.temperature)?;
+    let class = chosen_class(&trained, args.class.as_deref())?;
+    let classes = trained.recipe.data.classes;
     let (levels, top) = (sampler.levels(), (sampler.levels() - 1) as f32);
     let given = Given::open(args, &trained, levels)?;
     let count = given.count;
@@ -156,9 +166,12 @@ pub fn run(args: &CompleteArgs, common: &Common, output: &Output) -> Result<()> 
     let (mut whole, mut seen, mut rest, mut log_p) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut first = 0;
     for part in given.parts(&trained, seed, levels) {
-        let part = part?;
+        let (part, own) = part?;
         let here = part.len() / item;
-        let job = Job { count: here, seed, first, temperature: args.temperature, keep: Some((&part, &mask)) };
+        let known = class.is_none() && own.len() == here;
+        let hot = one_hot(&if known { own } else { labels(classes, class, first, here) }, classes, here);
+        let inputs = [("labels", &hot[..])];
+        let job = Job { count: here, seed, first, temperature: args.temperature, keep: Some((&part, &mask)), inputs: &inputs };
         let drawn = sampler.sample(trained.model.as_ref(), &mut trained.state, &job)?;
         let made: Vec<f32> = drawn.images.iter().map(|v| v / top).collect();
         match &mut array {

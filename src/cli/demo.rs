@@ -115,7 +115,7 @@ fn pixelcnn(out: &Path, common: &Common, device: &Device, output: &Output, page:
     let seen: Vec<f32> = given.iter().enumerate().map(|(i, v)| if mask[i % item] { *v } else { 0.5 }).collect();
     let mut picture: Vec<f32> = given.iter().copied().chain(seen).collect();
     for seed in 1..4 {
-        let job = Job { count, seed, first: 0, temperature: 1.0, keep: Some((&given, &mask)) };
+        let job = Job { count, seed, first: 0, temperature: 1.0, keep: Some((&given, &mask)), inputs: &[] };
         picture.extend(sampler.sample(model, &mut trained.state, &job)?.images);
     }
     let completions = report::grid(&picture, dims, count);

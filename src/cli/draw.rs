@@ -1,5 +1,6 @@
 //! Draws images of a run, a part at a time: what `sample`, and everything that measures or shows samples, is made of.
 
+use crate::data::{find_class, one_hot};
 use crate::error::{Error, Result};
 use crate::model::need;
 use crate::runtime::Device;
@@ -36,6 +37,23 @@ impl Order {
     pub fn plain(count: usize, seed: u64) -> Self {
         Self { count, seed, temperature: 1.0, truncation: None, method: Method::Cached, class: None, z: None }
     }
+}
+
+/// The class that is asked for, by number or name.
+///
+/// # Errors
+/// [`Error::Usage`] where there is none to choose, or none such.
+pub fn chosen_class(trained: &Trained, word: Option<&str>) -> Result<Option<u32>> {
+    let Some(word) = word else { return Ok(None) };
+    if !trained.model.conditional() {
+        return Err(Error::usage(format!("{} is not conditional, so --class chooses nothing; leave it out", trained.model.name())));
+    }
+    find_class(&trained.recipe.data.class_names, word).map(Some)
+}
+
+/// Labels of images `first..first + count`: the class asked for, or each in turn.
+pub fn labels(classes: usize, class: Option<u32>, first: usize, count: usize) -> Vec<u32> {
+    (first..first + count).map(|i| class.unwrap_or((i % classes.max(1)) as u32)).collect()
 }
 
 /// Images that were drawn together.
@@ -102,7 +120,7 @@ pub fn draw(trained: &mut Trained, device: &Device, order: &Order, take: &mut dy
             (None, None) => latents(order.seed, first, count, latent),
         };
         let z: Vec<f32> = z.into_iter().map(|v| v * order.temperature).collect();
-        let labels: Vec<u32> = (first..first + count).map(|i| order.class.unwrap_or((i % classes.max(1)) as u32)).collect();
+        let labels = labels(classes, order.class, first, count);
         let images = decoder.decode(&mut trained.state, &z, (&labels, classes))?;
         take(Part { images, log_p: Vec::new(), z })?;
     }
@@ -113,10 +131,13 @@ fn by_pixels(trained: &mut Trained, device: &Device, order: &Order, take: &mut d
     let model = trained.model.as_ref();
     let mut sampler = RasterSampler::new(device, model, &trained.state, weights(trained), order.method)?;
     let top = (sampler.levels() - 1) as f32;
+    let classes = trained.recipe.data.classes;
     let (mut first, mut chunk) = (0, CHUNK);
     while first < order.count {
         let count = chunk.min(order.count - first);
-        let job = Job { count, seed: order.seed, first, temperature: order.temperature, keep: None };
+        let hot = one_hot(&labels(classes, order.class, first, count), classes, count);
+        let inputs = [("labels", &hot[..])];
+        let job = Job { count, seed: order.seed, first, temperature: order.temperature, keep: None, inputs: &inputs };
         let drawn = match sampler.sample(model, &mut trained.state, &job) {
             Ok(drawn) => drawn,
             // As of a decoder: fewer at a time need less.

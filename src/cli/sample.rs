@@ -12,7 +12,6 @@ use super::endings;
 use super::measured::weights_in_words;
 use super::output::Output;
 use super::pictures::{Pictures, check_ending};
-use crate::data::find_class;
 use crate::error::{Error, Result};
 use crate::report::{self, NpyStream};
 use crate::runtime::Device;
@@ -128,10 +127,7 @@ pub fn run(args: &SampleArgs, common: &Common, output: &Output) -> Result<()> {
     let device = Device::open(&common.device)?;
     let mut trained = Trained::load(&args.run, &device, args.best)?;
     check_side_files(args, &trained)?;
-    if args.class.is_some() && !trained.model.conditional() {
-        let name = trained.model.name();
-        return Err(Error::usage(format!("{name} is not conditional, so --class chooses nothing; leave it out")));
-    }
+    let class = draw::chosen_class(&trained, args.class.as_deref())?;
     let dims = trained.recipe.data.dims;
     let latent = trained.model.decodes().map_or(0, |d| d.latent());
     let (count, z) = match &args.z {
@@ -144,7 +140,7 @@ pub fn run(args: &SampleArgs, common: &Common, output: &Output) -> Result<()> {
         temperature: args.temperature,
         truncation: args.truncation,
         method: if args.method == MethodArg::Naive { Method::Naive } else { Method::Cached },
-        class: args.class.as_ref().map(|word| find_class(&trained.recipe.data.class_names, word)).transpose()?,
+        class,
         z,
     };
     draw::check(&trained, &order)?;

@@ -3,6 +3,8 @@
 pub mod ability;
 mod classifier;
 pub mod gan;
+mod gated;
+mod levels;
 pub mod need;
 mod pixelcnn;
 mod trunk;
@@ -11,6 +13,7 @@ pub mod vae;
 pub use ability::{Bounds, Decodes, Encodes, Features, Judges, Raster, Score, Scores};
 pub use classifier::Classifier;
 pub use gan::Gan;
+pub use gated::GatedPixelCnn;
 pub use pixelcnn::PixelCnn;
 pub use vae::{Autoencoder, Vae};
 
@@ -167,12 +170,13 @@ pub trait Model: Send + Sync {
 type Make = fn(&'static str, &toml::Table, &DataSpec) -> Result<Box<dyn Model>>;
 
 /// Every model by its name on the command line, in alphabetical order.
-const MODELS: [(&str, Make); 9] = [
+const MODELS: [(&str, Make); 10] = [
     ("autoencoder", |name, hyper, data| Ok(Box::new(Autoencoder::new(parse(name, hyper)?, data)?))),
     ("classifier", |name, hyper, data| Ok(Box::new(Classifier::new(parse(name, hyper)?, data)?))),
     ("cvae", |name, hyper, data| Ok(Box::new(Vae::conditional(parse(name, hyper)?, data)?))),
     ("dcgan", |_, hyper, data| Ok(Box::new(Gan::new(gan::Family::Dcgan, hyper, data)?))),
     ("gan", |_, hyper, data| Ok(Box::new(Gan::new(gan::Family::Gan, hyper, data)?))),
+    ("gated-pixelcnn", |name, hyper, data| Ok(Box::new(GatedPixelCnn::new(parse(name, hyper)?, data)?))),
     ("pixelcnn", |name, hyper, data| Ok(Box::new(PixelCnn::new(parse(name, hyper)?, data)?))),
     ("vae", |name, hyper, data| Ok(Box::new(Vae::new(parse(name, hyper)?, data)?))),
     ("wgan", |_, hyper, data| Ok(Box::new(Gan::new(gan::Family::Wgan, hyper, data)?))),

@@ -49,6 +49,19 @@ impl<'a, T: Copy> Operand<'a, T> {
         Self { data, inner, runs, outer }
     }
 
+    /// Cells of `channels` elements that lie `stride` apart, the channels of `full`; where `full` has more, they come again.
+    pub fn cells(data: &'a [T], channels: usize, stride: usize, full: &Shape) -> Self {
+        let count = data.len().div_ceil(stride);
+        if channels == stride && channels == full.channels() {
+            let own = Shape::from([1, count, 1, channels]);
+            return Self::new(data, if count * channels == full.len() { full } else { &own }, full);
+        }
+        if channels == full.channels() {
+            return Self { data, inner: channels, runs: true, outer: vec![(count, stride)] };
+        }
+        Self { data, inner: full.channels(), runs: false, outer: vec![(count, stride)] }
+    }
+
     fn load(&self, start: usize, out: &mut [T]) {
         let (mut row, mut column) = (start / self.inner, start % self.inner);
         let mut done = 0;

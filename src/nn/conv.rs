@@ -40,9 +40,43 @@ impl Conv2d {
 
     /// A layer whose weights are multiplied by a fixed 0/1 mask of shape `[taps, C, D]`.
     pub fn masked(spec: &mut StateSpec, group: usize, name: &str, conv: ConvSpec, mask: Option<Vec<f32>>) -> Self {
-        let ConvSpec { taps, kernel, centre, channels: [c, d], bias, start } = conv;
-        let fan_in = c * kernel * kernel;
+        let ConvSpec { taps, kernel, centre, channels, bias, start } = conv;
         let layout = taps.layout([kernel, kernel], centre as i32);
+        Self::laid_out(spec, group, name, (taps, layout, channels[0] * kernel * kernel), channels, mask, bias, start)
+    }
+
+    /// A layer whose taps are the cells of a `kernel` (rows, columns) that begins `dilation · origin` before the position, its cells
+    /// `dilation` apart: a tap for each cell, the kernel of the checkpoint.
+    #[allow(clippy::too_many_arguments)] // the words of a convolution, in the order papers give them
+    pub fn rectangle(
+        spec: &mut StateSpec,
+        group: usize,
+        name: &str,
+        image: [usize; 2],
+        channels: [usize; 2],
+        (kernel, origin, dilation): ([usize; 2], [usize; 2], usize),
+        mask: Option<&dyn Fn(&Taps) -> Vec<f32>>,
+        start: Start,
+    ) -> Self {
+        let cells: Vec<[usize; 2]> = (0..kernel[0]).flat_map(|r| (0..kernel[1]).map(move |c| [r, c])).collect();
+        let offset = |cell: &[usize; 2]| [0, 1].map(|a| (cell[a] as i32 - origin[a] as i32) * dilation as i32);
+        let taps = Taps { offsets: cells.iter().map(offset).collect(), stride: 1, input: image, output: image };
+        let mask = mask.map(|mask| mask(&taps));
+        let layout = Layout::Conv { kernel, taps: cells };
+        Self::laid_out(spec, group, name, (taps, layout, channels[0] * kernel[0] * kernel[1]), channels, mask, true, start)
+    }
+
+    #[allow(clippy::too_many_arguments)] // what the two ways to write a convolution have in common
+    fn laid_out(
+        spec: &mut StateSpec,
+        group: usize,
+        name: &str,
+        (taps, layout, fan_in): (Taps, Layout, usize),
+        [c, d]: [usize; 2],
+        mask: Option<Vec<f32>>,
+        bias: bool,
+        start: Start,
+    ) -> Self {
         let shape = [taps.offsets.len(), c, d];
         let init = match (&mask, start.weight(fan_in)) {
             (Some(mask), Init::Uniform(bound)) => Init::UniformMasked(bound, mask.clone()),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{BatchNorm, Concat, Conv, ConvWeight, Map, Reduce, Reduction, Slice, Taps};
+use super::{BatchNorm, Concat, Conv, ConvWeight, Gate, Map, Reduce, Reduction, Slice, Taps};
 use crate::error::{Error, Result};
 use crate::graph::{Binary, Distribution, Expr, Graph, NodeId, Shape, Unary};
 
@@ -139,6 +139,11 @@ impl Graph {
     /// `a` followed by `b` along an axis.
     pub fn concat(&mut self, a: NodeId, b: NodeId, axis: usize) -> Result<NodeId> {
         self.op(Concat { axis }, &[a, b])
+    }
+
+    /// tanh of the first half of the channels times the logistic of the second: `[…, 2C] → […, C]`.
+    pub fn gate(&mut self, x: NodeId) -> Result<NodeId> {
+        self.op(Gate, &[x])
     }
 
     /// Convolution of `[N, H, W, C]` by weights `[taps, C, D]`.

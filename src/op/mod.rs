@@ -3,6 +3,7 @@
 mod build;
 mod concat;
 mod conv;
+mod gate;
 mod group;
 pub(crate) mod launch;
 mod map;
@@ -12,6 +13,7 @@ mod slice;
 
 pub use concat::Concat;
 pub use conv::{Conv, ConvWeight};
+pub use gate::{Gate, GateGradient};
 pub use map::Map;
 pub use norm::BatchNorm;
 pub use reduce::Reduce;

@@ -37,7 +37,9 @@ impl Pictures {
             None => return Ok(()),
             Some(Draws::Raster(_)) => {
                 let mut sampler = RasterSampler::new(&self.device, model, state, self.weights, Method::Cached)?;
-                let job = Job { count: COUNT, seed: recipe.seed, first: 0, temperature: 1.0, keep: None };
+                let labels = in_turn(recipe, COUNT);
+                let inputs = [("labels", &labels[..])];
+                let job = Job { count: COUNT, seed: recipe.seed, first: 0, temperature: 1.0, keep: None, inputs: &inputs };
                 let top = (sampler.levels() - 1) as f32;
                 sampler.sample(model, state, &job)?.images.into_iter().map(|v| v / top).collect()
             }
@@ -47,8 +49,7 @@ impl Pictures {
                     empty => empty.insert(Program::new(&self.device, &decoder.decode_graph(count)?, state, self.weights)?),
                 };
                 program.write("z", &crate::sample::latents(recipe.seed, 0, count, decoder.latent()))?;
-                let labels: Vec<u32> = (0..count as u32).map(|i| i % recipe.data.classes.max(1) as u32).collect();
-                program.write("labels", &crate::data::one_hot(&labels, recipe.data.classes, count))?;
+                program.write("labels", &in_turn(recipe, count))?;
                 program.run(state, &Step { seed: recipe.seed, ..Step::default() })?;
                 program.read(state, "x")?
             }
@@ -61,6 +62,12 @@ impl Pictures {
         };
         report::save_png(&path, &picture)
     }
+}
+
+/// One-hot labels of `count` images, each class in turn.
+fn in_turn(recipe: &Recipe, count: usize) -> Vec<f32> {
+    let labels: Vec<u32> = (0..count as u32).map(|i| i % recipe.data.classes.max(1) as u32).collect();
+    crate::data::one_hot(&labels, recipe.data.classes, count)
 }
 
 /// Draws `curves.png` from the metrics.

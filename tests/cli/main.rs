@@ -6,6 +6,7 @@ mod program;
 
 mod bench;
 mod complete;
+mod conditional;
 mod data;
 mod devices;
 mod eval;

@@ -3,7 +3,7 @@
 
 use kiln::Result;
 use kiln::graph::{Binary, Distribution, NodeId, Rule, Unary, Update};
-use kiln::op::{ConvWeight, Embed, Reduction, Taps};
+use kiln::op::{ConvWeight, Embed, GateGradient, Reduction, Taps};
 
 use crate::Bench;
 
@@ -239,6 +239,17 @@ pub fn fused() -> Result<Vec<Case>> {
     Ok(cases)
 }
 
+/// Gated units and their gradients, four channels at a time and one.
+pub fn gates() -> Result<Vec<Case>> {
+    let build = |[n, h, c]: [usize; 3]| {
+        case(format!("gate {n}×{h}×{c}"), |b| {
+            let (x, u) = (b.leaf([n, h, 2 * c]), b.leaf([n, h, c]));
+            Ok(vec![b.graph.gate(x)?, b.graph.op(GateGradient, &[x, u])?])
+        })
+    };
+    [[2, 5, 8], [3, 7, 5], [1, 1, 1], [40, 30, 12]].into_iter().map(build).collect()
+}
+
 /// Data movement.
 pub fn movement() -> Result<Vec<Case>> {
     let mut cases = Vec::new();
@@ -292,6 +303,7 @@ pub fn all() -> Result<Vec<Case>> {
     cases.extend(convolutions()?);
     cases.extend(matrices()?);
     cases.extend(fused()?);
+    cases.extend(gates()?);
     cases.extend(movement()?);
     cases.extend(updates()?);
     Ok(cases)

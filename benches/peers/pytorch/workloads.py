@@ -78,48 +78,47 @@ def gate(x: Tensor) -> Tensor:
 class GatedLayer(nn.Module):
     """One layer of the two stacks (van den Oord et al. 2016b, figure 2), kernel n, from `cin` to `channels`.
 
-    One convolution gives the vertical map of the rows above, which `link` hands to the horizontal stack, and the same map one row
-    later, which sees the row itself and goes on to the next layer. Were only `v_same` to see the row itself, as in some public
-    code, the layers' reach to the right would stop three columns off in the row above: a blind spot no depth would close.
+    The vertical map of a row depends on the rows above it: the first layer reads those alone, later layers their own row as well, to
+    both sides, since nothing there depends on the row itself. So `link` hands it to the horizontal stack unshifted. Vertical layers
+    that all read strictly above would reach no further than three columns to the right in the row above, however many there are.
     """
 
-    def __init__(self, cin: int, channels: int, n: int, first: bool):
+    def __init__(self, cin: int, channels: int, n: int, first: bool, classes: int = 0):
         super().__init__()
-        self.reach, self.first = n // 2 + 1, first
-        self.v_wide = nn.Conv2d(cin, channels, (1, n), padding=(0, n // 2))
-        self.v_tall = nn.Conv2d(channels, 2 * channels, (self.reach, 1), padding=(self.reach, 0))
-        self.v_same = nn.Conv2d(cin, 2 * channels, 1)
+        self.reach, self.first = n // 2, first
+        taps = self.reach + (not first)
+        self.v = nn.Conv2d(cin, 2 * channels, (taps, n))
+        self.h = nn.Conv2d(cin, 2 * channels, (1, taps))
         self.link = nn.Conv2d(2 * channels, 2 * channels, 1)
-        self.horizontal = nn.Conv2d(cin, 2 * channels, (1, self.reach))
+        self.res = nn.Conv2d(channels, channels, 1)
         self.skip = nn.Conv2d(channels, channels, 1)
-        if not first:
-            self.residual = nn.Conv2d(channels, channels, 1)
+        self.cond = nn.Embedding(classes, 4 * channels) if classes else None
 
-    def forward(self, v: Tensor, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, v: Tensor, h: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         rows, columns = v.shape[2:]
-        tall = self.v_tall(self.v_wide(v))
-        above, with_row = tall[:, :, :rows], tall[:, :, 1 : rows + 1]
-        before = F.pad(h, (self.reach - 1 + self.first, 0))
-        out = gate(self.horizontal(before)[..., :columns] + self.link(above))
-        skip = self.skip(out)
-        if not self.first:
-            out = h + self.residual(out)
-        return gate(with_row + self.v_same(v)), out, skip
+        above = self.v(F.pad(v, (self.reach, self.reach, self.reach, 0)))[:, :, :rows]
+        across = self.h(F.pad(h, (self.reach, 0)))[..., :columns] + self.link(above)
+        if self.cond is not None:
+            of_class = self.cond(labels)[..., None, None].chunk(2, 1)
+            above, across = above + of_class[0], across + of_class[1]
+        out = gate(across)
+        residual = self.res(out)
+        return gate(above), residual if self.first else residual + h, self.skip(out)
 
 
 class GatedPixelCNN(nn.Module):
-    def __init__(self, channels: int = 64, layers: int = 8, head: int = 64):
+    def __init__(self, channels: int = 64, layers: int = 8, head: int = 64, classes: int = 0):
         super().__init__()
         self.layers = nn.ModuleList(
-            GatedLayer(1 if i == 0 else channels, channels, 7 if i == 0 else 3, first=i == 0) for i in range(layers)
+            GatedLayer(1 if i == 0 else channels, channels, 7 if i == 0 else 3, i == 0, classes) for i in range(layers)
         )
         self.head = nn.ModuleList([nn.Conv2d(channels, head, 1), nn.Conv2d(head, 1, 1)])
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         v = h = x
         total = 0.0
         for layer in self.layers:
-            v, h, skip = layer(v, h)
+            v, h, skip = layer(v, h, labels)
             total = total + skip
         for layer in self.head:
             total = layer(F.relu(total))
@@ -416,7 +415,7 @@ def adversarial_training(size: int, channels: int, batch: int, device: torch.dev
 # Name: (builder of the training, parameters it must have).
 WORKLOADS: dict[str, tuple[Callable[[torch.device, bool], Training], int]] = {
     "pixelcnn-28-b64": (lambda dev, c: autoregressive_training(PixelCNN(), 64, dev, c), 53_569),
-    "gated-pixelcnn-28-b32": (lambda dev, c: autoregressive_training(GatedPixelCNN(), 32, dev, c), 608_897),
+    "gated-pixelcnn-28-b32": (lambda dev, c: autoregressive_training(GatedPixelCNN(), 32, dev, c), 666_753),
     "pixelrnn-diag-28-b16": (lambda dev, c: autoregressive_training(PixelRNN(), 16, dev, c), 20_417),
     "vae-mlp-28-b128": (lambda dev, c: variational_training(vae_mlp(), 128, dev, c), 652_824),
     "vae-conv-28-b128": (lambda dev, c: variational_training(vae_conv(), 128, dev, c), 258_025),

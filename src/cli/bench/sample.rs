@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::args::BenchArgs;
 use super::split::Split;
-use super::workloads::WORKLOADS;
+use super::workloads::SAMPLED;
 use crate::cli::output::Output;
 use crate::error::Result;
 use crate::runtime::{Device, State, Weights};
@@ -20,42 +20,45 @@ const LONG: f64 = 10.0;
 
 /// `kiln bench sample`
 pub fn run(args: &BenchArgs, device: &Device, output: &Output) -> Result<()> {
-    let model = WORKLOADS[0].build()?;
-    let mut state = State::initial(device, model.state(), 1)?;
     let mut rows = Vec::new();
     let mut words = format!("{:<28}{:>8}{:>12}{:>12}{:>12}{:>14}\n", "workload", "images", "median s", "min s", "max s", "images/s");
-    for (count, method, what) in SAMPLES {
-        let name = format!("pixelcnn-28 {what}");
-        if !name.contains(&args.filter) {
+    for (workload, made) in SAMPLED {
+        let chosen = SAMPLES.into_iter().filter(|(_, _, what)| format!("{workload} {what}").contains(&args.filter)).collect::<Vec<_>>();
+        if chosen.is_empty() {
             continue;
         }
-        let mut sampler = RasterSampler::new(device, model.as_ref(), &state, Weights::Current, method)?;
-        let job = Job { count, seed: 1, first: 0, temperature: 1.0, keep: None };
-        let repeats = if method == Method::Naive { 1 } else { args.steps };
-        let mut runs = Vec::new();
-        for at in 0..=repeats {
-            let start = Instant::now();
-            sampler.sample(model.as_ref(), &mut state, &job)?;
-            let took = start.elapsed().as_secs_f64();
-            // The first run warms up, but where one takes long it is the only one.
-            let long = method == Method::Naive || took > LONG;
-            if at > 0 || long {
-                runs.push((took, sampler.spent()));
+        let model = made.build()?;
+        let mut state = State::initial(device, model.state(), 1)?;
+        for (count, method, what) in chosen {
+            let mut sampler = RasterSampler::new(device, model.as_ref(), &state, Weights::Current, method)?;
+            let job = Job { count, seed: 1, first: 0, temperature: 1.0, keep: None, inputs: &[] };
+            let repeats = if method == Method::Naive { 1 } else { args.steps };
+            let mut runs = Vec::new();
+            for at in 0..=repeats {
+                let start = Instant::now();
+                sampler.sample(model.as_ref(), &mut state, &job)?;
+                let took = start.elapsed().as_secs_f64();
+                // The first run warms up, but where one takes long it is the only one.
+                let long = method == Method::Naive || took > LONG;
+                if at > 0 || long {
+                    runs.push((took, sampler.spent()));
+                }
+                if long {
+                    break;
+                }
             }
-            if long {
-                break;
-            }
+            runs.sort_by(|a, b| a.0.total_cmp(&b.0));
+            let (median, spent) = runs[runs.len() / 2];
+            let (least, most) = (runs[0].0, runs[runs.len() - 1].0);
+            let rate = count as f64 / median;
+            let split = Split::of_job(median, spent, device);
+            let name = format!("{workload} {what}");
+            words += &format!("{name:<28}{count:>8}{median:>12.4}{least:>12.4}{most:>12.4}{rate:>14.1}\n{}", split.words());
+            rows.push(json!({
+                "workload": workload, "method": what, "device": device.name(), "images": count, "seconds": median,
+                "min_s": least, "max_s": most, "images_per_s": rate, "time": split.json(),
+            }));
         }
-        runs.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let (median, spent) = runs[runs.len() / 2];
-        let (least, most) = (runs[0].0, runs[runs.len() - 1].0);
-        let rate = count as f64 / median;
-        let split = Split::of_job(median, spent, device);
-        words += &format!("{name:<28}{count:>8}{median:>12.4}{least:>12.4}{most:>12.4}{rate:>14.1}\n{}", split.words());
-        rows.push(json!({
-            "workload": "pixelcnn-28", "method": what, "device": device.name(), "images": count, "seconds": median,
-            "min_s": least, "max_s": most, "images_per_s": rate, "time": split.json(),
-        }));
     }
     output.result(&words, &json!({"rows": rows}))
 }

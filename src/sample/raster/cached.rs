@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::draw;
-use super::program::{Feature, Operand, RasterProgram, Work};
+use super::program::{Operand, RasterProgram, View, Work};
 use super::{Drawn, Job};
 use crate::error::Result;
 use crate::graph::{Shape, Step};
@@ -31,21 +31,23 @@ impl CachedSampler {
                     let (shape, values) = &constants[*weights];
                     pack(values, shape.dims()[0] * shape.dims()[1], shape.channels())
                 }
-                Work::Map { .. } => Vec::new(),
+                Work::Map { .. } | Work::Join(_) => Vec::new(),
             })
             .collect();
         let most = program.features.iter().map(|f| f.channels).max().unwrap_or(0) as i32;
         Self { program, constants, panels, channels: (0..most).collect() }
     }
 
-    /// Draws (or completes) a batch of images.
-    pub fn sample(&self, job: &Job<'_>) -> Result<Drawn> {
+    /// Draws (or completes) a batch of images. `given` holds the values of [`RasterProgram::given`] for all of them, in that order.
+    pub fn sample(&self, job: &Job<'_>, given: &[Vec<f32>]) -> Result<Drawn> {
         let group = simd::rows();
         let item = self.program.size[0] * self.program.size[1] * self.program.features[0].channels;
         let mut images = vec![0.0; job.count * item];
         let mut log_p = vec![0.0; job.count];
         images.par_chunks_mut(group * item).zip(log_p.par_chunks_mut(group)).enumerate().for_each(|(g, (images, log_p))| {
-            Group::new(self, log_p.len()).run(job, g * group, images, log_p);
+            let mut images_of_group = Group::new(self, log_p.len());
+            images_of_group.give(g * group, given);
+            images_of_group.run(job, g * group, images, log_p);
         });
         Ok(Drawn { images, log_p })
     }
@@ -72,33 +74,56 @@ struct Group<'a> {
     buffers: Vec<Vec<f32>>,
 }
 
+/// Where a step is carried out: some columns of a row.
+#[derive(Clone, Copy)]
+struct Place {
+    row: usize,
+    column: usize,
+    columns: usize,
+}
+
 impl<'a> Group<'a> {
     fn new(sampler: &'a CachedSampler, count: usize) -> Self {
         let width = sampler.program.size[1];
-        let len = |f: &Feature| count * f.channels * if f.wide { f.rows * width } else { 1 };
-        Self { sampler, count, buffers: sampler.program.features.iter().map(|f| vec![0.0; len(f)]).collect() }
+        let buffers = sampler.program.features.iter().map(|f| vec![0.0; count * f.channels * f.places(width)]).collect();
+        Self { sampler, count, buffers }
     }
 
-    /// Where a feature of the position lies in its buffer.
+    /// Lays down what other inputs than the image give, of images from `first` on.
+    fn give(&mut self, first: usize, given: &[Vec<f32>]) {
+        let program = &self.sampler.program;
+        for ((feature, _), values) in program.given.iter().zip(given) {
+            let (channels, places) = (program.features[*feature].channels, program.features[*feature].places(program.size[1]));
+            for (at, cell) in self.buffers[*feature].chunks_exact_mut(channels).enumerate() {
+                let (place, image) = (at / self.count, first + at % self.count);
+                cell.copy_from_slice(&values[(image * places + place) * channels..][..channels]);
+            }
+        }
+    }
+
+    /// Where a feature of a position lies in its buffer.
     fn at(&self, feature: usize, row: usize, column: usize) -> usize {
         let f = &self.sampler.program.features[feature];
         if f.wide { ((row % f.rows) * self.sampler.program.size[1] + column) * self.count * f.channels } else { 0 }
     }
 
     fn run(&mut self, job: &Job<'_>, first: usize, images: &mut [f32], log_p: &mut [f64]) {
-        let [height, width] = self.sampler.program.size;
-        let colours = self.sampler.program.features[0].channels;
-        let logits = self.sampler.program.logits;
-        let outputs = self.sampler.program.features[logits].channels;
+        let program = &self.sampler.program;
+        let [height, width] = program.size;
+        let colours = program.features[0].channels;
+        let logits = program.logits;
+        let outputs = program.features[logits].channels;
         let levels = outputs / colours;
         let item = height * width * colours;
         for row in 0..height {
+            self.compute(&program.row, Place { row, column: 0, columns: width });
             for column in 0..width {
+                let position = Place { row, column, columns: 1 };
                 // What lay here belonged to a row that has left the ring.
                 let here = self.at(0, row, column);
                 self.buffers[0][here..here + self.count * colours].fill(0.0);
                 for colour in 0..colours {
-                    self.compute(0..self.sampler.program.steps.len(), row, column);
+                    self.compute(&program.pixel, position);
                     let place = (row * width + column) * colours + colour;
                     let base = self.at(logits, row, column);
                     for i in 0..self.count {
@@ -118,87 +143,115 @@ impl<'a> Group<'a> {
                         self.buffers[0][here + i * colours + colour] = value;
                     }
                 }
-                self.compute(self.sampler.program.late.iter().copied(), row, column);
+                self.compute(&program.late, position);
             }
         }
     }
 
-    /// Carries out steps at a position.
-    fn compute(&mut self, steps: impl Iterator<Item = usize>, row: usize, column: usize) {
+    /// Carries out steps somewhere.
+    fn compute(&mut self, steps: &[usize], place: Place) {
         let sampler = self.sampler;
-        for number in steps {
+        for &number in steps {
             let (step, panels) = (&sampler.program.steps[number], &sampler.panels[number]);
             let channels = sampler.program.features[step.output].channels;
-            let at = self.at(step.output, row, column);
-            let len = self.count * channels;
+            let at = self.at(step.output, place.row, place.column);
+            let len = place.columns * self.count * channels;
             let mut output = std::mem::take(&mut self.buffers[step.output]);
             let out = &mut output[at..at + len];
-            let shape = Shape::from([self.count, 1, 1, channels]);
+            let shape = Shape::from([place.columns, self.count, 1, channels]);
             match &step.work {
                 Work::Conv { source, taps, epilogue, operands, .. } => {
-                    self.convolve(*source, taps, panels, [row, column], channels, out);
+                    self.convolve(*source, taps, panels, place, channels, out);
                     if let Some(expr) = epilogue {
-                        let operands = self.operands(operands, &shape, row, column);
+                        let operands = self.operands(operands, &shape, place);
                         Evaluator::in_place(expr, &operands, &shape, &Step::default()).run(0, out);
                     }
                 }
                 Work::Map { expr, operands } => {
-                    let operands = self.operands(operands, &shape, row, column);
+                    let operands = self.operands(operands, &shape, place);
                     Evaluator::new(expr, &operands, &shape, &Step::default()).run(0, out);
+                }
+                Work::Join(parts) => {
+                    let mut from = 0;
+                    for part in parts {
+                        let (values, stride) = self.cells(*part, place);
+                        let repeats = values.len().div_ceil(stride);
+                        for (i, cell) in out.chunks_exact_mut(channels).enumerate() {
+                            cell[from..from + part.channels].copy_from_slice(&values[i % repeats * stride..][..part.channels]);
+                        }
+                        from += part.channels;
+                    }
                 }
             }
             self.buffers[step.output] = output;
         }
     }
 
-    fn operands(&self, operands: &[Operand], shape: &Shape, row: usize, column: usize) -> Vec<Columns<'_, f32>> {
+    /// What a view shows at some columns: the values from its first on, and from one image's to the next's. A feature that is kept for
+    /// the position alone is the same in all columns, and shows itself once.
+    fn cells(&self, view: View, place: Place) -> (&[f32], usize) {
+        let f = &self.sampler.program.features[view.feature];
+        let at = self.at(view.feature, place.row, place.column);
+        let columns = if f.wide { place.columns } else { 1 };
+        (&self.buffers[view.feature][at + view.first..at + columns * self.count * f.channels], f.channels)
+    }
+
+    fn operands(&self, operands: &[Operand], shape: &Shape, place: Place) -> Vec<Columns<'_, f32>> {
         let find = |operand: &Operand| match *operand {
             Operand::Constant(c) => {
                 let (own, values) = &self.sampler.constants[c];
                 Columns::new(values, own, shape)
             }
-            Operand::Feature(f) => {
-                let channels = self.sampler.program.features[f].channels;
-                let at = self.at(f, row, column);
-                Columns::new(&self.buffers[f][at..at + self.count * channels], &Shape::from([self.count, 1, 1, channels]), shape)
+            Operand::Feature(view) => {
+                let (values, stride) = self.cells(view, place);
+                Columns::cells(values, view.channels, stride, shape)
             }
         };
         operands.iter().map(find).collect()
     }
 
-    /// The sums of a convolution at one position, in the order the whole convolution takes them.
-    fn convolve(&self, source: usize, taps: &[[i32; 2]], panels: &[f32], [row, column]: [usize; 2], d: usize, out: &mut [f32]) {
-        let [_, width] = self.sampler.program.size;
-        let channels = self.sampler.program.features[source].channels;
-        let buffer = &self.buffers[source];
+    /// The sums of a convolution, in the order the whole convolution takes them. Positions of all images side by side are the rows of
+    /// one product.
+    fn convolve(&self, source: View, taps: &[[i32; 2]], panels: &[f32], place: Place, d: usize, out: &mut [f32]) {
+        let width = self.sampler.program.size[1] as i32;
+        let of_feature = self.sampler.program.features[source.feature].channels;
+        let buffer = &self.buffers[source.feature];
         let columns = simd::columns(d);
-        let depth = taps.len() * channels;
+        let depth = taps.len() * source.channels;
+        let rows = place.columns * self.count;
         out.fill(0.0);
         for block in 0..d.div_ceil(columns) {
             let first = block * columns;
             let used = columns.min(d - first);
-            for (t, [dy, dx]) in taps.iter().enumerate() {
-                let (r, c) = (row as i32 + dy, column as i32 + dx);
-                // Zeros outside the image add nothing.
-                if r < 0 || c < 0 || c >= width as i32 {
-                    continue;
+            for start in (0..rows).step_by(simd::rows()) {
+                let end = rows.min(start + simd::rows());
+                for (t, [dy, dx]) in taps.iter().enumerate() {
+                    let r = place.row as i32 + dy;
+                    // Zeros outside the image add nothing.
+                    let inside = |column: i32| (column - dx - place.column as i32).clamp(0, place.columns as i32) as usize * self.count;
+                    let (from, to) = (start.max(inside(0)), end.min(inside(width)));
+                    if r < 0 || from >= to {
+                        continue;
+                    }
+                    // The first row's position is inside the image.
+                    let column = (place.column + from / self.count) as i32 + dx;
+                    let at = self.at(source.feature, r as usize, column as usize) + from % self.count * of_feature + source.first;
+                    let features = &buffer[at..at + (to - from - 1) * of_feature + source.channels];
+                    let base = out[from * d..to * d].as_mut_ptr().wrapping_add(first);
+                    let last = to - from - 1;
+                    let tile = Tile {
+                        rows: &std::array::from_fn::<_, MAX_ROWS, _>(|i| features[i.min(last) * of_feature..].as_ptr())[..=last],
+                        offsets: &self.sampler.channels[..source.channels],
+                        b: panels[(block * depth + t * source.channels) * columns..].as_ptr(),
+                        stride: columns,
+                        sums: &std::array::from_fn::<_, MAX_ROWS, _>(|i| base.wrapping_add(i.min(last) * d))[..=last],
+                        used,
+                        fresh: false,
+                    };
+                    // SAFETY: each row has `channels` readable elements, the panel `channels` more rows of `columns`, and `out` a row of
+                    // `d` for each position and image.
+                    unsafe { simd::multiply(&tile, columns) };
                 }
-                let at = self.at(source, r as usize, c as usize);
-                let features = &buffer[at..at + self.count * channels];
-                let base = out[..self.count * d].as_mut_ptr().wrapping_add(first);
-                let last = self.count - 1;
-                let tile = Tile {
-                    rows: &std::array::from_fn::<_, MAX_ROWS, _>(|i| features[i.min(last) * channels..].as_ptr())[..self.count],
-                    offsets: &self.sampler.channels[..channels],
-                    b: panels[(block * depth + t * channels) * columns..].as_ptr(),
-                    stride: columns,
-                    sums: &std::array::from_fn::<_, MAX_ROWS, _>(|i| base.wrapping_add(i.min(last) * d))[..self.count],
-                    used,
-                    fresh: false,
-                };
-                // SAFETY: each row has `channels` readable elements, the panel `channels` more rows of `columns`, and `out` a row of `d`
-                // for each image.
-                unsafe { simd::multiply(&tile, columns) };
             }
         }
     }

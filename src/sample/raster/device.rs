@@ -1,10 +1,10 @@
-//! The raster sampler on the GPU: the steps of one position as one kernel, compiled from the network's own graph.
+//! The raster sampler on the GPU: the steps of rows and positions as one kernel, compiled from the network's own graph.
 
 use std::collections::HashMap;
 use std::time::Instant;
 
 use super::draw::STREAM;
-use super::program::{Operand, RasterProgram, RasterStep, Work};
+use super::program::{Operand, RasterProgram, RasterStep, View, Work};
 use super::{Drawn, Job};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Standalone};
@@ -44,6 +44,8 @@ pub struct DeviceSampler {
     item: usize,
     features: usize,
     positions: usize,
+    /// For each feature that is given: its first element within an image's features, and how many there are.
+    given: Vec<[usize; 2]>,
     /// The kernel with buffers for so many images.
     kernel: Option<(usize, Standalone)>,
 }
@@ -89,16 +91,16 @@ impl Layout<'_> {
         self.feature(feature, &format!("{}u", self.feature_at[feature]))
     }
 
-    /// The same for whichever feature a row names.
-    fn named(&self, feature: usize, row: &mut Row) -> String {
-        let start = row.address(self.feature_at[feature]);
-        self.feature(feature, &start)
+    /// The same for whichever channels of whichever feature a row names.
+    fn named(&self, view: View, row: &mut Row) -> String {
+        let start = row.address(self.feature_at[view.feature] + view.first);
+        self.feature(view.feature, &start)
     }
 
     /// WGSL of an operand's element for channel `index`.
     fn operand(&self, operand: Operand, channels: usize, row: &mut Row) -> Result<String> {
         let (array, at, len) = match operand {
-            Operand::Feature(f) => ("features", self.named(f, row), self.program.features[f].channels),
+            Operand::Feature(view) => ("features", self.named(view, row), view.channels),
             Operand::Constant(c) => ("constants", row.address(self.constant_at[c]), self.constants[c].1.len()),
         };
         match len {
@@ -121,11 +123,18 @@ impl Layout<'_> {
         let RasterStep { output, work } = &self.program.steps[number];
         let d = self.program.features[*output].channels;
         let mut row = Row::default();
-        let mut defines = vec![("K", kind.to_string()), ("D", d.to_string()), ("OUTPUT_AT", self.named(*output, &mut row))];
+        let whole = View { feature: *output, first: 0, channels: d };
+        let mut defines = vec![("K", kind.to_string()), ("D", d.to_string()), ("OUTPUT_AT", self.named(whole, &mut row))];
         let text = match work {
             Work::Map { expr, operands } => {
                 defines.push(("PROGRAM", self.program(expr, None, operands, d, &mut row)?));
                 expand("raster_map", &defines)
+            }
+            Work::Join([a, b]) => {
+                defines.push(("FIRST_AT", self.named(*a, &mut row)));
+                defines.push(("SECOND_AT", self.named(*b, &mut row)));
+                defines.push(("SPLIT", a.channels.to_string()));
+                expand("raster_join", &defines)
             }
             Work::Conv { source, taps, weights, epilogue, operands } => {
                 let identity = Expr::identity();
@@ -135,7 +144,7 @@ impl Layout<'_> {
                 defines.push(("FOUR", if four { "1".into() } else { String::new() }));
                 defines.push(("WIDE", if four { 4 } else { 1 }.to_string()));
                 defines.push(("ZERO", if four { "vec4<f32>(0.0)" } else { "0.0" }.to_string()));
-                defines.push(("C", self.program.features[*source].channels.to_string()));
+                defines.push(("C", source.channels.to_string()));
                 defines.push(("SOURCE_AT", self.named(*source, &mut row)));
                 defines.push(("WEIGHTS", row.address(self.constant_at[*weights])));
                 defines.push(("PROGRAM", self.program(expr, Some("sum"), operands, d, &mut row)?));
@@ -171,7 +180,7 @@ impl Layout<'_> {
 fn offsets(work: &Work) -> Vec<f32> {
     match work {
         Work::Conv { taps, .. } => taps.iter().flatten().map(|o| *o as f32).collect(),
-        Work::Map { .. } => Vec::new(),
+        Work::Map { .. } | Work::Join(_) => Vec::new(),
     }
 }
 
@@ -191,6 +200,8 @@ pub struct Compiled {
     pub text: String,
     /// Elements of one image's features.
     pub features: usize,
+    /// First element of each feature in them.
+    pub feature_at: Vec<usize>,
     /// Words that say what each step does and where.
     pub table: Vec<u32>,
 }
@@ -204,15 +215,17 @@ pub struct Compiled {
 /// [`Error::Shape`] where an operand broadcasts in a way the kernel has no words for.
 pub fn kernel(program: &RasterProgram, constants: &[(Shape, Vec<f32>)], target: &Target, alone: bool) -> Result<Compiled> {
     let width = program.size[1];
-    let (feature_at, features) = lay(program.features.iter().map(|f| f.channels * if f.wide { f.rows * width } else { 1 }));
+    let (feature_at, features) = lay(program.features.iter().map(|f| f.channels * f.places(width)));
     let (constant_at, end) = lay(constants.iter().map(|(_, v)| v.len()));
     let (offsets_at, _) = lay(program.steps.iter().map(|s| offsets(&s.work).len()));
     let offsets_at = offsets_at.into_iter().map(|at| at + end).collect();
     let layout = Layout { program, constants, feature_at, constant_at, offsets_at };
     let (steps, kinds, rows) = layout.steps(alone)?;
     let row_len = rows.first().map_or(1, Vec::len);
-    let cases: String = (0..kinds).map(|k| format!("        case {k}u: {{ step_{k}(row, column, base, lane, step_row); }}\n")).collect();
-    let late = program.late.iter().map(|number| (number * row_len) as u32);
+    let cases: String =
+        (0..kinds).map(|k| format!("        case {k}u: {{ step_{k}(row, first, columns, base, lane, step_row); }}\n")).collect();
+    let lists = [&program.row, &program.pixel, &program.late];
+    let starts = lists.into_iter().flatten().map(|number| (number * row_len) as u32);
     let colours = program.features[0].channels;
     let levels = program.features[program.logits].channels / colours;
     let most = program.steps.iter().map(|s| program.features[s.output].channels).max().unwrap_or(1);
@@ -226,7 +239,9 @@ pub fn kernel(program: &RasterProgram, constants: &[(Shape, Vec<f32>)], target: 
         ("LANES", lanes.to_string()),
         ("THREADS", if alone { ALONE } else { lanes }.to_string()),
         ("COUNT", rows.len().to_string()),
-        ("LATE", late.len().to_string()),
+        ("ROW_STEPS", program.row.len().to_string()),
+        ("PIXEL_STEPS", program.pixel.len().to_string()),
+        ("LATE_STEPS", program.late.len().to_string()),
         ("ROW", row_len.to_string()),
         ("WIDTH", width.to_string()),
         ("COLOURS", colours.to_string()),
@@ -238,8 +253,9 @@ pub fn kernel(program: &RasterProgram, constants: &[(Shape, Vec<f32>)], target: 
         ("IMAGE_AT", layout.fixed(0)),
         ("LOGITS_AT", layout.fixed(program.logits)),
     ];
-    let table = rows.concat().into_iter().chain(late).collect();
-    Ok(Compiled { text: expand("raster", &defines)?, features, table })
+    let table = rows.concat().into_iter().chain(starts).collect();
+    let text = expand("raster", &defines)?;
+    Ok(Compiled { text, features, feature_at: layout.feature_at, table })
 }
 
 impl DeviceSampler {
@@ -249,7 +265,7 @@ impl DeviceSampler {
     /// As [`kernel`].
     pub fn new(gpu: &Gpu, program: &RasterProgram, constants: &[(Shape, Vec<f32>)], grouped: bool) -> Result<Self> {
         let alone = gpu.target().is_cpu() && !grouped;
-        let Compiled { text, features, table } = kernel(program, constants, gpu.target(), alone)?;
+        let Compiled { text, features, feature_at, table } = kernel(program, constants, gpu.target(), alone)?;
         Ok(Self {
             gpu: gpu.clone(),
             text,
@@ -264,24 +280,42 @@ impl DeviceSampler {
             item: program.size[0] * program.size[1] * program.features[0].channels,
             features,
             positions: program.size[0] * program.size[1],
+            given: program
+                .given
+                .iter()
+                .map(|(f, _)| [feature_at[*f], program.features[*f].channels * program.features[*f].places(program.size[1])])
+                .collect(),
             kernel: None,
         })
     }
 
-    /// Draws (or completes) images; nothing is read back before they are done. Adds to `spent` where the time went.
+    /// Draws (or completes) images; nothing is read back before they are done. Adds to `spent` where the time went. `given` holds the
+    /// values of [`RasterProgram::given`] for all of them, in that order.
     ///
     /// # Errors
     /// [`Error::Device`] where the device was lost or the images do not fit.
-    pub fn sample(&mut self, job: &Job<'_>, spent: &mut Spent) -> Result<Drawn> {
+    pub fn sample(&mut self, job: &Job<'_>, given: &[Vec<f32>], spent: &mut Spent) -> Result<Drawn> {
         let mut drawn = Drawn { images: Vec::new(), log_p: Vec::new() };
         for start in (0..job.count).step_by(MOST_IMAGES) {
             let count = MOST_IMAGES.min(job.count - start);
-            self.part(job, start, count, &mut drawn, spent)?;
+            self.part(job, given, start, count, &mut drawn, spent)?;
         }
         Ok(drawn)
     }
 
-    fn part(&mut self, job: &Job<'_>, start: usize, count: usize, drawn: &mut Drawn, spent: &mut Spent) -> Result<()> {
+    /// Elements of some images' features before the first is drawn: zeros, and what is given.
+    fn first_features(&self, given: &[Vec<f32>], start: usize, count: usize) -> Vec<u32> {
+        let mut words = vec![0; count * self.features];
+        for ([at, len], values) in self.given.iter().zip(given) {
+            for (image, words) in words.chunks_exact_mut(self.features).enumerate() {
+                let values = &values[(start + image) * len..][..*len];
+                words[*at..at + len].iter_mut().zip(values).for_each(|(word, value)| *word = value.to_bits());
+            }
+        }
+        words
+    }
+
+    fn part(&mut self, job: &Job<'_>, given: &[Vec<f32>], start: usize, count: usize, drawn: &mut Drawn, spent: &mut Spent) -> Result<()> {
         if self.kernel.as_ref().is_none_or(|(made, _)| *made != count) {
             let sizes = [
                 (Access::Read, 12),
@@ -301,7 +335,7 @@ impl DeviceSampler {
         let Some((_, kernel)) = &self.kernel else { return Ok(()) };
         let begun = Instant::now();
         kernel.upload(Buffer::Step as usize, &[job.seed as u32, (job.seed >> 32) as u32, 0, (job.first + start) as u32]);
-        kernel.upload(Buffer::Features as usize, &vec![0; count * self.features]);
+        kernel.upload(Buffer::Features as usize, &self.first_features(given, start, count));
         kernel.upload(Buffer::LogP as usize, &vec![0; count]);
         if let Some((values, kept)) = job.keep {
             let given = &values[start * self.item..(start + count) * self.item];

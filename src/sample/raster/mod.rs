@@ -10,7 +10,7 @@ mod program;
 
 pub use cached::CachedSampler;
 pub use device::{Compiled, DeviceSampler, kernel};
-pub use program::{Feature, Operand, RasterProgram, RasterStep, Work};
+pub use program::{Feature, Operand, RasterProgram, RasterStep, View, Work};
 
 use std::time::Instant;
 
@@ -33,6 +33,8 @@ pub struct Job<'a> {
     pub temperature: f32,
     /// Values that are given, not drawn: images `[count, H, W, C]` in levels, and for each place of an image whether it is kept.
     pub keep: Option<(&'a [f32], &'a [bool])>,
+    /// Values of the model's further inputs by name, `labels` `[count, classes]` for one: of `count` images each.
+    pub inputs: &'a [(&'a str, &'a [f32])],
 }
 
 impl Job<'_> {
@@ -76,7 +78,52 @@ pub struct RasterSampler {
     weights: Weights,
     engine: Engine,
     naive: Option<(usize, Program)>,
+    conditions: Option<Conditions>,
     spent: Spent,
+}
+
+/// What the cached samplers are given of a number of images, computed once a job from the inputs besides the image.
+struct Conditions {
+    count: usize,
+    /// Names and lengths of the inputs.
+    inputs: Vec<(String, usize)>,
+    /// None where nothing is to be computed.
+    program: Option<Program>,
+    names: Vec<String>,
+}
+
+impl Conditions {
+    fn new(device: &Device, graph: &Graph, state: &State, weights: Weights, count: usize) -> Result<Self> {
+        let further = graph.inputs().iter().filter(|(name, _)| *name != "x");
+        let inputs: Vec<(String, usize)> = further.map(|(name, node)| (name.clone(), graph.shape(*node).len())).collect();
+        if inputs.is_empty() {
+            return Ok(Self { count, inputs, program: None, names: Vec::new() });
+        }
+        let given = RasterProgram::new(graph)?.given;
+        let mut graph = graph.clone();
+        graph.keep_outputs(&[]);
+        let names: Vec<String> = (0..given.len()).map(|k| format!("given {k}")).collect();
+        names.iter().zip(&given).for_each(|(name, (_, node))| graph.output(name, *node));
+        Ok(Self { count, inputs, program: Some(Program::new(device, &graph, state, weights)?), names })
+    }
+
+    /// Refuses a job that lacks what the model reads besides the image.
+    fn check(&self, job: &Job<'_>) -> Result<()> {
+        let lacks = |(name, len): &&(String, usize)| !job.inputs.iter().any(|(given, values)| given == name && values.len() == *len);
+        match self.inputs.iter().find(lacks) {
+            Some((name, _)) => Err(Error::usage(format!("the model's images depend on {name}, which were not given for each image"))),
+            None => Ok(()),
+        }
+    }
+
+    fn values(&mut self, state: &mut State, job: &Job<'_>) -> Result<Vec<Vec<f32>>> {
+        let Some(program) = &mut self.program else { return Ok(Vec::new()) };
+        for (name, values) in job.inputs {
+            program.write(name, values)?;
+        }
+        program.run(state, &Step::default())?;
+        self.names.iter().map(|name| program.read(state, name)).collect()
+    }
 }
 
 impl RasterSampler {
@@ -100,7 +147,8 @@ impl RasterSampler {
                 }
             }
         };
-        Ok(Self { device: device.clone(), levels: raster.levels(), dims: [h, w, c], weights, engine, naive: None, spent: Spent::default() })
+        let (device, levels, dims) = (device.clone(), raster.levels(), [h, w, c]);
+        Ok(Self { device, levels, dims, weights, engine, naive: None, conditions: None, spent: Spent::default() })
     }
 
     /// Levels of a value.
@@ -117,14 +165,15 @@ impl RasterSampler {
             return Err(Error::usage("at least one image must be drawn; take -n 1 or more"));
         }
         self.spent = Spent::default();
+        let given = self.given(model, state, job)?;
         match &mut self.engine {
             Engine::Cpu(sampler) => {
                 let begun = Instant::now();
-                let drawn = sampler.sample(job);
+                let drawn = sampler.sample(job, &given);
                 self.spent.kernels = begun.elapsed().as_secs_f64();
                 drawn
             }
-            Engine::Gpu(sampler) => sampler.sample(job, &mut self.spent),
+            Engine::Gpu(sampler) => sampler.sample(job, &given, &mut self.spent),
             Engine::Naive => self.sample_naively(model, state, job),
         }
     }
@@ -132,6 +181,17 @@ impl RasterSampler {
     /// Where the time of the last job went. Drawing values on the host is in none of its parts.
     pub fn spent(&self) -> Spent {
         self.spent
+    }
+
+    /// What the inputs besides the image come to, for a cached sampler that needs it.
+    fn given(&mut self, model: &dyn Model, state: &mut State, job: &Job<'_>) -> Result<Vec<Vec<f32>>> {
+        if self.conditions.as_ref().is_none_or(|c| c.count != job.count) {
+            let graph = need::raster(model)?.raster_graph(job.count)?;
+            self.conditions = Some(Conditions::new(&self.device, &graph, state, self.weights, job.count)?);
+        }
+        let Some(conditions) = &mut self.conditions else { return Ok(Vec::new()) };
+        conditions.check(job)?;
+        if matches!(self.engine, Engine::Naive) { Ok(Vec::new()) } else { conditions.values(state, job) }
     }
 
     fn sample_naively(&mut self, model: &dyn Model, state: &mut State, job: &Job<'_>) -> Result<Drawn> {
@@ -142,6 +202,9 @@ impl RasterSampler {
             self.naive = Some((job.count, Program::new(&self.device, &graph, state, self.weights)?));
         }
         let Some((_, program)) = &mut self.naive else { return Err(Error::usage("no program")) };
+        for (name, values) in job.inputs {
+            program.write(name, values)?;
+        }
         let per_value = if self.levels == 2 { 1 } else { self.levels };
         let mut drawn = Drawn { images: vec![0.0; job.count * item], log_p: vec![0.0; job.count] };
         for place in 0..item {
@@ -169,7 +232,7 @@ impl RasterSampler {
     }
 }
 
-/// Values of the nodes that do not depend on the image.
+/// Values of the nodes that are the same for all images.
 fn constants(graph: &Graph, program: &RasterProgram, state: &State, weights: Weights) -> Result<Vec<(Shape, Vec<f32>)>> {
     let mut values: std::collections::HashMap<NodeId, (Shape, Vec<f32>)> = std::collections::HashMap::new();
     let spec = state.spec().clone();

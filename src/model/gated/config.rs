@@ -1,0 +1,138 @@
+//! Hyper-parameters of the gated PixelCNN, and which of them can be.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// Hyper-parameters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Layers of both stacks.
+    pub layers: usize,
+    /// Channels of a feature map, C; gates have twice as many. Unsaid: 64, or the next number that the colours divide.
+    pub hidden: Option<usize>,
+    /// Channels of the head; unsaid as before.
+    pub head: Option<usize>,
+    /// Kernel of the first layer.
+    pub first_kernel: usize,
+    /// Kernel of the others.
+    pub kernel: usize,
+    /// Steps between the taps of the layers behind the first, over and over; none: 1.
+    pub dilations: Vec<usize>,
+    /// Values a pixel can take: 2 (Bernoulli) or up to 256 (categorical); 0 takes 2 for binary data and 256 for other.
+    pub levels: usize,
+    /// Whether a vector for each class enters both gates of every layer: p(x|y).
+    pub conditional: bool,
+    /// A named size.
+    pub preset: Preset,
+}
+
+/// Named sizes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Preset {
+    /// 6 layers of 24, head 32: 69,953 parameters on binary images.
+    Tiny,
+    /// 8 layers of 64, head 64: the benchmarks' network, 666,753 parameters.
+    Small,
+    /// 8 layers of 32 with kernels of 5, head 64.
+    K5,
+    /// 15 layers of 32 whose dilations see every earlier pixel of 28×28, head 64.
+    Whole,
+    /// The paper's: 20 layers of 384 with kernels of 5, head 1024.
+    Paper,
+    /// As the other keys say.
+    Custom,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            layers: 8,
+            hidden: None,
+            head: None,
+            first_kernel: 7,
+            kernel: 3,
+            dilations: Vec::new(),
+            levels: 0,
+            conditional: false,
+            preset: Preset::Custom,
+        }
+    }
+}
+
+impl Config {
+    /// The sizes that a preset names, for images of so many colours.
+    pub fn resolved(self, colours: usize) -> Self {
+        let small = Self { preset: self.preset, levels: self.levels, conditional: self.conditional, ..Self::default() };
+        let sized = |hidden: usize, head: usize, like: Self| Self {
+            hidden: like.hidden.or(Some(hidden.next_multiple_of(colours.max(1)))),
+            head: like.head.or(Some(head.next_multiple_of(colours.max(1)))),
+            ..like
+        };
+        match self.preset {
+            Preset::Tiny => sized(24, 32, Self { layers: 6, ..small }),
+            Preset::Small => sized(64, 64, small),
+            Preset::K5 => sized(32, 64, Self { kernel: 5, ..small }),
+            Preset::Whole => sized(32, 64, Self { layers: 15, dilations: vec![1, 2, 1, 4, 1, 2, 1], ..small }),
+            Preset::Paper => sized(384, 1024, Self { layers: 20, kernel: 5, ..small }),
+            Preset::Custom => sized(64, 64, self),
+        }
+    }
+
+    /// Channels of a feature map and of the head.
+    pub fn channels(&self) -> [usize; 2] {
+        [self.hidden.unwrap_or(0), self.head.unwrap_or(0)]
+    }
+
+    /// Step between the taps of a layer.
+    pub fn dilation(&self, layer: usize) -> usize {
+        match (layer.checked_sub(1), self.dilations.len()) {
+            (Some(at), 1..) => self.dilations[at % self.dilations.len()],
+            _ => 1,
+        }
+    }
+
+    /// Refuses what makes no network for images of so many colours.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] with the way out.
+    pub fn check(&self, colours: usize, classes: usize) -> Result<()> {
+        let Self { layers, first_kernel, kernel, .. } = *self;
+        let [hidden, head] = self.channels();
+        let refuse = |reason: String| Err(Error::usage(format!("gated-pixelcnn: {reason}")));
+        if first_kernel % 2 == 0 || kernel % 2 == 0 {
+            return refuse(format!("kernels must be odd, not {first_kernel} and {kernel}"));
+        }
+        if first_kernel < 3 {
+            return refuse("first_kernel=1 sees no earlier pixel; take 3 or more".into());
+        }
+        if layers == 0 {
+            return refuse("layers must be at least 1".into());
+        }
+        // Far beyond any use, and short of sizes that no machine could even be asked for.
+        for (key, value, most) in [
+            ("layers", layers, 1000),
+            ("hidden", hidden, 8192),
+            ("head", head, 8192),
+            ("first_kernel", first_kernel, 99),
+            ("kernel", kernel, 99),
+            ("dilations", self.dilations.iter().copied().max().unwrap_or(1), 1000),
+        ] {
+            if value > most {
+                return refuse(format!("{key} must be at most {most}, not {value}"));
+            }
+        }
+        if self.dilations.contains(&0) {
+            return refuse("dilations must be at least 1".into());
+        }
+        if hidden == 0 || head == 0 || hidden % colours != 0 || head % colours != 0 {
+            return refuse(format!("hidden={hidden} and head={head} must be positive multiples of the {colours} colours"));
+        }
+        if self.conditional && classes == 0 {
+            return refuse("conditional=true needs labels, and these data have none; take labelled data or leave it out".into());
+        }
+        Ok(())
+    }
+}

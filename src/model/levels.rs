@@ -1,0 +1,120 @@
+//! What autoregressive models of pixel values have in common: the levels of a value, how they are shown to the network, and what its
+//! logits say of them.
+
+use super::DataSpec;
+use crate::data::{Kind, Scale};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, NodeId, Unary};
+use crate::op::Taps;
+
+/// Images of values with a number of levels each.
+#[derive(Clone, Debug)]
+pub struct Levels {
+    /// Height, width and colours.
+    pub dims: [usize; 3],
+    /// Levels of a value: 2 (Bernoulli) to 256 (categorical).
+    pub levels: usize,
+}
+
+impl Levels {
+    /// The levels a recipe asks for (0: 2 for binary data, 256 for other), if they fit the data.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where they do not, in the words of `model`.
+    pub fn new(model: &str, levels: usize, data: &DataSpec) -> Result<Self> {
+        if data.kind == Kind::Points {
+            return Err(Error::usage(format!("{model} draws pixels, and these data are points; take images")));
+        }
+        let levels = match levels {
+            0 if data.is_binary() => 2,
+            0 => 256,
+            n => n,
+        };
+        if !(2..=256).contains(&levels) {
+            return Err(Error::usage(format!("{model}: levels must be 2 to 256, not {levels}")));
+        }
+        if levels > 2 && data.is_binary() {
+            return Err(Error::usage(format!(
+                "{model}: {levels} levels do not fit binary pixels; leave levels at 2 or take --set binarization=none"
+            )));
+        }
+        if levels == 2 && !data.is_binary() {
+            return Err(Error::usage(format!(
+                "{model}: levels=2 needs binary pixels; take --set binarization=dynamic, static or threshold"
+            )));
+        }
+        Ok(Self { dims: data.dims, levels })
+    }
+
+    /// Logits of a pixel: one a colour for bits, else one a level of each colour.
+    pub fn outputs(&self) -> usize {
+        let colours = self.dims[2];
+        if self.levels == 2 { colours } else { colours * self.levels }
+    }
+
+    /// The scale of the data.
+    pub fn scale(&self) -> Scale {
+        if self.levels == 2 { Scale::Unit } else { Scale::Levels }
+    }
+
+    /// The input at the model's levels: whole numbers from 0.
+    pub fn input(&self, g: &mut Graph, batch: usize) -> Result<NodeId> {
+        let [h, w, c] = self.dims;
+        let x = g.input("x", [batch, h, w, c]);
+        if self.levels == 2 || self.levels == 256 {
+            return Ok(x);
+        }
+        let levels = self.levels as f64;
+        g.map(&[x], |b, v| {
+            let scaled = b.scale(v[0], levels / 256.0);
+            b.unary(Unary::Floor, scaled)
+        })
+    }
+
+    /// Levels as a network sees them: bits as they are, more levels in [−1, 1].
+    pub fn shown(&self, g: &mut Graph, x: NodeId) -> Result<NodeId> {
+        if self.levels == 2 {
+            return Ok(x);
+        }
+        let half = (self.levels as f64 - 1.0) / 2.0;
+        g.map(&[x], |b, v| {
+            let scaled = b.scale(v[0], 1.0 / half);
+            b.offset(scaled, -1.0)
+        })
+    }
+
+    /// −ln p of every value, `[N, H, W, C]`, given its logits.
+    pub fn nll_map(&self, g: &mut Graph, logits: NodeId, x: NodeId) -> Result<NodeId> {
+        if self.levels == 2 {
+            return g.bernoulli_nll(logits, x);
+        }
+        let [h, w, c] = self.dims;
+        let batch = g.shape(x).dims()[0];
+        let logits = g.reshape(logits, [batch, h, w * c, self.levels])?;
+        let target = g.reshape(x, [batch, h, w * c, 1])?;
+        let nll = g.categorical_nll(logits, target)?;
+        g.reshape(nll, [batch, h, w, c])
+    }
+}
+
+/// Which features a masked channel may see: those of earlier colours, or also of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mask {
+    /// Earlier colours.
+    A,
+    /// Earlier colours and its own.
+    B,
+}
+
+/// The 0/1 mask of a convolution of colour images: at the centre tap, outputs of one colour see inputs of colours before it (A), or up to
+/// it (B); elsewhere everything. Channels are dealt to the colours in equal contiguous parts, those of the output in each of `parts`
+/// parts by itself (a gate's halves are two).
+pub fn colour_mask(taps: &Taps, [c, d]: [usize; 2], colours: usize, mask: Mask, parts: usize) -> Vec<f32> {
+    let each = d / parts;
+    let sees = |tap: [i32; 2], i: usize, o: usize| {
+        let (from, to) = (i * colours / c, o % each * colours / each);
+        tap != [0, 0] || from < to || (mask == Mask::B && from == to)
+    };
+    let cells = taps.offsets.iter().flat_map(|&tap| (0..c).flat_map(move |i| (0..d).map(move |o| (tap, i, o))));
+    cells.map(|(tap, i, o)| f32::from(u8::from(sees(tap, i, o)))).collect()
+}

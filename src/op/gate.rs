@@ -1,0 +1,190 @@
+//! The gated unit `tanh(a) · σ(b)` of two halves of the channels, and its gradient: each reads and writes once what slices, a program
+//! and their adjoints would move five times (van den Oord et al., 2016, "Conditional image generation with PixelCNN decoders", eq. 2).
+
+use std::any::Any;
+
+use rayon::prelude::*;
+
+use crate::error::{Error, Result};
+use crate::graph::{Batching, Eval, Expr, Graph, NodeId, Operation, Shape, Signature, Unary};
+use crate::native::{Real, simd};
+use crate::shader::{Launch, Target};
+
+/// Elements of the wider side that one task works on.
+const TASK: usize = 16 * 1024;
+
+/// `[…, 2C] → […, C]`: `tanh` of the first half of the channels times the logistic of the second.
+#[derive(Clone, Debug)]
+pub struct Gate;
+
+/// `[…, 2C], […, C] → […, 2C]`: the gradient of [`Gate`] at the first input, given that of its output.
+#[derive(Clone, Debug)]
+pub struct GateGradient;
+
+impl Gate {
+    /// The gate as a program over its two halves.
+    pub fn expr() -> Expr {
+        Expr::build(|b| {
+            let halves = [b.input(0), b.input(1)];
+            let (a, g) = (b.unary(Unary::Tanh, halves[0]), b.unary(Unary::Sigmoid, halves[1]));
+            b.mul(a, g)
+        })
+    }
+
+    fn eval<T: Real>(e: Eval<'_, T>) {
+        let channels = e.shape.channels();
+        let x = e.inputs[0];
+        let cells = (TASK / channels.max(1)).max(1);
+        let parts = e.output.par_chunks_mut((cells * channels).max(1)).zip(x.par_chunks((2 * cells * channels).max(1)));
+        parts.for_each(|(out, x)| simd::dispatch(Forward { x, out, channels }));
+    }
+}
+
+struct Forward<'a, T> {
+    x: &'a [T],
+    out: &'a mut [T],
+    channels: usize,
+}
+
+impl<T: Real> simd::Job for Forward<'_, T> {
+    #[inline(always)]
+    fn run(self) {
+        for (out, x) in self.out.chunks_exact_mut(self.channels).zip(self.x.chunks_exact(2 * self.channels)) {
+            let (a, g) = x.split_at(self.channels);
+            for ((out, &a), &g) in out.iter_mut().zip(a).zip(g) {
+                *out = a.hyperbolic_tangent().times(g.logistic());
+            }
+        }
+    }
+}
+
+impl GateGradient {
+    fn eval<T: Real>(e: Eval<'_, T>) {
+        let channels = e.shape.channels() / 2;
+        let (x, upstream) = (e.inputs[0], e.inputs[1]);
+        let cells = (TASK / channels.max(1)).max(1);
+        let wide = (2 * cells * channels).max(1);
+        let parts = e.output.par_chunks_mut(wide).zip(x.par_chunks(wide)).zip(upstream.par_chunks((cells * channels).max(1)));
+        parts.for_each(|((out, x), upstream)| simd::dispatch(Backward { x, upstream, out, channels }));
+    }
+}
+
+struct Backward<'a, T> {
+    x: &'a [T],
+    upstream: &'a [T],
+    out: &'a mut [T],
+    channels: usize,
+}
+
+impl<T: Real> simd::Job for Backward<'_, T> {
+    #[inline(always)]
+    fn run(self) {
+        let one = T::of(1.0);
+        let cells = self.out.chunks_exact_mut(2 * self.channels).zip(self.x.chunks_exact(2 * self.channels));
+        for ((out, x), upstream) in cells.zip(self.upstream.chunks_exact(self.channels)) {
+            let (da, dg) = out.split_at_mut(self.channels);
+            let (a, g) = x.split_at(self.channels);
+            for ((((da, dg), &a), &g), &u) in da.iter_mut().zip(dg).zip(a).zip(g).zip(upstream) {
+                let (t, s) = (a.hyperbolic_tangent(), g.logistic());
+                let us = u.times(s);
+                *da = us.times(one.minus(t.times(t)));
+                *dg = us.times(t).times(one.minus(s));
+            }
+        }
+    }
+}
+
+fn items(signature: &Signature<'_>) -> Batching {
+    match signature.output.dims() {
+        [items, _, ..] => Batching::Items(*items),
+        _ => Batching::Whole,
+    }
+}
+
+impl Operation for Gate {
+    fn name(&self) -> &'static str {
+        "gate"
+    }
+
+    fn shape(&self, inputs: &[&Shape]) -> Result<Shape> {
+        let mut dims = inputs[0].dims().to_vec();
+        match dims.last_mut() {
+            Some(channels) if channels.is_multiple_of(2) => {
+                *channels /= 2;
+                Ok(Shape::new(&dims))
+            }
+            _ => Err(Error::Shape(format!("the channels of {} have no two halves", inputs[0]))),
+        }
+    }
+
+    fn gradient(&self, graph: &mut Graph, node: NodeId, upstream: NodeId, wanted: &[bool]) -> Result<Vec<Option<NodeId>>> {
+        let x = graph.node(node).inputs[0];
+        Ok(vec![wanted[0].then(|| graph.op(GateGradient, &[x, upstream])).transpose()?])
+    }
+
+    fn eval_f32(&self, eval: Eval<'_, f32>) {
+        Self::eval(eval);
+    }
+
+    fn eval_f64(&self, eval: Eval<'_, f64>) {
+        Self::eval(eval);
+    }
+
+    fn launch(&self, signature: &Signature<'_>, target: &Target) -> Launch {
+        super::launch::gate(signature, target)
+    }
+
+    fn batching(&self, signature: &Signature<'_>) -> Batching {
+        items(signature)
+    }
+
+    fn flops(&self, signature: &Signature<'_>) -> u64 {
+        3 * signature.output.len() as u64
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Operation for GateGradient {
+    fn name(&self) -> &'static str {
+        "gate_gradient"
+    }
+
+    fn shape(&self, inputs: &[&Shape]) -> Result<Shape> {
+        if Gate.shape(&inputs[..1])? == *inputs[1] {
+            return Ok(inputs[0].clone());
+        }
+        Err(Error::Shape(format!("a gate of {} has no gradient of {}", inputs[0], inputs[1])))
+    }
+
+    fn gradient(&self, graph: &mut Graph, node: NodeId, upstream: NodeId, wanted: &[bool]) -> Result<Vec<Option<NodeId>>> {
+        let _ = (graph, node, upstream, wanted);
+        Err(Error::Shape("the gradient of a gate has no gradient of its own; write the gate as a program where one is needed".into()))
+    }
+
+    fn eval_f32(&self, eval: Eval<'_, f32>) {
+        Self::eval(eval);
+    }
+
+    fn eval_f64(&self, eval: Eval<'_, f64>) {
+        Self::eval(eval);
+    }
+
+    fn launch(&self, signature: &Signature<'_>, target: &Target) -> Launch {
+        super::launch::gate_gradient(signature, target)
+    }
+
+    fn batching(&self, signature: &Signature<'_>) -> Batching {
+        items(signature)
+    }
+
+    fn flops(&self, signature: &Signature<'_>) -> u64 {
+        5 * signature.output.len() as u64
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
