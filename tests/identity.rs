@@ -234,3 +234,154 @@ fn channels_are_settled_over_the_whole_data_set() {
     assert_eq!(nats("grey:all"), nats("same:all"));
     place.kiln("eval grey_run --data coloured:all").refused(2, &["coloured", "6×6×3", "6×6×1", "colour"]);
 }
+
+/// Training lines of a run's metrics, for what is not said elsewhere.
+fn metrics(place: &Place, run: &str) -> String {
+    String::from_utf8(place.read(&format!("{run}/metrics.jsonl"))).expect("UTF-8")
+}
+
+#[test]
+fn what_is_measured_unasked_was_not_trained_on() {
+    let place = Place::new();
+    let set: String = program::SMALL.iter().map(|s| format!(" --set {s}")).collect();
+    let train = |data: &str, out: &str| place.kiln(&format!("train pixelcnn --data {data} --out {out} --steps 1 --batch 2 -q{set}")).ok();
+    place.write("latest.npy", &npy(&[40, 6, 6], &program::noise(40 * 36, 256)));
+    // A lone file has no test split, whatever it is called, and its name holds "test".
+    for (split, way_out) in [("", "latest.npy:valid"), (":train", "latest.npy:valid"), (":all", "--data"), (":valid", "latest.npy:train")] {
+        let run = format!("run{}", split.replace(':', "-"));
+        train(&format!("latest.npy{split}"), &run);
+        for command in ["eval", "score --out s.npy"] {
+            place.kiln(&format!("{command} {run}")).refused(2, &["latest.npy has no test split", way_out]);
+        }
+    }
+    train("latest.npy --limit 16", "few");
+    place.kiln("eval few").refused(2, &["no test split", "latest.npy:valid"]);
+    place.kiln("eval few --data latest.npy:valid").ok();
+    // Where there is a test split it is taken, unless it was trained on.
+    digits(&place, "data", "train", &[0, 1].repeat(20));
+    digits(&place, "data", "t10k", &[0, 1].repeat(4));
+    for split in ["", ":train", ":all", ":valid"] {
+        let run = format!("data{}", split.replace(':', "-"));
+        train(&format!("data{split}"), &run);
+        let said = place.kiln(&format!("eval {run} --json")).json();
+        assert_eq!(said["images"], 8, "{split}");
+        assert!(said["data"].as_str().is_some_and(|data| data.ends_with("data:test")), "{said}");
+    }
+    train("data:test", "tested");
+    place.kiln("eval tested").refused(2, &["trained on", "data:test", ":train"]);
+    // In a folder of IDX files a word of the name is a split; a part of a word is none.
+    digits(&place, "other", "latest", &[0, 1].repeat(20));
+    train("other", "other_run");
+    place.kiln("eval other_run").refused(2, &["no test split"]);
+    // A lone IDX file is training data too.
+    train("data/t10k-images-idx3-ubyte", "lone");
+    assert_eq!(recipe(&place, "lone")["data"]["count"].as_integer(), Some(7));
+}
+
+#[test]
+fn a_part_is_seeded_stratified_and_named() {
+    let place = Place::new();
+    // Sorted by class, as binarized MNIST's test split is.
+    let sorted: Vec<u8> = (0..4).flat_map(|class| [class; 60]).collect();
+    digits(&place, "data", "train", &sorted);
+    digits(&place, "data", "t10k", &sorted);
+    place.kiln(&format!("train vae --data data --steps 2 --set valid_items=12 --set valid_every=1 --out run {CVAE}")).ok();
+    assert!(metrics(&place, "run").contains("a seeded random 12 of ") && metrics(&place, "run").contains("data:valid"));
+    let said = place.kiln("eval run --limit 40 --json").json();
+    assert!(said["data"].as_str().is_some_and(|d| d.starts_with("a seeded random 40 of ") && d.ends_with("data:test")), "{said}");
+    assert!(place.kiln("eval run --limit 40").ok().out.contains("a seeded random 40 of "));
+    place.kiln("encode run --limit 40 --out c.npy").ok();
+    let bytes = place.read("c.labels.npy");
+    let labels: Vec<u32> = npyz::NpyFile::new(&bytes[..]).expect("npy").into_vec().expect("labels");
+    for class in 0..4 {
+        let count = labels.iter().filter(|l| **l == class).count();
+        assert!((9..=11).contains(&count), "class {class} has {count} of 40");
+    }
+    // Another run, of another seed, holds out the same images and takes the same part.
+    place.kiln(&format!("train vae --data data --steps 1 --seed 9 --out other {CVAE}")).ok();
+    place.kiln("encode other --limit 40 --out d.npy").ok();
+    assert_eq!(place.read("d.labels.npy"), bytes);
+    place.kiln("encode run --limit 20 --out e.npy").ok();
+    assert_eq!(place.array("e.npy").1, place.array("c.npy").1[..20 * 2]);
+}
+
+#[test]
+fn a_run_goes_on_with_moved_data_that_is_the_same() {
+    let place = Place::new();
+    let bytes = program::noise(40 * 36, 256);
+    place.write("data.npy", &npy(&[40, 6, 6], &bytes));
+    for (split, out) in [("", "parts"), (":all", "all")] {
+        place.train(out, &format!("--data data.npy{split} --steps 2")).ok();
+        place.train(&format!("{out}_whole"), &format!("--data data.npy{split} --steps 4")).ok();
+    }
+    let digest = recipe(&place, "all")["data"]["digest"].clone();
+    assert!(digest.as_str().is_some_and(|d| d.starts_with("sha256:") && d.len() == 71), "{digest}");
+    assert_eq!(recipe(&place, "all")["data"]["digest_of"].as_str(), Some("all 40 items"));
+    std::fs::rename(place.path("data.npy"), place.path("moved.npy")).expect("moved");
+    let mut changed = bytes.clone();
+    changed[700] ^= 1;
+    place.write("changed.npy", &npy(&[40, 6, 6], &changed));
+    place.write("longer.npy", &npy(&[41, 6, 6], &[&bytes[..], &[7; 36]].concat()));
+    let before = place.files("all");
+    place.kiln("train --resume all --steps 4 -q").refused(2, &["data.npy", "--data"]);
+    place.kiln("train --resume all --steps 4 -q --data changed.npy").refused(2, &["changed.npy", "digest differs"]);
+    place.kiln("train --resume all --steps 4 -q --data longer.npy:all").refused(2, &["41 items", "40"]);
+    place.kiln("train --resume all --steps 4 -q --data moved.npy:train").refused(2, &["items", "40"]);
+    assert_eq!(place.files("all"), before);
+    for run in ["parts", "all"] {
+        // The split stays where none is named.
+        place.kiln(&format!("train --resume {run} --steps 4 -q --data moved.npy")).ok();
+        let (ours, whole) = (format!("{run}/checkpoint.safetensors"), format!("{run}_whole/checkpoint.safetensors"));
+        assert_eq!(place.tensors(&ours), place.tensors(&whole), "{run}");
+        let recipe = recipe(&place, run);
+        assert!(recipe["data"]["source"].as_str().is_some_and(|s| s.contains("moved.npy")));
+        let change = &recipe["history"].as_array().expect("a history")[0];
+        assert_eq!(change["step"].as_integer(), Some(2));
+        assert!(change["what"].as_str().is_some_and(|w| w.contains("data.npy") && w.contains("moved.npy")), "{change}");
+        place.kiln(&format!("train --resume {run} --steps 5 -q")).ok();
+    }
+    // The same place with other content is not the same data.
+    place.write("moved.npy", &npy(&[40, 6, 6], &changed));
+    place.kiln("train --resume all --steps 9 -q").refused(2, &["digest differs"]);
+}
+
+#[test]
+fn a_class_or_an_image_added_before_a_run_goes_on_is_refused() {
+    let place = Place::new();
+    classes(&place, "data", 8, &FRUIT);
+    place.kiln(&format!("train cvae --data data --steps 2 --out run {CVAE}")).ok();
+    let before = place.files("run");
+    classes(&place, "data", 8, &[("aardvark", 120)]);
+    place.kiln("train --resume run --steps 4 -q").refused(2, &["4 classes", "aardvark", "3 classes (apple, bear, cat)"]);
+    std::fs::remove_dir_all(place.path("data/aardvark")).expect("removed");
+    place.write("data/bear/9.png", &picture(120, 9, false));
+    place.kiln("train --resume run --steps 4 -q").refused(2, &["items"]);
+    std::fs::rename(place.path("data/bear/9.png"), place.path("data/bear/7.png")).expect("replaced");
+    place.kiln("train --resume run --steps 4 -q").refused(2, &["digest differs"]);
+    assert_eq!(place.files("run"), before);
+    place.write("data/bear/7.png", &picture(120, 7, false));
+    place.kiln("train --resume run --steps 4 -q").ok();
+}
+
+#[test]
+fn a_run_reads_its_own_pictures() {
+    let place = Place::new();
+    place.train("run", "--steps 3").ok();
+    place.kiln("sample run -n 5 --out s").ok();
+    place.kiln("score run --data s:all --out o.npy").ok();
+    assert_eq!(place.array("o.npy").0, [5]);
+    assert!(place.array("o.npy").1.iter().all(|v| v.is_finite() && *v < 0.0));
+    // What was drawn scores as it was drawn: black and white needs no binarization.
+    let drawn = place.kiln("sample run -n 5 --out t --json").json()["mean_log_p"].as_f64().expect("log p");
+    let read = -place.kiln("eval run --data t:all --json").json()["nats"].as_f64().expect("nats");
+    assert!((drawn - read).abs() < 1e-3 * drawn.abs(), "{drawn} against {read}");
+}
+
+#[test]
+fn a_recipe_whose_classes_contradict_themselves_is_refused() {
+    let place = Place::new();
+    place.train("run", "--steps 1").ok();
+    let whole = String::from_utf8(place.read("run/recipe.toml")).expect("UTF-8");
+    place.write("run/recipe.toml", whole.replace("classes = 10", "classes = 11").as_bytes());
+    place.kiln("eval run --limit 4").refused(1, &["recipe.toml", "class_names"]);
+}

@@ -1,6 +1,7 @@
 //! `kiln latents`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use serde_json::json;
@@ -9,6 +10,7 @@ use super::common::Common;
 use super::encode::codes;
 use super::measured::{EvalArgs, Measured};
 use super::output::Output;
+use crate::data;
 use crate::error::{Error, Result};
 use crate::eval::Codes;
 use crate::random;
@@ -49,9 +51,11 @@ pub fn decode(trained: &mut Trained, device: &Device, z: &[f32], labels: &[u32])
 /// `kiln latents`
 pub fn run(args: &LatentsArgs, common: &Common, output: &Output) -> Result<()> {
     let mut measured = Measured::open(&args.eval, common)?;
-    let codes = codes(&mut measured, &args.eval, common, true, output)?;
-    let kl = codes.kl_by_dimension();
-    let mut order: Vec<usize> = (0..codes.latent).collect();
+    let of_all = codes(&mut measured, &args.eval, common, false, output)?;
+    measured.source = data::subset(Arc::clone(&measured.source), args.count.max(1))?;
+    let shown = codes(&mut measured, &args.eval, common, true, output)?;
+    let kl = of_all.kl_by_dimension();
+    let mut order: Vec<usize> = (0..of_all.latent).collect();
     if !kl.is_empty() {
         order.sort_by(|a, b| kl[*b].total_cmp(&kl[*a]));
     }
@@ -68,20 +72,20 @@ pub fn run(args: &LatentsArgs, common: &Common, output: &Output) -> Result<()> {
     if points {
         return Err(Error::usage("kiln latents draws pictures of images, and this model was made for points; take kiln encode"));
     }
-    save("reconstructions.png", &reconstructions(trained, device, &codes, args.count)?)?;
-    save("traversals.png", &traversals(trained, device, &codes, &order, &kl)?)?;
-    if codes.latent == 2 {
-        let label = codes.labels.first().copied().unwrap_or(0);
+    save("reconstructions.png", &reconstructions(trained, device, &shown, args.count)?)?;
+    save("traversals.png", &traversals(trained, device, &shown, &order, &kl)?)?;
+    if of_all.latent == 2 {
+        let label = shown.labels.first().copied().unwrap_or(0);
         let images = decode(trained, device, &sheet(), &vec![label; SHEET * SHEET])?;
         save("sheet.png", &report::grid_with(&images, dims, &GridOptions { columns: SHEET, scale: Some(1), ..GridOptions::default() }))?;
-        save("codes.png", &report::scatter("codes of the data", &by_class(&codes, &measured.source.class_names())))?;
+        save("codes.png", &report::scatter("codes of the data", &by_class(&of_all, &measured.source.class_names())))?;
     }
     let in_use = kl.iter().filter(|k| **k > IN_USE).count();
     let mut words = String::new();
     if !kl.is_empty() {
         let total: f64 = kl.iter().sum();
         words +=
-            &format!("{in_use} of {} latent dimensions in use (mean KL above {IN_USE} nats); KL {total:.3} nats in all\n", codes.latent);
+            &format!("{in_use} of {} latent dimensions in use (mean KL above {IN_USE} nats); KL {total:.3} nats in all\n", of_all.latent);
         for j in &order {
             words += &format!("  z{j:<4}{:>8.3} nats\n", kl[*j]);
         }
@@ -89,7 +93,7 @@ pub fn run(args: &LatentsArgs, common: &Common, output: &Output) -> Result<()> {
     for file in &files {
         words += &format!("{}\n", file.display());
     }
-    output.result(&words, &json!({"files": files, "kl": kl, "in_use": in_use, "latent": codes.latent}))
+    output.result(&words, &json!({"files": files, "kl": kl, "in_use": in_use, "latent": of_all.latent}))
 }
 
 /// Rows of images and, below each, what comes back of them.

@@ -90,13 +90,13 @@ impl Trainer {
         let mut trained = super::Trained::load(path, device, false)?;
         let source = check_unchanged(&trained.recipe, moved)?;
         let recorded = std::mem::replace(&mut trained.recipe.data.source, source);
-        let now = &trained.recipe.data.source;
+        let mut trainer = Self::new(device, trained.recipe, trained.model, trained.state, trained.folder, trained.progress)?;
+        let now = &trainer.recipe.data.source;
         if recorded != *now {
             let what = format!("data.source from {recorded} to {now}");
-            trained.recipe.history.push(Change { step: trained.progress.step, what });
-            trained.folder.write_recipe(&trained.recipe)?;
+            trainer.recipe.history.push(Change { step: trainer.progress.step, what });
+            trainer.folder.write_recipe(&trainer.recipe)?;
         }
-        let trainer = Self::new(device, trained.recipe, trained.model, trained.state, trained.folder, trained.progress)?;
         trainer.folder.rewind(trainer.progress.step)?;
         Ok(trainer)
     }
