@@ -39,6 +39,9 @@ pub enum Error {
     /// Training cannot go on.
     #[error("{0}")]
     Training(String),
+    /// A job ended because it was asked to, after it had saved what it did (exit code 130).
+    #[error("stopped as asked; what was done is saved")]
+    Interrupted,
 }
 
 /// What to do about what the system said.
@@ -73,8 +76,12 @@ impl Error {
         Self::Format { path: path.into(), reason: reason.into() }
     }
 
-    /// The process exit code: 2 for bad arguments, 1 for a job that failed.
+    /// The process exit code: 2 for bad arguments, 130 for a job that was stopped, 1 for one that failed.
     pub fn exit_code(&self) -> u8 {
-        if matches!(self, Self::Usage(_)) { 2 } else { 1 }
+        match self {
+            Self::Usage(_) => 2,
+            Self::Interrupted => 130,
+            _ => 1,
+        }
     }
 }

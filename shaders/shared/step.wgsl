@@ -8,6 +8,6 @@ struct Step {
     ema_decay: f32,
     ema_fresh: f32,
     reserved: vec2<u32>,
-    // For each update of the plan: learning rate over the first bias correction, root of the second.
+    // For each update of the plan: learning rate over the first bias correction, root of the second, what decay leaves of a weight.
     updates: array<vec4<f32>>,
 }

@@ -73,10 +73,7 @@ fn fresh(folder: &Path, lesson: &Lesson<'_>, common: &Common, device: &Device, o
         ..TrainArgs::default()
     };
     if folder.exists() {
-        if !folder.join("recipe.toml").is_file() {
-            return Err(crate::Error::usage(format!("{} is no run of kiln's and is left alone; take another --out", folder.display())));
-        }
-        std::fs::remove_dir_all(folder).map_err(|e| crate::Error::io(folder, e))?;
+        RunFolder::remove(folder)?;
     }
     let recipe = super::train::make_recipe(&args, common, device)?;
     let mut trainer = Trainer::start(device, recipe, RunFolder::create(folder)?)?;

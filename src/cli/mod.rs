@@ -23,10 +23,12 @@ mod pictures;
 mod quality;
 mod sample;
 mod score;
+mod signals;
 mod theory;
 mod train;
 mod tune;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -44,6 +46,7 @@ pub fn main() -> ExitCode {
         // SAFETY: no other thread runs yet.
         unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
     }
+    signals::outlive_limits();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => {
@@ -52,7 +55,7 @@ pub fn main() -> ExitCode {
                 let _ = e.print();
                 return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
             }
-            eprintln!("kiln: {}", sentence(&e.render().to_string()));
+            complain(&sentence(&e.render().to_string()));
             return ExitCode::from(2);
         }
     };
@@ -86,11 +89,17 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         // A reader that closed the pipe has seen what it wanted.
         Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error @ Error::Interrupted) => ExitCode::from(error.exit_code()),
         Err(error) => {
-            eprintln!("kiln: {error}");
+            complain(&error.to_string());
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// An error's sentence on stderr, where there is one to hear it.
+fn complain(words: &str) {
+    let _ = writeln!(std::io::stderr(), "kiln: {words}");
 }
 
 /// What the parser of arguments says in a paragraph and a tip, in one sentence.

@@ -29,13 +29,14 @@ impl Output {
     pub fn result(&self, words: &str, json: &serde_json::Value) -> Result<()> {
         let mut out = std::io::stdout().lock();
         let written = if self.json { writeln!(out, "{json}") } else { writeln!(out, "{}", words.trim_end()) };
-        written.map_err(|e| Error::io("standard output", e))
+        // Not only lines' ends reach the file: a full disk is noticed here.
+        written.and_then(|()| out.flush()).map_err(|e| Error::io("standard output", e))
     }
 
-    /// A sentence on stderr.
+    /// A sentence on stderr, where there is one to hear it: a closed terminal is no reason to lose a job.
     pub fn say(&self, words: &str) {
         if !self.quiet {
-            eprintln!("{words}");
+            let _ = writeln!(std::io::stderr(), "{words}");
         }
     }
 

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use indicatif::ProgressBar;
@@ -11,12 +10,15 @@ use serde_json::json;
 
 use super::common::Common;
 use super::output::Output;
+use super::signals;
 use crate::data::{self, Binarization, Kind, OpenOptions};
 use crate::error::{Error, Result};
 use crate::model;
 use crate::runtime::Device;
 use crate::shader::Precision;
-use crate::train::{self, DataRecipe, FORMAT, Observer, Recipe, RunFolder, TrainRecipe, Trainer, adopt, apply_settings, parse_settings};
+use crate::train::{
+    self, DataRecipe, FORMAT, Observer, Recipe, RunFolder, TrainRecipe, Trainer, adopt, apply_settings, parse_settings, vectors,
+};
 
 /// Arguments of `train`.
 #[derive(Args, Default)]
@@ -32,18 +34,18 @@ pub struct TrainArgs {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Go on with a run
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "out", "set", "batch", "limit"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "out", "batch", "limit"])]
     pub resume: Option<PathBuf>,
-    /// Steps of the whole run
+    /// Steps of the whole run; 0 writes the initial weights alone
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub steps: Option<u64>,
     /// Epochs of the whole run
     #[arg(long, value_name = "N", conflicts_with = "steps", allow_negative_numbers = true)]
     pub epochs: Option<f64>,
-    /// Items a step
+    /// Items a step (of each pass, with --set accumulate)
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub batch: Option<usize>,
-    /// Any hyper-parameter, as key=value; may be repeated
+    /// Any hyper-parameter, as key=value; may be repeated. With --resume: learning_rate, save_every and others that may change
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// Train on a seeded random N items alone, the same in every run
@@ -143,31 +145,42 @@ pub fn make_recipe(args: &TrainArgs, common: &Common, device: &Device) -> Result
     let made = model::build(name, &own, &recipe.spec()).map_err(with_known_keys)?;
     recipe.mean = None;
     let mut train = TrainRecipe::new(&made.defaults());
+    for (key, value) in [("batch", args.batch.map(|b| b as u64)), ("steps", args.steps)] {
+        if let Some(value) = value {
+            settings.insert(key.into(), whole(key, value)?);
+        }
+    }
     apply_settings(&mut train, &mut settings)?;
-    train.batch = args.batch.unwrap_or(train.batch);
-    train.steps = args.steps.unwrap_or(train.steps);
     train.precision = args.precision.unwrap_or(train.precision);
-    train.check()?;
-    let per_step = train.batch * made.batches();
+    let per_step = train.items(made.batches())?;
     if per_step > data.len() {
         return Err(Error::usage(format!("a step takes {per_step} items and {} has {}; take a smaller --batch", data.name(), data.len())));
     }
     if let Some(epochs) = args.epochs {
         train.steps = epoch_steps(epochs, (data.len() / per_step) as u64)?;
     }
-    Ok(Recipe {
+    let recipe = Recipe {
         format: FORMAT,
         kiln: env!("CARGO_PKG_VERSION").into(),
         model: name.clone(),
         seed,
         device: device.name(),
+        vectors: vectors(device),
         encoder: args.encoder.clone(),
         data: recipe,
         train,
         hyper: settings,
         kernels: BTreeMap::new(),
         history: Vec::new(),
-    })
+    };
+    recipe.check()?;
+    Ok(recipe)
+}
+
+/// A number as a recipe holds it.
+fn whole(key: &str, value: u64) -> Result<toml::Value> {
+    let fits = i64::try_from(value).map(toml::Value::Integer);
+    fits.map_err(|_| Error::usage(format!("{key} must be below 2^63 = {}, not {value}; take fewer", 1u64 << 63)))
 }
 
 /// Takes what shapes the encoder of another run over into `settings`, and returns the binarization that it saw.
@@ -196,25 +209,11 @@ fn epoch_steps(epochs: f64, steps_per_epoch: u64) -> Result<u64> {
 
 /// `kiln train`
 pub fn run(args: &TrainArgs, common: &Common, output: &Output) -> Result<()> {
+    // First of all: what is asked for while data and device are opened is heard too.
+    let stop = signals::stop();
     let device = Device::open(&common.device)?;
     let (mut trainer, path) = match &args.resume {
-        Some(path) => {
-            let mut trainer = Trainer::resume(&device, path, args.data.as_deref())?;
-            let own = trainer.recipe().seed;
-            if common.seed.is_some_and(|seed| seed != own) {
-                return Err(Error::usage(format!("a run keeps its seed, here {own}; leave --seed out, or start another run")));
-            }
-            let asked = args.epochs.map(|epochs| epoch_steps(epochs, trainer.steps_per_epoch())).transpose()?.or(args.steps);
-            let (done, steps) = (trainer.step(), asked.unwrap_or(trainer.recipe().train.steps));
-            if done >= steps {
-                let shown = path.display();
-                return Err(Error::usage(format!("{shown} is done with {done} of {steps} steps; go on with --steps N above {done}")));
-            }
-            if asked.is_some() {
-                trainer.set_steps(steps)?;
-            }
-            (trainer, path.clone())
-        }
+        Some(path) => (resume(path, args, common, &device)?, path.clone()),
         None => {
             let recipe = make_recipe(args, common, &device)?;
             let path = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&recipe.model));
@@ -222,16 +221,35 @@ pub fn run(args: &TrainArgs, common: &Common, output: &Output) -> Result<()> {
             (Trainer::start(&device, recipe, folder)?, path)
         }
     };
-    let stop = Arc::new(AtomicBool::new(false));
-    let asked = Arc::clone(&stop);
-    // A second handler in one process (the demo's runs) is refused, and the first still works.
-    let _ = ctrlc::set_handler(move || {
-        // Asked twice, it does not wait for the step; the last checkpoint is whole all the same.
-        if asked.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-    });
     train(&mut trainer, &path, &stop, &device, output)
+}
+
+/// Goes on with a run, as far and with such changes as asked for.
+fn resume(path: &Path, args: &TrainArgs, common: &Common, device: &Device) -> Result<Trainer> {
+    let mut trainer = Trainer::resume(device, path, args.data.as_deref())?;
+    let own = trainer.recipe().seed;
+    if common.seed.is_some_and(|seed| seed != own) {
+        return Err(Error::usage(format!("a run keeps its seed, here {own}; leave --seed out, or start another run")));
+    }
+    let mut settings = parse_settings(&args.set)?;
+    let asked = args.epochs.map(|epochs| epoch_steps(epochs, trainer.steps_per_epoch())).transpose()?.or(args.steps);
+    if let Some(steps) = asked {
+        settings.insert("steps".into(), whole("steps", steps)?);
+    }
+    trainer.change(settings)?;
+    let (done, train, shown) = (trainer.step(), &trainer.recipe().train, path.display());
+    if done >= train.steps {
+        let steps = train.steps;
+        return Err(Error::usage(format!("{shown} is done with {done} of {steps} steps; go on with --steps N above {done}")));
+    }
+    if trainer.is_exhausted() {
+        let patience = train.patience;
+        return Err(Error::usage(format!(
+            "{shown} ended at step {done}, after {patience} scores of the validation split without a better one; go on with --set patience=N \
+             above {patience}, or 0"
+        )));
+    }
+    Ok(trainer)
 }
 
 /// Trains with progress, and says how it ended.
@@ -242,7 +260,10 @@ fn train(trainer: &mut Trainer, path: &Path, stop: &AtomicBool, device: &Device,
         "{} with {parameters} parameters on {} · batch {} · binarization {} · seed {} · device {}",
         recipe.model,
         recipe.data.source,
-        recipe.train.batch,
+        match recipe.train.accumulate {
+            1 => recipe.train.batch.to_string(),
+            passes => format!("{passes} × {}", recipe.train.batch),
+        },
         recipe.data.binarization,
         recipe.seed,
         device.name()
@@ -251,19 +272,27 @@ fn train(trainer: &mut Trainer, path: &Path, stop: &AtomicBool, device: &Device,
     let names = trainer.model().metrics();
     let metrics: serde_json::Map<_, _> = names.iter().zip(&outcome.metrics).map(|(n, v)| (n.0.to_string(), json!(v))).collect();
     let last: Vec<String> = names.iter().zip(&outcome.metrics).map(|((name, unit), v)| format!("{name} {v:.4} {unit}")).collect();
-    let words = format!(
-        "{} step {} · {} · {:.0} images/s · in {}",
-        if outcome.stopped { "stopped at" } else { "trained to" },
-        outcome.step,
-        last.join(", "),
-        outcome.items_per_second,
-        path.display()
-    );
+    let shown = path.display();
+    let words = match outcome.step {
+        0 => format!("wrote the weights before the first step · in {shown}"),
+        step => format!(
+            "{} step {step}{} · {:.0} images/s · in {shown}",
+            match &outcome {
+                o if o.stopped => "stopped at",
+                o if o.exhausted => "ended early at",
+                _ => "trained to",
+            },
+            if last.is_empty() { String::new() } else { format!(" · {}", last.join(", ")) },
+            outcome.items_per_second,
+        ),
+    };
     let object = json!({
-        "run": path, "model": recipe.model, "step": outcome.step, "stopped": outcome.stopped, "parameters": parameters,
+        "run": path, "model": recipe.model, "step": outcome.step, "stopped": outcome.stopped, "ended_early": outcome.exhausted, "parameters": parameters,
         "metrics": metrics, "images_per_s": outcome.items_per_second, "device": device.name(),
     });
-    output.result(&words, &object)
+    let told = output.result(&words, &object);
+    // Then whoever stopped it may be gone, and the terminal with them.
+    if outcome.stopped { Err(Error::Interrupted) } else { told }
 }
 
 /// Trains with a progress bar.

@@ -12,7 +12,7 @@ use super::common::Common;
 use super::output::Output;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Tuning};
-use crate::graph::{Step, Update};
+use crate::graph::Step;
 use crate::runtime::{Device, Program, State, Weights};
 use crate::shader::{Choices, Precision, Variant};
 use crate::train::RunFolder;
@@ -155,9 +155,8 @@ fn measure(args: &TuneArgs, gpu: &Gpu, output: &Output) -> Result<BTreeMap<Arc<s
 fn of_run(path: &Path) -> Result<Compile<'static>> {
     let (_, recipe) = RunFolder::open(path)?;
     let model = crate::model::build(&recipe.model, &recipe.hyper, &recipe.data.spec())?;
-    let (spec, loss_scales) = recipe.train.state(model.state());
-    let mut graph =
-        model.train_graph(recipe.train.batch, &|group| Update { loss_scale: loss_scales[group], ..recipe.train.update(group) })?;
+    let (spec, extras) = recipe.train.state(model.state());
+    let mut graph = model.train_graph(recipe.train.batch, &|group| recipe.train.pass(group, &extras, true))?;
     graph.keep_outputs(&model.metrics().iter().map(|m| m.0).collect::<Vec<_>>());
     Ok(Box::new(move |device: &Device| {
         let state = State::initial(device, &spec, recipe.seed)?;

@@ -52,7 +52,7 @@ pub fn update<T: Real>(update: &Update, arenas: Arenas<'_, T>, loss_scale: Optio
     let decay = T::of(f64::from(step.ema_decay));
     let fresh = T::of(1.0 - f64::from(step.ema_decay));
     let scale = T::of(scale);
-    let rule = Constants::new(update.rule, rate, count);
+    let rule = Constants::new(update, rate, count, step);
     let chunks = arenas
         .value
         .par_chunks_mut(TASK)
@@ -110,10 +110,16 @@ struct Constants<T> {
     /// √(1 − β₂ᵗ), so that ε stands outside the corrected root.
     root: T,
     epsilon: T,
+    /// Bounds of each element of the gradient.
+    bounds: [T; 2],
+    /// What decay leaves of a weight.
+    kept: T,
 }
 
 impl<T: Real> Constants<T> {
-    fn new(rule: Rule, rate: f64, count: i32) -> Self {
+    fn new(update: &Update, rate: f64, count: i32, step: &Step) -> Self {
+        let rule = update.rule;
+        let bound = update.clip_value.map_or(f64::INFINITY, f64::from);
         let (a, b, epsilon) = match rule {
             Rule::Adam { beta1, beta2, epsilon } => (f64::from(beta1), f64::from(beta2), f64::from(epsilon)),
             Rule::RmsProp { decay, epsilon } => (0.0, f64::from(decay), f64::from(epsilon)),
@@ -130,6 +136,8 @@ impl<T: Real> Constants<T> {
             rest: [T::of(1.0 - a), T::of(1.0 - b)],
             root: T::of(root),
             epsilon: T::of(epsilon),
+            bounds: [T::of(-bound), T::of(bound)],
+            kept: T::of(update.kept(step)),
         }
     }
 
@@ -139,29 +147,85 @@ impl<T: Real> Constants<T> {
         // All of one length, so that no access is looked at.
         let len = value.len();
         let (gradient, first, second) = (&gradient[..len], &mut first[..len], &mut second[..len]);
+        let [low, high] = self.bounds;
+        let clipped = |g: T| {
+            let g = g.times(scale);
+            let above = if g < low { low } else { g };
+            if above > high { high } else { above }
+        };
         match self.rule {
             Rule::Adam { .. } => {
                 for i in 0..len {
-                    let g = gradient[i].times(scale);
+                    let g = clipped(gradient[i]);
                     first[i] = first[i].times(self.decay[0]).plus(g.times(self.rest[0]));
                     second[i] = second[i].times(self.decay[1]).plus(g.times(g).times(self.rest[1]));
                     let width = second[i].root().over(self.root).plus(self.epsilon);
-                    value[i] = value[i].minus(self.rate.times(first[i]).over(width));
+                    value[i] = value[i].times(self.kept).minus(self.rate.times(first[i]).over(width));
                 }
             }
             Rule::RmsProp { .. } => {
                 for i in 0..len {
-                    let g = gradient[i].times(scale);
+                    let g = clipped(gradient[i]);
                     second[i] = second[i].times(self.decay[1]).plus(g.times(g).times(self.rest[1]));
-                    value[i] = value[i].minus(self.rate.times(g).over(second[i].root().plus(self.epsilon)));
+                    value[i] = value[i].times(self.kept).minus(self.rate.times(g).over(second[i].root().plus(self.epsilon)));
                 }
             }
             Rule::Sgd { .. } => {
                 for i in 0..len {
-                    first[i] = first[i].times(self.decay[0]).plus(gradient[i].times(scale));
-                    value[i] = value[i].minus(self.rate.times(first[i]));
+                    first[i] = first[i].times(self.decay[0]).plus(clipped(gradient[i]));
+                    value[i] = value[i].times(self.kept).minus(self.rate.times(first[i]));
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One weight through three steps with gradients of its own, and the learning rate 0.1.
+    fn walked(change: impl Fn(Update) -> Update, rule: Rule) -> Vec<f64> {
+        let update_of = change(Update::new(0, rule));
+        let (mut value, mut first, mut second, mut average) = ([2.0f64, -1.0], [0.0; 2], [0.0; 2], [0.0; 2]);
+        for (at, gradient) in [[3.0f64, -0.1], [-1.0, 4.0], [0.5, 0.5]].iter().enumerate() {
+            let arenas = Arenas { value: &mut value, gradient, first: &mut first, second: &mut second, average: &mut average };
+            let step = Step { learning_rate: [0.1; 4], updates: [at as u32 + 1; 4], ..Step::default() };
+            update(&update_of, arenas, None, &step);
+        }
+        value.to_vec()
+    }
+
+    fn near(got: &[f64], right: &[f64]) {
+        assert!(got.iter().zip(right).all(|(g, r)| (g - r).abs() < 1e-6), "{got:?}, not {right:?}");
+    }
+
+    /// AdamW as algorithm 2 of Loshchilov and Hutter, 2019, has it: the decay apart from the moments.
+    #[test]
+    fn decay_is_apart_from_the_gradient() {
+        let (b1, b2, rate, decay) = (0.9f64, 0.99f64, f64::from(0.1f32), f64::from(0.2f32));
+        let by_hand = |mut w: f64, gradients: [f64; 3]| {
+            let (mut m, mut v) = (0.0, 0.0);
+            for (at, g) in gradients.into_iter().enumerate() {
+                let t = at as i32 + 1;
+                m = b1 * m + (1.0 - b1) * g;
+                v = b2 * v + (1.0 - b2) * g * g;
+                let step = rate * (m / (1.0 - b1.powi(t))) / ((v / (1.0 - b2.powi(t))).sqrt() + 1e-8);
+                w = w - rate * decay * w - step;
+            }
+            w
+        };
+        let right = [by_hand(2.0, [3.0, -1.0, 0.5]), by_hand(-1.0, [-0.1, 4.0, 0.5])];
+        near(&walked(|u| Update { weight_decay: 0.2, ..u }, Rule::Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-8 }), &right);
+    }
+
+    #[test]
+    fn each_element_of_a_gradient_is_cut_after_the_whole() {
+        let plain = Rule::Sgd { momentum: 0.0 };
+        near(&walked(|u| Update { clip_value: Some(1.0), ..u }, plain), &[2.0 - 0.1 * (1.0 - 1.0 + 0.5), -1.0 - 0.1 * (-0.1 + 1.0 + 0.5)]);
+        // Gradients of norms 3.0, 4.1 and 0.7: the first two are scaled to 2 before their elements are cut to 1.
+        let (a, b) = (2.0 / 9.01f64.sqrt(), 2.0 / 17.0f64.sqrt());
+        let right = [2.0 - 0.1 * (1.0 - b + 0.5), -1.0 - 0.1 * (-0.1 * a + 1.0 + 0.5)];
+        near(&walked(|u| Update { clip_value: Some(1.0), clip_norm: Some(2.0), ..u }, plain), &right);
     }
 }

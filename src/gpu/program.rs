@@ -216,22 +216,24 @@ impl GpuProgram {
         words.extend([0, 0]);
         for (at, action) in self.plan.actions.iter().enumerate() {
             if let Action::Update(update) = action {
-                let [rate, root] = corrections(update, &self.plan.step_of(at, step));
-                words.extend([rate.to_bits(), root.to_bits(), 0, 0]);
+                let [rate, root, kept] = corrections(update, &self.plan.step_of(at, step));
+                words.extend([rate.to_bits(), root.to_bits(), kept.to_bits(), 0]);
             }
         }
         self.gpu.inner().queue.write_buffer(&self.buffers.step, 0, bytemuck::cast_slice(&words));
     }
 }
 
-/// The learning rate over the first bias correction, and the root of the second, in double precision: 1 − βᵗ cancels in single.
-fn corrections(update: &Update, step: &Step) -> [f32; 2] {
+/// The learning rate over the first bias correction, the root of the second, and what decay leaves of a weight, in double precision:
+/// 1 − βᵗ cancels in single.
+fn corrections(update: &Update, step: &Step) -> [f32; 3] {
     let rate = f64::from(step.learning_rate[update.group]);
+    let kept = update.kept(step) as f32;
     match update.rule {
         Rule::Adam { beta1, beta2, .. } => {
             let rest = |beta: f32| 1.0 - f64::from(beta).powi(step.updates[update.group] as i32);
-            [(rate / rest(beta1)) as f32, rest(beta2).sqrt() as f32]
+            [(rate / rest(beta1)) as f32, rest(beta2).sqrt() as f32, kept]
         }
-        _ => [rate as f32, 1.0],
+        _ => [rate as f32, 1.0, kept],
     }
 }

@@ -1,5 +1,6 @@
 //! Nodes, shapes, gradients, fusion, liveness and the plan. Knows no device and no model.
 
+mod accumulate;
 mod fuse;
 mod gradient;
 mod operation;
@@ -10,6 +11,7 @@ mod scale;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use accumulate::Accumulate;
 pub use operation::{Batching, Eval, Operation, Signature};
 pub use plan::{Action, Place, Plan};
 pub use pointwise::Pointwise;
@@ -34,6 +36,10 @@ pub struct Update {
     pub rule: Rule,
     /// Largest Euclidean norm of the whole gradient; longer ones are scaled down to it.
     pub clip_norm: Option<f32>,
+    /// Largest size of each element of the gradient, after that; larger ones are cut to it.
+    pub clip_value: Option<f32>,
+    /// Share of each weight that is taken away, times the learning rate, apart from the gradient (Loshchilov and Hutter, 2019).
+    pub weight_decay: f32,
     /// Bound that every weight is clamped to afterwards (Wasserstein critics).
     pub clamp: Option<f32>,
     /// Whether an exponential moving average of the weights is kept.
@@ -41,12 +47,20 @@ pub struct Update {
     /// The tensor of the factor that the loss was multiplied by (see [`StateSpec::with_loss_scales`]). Gradients are divided by it; where
     /// one is no finite number, nothing but the factor changes.
     pub loss_scale: Option<StateId>,
+    /// Where this is one pass of several before an update.
+    pub accumulate: Option<Accumulate>,
 }
 
 impl Update {
-    /// A plain step of a rule: nothing clipped, clamped, averaged or scaled.
+    /// A plain step of a rule: nothing clipped, decayed, clamped, averaged, scaled or added up.
     pub fn new(group: usize, rule: Rule) -> Self {
-        Self { group, rule, clip_norm: None, clamp: None, average: false, loss_scale: None }
+        let (clip_norm, clip_value, clamp, loss_scale, accumulate) = (None, None, None, None, None);
+        Self { group, rule, clip_norm, clip_value, weight_decay: 0.0, clamp, average: false, loss_scale, accumulate }
+    }
+
+    /// What decay leaves of a weight in one step.
+    pub fn kept(&self, step: &Step) -> f64 {
+        1.0 - f64::from(step.learning_rate[self.group]) * f64::from(self.weight_decay)
     }
 }
 
@@ -206,12 +220,15 @@ impl Graph {
         Ok(())
     }
 
-    /// An optimiser step on a group, from the gradient of each of its trained tensors.
+    /// An optimiser step on a group, from the gradient of each of its trained tensors; or a pass of one, see [`Accumulate`].
     pub fn update(&mut self, spec: &StateSpec, update: Update, gradients: &[NodeId]) -> Result<()> {
         let trained = spec.trained(update.group);
         let fits = trained.len() == gradients.len() && trained.iter().zip(gradients).all(|(&t, &g)| &spec.spec(t).shape == self.shape(g));
         if !fits {
             return Err(Error::Shape(format!("an update of group {} needs one gradient for each trained tensor", update.group)));
+        }
+        if let Some(how) = update.accumulate {
+            return self.accumulate(spec, update, how, gradients);
         }
         self.push(Kind::Update(update), gradients.to_vec(), Shape::scalar());
         Ok(())

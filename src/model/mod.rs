@@ -176,8 +176,14 @@ const MODELS: [(&str, Make); 10] = [
     ("cvae", |name, hyper, data| Ok(Box::new(Vae::conditional(parse(name, hyper)?, data)?))),
     ("dcgan", |_, hyper, data| Ok(Box::new(Gan::new(gan::Family::Dcgan, hyper, data)?))),
     ("gan", |_, hyper, data| Ok(Box::new(Gan::new(gan::Family::Gan, hyper, data)?))),
-    ("gated-pixelcnn", |name, hyper, data| Ok(Box::new(GatedPixelCnn::new(parse(name, hyper)?, data)?))),
-    ("pixelcnn", |name, hyper, data| Ok(Box::new(PixelCnn::new(parse(name, hyper)?, data)?))),
+    ("gated-pixelcnn", |name, hyper, data| {
+        beside_preset(name, hyper, &["levels", "conditional"])?;
+        Ok(Box::new(GatedPixelCnn::new(parse(name, hyper)?, data)?))
+    }),
+    ("pixelcnn", |name, hyper, data| {
+        beside_preset(name, hyper, &["levels"])?;
+        Ok(Box::new(PixelCnn::new(parse(name, hyper)?, data)?))
+    }),
     ("vae", |name, hyper, data| Ok(Box::new(Vae::new(parse(name, hyper)?, data)?))),
     ("wgan", |_, hyper, data| Ok(Box::new(Gan::new(gan::Family::Wgan, hyper, data)?))),
     ("wgan-gp", |_, hyper, data| Ok(Box::new(Gan::new(gan::Family::WganGp, hyper, data)?))),
@@ -208,6 +214,15 @@ pub fn check_name(name: &str) -> Result<()> {
 fn known(name: &str) -> Result<(&'static str, Make)> {
     let unknown = || Error::usage(format!("there is no model {name}; there are {}", names().join(", ")));
     MODELS.into_iter().find(|(known, _)| *known == name).ok_or_else(unknown)
+}
+
+/// Refuses keys that a named size would override: only those of `free` are not a part of it.
+fn beside_preset(model: &str, hyper: &toml::Table, free: &[&str]) -> Result<()> {
+    let Some(preset) = hyper.get("preset").and_then(toml::Value::as_str).filter(|preset| *preset != "custom") else { return Ok(()) };
+    match hyper.keys().find(|key| *key != "preset" && !free.contains(&key.as_str())) {
+        Some(key) => Err(Error::usage(format!("{model}: preset={preset} sets {key} itself; leave one of them out"))),
+        None => Ok(()),
+    }
 }
 
 /// Reads a model's hyper-parameters.

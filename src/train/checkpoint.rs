@@ -1,13 +1,13 @@
 //! Checkpoints: one safetensors file of weights, averages, optimiser moments and counters, in PyTorch's names and layouts.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use super::layout;
-use super::recipe::FORMAT;
+use super::recipe::{FORMAT, Recipe};
+use super::{digest, layout};
 use crate::cpu::Arena;
 use crate::error::{Error, Result};
 use crate::graph::{Layout, StateId, StateSpec};
@@ -23,6 +23,8 @@ pub struct Progress {
     pub step: u64,
     /// Best score of the validation split so far.
     pub best: Option<f64>,
+    /// Scores of the validation split since the best one.
+    pub waited: u64,
 }
 
 /// Arenas in a checkpoint, by the prefix of their tensors' names.
@@ -32,78 +34,128 @@ const STORED: [(Arena, &str); 4] =
 fn stored(spec: &StateSpec, arena: Arena) -> Vec<StateId> {
     let keep = |id: &StateId| {
         let tensor = spec.spec(*id);
+        // Running statistics have neither averages nor moments: they stand once, among the weights.
         tensor.layout != Layout::Derived && (arena == Arena::Value || tensor.trained)
     };
     spec.ids().into_iter().filter(keep).collect()
 }
 
-/// Writes a checkpoint beside `path` and renames it, so that a full disk or a kill leaves the old one whole.
-///
-/// # Errors
-/// [`Error::Io`] where the folder cannot be written.
-pub fn save(path: &Path, state: &State, progress: &Progress) -> Result<()> {
-    let mut metadata = HashMap::from([
-        ("format".to_string(), format!("kiln-{FORMAT}")),
-        ("model".to_string(), progress.model.clone()),
-        ("step".to_string(), progress.step.to_string()),
-    ]);
-    if let Some(best) = progress.best {
-        metadata.insert("best".into(), format!("{best:e}"));
+/// One tensor on its way to a file.
+struct Kept {
+    name: String,
+    shape: Vec<usize>,
+    values: Vec<f32>,
+}
+
+/// Everything of a state that a checkpoint keeps, on the host.
+pub struct Snapshot {
+    tensors: Vec<Kept>,
+}
+
+impl Snapshot {
+    /// Copies a state.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn take(state: &State) -> Result<Self> {
+        let spec = state.spec();
+        let mut tensors = Vec::new();
+        for (arena, prefix) in STORED {
+            for id in stored(spec, arena) {
+                tensors.push(kept(state, id, arena, prefix)?);
+            }
+        }
+        Ok(Self { tensors })
     }
-    write(path, state, &STORED, metadata)
+
+    /// The first tensor that holds something that is no finite number.
+    pub fn broken(&self) -> Option<&str> {
+        self.tensors.iter().find(|t| t.values.iter().any(|v| !v.is_finite())).map(|t| t.name.as_str())
+    }
+
+    /// Writes a checkpoint beside `path` and renames it, so that a full disk or a kill leaves the old one whole.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the folder cannot be written.
+    pub fn save(&self, path: &Path, progress: &Progress, recipe: &Recipe) -> Result<()> {
+        let mut metadata = BTreeMap::from([
+            ("format".to_string(), format!("kiln-{FORMAT}")),
+            ("model".to_string(), progress.model.clone()),
+            ("step".to_string(), progress.step.to_string()),
+            ("waited".to_string(), progress.waited.to_string()),
+            ("recipe".to_string(), serde_json::to_string(&recipe.fixed()).map_err(|e| Error::format(path, e.to_string()))?),
+        ]);
+        if let Some(best) = progress.best {
+            metadata.insert("best".into(), format!("{best:e}"));
+        }
+        write(path, &self.tensors, |plain, tensors| digest::sealed(plain, metadata, tensors))
+    }
+}
+
+fn kept(state: &State, id: StateId, arena: Arena, prefix: &str) -> Result<Kept> {
+    let tensor = state.spec().spec(id);
+    let values = layout::to_torch(tensor, &state.read(id, arena)?);
+    Ok(Kept { name: format!("{prefix}{}", tensor.name), shape: layout::torch_shape(tensor), values })
 }
 
 /// Writes weights alone (the averaged ones if asked for), for other programs.
 pub fn export(path: &Path, state: &State, averaged: bool) -> Result<()> {
-    let arena = if averaged { Arena::Average } else { Arena::Value };
-    // One key: several would stand in an order of their own each time, and equal weights should make equal files.
-    let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
-    write(path, state, &[(arena, "")], metadata)
-}
-
-fn write(path: &Path, state: &State, arenas: &[(Arena, &str)], metadata: HashMap<String, String>) -> Result<()> {
     let spec = state.spec();
-    let mut tensors: Vec<(String, Vec<usize>, Vec<f32>)> = Vec::new();
-    for (arena, prefix) in arenas {
-        for id in stored(spec, Arena::Value) {
-            let tensor = spec.spec(id);
-            // Running statistics have neither averages nor moments: they stand once, among the weights. What the optimiser keeps is not
-            // exported.
-            let exported = arenas.len() == 1;
-            if !tensor.trained && !prefix.is_empty() || exported && tensor.name.starts_with("optimizer.") {
-                continue;
-            }
-            let from = if tensor.trained { *arena } else { Arena::Value };
-            let values = layout::to_torch(tensor, &state.read(id, from)?);
-            tensors.push((format!("{prefix}{}", tensor.name), layout::torch_shape(tensor), values));
-        }
+    let mut tensors = Vec::new();
+    // What the optimiser keeps is not exported.
+    for id in stored(spec, Arena::Value).into_iter().filter(|id| !spec.spec(*id).name.starts_with("optimizer.")) {
+        let arena = if averaged && spec.spec(id).trained { Arena::Average } else { Arena::Value };
+        tensors.push(kept(state, id, arena, "")?);
     }
-    let views: Result<Vec<(&str, TensorView<'_>)>> = tensors
-        .iter()
-        .map(|(name, shape, values)| {
-            let view = TensorView::new(Dtype::F32, shape.clone(), bytemuck::cast_slice(values));
-            view.map(|view| (name.as_str(), view)).map_err(|e| Error::format(path, e.to_string()))
-        })
-        .collect();
-    let bytes = safetensors::serialize(views?, Some(metadata)).map_err(|e| Error::format(path, e.to_string()))?;
-    replace(path, &bytes)
+    let metadata = BTreeMap::from([("format".to_string(), "pt".to_string())]);
+    write(path, &tensors, |plain, _| digest::with_metadata(plain, &metadata))
 }
 
-/// Writes a file whole or not at all.
+/// Writes tensors under the header that `header` makes of the plain file and the tensors' names and bytes.
+fn write(path: &Path, tensors: &[Kept], header: impl FnOnce(&[u8], &[(&str, &[u8])]) -> serde_json::Result<Vec<u8>>) -> Result<()> {
+    let failed = |reason: String| Error::format(path, reason);
+    let bytes: Vec<(&str, &[u8])> = tensors.iter().map(|t| (t.name.as_str(), bytemuck::cast_slice(&t.values))).collect();
+    let mut views = Vec::new();
+    for (tensor, (name, bytes)) in tensors.iter().zip(&bytes) {
+        views.push((*name, TensorView::new(Dtype::F32, tensor.shape.clone(), bytes).map_err(|e| failed(e.to_string()))?));
+    }
+    let plain = safetensors::serialize(views, None).map_err(|e| failed(e.to_string()))?;
+    let (length, _) = SafeTensors::read_metadata(&plain).map_err(|e| failed(e.to_string()))?;
+    let header = header(&plain, &bytes).map_err(|e| failed(e.to_string()))?;
+    replace_parts(path, &[&header, &plain[8 + length..]])
+}
+
+/// Writes a file whole or not at all, and waits until it is on the disk.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    report::write_atomically(path, |file| file.write_all(bytes))
+    replace_parts(path, &[bytes])
 }
 
-/// Reads a checkpoint into a state of the same model.
+fn replace_parts(path: &Path, parts: &[&[u8]]) -> Result<()> {
+    report::write_atomically(path, |file| {
+        parts.iter().try_for_each(|part| file.write_all(part))?;
+        file.flush()?;
+        // Before the rename, or a power cut could leave the new name on a file without contents.
+        file.get_ref().sync_all()
+    })?;
+    // And the name itself. Only Unix has folders that can be opened for it.
+    #[cfg(unix)]
+    if let Some(folder) = path.parent() {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(|e| Error::io(folder, e))?;
+    }
+    Ok(())
+}
+
+/// Reads a checkpoint's file, whole and as it was written, with its metadata.
 ///
 /// # Errors
-/// [`Error::Io`] where it cannot be read; [`Error::Format`] where it is torn, of another version, or of another model.
-pub fn load(path: &Path, state: &mut State, model: &str) -> Result<Progress> {
+/// [`Error::Io`] where it cannot be read; [`Error::Format`] where it is torn, damaged or of another version.
+pub fn read(path: &Path) -> Result<(Vec<u8>, BTreeMap<String, String>)> {
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
     let torn = |reason: String| Error::format(path, format!("not a whole kiln checkpoint ({reason}); take a copy or train again"));
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| torn(e.to_string()))?;
+    SafeTensors::deserialize(&bytes).map_err(|e| torn(e.to_string()))?;
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| torn(e.to_string()))?;
-    let metadata = header.metadata().clone().unwrap_or_default();
+    let metadata: BTreeMap<String, String> = header.metadata().clone().unwrap_or_default().into_iter().collect();
     match metadata.get("format") {
         Some(format) if *format == format!("kiln-{FORMAT}") => {}
         Some(format) if format.starts_with("kiln-") => {
@@ -114,26 +166,52 @@ pub fn load(path: &Path, state: &mut State, model: &str) -> Result<Progress> {
         }
         _ => return Err(Error::format(path, "is a safetensors file but no kiln checkpoint")),
     }
-    let found = metadata.get("model").cloned().unwrap_or_default();
-    if found != model {
-        return Err(Error::format(path, format!("holds a {found}, and the recipe beside it says {model}")));
+    match digest::damage(&bytes).map_err(|e| torn(e.to_string()))? {
+        Some(damage) => Err(Error::format(path, format!("is damaged: {damage}; take a copy or train again"))),
+        None => Ok((bytes, metadata)),
     }
-    let step = metadata.get("step").and_then(|s| s.parse().ok()).ok_or_else(|| torn("no step".into()))?;
+}
+
+/// Reads a checkpoint of a recipe's run into a state of its model.
+///
+/// # Errors
+/// As [`read`]; [`Error::Format`] where it is of another run.
+pub fn load(path: &Path, state: &mut State, recipe: &Recipe) -> Result<Progress> {
+    let (bytes, metadata) = read(path)?;
+    let torn = |reason: &str| Error::format(path, format!("not a whole kiln checkpoint ({reason}); take a copy or train again"));
+    let file = SafeTensors::deserialize(&bytes).map_err(|e| torn(&e.to_string()))?;
+    let model = metadata.get("model").cloned().unwrap_or_default();
+    if model != recipe.model {
+        return Err(Error::format(path, format!("holds a {model}, and the recipe beside it says {}", recipe.model)));
+    }
+    let made: BTreeMap<String, String> = metadata.get("recipe").and_then(|r| serde_json::from_str(r).ok()).unwrap_or_default();
+    if let Some((key, was, now)) = difference(&made, &recipe.fixed()) {
+        let reason = format!("is of another run or of other hyper-parameters: {key} was {was}, and is {now} in the recipe beside it");
+        return Err(Error::format(path, format!("{reason}; put the files together that belong together")));
+    }
+    let step = metadata.get("step").and_then(|s| s.parse().ok()).ok_or_else(|| torn("no step"))?;
     let best = metadata.get("best").and_then(|s| s.parse().ok());
+    let waited = metadata.get("waited").and_then(|s| s.parse().ok()).unwrap_or(0);
     let spec = state.spec().clone();
     for (arena, prefix) in STORED {
         for id in stored(&spec, arena) {
             read_tensor(path, &file, &format!("{prefix}{}", spec.spec(id).name), state, id, arena)?;
         }
     }
-    Ok(Progress { model: found, step, best })
+    Ok(Progress { model, step, best, waited })
+}
+
+/// A key whose values differ, with both: the seed, if it does, for from it much else follows.
+fn difference(made: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Option<(String, String, String)> {
+    let value = |table: &BTreeMap<String, String>, key: &str| table.get(key).cloned().unwrap_or_else(|| "left out".into());
+    let differs = |key: &&String| made.get(*key) != now.get(*key);
+    let seed = "seed".to_string();
+    [&seed].into_iter().chain(made.keys()).chain(now.keys()).find(differs).map(|key| (key.clone(), value(made, key), value(now, key)))
 }
 
 /// The step of a checkpoint, if there is a whole one.
 pub fn step_of(path: &Path) -> Option<u64> {
-    let bytes = std::fs::read(path).ok()?;
-    let (_, header) = SafeTensors::read_metadata(&bytes).ok()?;
-    header.metadata().as_ref()?.get("step")?.parse().ok()
+    read(path).ok()?.1.get("step")?.parse().ok()
 }
 
 /// Reads one tensor of a safetensors file.

@@ -155,6 +155,7 @@ fn recipe(run: &Recipe, device: &Device, steps: u64) -> Result<(Recipe, JudgeFac
     let mut recipe = run.clone();
     recipe.model = "classifier".into();
     (recipe.seed, recipe.device, recipe.encoder) = (JUDGE_SEED, device.name(), None);
+    recipe.vectors = super::vectors(device);
     recipe.hyper = hyper;
     recipe.kernels.clear();
     recipe.history.clear();

@@ -11,25 +11,29 @@ pub struct Sent {
     /// Items of data a second up to it.
     pub rate: f64,
     values: Vec<Reading>,
+    /// Those of the step's earlier passes.
+    passes: Vec<Vec<f32>>,
 }
 
 impl Sent {
-    /// Begins to read a model's metrics after a step's run.
+    /// Begins to read a model's metrics after a step's last pass; `passes` are those of the earlier ones.
     ///
     /// # Errors
     /// Those of the device.
-    pub fn begin(program: &mut Program, state: &State, model: &dyn Model, step: u64, rate: f64) -> Result<Self> {
+    pub fn begin(program: &mut Program, state: &State, model: &dyn Model, step: u64, rate: f64, passes: Vec<Vec<f32>>) -> Result<Self> {
         let values = model.metrics().iter().map(|(name, _)| program.begin_read(state, name)).collect::<Result<_>>()?;
-        Ok(Self { step, rate, values })
+        Ok(Self { step, rate, values, passes })
     }
 
-    /// Waits for the metrics, in the order of the model's names.
+    /// Waits for the metrics, in the order of the model's names: their means over the step's passes.
     ///
     /// # Errors
     /// Those of the device.
     pub fn end(self, program: &Program) -> Result<Vec<f32>> {
         let first = |reading| Ok(program.end_read(reading)?.first().copied().unwrap_or(f32::NAN));
-        self.values.into_iter().map(first).collect()
+        let last: Vec<f32> = self.values.into_iter().map(first).collect::<Result<_>>()?;
+        let mean = |(k, last): (usize, f32)| (self.passes.iter().map(|p| p[k]).sum::<f32>() + last) / (self.passes.len() + 1) as f32;
+        Ok(last.into_iter().enumerate().map(mean).collect())
     }
 }
 

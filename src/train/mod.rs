@@ -2,19 +2,26 @@
 
 pub mod checkpoint;
 mod data;
+mod digest;
 mod judge;
 mod layout;
+mod lock;
 mod metrics;
 mod pictures;
 mod recipe;
 mod run;
+mod settings;
+mod steps;
 mod trainer;
+mod training;
 mod transfer;
 
 pub use data::{DataRequest, absolute, chosen, open_data, training_data};
 pub use judge::{JUDGE_SEED, JUDGE_VERSION, Judge, JudgeFacts};
 pub use layout::{from_torch, to_torch, torch_shape};
-pub use recipe::{Change, DataRecipe, FORMAT, Recipe, TrainRecipe, apply_settings, parse_settings};
+pub use recipe::{Change, DataRecipe, FORMAT, Recipe, vectors};
 pub use run::{RunFolder, Trained};
+pub use settings::{apply_settings, parse_settings};
 pub use trainer::{Observer, Outcome, Silent, Trainer};
+pub use training::{Extras, Schedule, TrainRecipe};
 pub use transfer::adopt;

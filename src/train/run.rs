@@ -2,36 +2,91 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::checkpoint::{self, Progress};
+use super::lock::{self, Lock};
 use super::recipe::{FORMAT, Recipe};
 use crate::error::{Error, Result};
 use crate::model::{self, Model};
 use crate::runtime::{Device, State};
 
+/// The newest checkpoint; a folder that holds one holds a run.
+const CHECKPOINT: &str = "checkpoint.safetensors";
+/// The folder of pictures.
+const SAMPLES: &str = "samples";
+
 /// A folder that holds one run.
 #[derive(Clone, Debug)]
 pub struct RunFolder {
     path: PathBuf,
+    /// Held while it is trained in.
+    lock: Option<Arc<Lock>>,
 }
 
 impl RunFolder {
-    /// Takes a new run folder, which its recipe makes, or one whose run ended before it saved anything.
+    /// A folder for a new run: none yet, an empty one, or one whose run ended before its first checkpoint. Nothing is written before
+    /// [`RunFolder::claim`].
     ///
     /// # Errors
-    /// [`Error::Usage`] where the folder holds a run already.
+    /// [`Error::Usage`] where the folder holds a run already, or files that are not kiln's.
     pub fn create(path: &Path) -> Result<Self> {
-        if ["checkpoint.safetensors", "best.safetensors"].iter().any(|name| path.join(name).exists()) {
-            let shown = path.display();
+        let shown = path.display();
+        if path.join(CHECKPOINT).exists() {
             return Err(Error::usage(format!(
                 "{shown} holds a run already; go on with kiln train --resume {shown}, or name another --out"
             )));
         }
-        let folder = Self { path: path.to_path_buf() };
-        if folder.file("metrics.jsonl").exists() {
-            folder.rewind(0)?;
+        if let Some(name) = foreign(path)? {
+            return Err(Error::usage(format!("{shown} holds {name}, which is not kiln's, and is left alone; name another --out")));
         }
-        Ok(folder)
+        Ok(Self { path: path.to_path_buf(), lock: None })
+    }
+
+    /// Removes a run's folder.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where it is no run's, holds files that are not kiln's, or is being trained in.
+    pub fn remove(path: &Path) -> Result<()> {
+        let shown = path.display();
+        if RunFolder::open(path).is_err() {
+            return Err(Error::usage(format!("{shown} is no run of this kiln's and is left alone; name another folder")));
+        }
+        if let Some(name) = foreign(path)? {
+            return Err(Error::usage(format!("{shown} holds {name}, which is not kiln's, and is left alone; name another folder")));
+        }
+        let held = Lock::take(path)?;
+        std::fs::remove_dir_all(path).map_err(|e| Error::io(path, e))?;
+        drop(held);
+        Ok(())
+    }
+
+    /// Makes the folder where there is none, locks it, and removes temporary files that dead runs left in it.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where another process trains in it; [`Error::Io`] where it cannot be made or written.
+    pub fn claim(&mut self) -> Result<()> {
+        self.lock = Some(Arc::new(Lock::take(&self.path)?));
+        for folder in [self.path.clone(), self.file(SAMPLES)] {
+            for (name, path) in entries(&folder)? {
+                if is_temporary(&name) {
+                    std::fs::remove_file(&path).map_err(|e| Error::io(&path, e))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Clears what an earlier run without a checkpoint left, so that nothing of it stays among the new.
+    pub(super) fn clear(&self) -> Result<()> {
+        for name in ["best.safetensors", "metrics.jsonl", "curves.png"] {
+            let path = self.file(name);
+            match std::fs::remove_file(&path) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::io(&path, e)),
+                _ => {}
+            }
+        }
+        self.rewind(0)
     }
 
     /// Opens a run folder and reads its recipe.
@@ -58,7 +113,8 @@ impl RunFolder {
         }
         let recipe: Recipe = table.try_into().map_err(|e| Error::format(&file, first_line(&e)))?;
         recipe.data.check().map_err(|e| Error::format(&file, e.to_string()))?;
-        Ok((Self { path: path.to_path_buf() }, recipe))
+        recipe.check().map_err(|e| Error::format(&file, format!("holds what kiln never writes: {e}")))?;
+        Ok((Self { path: path.to_path_buf(), lock: None }, recipe))
     }
 
     /// The folder.
@@ -90,8 +146,13 @@ impl RunFolder {
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
-    /// Drops metrics after a step, when a run goes on from a checkpoint before them.
+    /// Drops metrics and pictures after a step, when a run goes on from a checkpoint before them.
     pub fn rewind(&self, step: u64) -> Result<()> {
+        for (name, path) in entries(&self.file(SAMPLES))? {
+            if picture_step(&name).is_some_and(|drawn| drawn > step) {
+                std::fs::remove_file(&path).map_err(|e| Error::io(&path, e))?;
+            }
+        }
         let path = self.file("metrics.jsonl");
         let text = std::fs::read_to_string(&path).unwrap_or_default();
         let step_of = |line: &str| serde_json::from_str::<serde_json::Value>(line).ok()?["step"].as_u64();
@@ -99,6 +160,46 @@ impl RunFolder {
         // Lines stay as they were written: a number that is read and written again may differ in its last digit.
         if kept == text { Ok(()) } else { checkpoint::replace(&path, kept.as_bytes()) }
     }
+}
+
+/// Names and paths in a folder; none where there is none.
+fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let failed = |e: std::io::Error| Error::io(folder, e);
+    let found = match std::fs::read_dir(folder) {
+        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => return Ok(Vec::new()),
+        found => found.map_err(failed)?,
+    };
+    found.map(|entry| entry.map(|e| (e.file_name().to_string_lossy().into_owned(), e.path())).map_err(failed)).collect()
+}
+
+/// Whether a file is one that [`crate::report::write_atomically`] had not finished.
+fn is_temporary(name: &str) -> bool {
+    name.starts_with(".kiln-") && name.ends_with(".tmp")
+}
+
+/// The step of a picture by its name.
+fn picture_step(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(".png").filter(|d| d.len() >= 6 && d.bytes().all(|b| b.is_ascii_digit()))?;
+    digits.parse().ok()
+}
+
+/// Something in a folder that no run of kiln's leaves behind.
+fn foreign(folder: &Path) -> Result<Option<String>> {
+    let found = entries(folder)?;
+    // Without a recipe, pictures and metrics are somebody else's.
+    let ours = RunFolder::open(folder).is_ok();
+    for (name, path) in found {
+        let own = match name.as_str() {
+            "recipe.toml" | CHECKPOINT | "best.safetensors" | "metrics.jsonl" | "curves.png" => ours && path.is_file(),
+            SAMPLES => ours && path.is_dir() && entries(&path)?.iter().all(|(name, _)| is_temporary(name) || picture_step(name).is_some()),
+            lock::NAME => path.is_file(),
+            _ => is_temporary(&name),
+        };
+        if !own {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
 }
 
 fn first_line(error: &toml::de::Error) -> String {
@@ -126,16 +227,23 @@ impl Trained {
     /// As [`RunFolder::open`] and [`checkpoint::load`]; [`Error::Format`] where nothing was saved yet.
     pub fn load(path: &Path, device: &Device, best: bool) -> Result<Self> {
         let (folder, recipe) = RunFolder::open(path)?;
+        Self::of(folder, recipe, device, best)
+    }
+
+    /// Loads the checkpoint of a run folder that is open.
+    pub(super) fn of(folder: RunFolder, recipe: Recipe, device: &Device, best: bool) -> Result<Self> {
+        let path = folder.path();
         let model = model::build(&recipe.model, &recipe.hyper, &recipe.data.spec())?;
-        let mut state = State::initial(device, &recipe.train.state(model.state()).0, recipe.seed)?;
-        let file = folder.file(if best { "best.safetensors" } else { "checkpoint.safetensors" });
+        let file = folder.file(if best { "best.safetensors" } else { CHECKPOINT });
         if best && !file.exists() {
             return Err(Error::format(path, "has no best.safetensors: no validation split was scored; leave --best out"));
         }
         if !file.exists() {
-            return Err(Error::format(path, "has no checkpoint.safetensors; train it first, for at least save_every steps"));
+            let reason = "has no checkpoint.safetensors: its run ended before the first; start it again with the same --out";
+            return Err(Error::format(path, reason));
         }
-        let progress = checkpoint::load(&file, &mut state, model.name())?;
+        let mut state = State::initial(device, &recipe.train.state(model.state()).0, recipe.seed)?;
+        let progress = checkpoint::load(&file, &mut state, &recipe)?;
         Ok(Self { recipe, model, state, progress, folder })
     }
 }

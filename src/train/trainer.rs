@@ -1,24 +1,15 @@
-//! The training loop.
+//! A run in progress: how it begins, goes on, and may change.
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
-use serde_json::json;
-
-use super::checkpoint::{self, Progress};
+use super::checkpoint::Progress;
 use super::data::{check_unchanged, training_data, validation_data};
-use super::metrics::{Sent, Watch};
-use super::recipe::Change;
-use super::{Recipe, RunFolder, pictures};
-use crate::cpu::Arena;
-use crate::data::{self, Loader, LoaderOptions, Source};
+use super::{Change, Recipe, RunFolder, TrainRecipe, Trained, apply_settings, recipe};
+use crate::data::{self, Source};
 use crate::error::{Error, Result};
-use crate::eval::{self, LikelihoodOptions};
-use crate::graph::{SCALES, Step, Update};
+use crate::graph::Kind;
 use crate::model::{self, Model};
-use crate::runtime::{Device, Program, State, Weights};
+use crate::runtime::{Device, State, Weights};
 
 /// What a training run tells whoever watches.
 pub trait Observer {
@@ -44,6 +35,8 @@ pub struct Outcome {
     pub step: u64,
     /// Whether it was asked to stop before its end.
     pub stopped: bool,
+    /// Whether it ended before its last step because the validation score no longer fell.
+    pub exhausted: bool,
     /// The last metrics, in the order of the model's names.
     pub metrics: Vec<f32>,
     /// Items of data a second, pictures and validation included.
@@ -53,51 +46,62 @@ pub struct Outcome {
 /// A run in progress.
 pub struct Trainer {
     /// What scores and draws.
-    device: Device,
+    pub(super) device: Device,
     /// The same as the recipe's training steps use it.
-    training: Device,
-    recipe: Recipe,
-    model: Box<dyn Model>,
-    state: State,
-    folder: RunFolder,
-    progress: Progress,
-    source: Arc<dyn Source>,
-    valid: Option<Arc<dyn Source>>,
+    pub(super) training: Device,
+    pub(super) recipe: Recipe,
+    pub(super) model: Box<dyn Model>,
+    pub(super) state: State,
+    pub(super) folder: RunFolder,
+    pub(super) progress: Progress,
+    pub(super) source: Arc<dyn Source>,
+    pub(super) valid: Option<Arc<dyn Source>>,
+    /// The step of the checkpoint in the folder, if there is one.
+    pub(super) saved: Option<u64>,
+    /// What is to be said when training begins.
+    pub(super) notes: Vec<String>,
 }
 
 impl Trainer {
-    /// Starts a new run in a folder.
+    /// Starts a new run in a folder, which it locks.
     ///
     /// # Errors
     /// Those of the data, the model and the folder.
     pub fn start(device: &Device, recipe: Recipe, folder: RunFolder) -> Result<Self> {
+        recipe.check()?;
         let model = model::build(&recipe.model, &recipe.hyper, &recipe.data.spec())?;
         let mut state = State::initial(device, &recipe.train.state(model.state()).0, recipe.seed)?;
         if let Some(path) = &recipe.encoder {
             super::transfer::encoder(path, &mut state)?;
         }
-        let progress = Progress { model: model.name().into(), step: 0, best: None };
-        let trainer = Self::new(device, recipe, model, state, folder, progress)?;
+        let progress = Progress { model: model.name().into(), step: 0, best: None, waited: 0 };
+        let mut trainer = Self::new(device, recipe, model, state, folder, progress)?;
+        trainer.folder.claim()?;
+        trainer.folder.clear()?;
         trainer.folder.write_recipe(&trainer.recipe)?;
         Ok(trainer)
     }
 
-    /// Goes on with a run from its newest checkpoint, on data that is known to be what it was started on: its own, or `moved`.
+    /// Locks a run's folder and goes on from its newest checkpoint, on data that is known to be what it was started on: its own, or
+    /// `moved`. Nothing of the run is written before [`Trainer::run`].
     ///
     /// # Errors
     /// Those of the folder, the data and the model; [`Error::Usage`] where the data differs.
     pub fn resume(device: &Device, path: &std::path::Path, moved: Option<&str>) -> Result<Self> {
-        let mut trained = super::Trained::load(path, device, false)?;
+        let (mut folder, recipe) = RunFolder::open(path)?;
+        folder.claim()?;
+        let mut trained = Trained::of(folder, recipe, device, false)?;
+        let step = trained.progress.step;
         let source = check_unchanged(&trained.recipe, moved)?;
         let recorded = std::mem::replace(&mut trained.recipe.data.source, source);
+        let now = trained.recipe.data.source.clone();
         let mut trainer = Self::new(device, trained.recipe, trained.model, trained.state, trained.folder, trained.progress)?;
-        let now = &trainer.recipe.data.source;
-        if recorded != *now {
-            let what = format!("data.source from {recorded} to {now}");
-            trainer.recipe.history.push(Change { step: trainer.progress.step, what });
-            trainer.folder.write_recipe(&trainer.recipe)?;
+        trainer.saved = Some(step);
+        if recorded != now {
+            trainer.notes.push(format!("data: {now} from here on, {recorded} before"));
+            trainer.recipe.history.push(Change { step, key: "data.source".into(), was: recorded.into(), now: now.into() });
         }
-        trainer.folder.rewind(trainer.progress.step)?;
+        trainer.note_surroundings();
         Ok(trainer)
     }
 
@@ -106,25 +110,96 @@ impl Trainer {
         if model.conditional() && source.classes() == 0 {
             return Err(Error::usage(format!("{} is conditional and {} has no labels; take labelled data", model.name(), source.name())));
         }
+        let training = recipe.on(device)?;
+        let (device, valid) = (device.clone(), None);
+        let (saved, notes) = (None, Vec::new());
+        let mut trainer = Self { device, training, recipe, model, state, folder, progress, source, valid, saved, notes };
+        trainer.open_valid()?;
+        trainer.check()?;
+        Ok(trainer)
+    }
+
+    /// Opens the validation split, where one is wanted and there is one.
+    fn open_valid(&mut self) -> Result<()> {
+        let wanted = self.recipe.train.valid_every > 0 && self.model.scores().is_some();
         // A source with a named split, or with nothing to hold out, is trained without validation.
-        let wanted = recipe.train.valid_every > 0 && model.scores().is_some();
-        let valid = if wanted { validation_data(&recipe, model.conditional())? } else { None };
-        let valid = match (valid, recipe.train.valid_items) {
+        let valid = if wanted { validation_data(&self.recipe, self.model.conditional())? } else { None };
+        self.valid = match (valid, self.recipe.train.valid_items) {
             (Some(valid), items) if items > 0 => Some(data::subset(valid, items)?),
             (valid, _) => valid,
         };
-        Ok(Self { device: device.clone(), training: recipe.on(device)?, recipe, model, state, folder, progress, source, valid })
+        Ok(())
+    }
+
+    /// Refuses what training cannot do with this model and these data.
+    fn check(&self) -> Result<()> {
+        let train = &self.recipe.train;
+        if train.patience > 0 && self.valid.is_none() {
+            let source = self.source.name();
+            return Err(Error::usage(format!(
+                "patience waits for scores of a validation split, and there is none beside {source}; leave it out"
+            )));
+        }
+        if train.accumulate > 1 {
+            let graph = self.model.train_graph(train.batch, &|group| train.update(group))?;
+            let updates = graph.nodes().iter().filter(|n| matches!(n.kind, Kind::Update(_))).count();
+            if updates != 1 {
+                let name = self.model.name();
+                return Err(Error::usage(format!(
+                    "accumulate adds gradients up before one update, and a step of {name} has {updates}, each on what the one before left; \
+                     take a larger --batch"
+                )));
+            }
+        }
+        let most = train.steps.checked_mul(self.model.batches() as u64).filter(|updates| i32::try_from(*updates).is_ok());
+        most.map(|_| ()).ok_or_else(|| Error::usage(format!("{} steps are more updates than 31 bits count; take fewer", train.steps)))
+    }
+
+    /// Writes down, and remembers to say, where this process computes otherwise than the run did.
+    fn note_surroundings(&mut self) {
+        let here = [self.device.name(), recipe::vectors(&self.device), env!("CARGO_PKG_VERSION").to_string()];
+        let recipe = &mut self.recipe;
+        let kept = [("device", &mut recipe.device), ("vectors", &mut recipe.vectors), ("kiln", &mut recipe.kiln)];
+        for ((key, kept), here) in kept.into_iter().zip(here) {
+            if *kept == here {
+                continue;
+            }
+            let was = std::mem::replace(kept, here.clone());
+            let shown = |v: &str| if v.is_empty() { "none".to_string() } else { v.to_string() };
+            self.notes.push(format!(
+                "{key}: {} from here on, {} before; sums round otherwise, so this is not bit for bit the run that never stopped",
+                shown(&here),
+                shown(&was)
+            ));
+            recipe.history.push(Change { step: self.progress.step, key: key.into(), was: was.into(), now: here.into() });
+        }
+    }
+
+    /// Changes keys of training of a run that goes on, and writes down in its recipe that it did.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for keys that cannot change, and values that do not fit.
+    pub fn change(&mut self, mut settings: toml::Table) -> Result<()> {
+        if let Some(key) = settings.keys().find(|key| !TrainRecipe::CHANGEABLE.contains(&key.as_str())) {
+            let may = TrainRecipe::CHANGEABLE.join(", ");
+            return Err(Error::usage(format!("{key} stays as it was when the run began; what may change is {may}")));
+        }
+        let before = self.recipe.clone();
+        apply_settings(&mut self.recipe.train, &mut settings)?;
+        let (was, now) = (recipe::table(&before.train), recipe::table(&self.recipe.train));
+        for (key, now) in now.into_iter().filter(|(key, value)| was.get(key) != Some(value)) {
+            let Some(was) = was.get(&key).cloned() else { continue };
+            self.notes.push(format!("{key}: {now} from here on, {was} before"));
+            self.recipe.history.push(Change { step: self.progress.step, key, was, now });
+        }
+        self.open_valid()?;
+        self.recipe.check()?;
+        self.check()
     }
 
     /// The recipe.
     pub fn recipe(&self) -> &Recipe {
         &self.recipe
-    }
-
-    /// Changes how long the run is.
-    pub fn set_steps(&mut self, steps: u64) -> Result<()> {
-        self.recipe.train.steps = steps;
-        self.folder.write_recipe(&self.recipe)
     }
 
     /// The model.
@@ -142,9 +217,10 @@ impl Trainer {
         self.progress.step
     }
 
-    /// Batches an epoch.
+    /// Steps of an epoch.
     pub fn steps_per_epoch(&self) -> u64 {
-        (self.source.len() / (self.recipe.train.batch * self.model.batches())).max(1) as u64
+        let train = &self.recipe.train;
+        (self.source.len() / (train.batch * train.accumulate * self.model.batches())).max(1) as u64
     }
 
     /// Which weights pictures and scores are made with.
@@ -152,188 +228,8 @@ impl Trainer {
         if self.recipe.train.ema > 0.0 { Weights::Average } else { Weights::Current }
     }
 
-    /// Writes the checkpoint, unless the weights are lost.
-    fn save(&self) -> Result<PathBuf> {
-        let spec = self.state.spec();
-        for id in spec.ids().into_iter().filter(|id| spec.spec(*id).trained) {
-            if self.state.read(id, Arena::Value)?.iter().any(|v| !v.is_finite()) {
-                return Err(self.lost(&format!("{} is no longer a number", spec.spec(id).name), self.progress.step));
-            }
-        }
-        let path = self.folder.file("checkpoint.safetensors");
-        checkpoint::save(&path, &self.state, &self.progress)?;
-        Ok(path)
-    }
-
-    /// Trains to the recipe's last step, or until `stop` is set; either way the last step is saved.
-    ///
-    /// # Errors
-    /// [`Error::Training`] where the loss is no longer a number; those of the data, the device and the folder.
-    pub fn run(&mut self, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Outcome> {
-        let train = self.recipe.train.clone();
-        let batch = train.batch * self.model.batches();
-        let loss_scales = train.state(self.model.state()).1;
-        let update = |group| Update { loss_scale: loss_scales[group], ..train.update(group) };
-        let mut graph = self.model.train_graph(train.batch, &update)?;
-        graph.keep_outputs(&self.model.metrics().iter().map(|m| m.0).collect::<Vec<_>>());
-        let mut program = Program::new(&self.training, &graph, &self.state, Weights::Current)?;
-        let kernels = program.variants();
-        // On another device than the recipe's there is nothing to repeat.
-        if self.recipe.device == self.device.name() && self.recipe.kernels != kernels {
-            self.recipe.kernels = kernels;
-            self.folder.write_recipe(&self.recipe)?;
-        }
-        let options = LoaderOptions {
-            batch,
-            seed: self.recipe.seed,
-            start_step: self.progress.step,
-            binarization: self.recipe.data.binarization,
-            scale: self.model.scale(),
-            prefetch: 4,
-        };
-        let mut loader = Loader::new(self.source.clone(), options)?;
-        let mut pictures = pictures::Pictures::new(&self.device, self.weights());
-        let classes = self.recipe.data.classes;
-        let started = Instant::now();
-        let first = self.progress.step;
-        let mut outcome = Outcome { step: first, stopped: false, metrics: Vec::new(), items_per_second: 0.0 };
-        let rate = |done: u64| done as f64 * batch as f64 / started.elapsed().as_secs_f64().max(1e-9);
-        let mut watch = Watch::default();
-        // Metrics that the device still computes: they are fetched when the next step is queued, so that it need not wait for the host.
-        let mut sent: Option<Sent> = None;
-        while self.progress.step < train.steps {
-            if stop.load(Ordering::Relaxed) {
-                outcome.stopped = true;
-                break;
-            }
-            let data = match loader.next() {
-                Ok(data) => data,
-                Err(lost) => {
-                    if let Some(earlier) = sent {
-                        self.log(&program, earlier, &mut watch, observer)?;
-                    }
-                    return Err(lost);
-                }
-            };
-            let at = self.progress.step + 1;
-            program.write("x", &data.values)?;
-            if classes > 0 {
-                program.write("labels", &data::one_hot(&data.labels, classes, batch))?;
-            }
-            let step = self.step_at(at);
-            program.run(&mut self.state, &step)?;
-            if let Some(earlier) = sent.take() {
-                outcome.metrics = self.log(&program, earlier, &mut watch, observer)?;
-            }
-            self.progress.step = at;
-            observer.step(at);
-            let last = at == train.steps;
-            let every = |n: u64| n > 0 && at.is_multiple_of(n);
-            let kept = every(train.save_every) || every(train.valid_every);
-            if every(train.log_every) || kept || last || at == first + 1 {
-                let now = Sent::begin(&mut program, &self.state, self.model.as_ref(), at, rate(at - first))?;
-                // Whatever is to be kept or drawn is looked at first: what is no longer a number replaces nothing.
-                if kept || last || every(train.sample_every) {
-                    outcome.metrics = self.log(&program, now, &mut watch, observer)?;
-                } else {
-                    sent = Some(now);
-                }
-            }
-            if train.valid_every > 0 && (every(train.valid_every) || last) {
-                self.validate(observer)?;
-            }
-            if train.sample_every > 0 && (every(train.sample_every) || last) {
-                pictures.draw(self.model.as_ref(), &mut self.state, &self.recipe, &self.folder, at)?;
-                pictures::curves(self.model.as_ref(), &self.recipe, &self.folder)?;
-            }
-            if every(train.save_every) || last {
-                self.save()?;
-            }
-        }
-        if let Some(earlier) = sent {
-            outcome.metrics = self.log(&program, earlier, &mut watch, observer)?;
-        }
-        if outcome.stopped {
-            let path = self.save()?;
-            observer.say(&format!("stopped at step {}, saved in {}", self.progress.step, path.display()));
-        }
-        outcome.step = self.progress.step;
-        outcome.items_per_second = rate(self.progress.step - first);
-        Ok(outcome)
-    }
-
-    /// The counters of a step: every one a function of its number, so that a resumed run repeats an unbroken one.
-    fn step_at(&self, at: u64) -> Step {
-        Step {
-            seed: self.recipe.seed,
-            step: at as u32,
-            first_item: 0,
-            learning_rate: self.recipe.train.rates(at),
-            ema_decay: self.recipe.train.ema.min(((at as f32) + 1.0) / ((at as f32) + 10.0)),
-            updates: self.model.updates_at(at),
-        }
-    }
-
-    /// Fetches the metrics of a step, writes them down and tells of them.
-    fn log(&self, program: &Program, sent: Sent, watch: &mut Watch, observer: &mut dyn Observer) -> Result<Vec<f32>> {
-        let names = self.model.metrics();
-        let (at, rate) = (sent.step, sent.rate);
-        let values = sent.end(program)?;
-        let mut line = json!({"step": at, "epoch": at / self.steps_per_epoch(), "items_per_s": rate});
-        for ((name, _), value) in names.iter().zip(&values) {
-            line[name] = json!(value);
-        }
-        if let Some(bad) = values.iter().position(|v| !v.is_finite()) {
-            // A scaled gradient may overflow: that update was left out, and the scale is lower now.
-            if !(names[bad].0.starts_with("grad_") && self.can_scale_down()?) {
-                return Err(self.lost(&format!("{} is {}", names[bad].0, values[bad]), at));
-            }
-        }
-        self.folder.log(&line)?;
-        observer.metrics(at, &values, rate);
-        if let Some(words) = watch.hear(self.model.as_ref(), &values) {
-            observer.say(&format!("step {at}: {words}"));
-        }
-        Ok(values)
-    }
-
-    /// Whether losses are scaled, and all by more than the least factor.
-    fn can_scale_down(&self) -> Result<bool> {
-        let scales = self.recipe.train.state(self.model.state()).1;
-        let mut factors = scales.into_iter().flatten().map(|id| self.state.read(id, Arena::Value)).peekable();
-        Ok(factors.peek().is_some() && factors.collect::<Result<Vec<_>>>()?.iter().all(|factor| factor[0] > SCALES[0]))
-    }
-
-    /// Why training cannot go on after a step, with what is left of it.
-    fn lost(&self, what: &str, step: u64) -> Error {
-        let file = self.folder.file("checkpoint.safetensors");
-        let good = match checkpoint::step_of(&file) {
-            Some(saved) => format!("the last good checkpoint is {}, of step {saved}", file.display()),
-            None => "nothing was saved yet".into(),
-        };
-        Error::Training(format!("{what} at step {step}; {good}; start another run with a lower learning_rate or clip_norm=1"))
-    }
-
-    fn validate(&mut self, observer: &mut dyn Observer) -> Result<()> {
-        let Some(valid) = self.valid.clone() else { return Ok(()) };
-        let name = valid.name();
-        let options = LikelihoodOptions {
-            batch: self.recipe.train.batch.min(128),
-            seed: self.recipe.seed,
-            binarization: self.recipe.data.binarization,
-            weights: self.weights(),
-            per_pixel: false,
-        };
-        let weights = self.model.as_ref();
-        let scores = eval::score(&self.device, weights, &mut self.state, valid, &options, |_| {})?;
-        let figure = scores.figure(self.recipe.data.dims.iter().product());
-        let best = figure.nats.is_finite() && self.progress.best.is_none_or(|b| figure.nats < b);
-        self.folder.log(&json!({"step": self.progress.step, "valid": figure.nats, "valid_error": figure.error, "valid_data": name}))?;
-        if best {
-            self.progress.best = Some(figure.nats);
-            checkpoint::save(&self.folder.file("best.safetensors"), &self.state, &self.progress)?;
-        }
-        observer.valid(self.progress.step, figure.nats, &name, best);
-        Ok(())
+    /// Scores that have waited long enough for a better one.
+    pub fn is_exhausted(&self) -> bool {
+        self.recipe.train.patience > 0 && self.progress.waited >= self.recipe.train.patience
     }
 }

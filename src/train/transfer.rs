@@ -5,7 +5,7 @@ use std::path::Path;
 use safetensors::tensor::SafeTensors;
 
 use super::RunFolder;
-use super::checkpoint::read_tensor;
+use super::checkpoint::{self, read_tensor};
 use super::recipe::Recipe;
 use crate::cpu::Arena;
 use crate::error::{Error, Result};
@@ -44,7 +44,7 @@ pub fn adopt(path: &Path, settings: &mut toml::Table) -> Result<Recipe> {
 pub fn encoder(path: &Path, state: &mut State) -> Result<()> {
     let (folder, recipe) = RunFolder::open(path)?;
     let file = folder.file("checkpoint.safetensors");
-    let bytes = std::fs::read(&file).map_err(|e| Error::io(&file, e))?;
+    let (bytes, _) = checkpoint::read(&file)?;
     let torn = |e: safetensors::SafeTensorError| Error::format(&file, format!("not a whole kiln checkpoint ({e})"));
     let tensors = SafeTensors::deserialize(&bytes).map_err(torn)?;
     let averaged = if recipe.train.ema > 0.0 { "ema." } else { "" };

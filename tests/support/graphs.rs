@@ -266,7 +266,7 @@ pub fn movement() -> Result<Vec<Case>> {
 }
 
 /// One step of a rule on a small least-squares problem with a running statistic; leaf 0 is trained.
-pub fn update(name: &str, rule: Rule, clip_norm: Option<f32>, clamp: Option<f32>) -> Result<Case> {
+pub fn update(name: &str, update: Update) -> Result<Case> {
     case(format!("update by {name}"), |b| {
         let w = b.leaf([3, 37]);
         let v = b.leaf([2, 40]);
@@ -279,19 +279,25 @@ pub fn update(name: &str, rule: Rule, clip_norm: Option<f32>, clamp: Option<f32>
         let c = b.graph.mean_all(quartic)?;
         let loss = b.graph.add(a, c)?;
         let gradients = b.graph.gradients(loss, &[w, v])?;
-        b.graph.update(&b.spec, Update { clip_norm, clamp, average: true, ..Update::new(0, rule) }, &gradients)?;
+        b.graph.update(&b.spec, Update { average: true, ..update.clone() }, &gradients)?;
         Ok(vec![loss])
     })
 }
 
 /// Every update.
 pub fn updates() -> Result<Vec<Case>> {
-    let adam = Rule::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
+    let adam = Update::new(0, Rule::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 });
+    let rmsprop = Update::new(0, Rule::RmsProp { decay: 0.99, epsilon: 1e-8 });
+    let momentum = Update::new(0, Rule::Sgd { momentum: 0.9 });
     Ok(vec![
-        update("Adam", adam, None, None)?,
-        update("Adam, clipped", adam, Some(0.5), None)?,
-        update("RMSprop, clamped", Rule::RmsProp { decay: 0.99, epsilon: 1e-8 }, None, Some(0.3))?,
-        update("momentum", Rule::Sgd { momentum: 0.9 }, Some(100.0), None)?,
+        update("Adam", adam.clone())?,
+        update("Adam, clipped", Update { clip_norm: Some(0.5), ..adam.clone() })?,
+        update("Adam, each element clipped", Update { clip_norm: Some(50.0), clip_value: Some(0.7), ..adam.clone() })?,
+        update("AdamW", Update { weight_decay: 0.3, ..adam })?,
+        update("RMSprop, clamped", Update { clamp: Some(0.3), ..rmsprop.clone() })?,
+        update("RMSprop, decayed", Update { weight_decay: 0.1, clip_value: Some(1.0), ..rmsprop })?,
+        update("momentum", Update { clip_norm: Some(100.0), ..momentum.clone() })?,
+        update("momentum, decayed", Update { weight_decay: 2.0, ..momentum })?,
     ])
 }
 

@@ -2,7 +2,7 @@
 
 use crate::data::{Binarization, Kind, Scale, one_hot};
 use crate::error::{Error, Result};
-use crate::graph::{Step, Update};
+use crate::graph::Step;
 use crate::model::{self, DataSpec, Model};
 use crate::random::Draws;
 use crate::runtime::{Device, Program, State, Weights};
@@ -82,8 +82,8 @@ impl Workload {
             return Err(Error::usage("--batch must be at least 1"));
         }
         let recipe = TrainRecipe { precision: device.precision(), ..TrainRecipe::new(&model.defaults()) };
-        let (spec, loss_scales) = recipe.state(model.state());
-        let update = |group| Update { loss_scale: loss_scales[group], ..recipe.update(group) };
+        let (spec, extras) = recipe.state(model.state());
+        let update = |group| recipe.pass(group, &extras, true);
         let mut graph = model.train_graph(batch, &update)?;
         graph.keep_outputs(&["loss"]);
         let state = State::initial(device, &spec, 1)?;

@@ -68,6 +68,8 @@ pub(crate) fn update(update: &Update, number: usize, len: usize, target: &Target
         ("EPSILON", number_of(epsilon)),
         ("SCALED", flag(scaled)),
         ("CLIP", update.clip_norm.map_or_else(String::new, number_of)),
+        ("CLIP_VALUE", update.clip_value.map_or_else(String::new, number_of)),
+        ("DECAYED", flag(update.weight_decay > 0.0)),
         ("CLAMP", update.clamp.map_or_else(String::new, number_of)),
         ("AVERAGE", flag(update.average)),
     ];

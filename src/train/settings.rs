@@ -1,0 +1,126 @@
+//! Settings as the command line gives them.
+
+use super::TrainRecipe;
+use crate::error::{Error, Result};
+
+/// `--set key=value` pairs, read as TOML values (bare words are strings).
+pub fn parse_settings(pairs: &[String]) -> Result<toml::Table> {
+    let mut table = toml::Table::new();
+    for pair in pairs {
+        let Some((key, value)) = pair.split_once('=') else {
+            return Err(Error::usage(format!("--set takes key=value, not {pair}")));
+        };
+        let (key, value) = (key.trim(), value.trim());
+        let parsed: Option<toml::Table> = toml::from_str(&format!("value = {value}")).ok();
+        let value = parsed.and_then(|mut t| t.remove("value")).unwrap_or_else(|| bare(value));
+        table.insert(key.to_string(), value);
+    }
+    Ok(table)
+}
+
+/// What TOML does not know: `.001` and `1.` are numbers all the same, and the rest are words.
+fn bare(value: &str) -> toml::Value {
+    let number = value.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c));
+    match value.parse() {
+        Ok(parsed) if number => toml::Value::Float(parsed),
+        _ => toml::Value::String(value.to_string()),
+    }
+}
+
+/// Moves the settings that belong to training out of `settings` into `train`; what is left belongs to the model.
+pub fn apply_settings(train: &mut TrainRecipe, settings: &mut toml::Table) -> Result<()> {
+    let mut table = toml::Table::try_from(&*train).map_err(|e| Error::usage(e.to_string()))?;
+    let asked = |key: &str| settings.contains_key(key);
+    // A schedule and the factor of another one are not both wanted, and a model's own factor gives way.
+    let schedule = match (asked("schedule"), asked("rate_decay")) {
+        (true, false) if settings["schedule"].as_str() != Some("exponential") => Some(("rate_decay", toml::Value::Float(1.0))),
+        (false, true) => {
+            let stays = settings["rate_decay"].as_float() == Some(1.0) || settings["rate_decay"].as_integer() == Some(1);
+            Some(("schedule", toml::Value::String(if stays { "constant" } else { "exponential" }.into())))
+        }
+        _ => None,
+    };
+    if let Some((key, value)) = schedule {
+        settings.insert(key.into(), value);
+    }
+    for key in TrainRecipe::KEYS {
+        let Some(mut value) = settings.remove(key) else { continue };
+        if key == "learning_rate" && !value.is_array() {
+            value = toml::Value::Array(vec![value]);
+        }
+        // Whole numbers stand for fractions where those are meant.
+        if let (Some(toml::Value::Float(_)), toml::Value::Integer(i)) = (table.get(key), &value) {
+            value = toml::Value::Float(*i as f64);
+        }
+        let shown = value.to_string();
+        table.insert(key.to_string(), value);
+        *train = table.clone().try_into().map_err(|e: toml::de::Error| {
+            Error::usage(format!("--set {key}={shown}: {}", e.message().lines().next().unwrap_or_default()))
+        })?;
+    }
+    train.check()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Defaults, Optimiser};
+    use crate::train::Schedule;
+
+    fn train() -> TrainRecipe {
+        let optimiser = Optimiser::Adam;
+        TrainRecipe::new(&Defaults {
+            batch: 4,
+            steps: 9,
+            learning_rate: vec![0.1],
+            rate_decay: 0.5,
+            ema: 0.0,
+            optimiser,
+            betas: [0.9, 0.999],
+        })
+    }
+
+    #[test]
+    fn settings_go_to_training_or_stay_for_the_model() -> Result<()> {
+        let pairs = ["batch=7", "learning_rate=0.01", "clip_norm=1", "blocks=3", "preset=tiny"].map(String::from);
+        let mut settings = parse_settings(&pairs)?;
+        let mut t = train();
+        apply_settings(&mut t, &mut settings)?;
+        assert_eq!((t.batch, t.learning_rate.clone(), t.clip_norm), (7, vec![0.01], 1.0));
+        assert_eq!(settings.keys().collect::<Vec<_>>(), ["blocks", "preset"]);
+        Ok(())
+    }
+
+    #[test]
+    fn wrong_values_are_named() {
+        let mut settings = parse_settings(&["batch=many".to_string()]).expect("parses");
+        let said = apply_settings(&mut train(), &mut settings).expect_err("refused").to_string();
+        assert!(said.contains("batch"), "{said}");
+        assert!(parse_settings(&["batch".to_string()]).is_err());
+        let mut settings = parse_settings(&["batch=0".to_string()]).expect("parses");
+        assert!(apply_settings(&mut train(), &mut settings).is_err());
+    }
+
+    #[test]
+    fn numbers_that_toml_does_not_know_are_numbers() {
+        let pairs = ["a=.5", "b=2.", "c=nonsense", "d=-.25", "e=infinite"].map(String::from);
+        let table = parse_settings(&pairs).expect("parses");
+        assert_eq!([&table["a"], &table["b"], &table["d"]].map(|v| v.as_float()), [Some(0.5), Some(2.0), Some(-0.25)]);
+        assert!(table["c"].is_str() && table["e"].is_str());
+    }
+
+    #[test]
+    fn a_schedule_and_its_factor_go_together() -> Result<()> {
+        let applied = |pairs: &[&str]| {
+            let mut settings = parse_settings(&pairs.iter().map(|p| p.to_string()).collect::<Vec<_>>())?;
+            let mut t = train();
+            apply_settings(&mut t, &mut settings).map(|()| (t.schedule, t.rate_decay))
+        };
+        assert_eq!(applied(&["schedule=cosine"])?, (Schedule::Cosine, 1.0));
+        assert_eq!(applied(&["rate_decay=0.9"])?, (Schedule::Exponential, 0.9));
+        assert_eq!(applied(&["rate_decay=1"])?, (Schedule::Constant, 1.0));
+        assert!(applied(&["rate_decay=0.9", "schedule=linear"]).is_err());
+        assert!(applied(&["schedule=sudden"]).is_err());
+        Ok(())
+    }
+}

@@ -1,0 +1,286 @@
+//! The training loop.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::checkpoint::{self, Snapshot};
+use super::metrics::{Sent, Watch};
+use super::{Change, Observer, Outcome, Trainer, pictures};
+use crate::cpu::Arena;
+use crate::data::{self, Loader, LoaderOptions};
+use crate::error::{Error, Result};
+use crate::eval::{self, LikelihoodOptions};
+use crate::graph::{SCALES, Step};
+use crate::runtime::{Program, Weights};
+
+/// The programs of a step's passes.
+struct Passes {
+    /// Of all but the last, where there are several.
+    earlier: Option<Program>,
+    /// Of the last, which moves the weights.
+    last: Program,
+}
+
+impl Trainer {
+    /// Trains to the recipe's last step, until `stop` is set, or until the validation score has not fallen for long enough; the last step
+    /// is saved. So it is where anything but the training itself fails, before that is returned.
+    ///
+    /// # Errors
+    /// [`Error::Training`] where the loss is no longer a number; those of the data, the device and the folder.
+    pub fn run(&mut self, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Outcome> {
+        let first = self.progress.step;
+        let ended = self.begin(observer).and_then(|passes| self.train(passes, stop, observer));
+        // Whatever it was that failed, what was trained is kept; unless it is the training that is lost.
+        let unsaved = self.progress.step > first && self.saved != Some(self.progress.step);
+        if let (true, Err(failed)) = (unsaved, &ended)
+            && !matches!(failed, Error::Training(_))
+        {
+            match self.save() {
+                Ok(path) => observer.say(&format!("step {} was saved in {}", self.progress.step, path.display())),
+                Err(also) => log::warn!("step {} could not be saved: {also}", self.progress.step),
+            }
+        }
+        ended
+    }
+
+    /// Makes the folder fit for steps after the one it goes on from, says what changed, and compiles.
+    fn begin(&mut self, observer: &mut dyn Observer) -> Result<Passes> {
+        if self.saved.is_some() {
+            self.folder.rewind(self.progress.step)?;
+        }
+        let (train, extras) = (&self.recipe.train, self.recipe.train.state(self.model.state()).1);
+        let names: Vec<_> = self.model.metrics().iter().map(|m| m.0).collect();
+        let program = |last: bool| {
+            let mut graph = self.model.train_graph(train.batch, &|group| train.pass(group, &extras, last))?;
+            graph.keep_outputs(&names);
+            Program::new(&self.training, &graph, &self.state, Weights::Current)
+        };
+        let passes = Passes { earlier: (train.accumulate > 1).then(|| program(false)).transpose()?, last: program(true)? };
+        let mut kernels = passes.last.variants();
+        kernels.extend(passes.earlier.iter().flat_map(Program::variants));
+        if self.recipe.kernels != kernels {
+            let was = std::mem::replace(&mut self.recipe.kernels, kernels.clone());
+            if self.progress.step > 0 {
+                let table = |kernels: std::collections::BTreeMap<String, String>| {
+                    toml::Table::from_iter(kernels.into_iter().map(|(problem, variant)| (problem, variant.into())))
+                };
+                let (was, now) = (table(was).into(), table(kernels).into());
+                self.notes.push("other kernel variants from here on than before; both stand in the recipe's history".into());
+                self.recipe.history.push(Change { step: self.progress.step, key: "kernels".into(), was, now });
+            }
+        }
+        self.folder.write_recipe(&self.recipe)?;
+        self.notes.drain(..).for_each(|note| observer.say(&note));
+        Ok(passes)
+    }
+
+    fn train(&mut self, mut passes: Passes, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Outcome> {
+        let train = self.recipe.train.clone();
+        let pass = train.batch * self.model.batches();
+        let items = pass * train.accumulate;
+        let options = LoaderOptions {
+            batch: items,
+            seed: self.recipe.seed,
+            start_step: self.progress.step,
+            binarization: self.recipe.data.binarization,
+            scale: self.model.scale(),
+            prefetch: 4,
+        };
+        let mut loader = Loader::new(self.source.clone(), options)?;
+        let mut pictures = pictures::Pictures::new(&self.device, self.weights());
+        let started = Instant::now();
+        let first = self.progress.step;
+        let mut outcome = Outcome { step: first, stopped: false, exhausted: false, metrics: Vec::new(), items_per_second: 0.0 };
+        let rate = |done: u64| done as f64 * items as f64 / started.elapsed().as_secs_f64().max(1e-9);
+        let mut watch = Watch::default();
+        // Metrics that the device still computes: they are fetched when the next step is queued, so that it need not wait for the host.
+        let mut sent: Option<Sent> = None;
+        while self.progress.step < train.steps && !self.is_exhausted() {
+            if stop.load(Ordering::Relaxed) {
+                outcome.stopped = true;
+                break;
+            }
+            let data = match loader.next() {
+                Ok(data) => data,
+                Err(lost) => {
+                    if let Some(earlier) = sent {
+                        self.log(&passes.last, earlier, &mut watch, observer)?;
+                    }
+                    return Err(lost);
+                }
+            };
+            let at = self.progress.step + 1;
+            let last = at == train.steps;
+            let every = |n: u64| n > 0 && at.is_multiple_of(n);
+            let kept = every(train.save_every) || every(train.valid_every);
+            let logged = every(train.log_every) || kept || last || at == first + 1;
+            let told = self.passes(&mut passes, &data, pass, logged)?;
+            self.progress.step = at;
+            if let Some(earlier) = sent.take() {
+                outcome.metrics = self.log(&passes.last, earlier, &mut watch, observer)?;
+            }
+            observer.step(at);
+            if logged {
+                let now = Sent::begin(&mut passes.last, &self.state, self.model.as_ref(), at, rate(at - first), told)?;
+                // Whatever is to be kept or drawn is looked at first: what is no longer a number replaces nothing.
+                if kept || last || every(train.sample_every) {
+                    outcome.metrics = self.log(&passes.last, now, &mut watch, observer)?;
+                } else {
+                    sent = Some(now);
+                }
+            }
+            if train.valid_every > 0 && (every(train.valid_every) || last) {
+                self.validate(observer)?;
+            }
+            // Saved before anything is drawn: a picture that cannot be written loses nothing.
+            let ends = last || self.is_exhausted();
+            if every(train.save_every) || ends {
+                self.save()?;
+            }
+            if train.sample_every > 0 && (every(train.sample_every) || ends) {
+                pictures.draw(self.model.as_ref(), &mut self.state, &self.recipe, &self.folder, at)?;
+                pictures::curves(self.model.as_ref(), &self.recipe, &self.folder)?;
+            }
+        }
+        if self.saved != Some(self.progress.step) {
+            let path = self.save()?;
+            if outcome.stopped {
+                observer.say(&format!("stopped at step {}, saved in {}", self.progress.step, path.display()));
+            }
+        }
+        if let Some(earlier) = sent {
+            outcome.metrics = self.log(&passes.last, earlier, &mut watch, observer)?;
+        }
+        outcome.exhausted = self.is_exhausted() && self.progress.step < train.steps;
+        if outcome.exhausted {
+            let (waited, step) = (self.progress.waited, self.progress.step);
+            observer.say(&format!("ended at step {step}: {waited} scores of the validation split brought no better one"));
+        }
+        outcome.step = self.progress.step;
+        outcome.items_per_second = rate(self.progress.step - first);
+        Ok(outcome)
+    }
+
+    /// One step, pass by pass, on a batch that holds the items of all; returns the metrics of all but the last pass, where they are wanted.
+    fn passes(&mut self, programs: &mut Passes, data: &data::Batch, items: usize, logged: bool) -> Result<Vec<Vec<f32>>> {
+        let (classes, count) = (self.recipe.data.classes, self.recipe.train.accumulate);
+        let values = data.values.len() / count;
+        let at = self.progress.step + 1;
+        let mut told = Vec::new();
+        for pass in 0..count {
+            let step = self.step_at(at, pass * self.recipe.train.batch);
+            let program = match &mut programs.earlier {
+                Some(earlier) if pass + 1 < count => earlier,
+                _ => &mut programs.last,
+            };
+            program.write("x", &data.values[pass * values..(pass + 1) * values])?;
+            if classes > 0 {
+                program.write("labels", &data::one_hot(&data.labels[pass * items..(pass + 1) * items], classes, items))?;
+            }
+            program.run(&mut self.state, &step)?;
+            if logged && pass + 1 < count {
+                let sent = Sent::begin(program, &self.state, self.model.as_ref(), at, 0.0, Vec::new())?;
+                told.push(sent.end(program)?);
+            }
+        }
+        Ok(told)
+    }
+
+    /// Writes the checkpoint.
+    fn save(&mut self) -> Result<PathBuf> {
+        let path = self.write("checkpoint.safetensors")?;
+        self.saved = Some(self.progress.step);
+        Ok(path)
+    }
+
+    /// Writes the state to a file of the folder, unless something in it is no longer a number.
+    fn write(&self, name: &str) -> Result<PathBuf> {
+        let snapshot = Snapshot::take(&self.state)?;
+        if let Some(tensor) = snapshot.broken() {
+            return Err(self.lost(&format!("{tensor} is no longer a number"), self.progress.step));
+        }
+        let path = self.folder.file(name);
+        snapshot.save(&path, &self.progress, &self.recipe)?;
+        Ok(path)
+    }
+
+    /// The counters of a step: every one a function of its number, so that a resumed run repeats an unbroken one. Passes of a
+    /// step differ in the number of their first item, so that they draw what one large batch would.
+    fn step_at(&self, at: u64, first_item: usize) -> Step {
+        Step {
+            seed: self.recipe.seed,
+            step: at as u32,
+            first_item: first_item as u32,
+            learning_rate: self.recipe.train.rates(at),
+            ema_decay: self.recipe.train.ema_decay(at),
+            updates: self.model.updates_at(at),
+        }
+    }
+
+    /// Fetches the metrics of a step, writes them down and tells of them.
+    fn log(&self, program: &Program, sent: Sent, watch: &mut Watch, observer: &mut dyn Observer) -> Result<Vec<f32>> {
+        let names = self.model.metrics();
+        let (at, rate) = (sent.step, sent.rate);
+        let values = sent.end(program)?;
+        let mut line = json!({"step": at, "epoch": at / self.steps_per_epoch(), "items_per_s": rate});
+        for ((name, _), value) in names.iter().zip(&values) {
+            line[name] = json!(value);
+        }
+        if let Some(bad) = values.iter().position(|v| !v.is_finite()) {
+            // A scaled gradient may overflow: that update was left out, and the scale is lower now.
+            if !(names[bad].0.starts_with("grad_") && self.can_scale_down()?) {
+                return Err(self.lost(&format!("{} is {}", names[bad].0, values[bad]), at));
+            }
+        }
+        self.folder.log(&line)?;
+        observer.metrics(at, &values, rate);
+        if let Some(words) = watch.hear(self.model.as_ref(), &values) {
+            observer.say(&format!("step {at}: {words}"));
+        }
+        Ok(values)
+    }
+
+    /// Whether losses are scaled, and all by more than the least factor.
+    fn can_scale_down(&self) -> Result<bool> {
+        let scales = self.recipe.train.state(self.model.state()).1;
+        let mut factors = scales.into_iter().filter_map(|extra| extra.loss_scale).map(|id| self.state.read(id, Arena::Value)).peekable();
+        Ok(factors.peek().is_some() && factors.collect::<Result<Vec<_>>>()?.iter().all(|factor| factor[0] > SCALES[0]))
+    }
+
+    /// Why training cannot go on after a step, with what is left of it.
+    fn lost(&self, what: &str, step: u64) -> Error {
+        let file = self.folder.file("checkpoint.safetensors");
+        let good = match checkpoint::step_of(&file) {
+            Some(saved) => format!("the last good checkpoint is {}, of step {saved}", file.display()),
+            None => "nothing was saved yet".into(),
+        };
+        Error::Training(format!("{what} at step {step}; {good}; start another run with a lower learning_rate or clip_norm=1"))
+    }
+
+    fn validate(&mut self, observer: &mut dyn Observer) -> Result<()> {
+        let Some(valid) = self.valid.clone() else { return Ok(()) };
+        let name = valid.name();
+        let options = LikelihoodOptions {
+            batch: self.recipe.train.batch.min(128),
+            seed: self.recipe.seed,
+            binarization: self.recipe.data.binarization,
+            weights: self.weights(),
+            per_pixel: false,
+        };
+        let weights = self.model.as_ref();
+        let scores = eval::score(&self.device, weights, &mut self.state, valid, &options, |_| {})?;
+        let figure = scores.figure(self.recipe.data.dims.iter().product());
+        let best = figure.nats.is_finite() && self.progress.best.is_none_or(|b| figure.nats < b);
+        self.folder.log(&json!({"step": self.progress.step, "valid": figure.nats, "valid_error": figure.error, "valid_data": name}))?;
+        self.progress.waited += 1;
+        if best {
+            (self.progress.best, self.progress.waited) = (Some(figure.nats), 0);
+            self.write("best.safetensors")?;
+        }
+        observer.valid(self.progress.step, figure.nats, &name, best);
+        Ok(())
+    }
+}
