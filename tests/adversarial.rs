@@ -27,7 +27,7 @@ fn a_dcgan_is_trained_resumed_sampled_and_measured() {
     assert!(read("whole.safetensors") == read("half.safetensors"), "a resumed run differs");
     json(at, "sample whole -n 6 --truncation 0.5 --out six.npy");
     refused(at, "sample whole -n 6 --truncation 0 --out six.npy", 2, "--truncation");
-    let quality = json(at, "eval whole --limit 60 --set samples=60 --set classifier_steps=3");
+    let quality = json(at, "eval whole --limit 130 --set samples=130 --set classifier_steps=3");
     for figure in
         ["two_sample_accuracy", "nearest_training", "frechet", "kernel", "precision", "recall", "classes_covered", "linear_accuracy"]
     {

@@ -11,7 +11,7 @@ use super::judged;
 use super::output::Output;
 use crate::error::{Error, Result};
 use crate::model::need;
-use crate::report::{self, GridOptions};
+use crate::report::{self, GridOptions, Mark};
 use crate::runtime::{Device, Weights};
 use crate::sample::{latent, latents};
 use crate::train::Trained;
@@ -114,19 +114,21 @@ fn draw(job: &mut Job, args: &ArithmeticArgs, concepts: [&[usize]; 3]) -> Result
     let columns = VARIATIONS + 1;
     let dims = job.trained.recipe.data.dims;
     let item: usize = dims.iter().product();
-    let mut picture = Vec::new();
+    let (mut picture, mut marks) = (Vec::new(), Vec::new());
     for (numbers, mean) in concepts.iter().zip([first, taken, added]) {
         let mut z: Vec<f32> = numbers.iter().flat_map(|n| latents(job.seed, *n, 1, job.latent)).collect();
         z.extend(mean);
         picture.extend(job.decode(&z)?);
-        picture.resize(picture.len() + (columns - EACH - 1) * item, 1.0);
+        marks.resize(picture.len() / item, Mark::Plain);
+        picture.resize(picture.len() + (columns - EACH - 1) * item, 0.0);
+        marks.resize(picture.len() / item, Mark::Hole);
     }
     let mut draws = crate::random::Draws::new(job.seed, 0x6172_6974, 0);
     let around: Vec<f32> = (0..VARIATIONS).flat_map(|_| sum.iter().map(|v| v + draws.range(-AROUND, AROUND)).collect::<Vec<_>>()).collect();
     let row: Vec<f32> = sum.iter().copied().chain(around).collect();
     picture.extend(job.decode(&row)?);
     let captions = ["  samples, mean", "− samples, mean", "+ samples, mean", "= sum, ± ¼"].map(String::from).to_vec();
-    let options = GridOptions { columns, row_captions: captions, ..GridOptions::default() };
+    let options = GridOptions { columns, row_captions: captions, marks, ..GridOptions::default() };
     report::save_png(&args.out, &report::grid_with(&picture, dims, &options))
 }
 

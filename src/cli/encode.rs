@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::common::Common;
 use super::endings;
-use super::measured::{EvalArgs, Measured};
+use super::measured::{EvalArgs, Measured, weights_in_words};
 use super::output::Output;
 use crate::error::Result;
 use crate::eval::{self, Codes};
@@ -61,6 +61,7 @@ pub fn run(args: &EncodeArgs, common: &Common, output: &Output) -> Result<()> {
         report::write_npy_u32(&files[files.len() - 1], &[codes.labels.len()], &codes.labels)?;
     }
     let shown: Vec<String> = files.iter().map(|f| f.display().to_string()).collect();
-    let words = format!("encoded {count} images to {} numbers each: {}", codes.latent, shown.join(", "));
-    output.result(&words, &json!({"files": files, "images": count, "latent": codes.latent}))
+    let (name, weights) = (measured.source.name(), weights_in_words(&measured.trained, args.eval.best));
+    let words = format!("encoded {count} images of {name} to {} numbers each, {weights}: {}", codes.latent, shown.join(", "));
+    output.result(&words, &json!({"files": files, "images": count, "latent": codes.latent, "data": name, "weights": weights}))
 }

@@ -9,8 +9,9 @@ use super::common::Common;
 use super::encode::codes;
 use super::endings;
 use super::latents::decode;
-use super::measured::{EvalArgs, Measured};
+use super::measured::{EvalArgs, Measured, weights_in_words};
 use super::output::Output;
+use super::pictures::check_grid;
 use crate::error::{Error, Result};
 use crate::model::need;
 use crate::report::{self, GridOptions};
@@ -120,8 +121,9 @@ pub fn run(args: &InterpolateArgs, common: &Common, output: &Output) -> Result<(
             captions.push((*name).to_string());
         }
     }
-    let made = decode(&mut trained, &device, &z, &classes)?;
     let dims = trained.recipe.data.dims;
+    check_grid(z.len() / length, dims, false)?;
+    let made = decode(&mut trained, &device, &z, &classes)?;
     let item: usize = dims.iter().product();
     let mut picture = Vec::new();
     for (row, images_of_row) in made.chunks(args.steps * item).enumerate() {
@@ -140,6 +142,7 @@ pub fn run(args: &InterpolateArgs, common: &Common, output: &Output) -> Result<(
     }
     let options = GridOptions { columns, row_captions: captions, column_captions, ..GridOptions::default() };
     report::save_png(&args.out, &report::grid_with(&picture, dims, &options))?;
-    let words = format!("{pairs} ways of {} steps to {}", args.steps, args.out.display());
-    output.result(&words, &json!({"out": args.out, "pairs": pairs, "steps": args.steps}))
+    let weights = weights_in_words(&trained, args.best);
+    let words = format!("{pairs} ways of {} steps, {weights}, to {}", args.steps, args.out.display());
+    output.result(&words, &json!({"out": args.out, "pairs": pairs, "steps": args.steps, "weights": weights}))
 }

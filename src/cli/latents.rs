@@ -8,13 +8,14 @@ use serde_json::json;
 
 use super::common::Common;
 use super::encode::codes;
-use super::measured::{EvalArgs, Measured};
+use super::measured::{EvalArgs, Measured, weights_in_words};
 use super::output::Output;
+use super::pictures::check_grid;
 use crate::data;
 use crate::error::{Error, Result};
 use crate::eval::Codes;
 use crate::random;
-use crate::report::{self, GridOptions, PointSet};
+use crate::report::{self, GridOptions, Mark, PointSet};
 use crate::runtime::Device;
 use crate::sample::latent;
 use crate::train::Trained;
@@ -51,6 +52,8 @@ pub fn decode(trained: &mut Trained, device: &Device, z: &[f32], labels: &[u32])
 /// `kiln latents`
 pub fn run(args: &LatentsArgs, common: &Common, output: &Output) -> Result<()> {
     let mut measured = Measured::open(&args.eval, common)?;
+    check_grid(2 * args.count, measured.trained.recipe.data.dims, false)?;
+    let name = measured.source.name();
     let of_all = codes(&mut measured, &args.eval, common, false, output)?;
     measured.source = data::subset(Arc::clone(&measured.source), args.count.max(1))?;
     let shown = codes(&mut measured, &args.eval, common, true, output)?;
@@ -90,10 +93,12 @@ pub fn run(args: &LatentsArgs, common: &Common, output: &Output) -> Result<()> {
             words += &format!("  z{j:<4}{:>8.3} nats\n", kl[*j]);
         }
     }
+    let weights = weights_in_words(trained, args.eval.best);
+    words += &format!("{} images of {name}, {weights}\n", of_all.mean.len() / of_all.latent.max(1));
     for file in &files {
         words += &format!("{}\n", file.display());
     }
-    output.result(&words, &json!({"files": files, "kl": kl, "in_use": in_use, "latent": of_all.latent}))
+    output.result(&words, &json!({"files": files, "kl": kl, "in_use": in_use, "latent": of_all.latent, "data": name, "weights": weights}))
 }
 
 /// Rows of images and, below each, what comes back of them.
@@ -104,16 +109,18 @@ pub fn reconstructions(trained: &mut Trained, device: &Device, codes: &Codes, co
     let labels = codes.labels.get(..count).unwrap_or_default();
     let back = decode(trained, device, &codes.mean[..count * codes.latent], labels)?;
     let columns = count.min(16);
-    let (mut picture, mut captions) = (Vec::new(), Vec::new());
+    let (mut picture, mut captions, mut marks) = (Vec::new(), Vec::new(), Vec::new());
     for (images, back) in codes.images[..count * item].chunks(columns * item).zip(back.chunks(columns * item)) {
         for (part, caption) in [(images, "images"), (back, "back")] {
             picture.extend_from_slice(part);
-            // A last row that is not full is filled with black.
+            // A last row may not be full.
             picture.resize(picture.len().next_multiple_of(columns * item), 0.0);
+            marks.resize(marks.len() + part.len() / item, Mark::Plain);
+            marks.resize(picture.len() / item, Mark::Hole);
             captions.push(caption.to_string());
         }
     }
-    Ok(report::grid_with(&picture, dims, &GridOptions { columns, row_captions: captions, ..GridOptions::default() }))
+    Ok(report::grid_with(&picture, dims, &GridOptions { columns, row_captions: captions, marks, ..GridOptions::default() }))
 }
 
 /// One row a dimension, the most used first: the first image's code with that coordinate going from −3 to 3 (for a deterministic

@@ -11,6 +11,7 @@ use super::endings;
 use super::judged::{self, Likeness};
 use super::measured::{EvalArgs, Measured, weights_in_words};
 use super::output::Output;
+use super::pictures::check_grid;
 use crate::error::{Error, Result};
 use crate::eval::quality::{Rows, nearest};
 use crate::report::{self, GridOptions};
@@ -46,6 +47,7 @@ pub fn run(args: &NeighborsArgs, common: &Common, output: &Output) -> Result<()>
     if measured.trained.recipe.data.points {
         return Err(Error::usage("kiln neighbors draws pictures of images, and this model was made for points; take kiln eval"));
     }
+    check_grid(3 * args.count, measured.trained.recipe.data.dims, false)?;
     let seed = common.seed.unwrap_or(1);
     let likeness = Likeness::of(&measured.trained, measured.binarization, JUDGE_SEED);
     let mut drawn = draw::all(&mut measured.trained, &measured.device, &Order::plain(args.count, seed))?;

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::bench::workloads::{WORKLOADS, chosen, no_such};
 use super::common::Common;
+use super::endings;
 use super::output::Output;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Tuning};
@@ -56,6 +57,9 @@ struct Measured {
 
 /// `kiln tune`
 pub fn run(args: &TuneArgs, common: &Common, output: &Output) -> Result<()> {
+    if let Some(path) = &args.export {
+        endings::check(path, "tunings", &["toml"])?;
+    }
     let Device::Gpu(gpu) = Device::open(&common.device)? else {
         return Err(Error::usage("kiln tune measures the kernels of a GPU; the CPU executor has none (name an adapter with --device)"));
     };

@@ -21,6 +21,8 @@ pub enum Mark {
     Highlight,
     /// Faded towards the background.
     Dim,
+    /// Left out: a place that no image has.
+    Hole,
 }
 
 /// How [`grid_with`] lays images out.
@@ -71,6 +73,9 @@ pub fn grid_with(images: &[f32], dims: [usize; 3], options: &GridOptions) -> Rgb
     let mut picture = RgbImage::from_pixel(layout.width, layout.height, Rgb(GROUND));
     for (at, image) in images.chunks_exact(item.max(1)).enumerate().take(count) {
         let mark = options.marks.get(at).copied().unwrap_or_default();
+        if mark == Mark::Hole {
+            continue;
+        }
         let (left, top) = layout.corner(at % columns, at / columns);
         if mark == Mark::Highlight {
             let frame = Area { left: left - GAP, top: top - GAP, width: layout.cell.0 + 2 * GAP, height: layout.cell.1 + 2 * GAP };
@@ -159,6 +164,13 @@ mod tests {
         assert_eq!(picture.get_pixel(3, 3).0, [0; 3]);
         assert_eq!(picture.get_pixel(3 + 56 - 1, 3 + 56 - 1).0, [(3.0f32 / 11.0 * 255.0).round() as u8; 3]);
         assert_eq!(picture.get_pixel(3 + 59, 3 + 59).0, GROUND, "no fourth image");
+    }
+
+    #[test]
+    fn a_hole_shows_the_ground() {
+        let options = GridOptions { columns: 2, marks: vec![Mark::Plain, Mark::Hole], ..GridOptions::default() };
+        let picture = grid_with(&[0.0; 8], [2, 2, 1], &options);
+        assert_eq!((picture.get_pixel(3, 3).0, picture.get_pixel(3 + 59, 3).0), ([0; 3], GROUND));
     }
 
     #[test]

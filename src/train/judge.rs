@@ -83,9 +83,15 @@ impl Judge {
     /// The judge of a run's data, trained first where the cache has none (or one of other data, steps or version).
     ///
     /// # Errors
-    /// [`Error::Usage`] where the data has no labels or is no longer what the run was started on; those of training.
+    /// [`Error::Usage`] where the data has no labels or no longer fits the run; those of training.
     pub fn open(run: &Recipe, device: &Device, steps: u64, observer: &mut dyn Observer) -> Result<Self> {
         let (recipe, wanted) = recipe(run, device, steps)?;
+        // Built-in sets are drawn with the judge's own seed; files are what they are.
+        if wanted.digest != run.data.digest && !run.data.source.starts_with("builtin:") {
+            let source = &run.data.source;
+            observer
+                .say(&format!("{source} is no longer what the run was started on (its digest differs); the judge is of what it is now"));
+        }
         let Some(judges) = cache::folder().map(|f| f.join("judges")).filter(|f| is_usable(f)) else {
             observer.say("there is no folder for caches, so the judge is trained anew and not kept; set KILN_CACHE to one");
             let place = tempfile::tempdir().map_err(|e| Error::io(std::env::temp_dir(), e))?;
@@ -183,19 +189,18 @@ fn accuracy(trained: &mut Trained, device: &Device) -> Result<(f64, String)> {
     let recipe = &trained.recipe;
     let unseen = open_data(recipe, &DataRequest { limit: Some(HELD_OUT), labels: true, ..DataRequest::default() });
     let (source, name) = match (unseen, validation_data(recipe, true)?) {
-        (Ok(test), _) => (test.clone(), test.name()),
-        (Err(Error::Usage(_)), Some(valid)) => (data::subset(valid.clone(), HELD_OUT.min(valid.len()))?, valid.name()),
-        (Err(Error::Usage(_)), None) => {
-            let own = training_data(recipe)?;
-            (data::subset(own.clone(), HELD_OUT.min(own.len()))?, format!("{}, which it was trained on", own.name()))
-        }
+        (Ok(test), _) => (test, "its test split"),
+        (Err(Error::Usage(_)), Some(valid)) => (data::subset(valid, HELD_OUT)?, "what its data hold out"),
+        (Err(Error::Usage(_)), None) => (data::subset(training_data(recipe)?, HELD_OUT)?, "what it was trained on"),
         (Err(other), _) => return Err(other),
     };
     let (seed, binarization) = (JUDGE_SEED, Binarization::None);
     let options = LikelihoodOptions { batch: BATCH, seed, binarization, weights: Weights::Current, per_pixel: false };
     let classes = recipe.data.classes;
     let found = eval::accuracy(device, trained.model.as_ref(), &mut trained.state, (source, classes), &options, |_| {})?;
-    Ok((found.share, name))
+    // Not by the name of the source: the judge serves wherever the same data lies.
+    let count = found.count;
+    Ok((found.share, format!("{count} items of {name}")))
 }
 
 /// Whether a folder is there, or can be made, and takes files.

@@ -3,8 +3,8 @@
 use super::{Recipe, RunFolder};
 use crate::error::Result;
 use crate::graph::Step;
-use crate::model::Model;
 use crate::model::need::Draws;
+use crate::model::{Model, Score};
 use crate::report::{self, ChartOptions, Series};
 use crate::runtime::{Device, Program, State, Weights};
 use crate::sample::raster::{Job, Method, RasterSampler};
@@ -81,7 +81,8 @@ pub fn curves(model: &dyn Model, recipe: &Recipe, folder: &RunFolder) -> Result<
         .filter(|(_, u)| *u == unit)
         .map(|(name, _)| Series::new(if *name == "loss" { "train" } else { *name }, points(name)))
         .collect();
-    series.push(Series::new("validation", points("valid")));
+    let bound = model.scores().is_some_and(|s| s.score() == Score::Bound);
+    series.push(Series::new(if bound { "validation (−ELBO)" } else { "validation (−log p)" }, points("valid")));
     series.retain(|s| !s.points.is_empty());
     let title = format!("{} on {}", recipe.model, recipe.data.source.rsplit('/').next().unwrap_or_default());
     let chart = report::chart(&title, "step", unit, &series, &ChartOptions::default());

@@ -59,7 +59,7 @@ fn log_p_of_the_rest_is_log_p_of_the_image_less_that_of_what_is_kept() {
     let place = trained();
     place.kiln("sample run -n 3 --seed 5 --out whole.npy --log-p whole_p.npy").ok();
     let (whole, log_p) = (place.array("whole.npy").1, place.doubles("whole_p.npy"));
-    let bytes: Vec<u8> = whole.iter().map(|v| *v as u8).collect();
+    let bytes: Vec<u8> = whole.iter().map(|v| (255.0 * v) as u8).collect();
     place.write("bits.npy", &npy(&[3, 28, 28], &bytes));
     place.kiln("score run --data bits.npy:all --out s.npy --per-pixel").ok();
     let map = place.array("s.npy").1;

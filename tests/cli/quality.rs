@@ -2,7 +2,7 @@
 
 use crate::program::{Place, png};
 
-/// 40 training and 20 test images of two classes, 16×16.
+/// 40 training images, of which 3 are held out, and 20 test images of two classes, 16×16.
 fn small(place: &Place) {
     for i in 0..20u8 {
         for (class, shade) in [("bear", 0), ("cat", 128)] {
@@ -29,7 +29,7 @@ fn one_judge_a_data_set_serves_every_run_and_nothing_of_a_users_is_touched() {
     let eval = |run: &str, more: &str| place.kiln(&format!("eval {run} --set samples=12 --set classifier_steps=15 --json {more}")).json();
     let first = eval("one", "");
     let judge = &first["judge"];
-    assert_eq!((&judge["reused"], &judge["steps"], &judge["batch"], &judge["version"]), (&false.into(), &15.into(), &40.into(), &1.into()));
+    assert_eq!((&judge["reused"], &judge["steps"], &judge["batch"], &judge["version"]), (&false.into(), &15.into(), &37.into(), &1.into()));
     assert!(judge["accuracy"].as_f64().is_some() && judge["accuracy_on"].as_str().is_some_and(|on| on.contains("test")), "{judge}");
     // 20 real items and 12 samples are fewer than the 128 features have dimensions.
     assert!(first["frechet"].is_null() && first["frechet_note"].as_str().is_some_and(|n| n.contains("129")), "{first}");
@@ -49,7 +49,7 @@ fn one_judge_a_data_set_serves_every_run_and_nothing_of_a_users_is_touched() {
     same(&again);
     assert_eq!(first["kernel"], again["kernel"]);
     let words = place.kiln("eval one --set samples=12 --set classifier_steps=15").ok().out;
-    assert!(words.contains("from the cache") && words.contains("15 steps of 40") && words.contains("too few"), "{words}");
+    assert!(words.contains("from the cache") && words.contains("15 steps of 37") && words.contains("too few"), "{words}");
     place.kiln("neighbors one -n 2 --classifier-steps 15 --out n.png").ok();
     image::open(place.path("n.png")).expect("a picture");
     assert_eq!(place.read("one/classifier/thesis.txt"), b"precious");

@@ -82,7 +82,7 @@ fn log_p_of_samples_is_that_of_the_scorer() {
     let place = trained();
     let said = place.kiln("sample run -n 4 --out a.npy --log-p p.csv --json").json();
     assert!(said["weights"].as_str().is_some_and(|w| w.contains("averaged")), "{said}");
-    let bytes: Vec<u8> = place.array("a.npy").1.iter().map(|v| *v as u8).collect();
+    let bytes: Vec<u8> = place.array("a.npy").1.iter().map(|v| (255.0 * v) as u8).collect();
     place.write("bits.npy", &npy(&[4, 28, 28], &bytes));
     place.kiln("score run --data bits.npy:all --out s.npy").ok();
     let text = String::from_utf8(place.read("p.csv")).expect("UTF-8");

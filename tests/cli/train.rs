@@ -105,3 +105,14 @@ fn mixed_precision_trains_and_resumes_where_an_adapter_has_it_and_is_refused_in_
     // Scores are of f32, wherever it was trained.
     place.kiln("eval mixed --device cpu --json").json();
 }
+
+#[test]
+fn a_batch_of_one_is_no_collapse() {
+    let place = crate::program::Place::new();
+    let set = "--set log_every=1 --set sample_every=0 --set hidden=8";
+    let said = place.kiln(&format!("train gan --data builtin:gaussians8 --batch 1 --steps 140 --out gan {set}")).ok();
+    assert!(!said.err.contains("collapsed"), "{}", said.err);
+    let lines = String::from_utf8(place.read("gan/metrics.jsonl")).expect("UTF-8");
+    let spreads: Vec<f64> = lines.lines().filter_map(|l| serde_json::from_str::<serde_json::Value>(l).ok()?["spread"].as_f64()).collect();
+    assert!(spreads.len() >= 140 && spreads.iter().all(|s| *s == 1.0), "{spreads:?}");
+}
