@@ -133,12 +133,11 @@ pub fn check_unchanged(recipe: &Recipe, moved: Option<&str>) -> Result<String> {
         Some(text) if data::named_split(text).is_some() => absolute(text),
         Some(text) => data::with_split(&absolute(text), data::named_split(&recorded.source)),
     };
-    let opened = data::open(&source, Split::Train, &options(recipe)).map_err(|e| match e {
-        Error::Usage(said) if moved.is_none() && !place(&source).exists() && !source.starts_with("builtin:") => {
-            Error::usage(format!("{said}; if the data was moved, name it with --data"))
-        }
-        other => other,
-    })?;
+    if moved.is_none() && !source.starts_with("builtin:") && !place(&source).exists() {
+        let gone = data::with_split(&source, None);
+        return Err(Error::usage(format!("{gone} is not there any more; if the data was moved, name where it lies now with --data")));
+    }
+    let opened = data::open(&source, Split::Train, &options(recipe))?;
     data::check_same(&*opened, recorded.count, &recorded.class_names, &recorded.digest())?;
     Ok(source)
 }
