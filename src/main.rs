@@ -3,5 +3,10 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // Mesa's device-select layer looks for a Wayland display, and where there can be none complains on stderr at every start.
+    if std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        // SAFETY: a program's first lines; no other thread runs yet.
+        unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
+    }
     kiln::cli::main()
 }

@@ -41,11 +41,6 @@ use crate::error::Error;
 
 /// Runs the program on the process's arguments.
 pub fn main() -> ExitCode {
-    // Mesa's device-select layer looks for a Wayland display, and where there can be none complains on stderr at every start.
-    if std::env::var_os("XDG_RUNTIME_DIR").is_none() {
-        // SAFETY: no other thread runs yet.
-        unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
-    }
     signals::outlive_limits();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -152,7 +152,8 @@ impl<T: Number> CpuProgram<T> {
 
     fn run_band(&mut self, band: &Band, plan: &Plan, state: &mut CpuState<T>, step: &Step) {
         let mut slots = std::mem::take(&mut self.slots);
-        let sums = bands::run(band, plan, &mut slots, |place, shape| self.slice(state, place, shape), step);
+        // SAFETY: `new` found the bands in this plan and made its slots.
+        let sums = unsafe { bands::run(band, plan, &mut slots, |place, shape| self.slice(state, place, shape), step) };
         self.slots = slots;
         for (at, values) in sums {
             if let Action::Compute { output, .. } = &plan.actions[at] {

@@ -44,7 +44,8 @@ mod vulkan {
         let mut core = unsafe { create.p_enabled_features.as_ref() }.copied().unwrap_or_default();
         core.robust_buffer_access = vk::FALSE;
         let create = create.enabled_features(&core);
-        unguard(create.p_next.cast_mut().cast());
+        // SAFETY: the chain was made of `features`, which `create` has borrowed to be changed and which nobody else reads now.
+        unsafe { unguard(create.p_next.cast_mut().cast()) };
         let instance = inner.shared_instance().raw_instance();
         // SAFETY: what `create` points at outlives the call. Of the features that wgpu asks for only the bounds checks are missing, and
         // kiln's kernels access nothing out of bounds: indices are clamped where shapes do not keep them in range.
@@ -71,8 +72,11 @@ mod vulkan {
     }
 
     /// Turns off bounds checks in a chain of features.
-    fn unguard(mut link: *mut vk::BaseOutStructure<'_>) {
-        // SAFETY: a link is null or points at a structure of the type that it names, which nothing else borrows now.
+    ///
+    /// # Safety
+    /// Each link must be null or point at a structure of the type that it names, which nothing else borrows meanwhile.
+    unsafe fn unguard(mut link: *mut vk::BaseOutStructure<'_>) {
+        // SAFETY: the caller's promise.
         while let Some(base) = unsafe { link.as_mut() } {
             if base.s_type == vk::StructureType::PHYSICAL_DEVICE_ROBUSTNESS_2_FEATURES_EXT {
                 // SAFETY: as above.

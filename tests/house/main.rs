@@ -108,3 +108,28 @@ fn files_that_need_each_other_are_found_however_far_around() {
     // A folder and its own files share what the folder defines.
     assert!(found(&files("use super::{Shared, Other};", "use super::Shared;", "use super::{deep, other};")).is_empty());
 }
+
+/// Paths in backticks or links that a page names: those of this repository, without what stands for a name of one's own.
+fn named_paths(page: &str) -> Vec<&str> {
+    let quoted = page.split('`').skip(1).step_by(2).flat_map(str::split_whitespace);
+    let linked = page.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let ours = |path: &&str| {
+        let first = path.split('/').next().unwrap_or_default();
+        let folder = ["src", "shaders", "tests", "docs", "scripts", "examples", "benches", ".ci"].contains(&first) && path.contains('/');
+        (folder || path.ends_with(".toml") || path.ends_with(".md")) && !path.contains("NAME") && !path.contains("://")
+    };
+    quoted.chain(linked).filter(ours).collect()
+}
+
+#[test]
+fn every_file_that_the_pages_name_is_there() {
+    assert_eq!(named_paths("see `src/gone.rs`, [a](docs/page.md), `shaders/NAME.wgsl` and `a::b`"), ["src/gone.rs", "docs/page.md"]);
+    for page in ["CONTRIBUTING.md", "docs/architecture.md"] {
+        let text = std::fs::read_to_string(root().join(page)).expect("a page");
+        let paths = named_paths(&text);
+        assert!(!paths.is_empty(), "{page} names no file");
+        for path in paths {
+            assert!(root().join(path).exists(), "{page} names {path}, which is not there");
+        }
+    }
+}
