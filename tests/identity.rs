@@ -337,7 +337,8 @@ fn a_run_goes_on_with_moved_data_that_is_the_same() {
         assert!(recipe["data"]["source"].as_str().is_some_and(|s| s.contains("moved.npy")));
         let change = &recipe["history"].as_array().expect("a history")[0];
         assert_eq!(change["step"].as_integer(), Some(2));
-        assert!(change["what"].as_str().is_some_and(|w| w.contains("data.npy") && w.contains("moved.npy")), "{change}");
+        assert_eq!(change["key"].as_str(), Some("data.source"));
+        assert!(change["was"].to_string().contains("data.npy") && change["now"].to_string().contains("moved.npy"), "{change}");
         place.kiln(&format!("train --resume {run} --steps 5 -q")).ok();
     }
     // The same place with other content is not the same data.
