@@ -61,7 +61,7 @@ fn unknown_models_keys_and_values_are_refused_with_the_known_ones() {
     train("--set binarization=none --set levels=2").refused(2, &["binarization"]);
     train("--set levels=16 --set binarization=threshold").refused(2, &["levels"]);
     train("--set resize=0").refused(2, &["resize"]);
-    train("--steps 0").refused(2, &["steps"]);
+    train("--steps -1").refused(2, &["-1", "--steps"]);
     train("--batch 8 --epochs 0").refused(2, &["--epochs"]);
     train("--batch 0").refused(2, &["batch"]);
     train("--batch 33").refused(2, &["33", "32", "--batch"]);
