@@ -180,6 +180,7 @@ impl State {
                 Init::Constant(value) => vec![*value; count],
                 Init::Uniform(bound) => (0..count).map(|_| draws.range(-bound, *bound)).collect(),
                 Init::UniformMasked(bound, mask) => mask.iter().map(|m| draws.range(-bound, *bound) * m).collect(),
+                Init::UniformAround(bound, centre) => centre.iter().map(|c| c + draws.range(-bound, *bound)).collect(),
                 Init::Normal(deviation) => (0..count).map(|_| deviation * draws.normal()).collect(),
                 Init::Values(values) => values.clone(),
             };

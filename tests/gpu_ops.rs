@@ -208,6 +208,11 @@ fn gates() {
 }
 
 #[test]
+fn scans() {
+    check(graphs::scans().expect("graphs"));
+}
+
+#[test]
 fn movement() {
     check(graphs::movement().expect("graphs"));
 }

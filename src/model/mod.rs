@@ -7,6 +7,7 @@ mod gated;
 mod levels;
 pub mod need;
 mod pixelcnn;
+mod pixelrnn;
 mod trunk;
 pub mod vae;
 
@@ -15,6 +16,7 @@ pub use classifier::Classifier;
 pub use gan::Gan;
 pub use gated::GatedPixelCnn;
 pub use pixelcnn::PixelCnn;
+pub use pixelrnn::PixelRnn;
 pub use vae::{Autoencoder, Vae};
 
 use serde::{Deserialize, Serialize};
@@ -170,7 +172,7 @@ pub trait Model: Send + Sync {
 type Make = fn(&'static str, &toml::Table, &DataSpec) -> Result<Box<dyn Model>>;
 
 /// Every model by its name on the command line, in alphabetical order.
-const MODELS: [(&str, Make); 10] = [
+const MODELS: [(&str, Make); 11] = [
     ("autoencoder", |name, hyper, data| Ok(Box::new(Autoencoder::new(parse(name, hyper)?, data)?))),
     ("classifier", |name, hyper, data| Ok(Box::new(Classifier::new(parse(name, hyper)?, data)?))),
     ("cvae", |name, hyper, data| Ok(Box::new(Vae::conditional(parse(name, hyper)?, data)?))),
@@ -183,6 +185,10 @@ const MODELS: [(&str, Make); 10] = [
     ("pixelcnn", |name, hyper, data| {
         beside_preset(name, hyper, &["levels"])?;
         Ok(Box::new(PixelCnn::new(parse(name, hyper)?, data)?))
+    }),
+    ("pixelrnn", |name, hyper, data| {
+        beside_preset(name, hyper, &["layer", "levels", "first_kernel", "kernel", "conditional"])?;
+        Ok(Box::new(PixelRnn::new(parse(name, hyper)?, data)?))
     }),
     ("vae", |name, hyper, data| Ok(Box::new(Vae::new(parse(name, hyper)?, data)?))),
     ("wgan", |_, hyper, data| Ok(Box::new(Gan::new(gan::Family::Wgan, hyper, data)?))),

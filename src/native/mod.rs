@@ -6,12 +6,15 @@ mod math;
 pub mod pointwise;
 mod real;
 pub mod reduction;
+pub(crate) mod scan;
+pub(crate) mod scan_oracle;
 mod scratch;
 pub(crate) mod simd;
 
 pub use convolution::{Convolution, Convolve, WeightGradient};
 pub use pointwise::{Evaluator, Operand};
 pub use real::Real;
+pub use scan::ScanJob;
 
 /// The vector widths that `KILN_SIMD` may name on this machine, the one that is taken otherwise last.
 pub fn vector_widths() -> Vec<&'static str> {

@@ -2,11 +2,13 @@
 
 mod conv;
 mod linear;
+mod lstm;
 mod norm;
 mod one_hot;
 
 pub use conv::{Conv2d, ConvSpec, ConvTransposed2d};
 pub use linear::Linear;
+pub use lstm::{ImageLstm, LstmSpec};
 pub use norm::{BatchMoments, BatchNorm2d};
 pub use one_hot::OneHot;
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{BatchNorm, Concat, Conv, ConvWeight, Gate, Map, Reduce, Reduction, Slice, Taps};
+use super::{BatchNorm, Concat, Conv, ConvWeight, Gate, Map, Reduce, Reduction, Scan, Slice, Taps, Walk};
 use crate::error::{Error, Result};
 use crate::graph::{Binary, Distribution, Expr, Graph, NodeId, Shape, Unary};
 
@@ -154,6 +154,11 @@ impl Graph {
     /// Transposed convolution of `[N, H', W', D]` by weights `[taps, C, D]`: the adjoint of the convolution with these taps.
     pub fn conv_transposed(&mut self, x: NodeId, w: NodeId, taps: Taps) -> Result<NodeId> {
         self.op(Conv::adjoint(taps), &[x, w])
+    }
+
+    /// An LSTM over an image; see [`Scan`].
+    pub fn scan(&mut self, sums: NodeId, weights: NodeId, initial: NodeId, walk: Walk) -> Result<NodeId> {
+        self.op(Scan { walk }, &[sums, weights, initial])
     }
 
     /// `[M, K] · [K, N] → [M, N]`

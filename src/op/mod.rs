@@ -9,6 +9,7 @@ pub(crate) mod launch;
 mod map;
 mod norm;
 mod reduce;
+mod scan;
 mod slice;
 
 pub use concat::Concat;
@@ -17,6 +18,7 @@ pub use gate::{Gate, GateGradient};
 pub use map::Map;
 pub use norm::BatchNorm;
 pub use reduce::Reduce;
+pub use scan::{Scan, ScanAdjoint};
 pub use slice::{Embed, Slice};
 
-pub use crate::tensor::{Gather, Phase, Reduction, Taps};
+pub use crate::tensor::{Gather, Phase, Reduction, Taps, Walk};

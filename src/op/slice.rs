@@ -3,7 +3,7 @@
 use std::any::Any;
 
 use crate::error::{Error, Result};
-use crate::graph::{Eval, Graph, NodeId, Operation, Shape, Signature};
+use crate::graph::{Batching, Eval, Graph, NodeId, Operation, Shape, Signature};
 use crate::shader::{Launch, Target};
 
 /// Elements `start..start + len` of one axis.
@@ -93,6 +93,10 @@ impl Operation for Slice {
         let inner = around(signature.output, self.axis)[1];
         let from = signature.inputs[0].dims()[self.axis] * inner;
         super::launch::slice([self.len * inner, from, self.start * inner], signature.output.len(), target)
+    }
+
+    fn batching(&self, signature: &Signature<'_>) -> Batching {
+        if self.axis > 0 { Batching::Items(signature.output.dims()[0]) } else { Batching::Whole }
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -7,6 +7,7 @@ mod shape;
 mod state;
 mod step;
 mod taps;
+mod walk;
 
 pub use expr::{Binary, Builder, Distribution, Expr, Instr, Unary, Value, operands};
 pub use reduction::Reduction;
@@ -14,3 +15,4 @@ pub use shape::Shape;
 pub use state::{ALIGNMENT, Arena, Group, Init, Layout, StateId, StateSpec, TensorSpec};
 pub use step::Step;
 pub use taps::{Gather, Phase, Taps};
+pub use walk::{GATES, Read, Walk};

@@ -16,6 +16,8 @@ pub enum Init {
     Normal(f32),
     /// Uniform in [−bound, bound) where the mask is 1, zero elsewhere.
     UniformMasked(f32, Vec<f32>),
+    /// Uniform within the bound around given values.
+    UniformAround(f32, Vec<f32>),
     /// Given values.
     Values(Vec<f32>),
 }

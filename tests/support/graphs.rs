@@ -3,7 +3,7 @@
 
 use kiln::Result;
 use kiln::graph::{Binary, Distribution, NodeId, Rule, Unary, Update};
-use kiln::op::{ConvWeight, Embed, GateGradient, Reduction, Taps};
+use kiln::op::{ConvWeight, Embed, GateGradient, Reduction, Taps, Walk};
 
 use crate::Bench;
 
@@ -265,6 +265,37 @@ pub fn movement() -> Result<Vec<Case>> {
     Ok(cases)
 }
 
+/// Scans and their adjoints: states that fit workgroup memory and such that do not, weights that are held in registers and not.
+pub fn scans() -> Result<Vec<Case>> {
+    let mut cases = Vec::new();
+    let sizes = [
+        (Walk::Rows { kernel: 1 }, [1, 6, 1, 33]),
+        (Walk::Rows { kernel: 3 }, [2, 5, 7, 3]),
+        (Walk::Rows { kernel: 5 }, [1, 3, 4, 16]),
+        (Walk::Rightward, [2, 3, 7, 3]),
+        (Walk::Rightward, [1, 30, 3, 20]),
+        (Walk::Leftward, [3, 6, 4, 16]),
+        (Walk::Leftward, [1, 1, 5, 4]),
+    ];
+    for (walk, dims) in sizes {
+        cases.push(case(format!("scan {walk:?} of {dims:?}"), |b| {
+            let [n, height, width, h] = dims;
+            let sums = b.leaf([n, height, width, 4 * h]);
+            let weights = b.leaf([walk.taps().len(), h, 4 * h]);
+            let initial = b.leaf([2, h]);
+            let small = b.graph.scale(weights, 0.3)?;
+            let y = b.graph.scan(sums, small, initial, walk)?;
+            let upstream = b.leaf(dims);
+            let dot = b.graph.mul(y, upstream)?;
+            let loss = b.graph.sum_all(dot)?;
+            let mut all = b.graph.gradients(loss, &[sums, weights, initial])?;
+            all.push(y);
+            Ok(all)
+        })?);
+    }
+    Ok(cases)
+}
+
 /// One step of a rule on a small least-squares problem with a running statistic; leaf 0 is trained.
 pub fn update(name: &str, update: Update) -> Result<Case> {
     case(format!("update by {name}"), |b| {
@@ -311,6 +342,7 @@ pub fn all() -> Result<Vec<Case>> {
     cases.extend(fused()?);
     cases.extend(gates()?);
     cases.extend(movement()?);
+    cases.extend(scans()?);
     cases.extend(updates()?);
     Ok(cases)
 }

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from workloads import PixelCNN, negative_elbo, nats_per_image, parameter_count, vae_mlp
+from workloads import PixelCNN, PixelRNN, RowLayer, negative_elbo, nats_per_image, parameter_count, vae_mlp
 
 SPLITS = {"train": ("train",), "valid": ("valid",), "test": ("test", "t10k")}
 
@@ -125,12 +125,19 @@ def train_vae(args) -> dict:
     }
 
 
-def load_pixelcnn(path: Path) -> PixelCNN:
-    """The checkpoint in the PyTorch module. A missing, foreign or misshapen tensor, or a non-zero where the mask is, ends the run."""
+def load_module(path: Path) -> PixelCNN | PixelRNN:
+    """The checkpoint in the PyTorch module whose tensors it names. A missing, foreign or misshapen tensor, or a non-zero where the mask is, ends the run."""
     from safetensors.torch import load_file
 
-    model = PixelCNN()
-    model.load_state_dict(load_file(path), strict=True)
+    tensors = load_file(path)
+    names = "\n".join(tensors)
+    if "rightward" in names or "state_to_state" in names:
+        layers = 1 + max(int(name.split(".")[1]) for name in tensors if name.startswith("layers."))
+        hidden, head = tensors["input.weight"].shape[0] // 2, tensors["head.0.weight"].shape[0]
+        model = PixelRNN(*([] if "rightward" in names else [RowLayer]), hidden=hidden, layers=layers, head=head)
+    else:
+        model = PixelCNN()
+    model.load_state_dict(tensors, strict=True)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     model.zero_masked()
     changed = [name for name, p in model.named_parameters() if not torch.equal(p, before[name])]
@@ -140,7 +147,7 @@ def load_pixelcnn(path: Path) -> PixelCNN:
 
 
 def compare_scores(args) -> dict:
-    model, test = load_pixelcnn(args.load), read_images(args.data, args.split)
+    model, test = load_module(args.load), read_images(args.data, args.split)
     scores = np.load(args.npy).astype(np.float64).reshape(-1)
     if not 0 < len(scores) <= len(test):
         sys.exit(f"{args.npy} holds {len(scores)} scores for {len(test)} images")

@@ -19,13 +19,29 @@ pub struct Workload {
 }
 
 /// Every workload; those of [`SAMPLED`] are also drawn from.
-pub const WORKLOADS: [Workload; 6] = [
+pub const WORKLOADS: [Workload; 8] = [
     Workload { name: "pixelcnn-28-b64", model: "pixelcnn", hyper: "preset = 'tiny'", batch: 64, dims: [28, 28, 1], binary: true },
     Workload {
         name: "gated-pixelcnn-28-b32",
         model: "gated-pixelcnn",
         hyper: "preset = 'small'",
         batch: 32,
+        dims: [28, 28, 1],
+        binary: true,
+    },
+    Workload {
+        name: "pixelrnn-row-28-b16",
+        model: "pixelrnn",
+        hyper: "layer = 'row'\npreset = 'small'",
+        batch: 16,
+        dims: [28, 28, 1],
+        binary: true,
+    },
+    Workload {
+        name: "pixelrnn-diag-28-b16",
+        model: "pixelrnn",
+        hyper: "layer = 'diagonal'\npreset = 'small'",
+        batch: 16,
         dims: [28, 28, 1],
         binary: true,
     },

@@ -8,6 +8,7 @@ mod gate;
 mod map;
 mod pack;
 mod reduce;
+mod scan;
 mod update;
 mod variants;
 
@@ -19,6 +20,7 @@ pub(super) use gate::{gate, gate_gradient};
 pub(super) use map::map;
 pub(crate) use pack::TEXTURE_WIDTH;
 pub(super) use reduce::reduce;
+pub(super) use scan::{scan, scan_adjoint};
 pub(crate) use update::update;
 
 use crate::graph::Shape;

@@ -16,8 +16,9 @@ use std::time::Instant;
 
 use crate::cpu::Arena;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Kind, NodeId, Shape, Step};
+use crate::graph::{Graph, Kind, Node, NodeId, Shape, Step};
 use crate::model::{Model, need};
+use crate::op::Scan;
 use crate::runtime::{Device, Program, Spent, State, Weights};
 
 /// What is to be drawn.
@@ -136,6 +137,9 @@ impl RasterSampler {
         let graph = raster.raster_graph(1)?;
         let x = graph.inputs().get("x").map(|x| graph.shape(*x).dims().to_vec()).unwrap_or_default();
         let [_, h, w, c] = x[..] else { return Err(Error::Shape("pixels are drawn into images, and the input is none".into())) };
+        // What a recurrence has come to is not cached: the whole network is run for each value.
+        let recurs = |node: &Node| matches!(&node.kind, Kind::Op(op) if op.as_any().is::<Scan>());
+        let method = if graph.nodes().iter().any(recurs) { Method::Naive } else { method };
         let engine = match method {
             Method::Naive => Engine::Naive,
             Method::Cached | Method::Grouped => {

@@ -1,0 +1,162 @@
+//! PixelRNN: recurrent layers over rows or diagonals (van den Oord, Kalchbrenner and Kavukcuoglu, 2016, "Pixel recurrent neural
+//! networks", sections 3.1 to 3.4).
+
+mod config;
+mod layer;
+
+pub use config::Config;
+
+use layer::{Recurrent, Shape};
+
+use super::levels::{Levels, Mask, colour_mask};
+use super::{DataSpec, Defaults, Model, Optimiser, Raster, Score, Scores};
+use crate::data::Scale;
+use crate::error::Result;
+use crate::graph::{Graph, NodeId, StateSpec, Update};
+use crate::nn::{Conv2d, ConvSpec, Start};
+use crate::op::Taps;
+
+/// The model.
+pub struct PixelRnn {
+    spec: StateSpec,
+    pixels: Levels,
+    /// Classes that it tells apart; 0 where it is not conditional.
+    classes: usize,
+    input: Conv2d,
+    layers: Vec<Recurrent>,
+    head: [Conv2d; 2],
+}
+
+impl PixelRnn {
+    /// A model for images of `data.dims`.
+    ///
+    /// # Errors
+    /// [`crate::Error::Usage`] where hyper-parameters and data do not fit.
+    pub fn new(config: Config, data: &DataSpec) -> Result<Self> {
+        let pixels = Levels::new("pixelrnn", config.levels, data)?;
+        let config::Size { layers, hidden, head, classes } = config.size(data)?;
+        let [h, w, colours] = data.dims;
+        let (image, kernel) = ([h, w], config.first_kernel);
+        let mut spec = StateSpec::default();
+        let group = spec.group("");
+        let conv = |spec: &mut StateSpec, name: &str, kernel: usize, mask: Mask, channels: [usize; 2]| {
+            let taps = if kernel == 1 && mask == Mask::B { Taps::pointwise(image) } else { Taps::causal(kernel, colours > 1, image) };
+            let masked = (colours > 1).then(|| colour_mask(&taps, channels, colours, mask, 1));
+            let conv = ConvSpec { taps, kernel, centre: kernel / 2, channels, bias: true, start: Start::FanIn };
+            Conv2d::masked(spec, group, name, conv, masked)
+        };
+        let input = conv(&mut spec, "input", kernel, Mask::A, [colours, 2 * hidden]);
+        let shape = Shape { layer: config.layer, image, hidden, kernel: config.kernel, colours, classes };
+        let layers = (0..layers).map(|i| Recurrent::new(&mut spec, group, &format!("layers.{i}"), &shape)).collect();
+        let head =
+            [conv(&mut spec, "head.0", 1, Mask::B, [2 * hidden, head]), conv(&mut spec, "head.1", 1, Mask::B, [head, pixels.outputs()])];
+        Ok(Self { spec, pixels, classes, input, layers, head })
+    }
+
+    /// Logits of every pixel given those before it.
+    fn logits(&self, g: &mut Graph, x: NodeId) -> Result<NodeId> {
+        let spec = &self.spec;
+        let batch = g.shape(x).dims()[0];
+        let labels = (self.classes > 0).then(|| g.input("labels", [batch, self.classes]));
+        let x = self.pixels.shown(g, x)?;
+        let mut h = self.input.apply(g, spec, x)?;
+        for layer in &self.layers {
+            h = layer.apply(g, spec, h, labels)?;
+        }
+        for layer in &self.head {
+            h = g.relu(h)?;
+            h = layer.apply(g, spec, h)?;
+        }
+        Ok(h)
+    }
+
+    fn nll_map(&self, g: &mut Graph, batch: usize) -> Result<NodeId> {
+        let x = self.pixels.input(g, batch)?;
+        let logits = self.logits(g, x)?;
+        self.pixels.nll_map(g, logits, x)
+    }
+}
+
+impl Model for PixelRnn {
+    fn name(&self) -> &'static str {
+        "pixelrnn"
+    }
+
+    fn state(&self) -> &StateSpec {
+        &self.spec
+    }
+
+    fn defaults(&self) -> Defaults {
+        Defaults {
+            batch: 16,
+            steps: 20_000,
+            learning_rate: vec![2e-3],
+            rate_decay: 0.9999,
+            ema: 0.0,
+            optimiser: Optimiser::Adam,
+            betas: [0.9, 0.999],
+        }
+    }
+
+    fn scale(&self) -> Scale {
+        self.pixels.scale()
+    }
+
+    fn conditional(&self) -> bool {
+        self.classes > 0
+    }
+
+    fn train_graph(&self, batch: usize, update: &dyn Fn(usize) -> Update) -> Result<Graph> {
+        let mut g = Graph::new();
+        let nll = self.nll_map(&mut g, batch)?;
+        let total = g.sum_all(nll)?;
+        let loss = g.scale(total, 1.0 / batch as f64)?;
+        g.output("loss", loss);
+        let update = update(0);
+        let gradients = g.group_gradients(loss, &self.spec, &update)?;
+        g.update(&self.spec, update, &gradients)?;
+        Ok(g)
+    }
+
+    fn metrics(&self) -> Vec<(&'static str, &'static str)> {
+        vec![("loss", "nats")]
+    }
+
+    fn scores(&self) -> Option<&dyn Scores> {
+        Some(self)
+    }
+
+    fn raster(&self) -> Option<&dyn Raster> {
+        Some(self)
+    }
+}
+
+impl Scores for PixelRnn {
+    fn score(&self) -> Score {
+        Score::Exact
+    }
+
+    fn likelihood_graph(&self, batch: usize) -> Result<Graph> {
+        let mut g = Graph::new();
+        let map = self.nll_map(&mut g, batch)?;
+        let nll = g.sum_items(map)?;
+        g.output("nll", nll);
+        g.output("nll_map", map);
+        Ok(g)
+    }
+}
+
+impl Raster for PixelRnn {
+    fn levels(&self) -> usize {
+        self.pixels.levels
+    }
+
+    fn raster_graph(&self, batch: usize) -> Result<Graph> {
+        let mut g = Graph::new();
+        let [h, w, c] = self.pixels.dims;
+        let x = g.input("x", [batch, h, w, c]);
+        let logits = self.logits(&mut g, x)?;
+        g.output("logits", logits);
+        Ok(g)
+    }
+}

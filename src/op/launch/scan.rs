@@ -1,0 +1,198 @@
+//! Scans: a workgroup goes through an image where its states fit workgroup memory; otherwise, and where the adapter is a CPU, each step
+//! is a dispatch over all images.
+
+use std::sync::Arc;
+
+use super::{Defines, bytes, flag, flat, rows, text};
+use crate::graph::Signature;
+use crate::shader::{Binding, Bindings, Launch, Stage, Target};
+use crate::tensor::{GATES, Walk};
+
+/// Most units whose weights, those of one gate, an invocation holds in registers.
+const HELD: usize = 32;
+/// Cells whose gates are known at a time, where workgroup memory holds them.
+const CHUNK: usize = 32;
+/// Bytes of a number.
+const F32: usize = 4;
+
+/// What the kernels know of a scan.
+struct Geometry<'a> {
+    walk: Walk,
+    images: usize,
+    size: [usize; 2],
+    units: usize,
+    target: &'a Target,
+}
+
+impl<'a> Geometry<'a> {
+    fn of(walk: Walk, hidden: &[usize], target: &'a Target) -> Self {
+        Self { walk, images: hidden[0], size: [hidden[1], hidden[2]], units: hidden[3], target }
+    }
+
+    fn gates(&self) -> usize {
+        GATES * self.units
+    }
+
+    fn cells(&self) -> usize {
+        self.images * self.size[0] * self.size[1]
+    }
+
+    /// Lanes and units of all images.
+    fn chains(&self) -> usize {
+        self.images * self.walk.lanes(self.size) * self.units
+    }
+
+    /// Numbers that `channels` of each lane and its margin take for two steps.
+    fn states(&self, channels: usize) -> usize {
+        2 * (self.walk.lanes(self.size) + 2 * self.walk.margin()) * channels
+    }
+
+    /// Numbers that workgroup memory holds.
+    fn room(&self) -> usize {
+        self.target.workgroup_bytes as usize / F32
+    }
+
+    /// Invocations of a workgroup that goes through an image, a whole number of cells' gates; `None` where steps are dispatches.
+    fn threads(&self, numbers: usize) -> Option<usize> {
+        let (gates, most) = (self.gates(), self.target.max_invocations as usize);
+        let fits = !self.target.is_cpu() && self.units <= HELD && gates <= most && numbers <= self.room();
+        fits.then(|| most / gates * gates)
+    }
+
+    fn defines(&self) -> Defines {
+        vec![
+            ("HEIGHT", text(self.size[0])),
+            ("WIDTH", text(self.size[1])),
+            ("UNITS", text(self.units)),
+            ("TAPS", text(self.walk.taps().len())),
+            ("STEPS", text(self.walk.steps(self.size))),
+            ("LANES", text(self.walk.lanes(self.size))),
+            ("MARGIN", text(self.walk.margin())),
+            ("ROWS", flag(matches!(self.walk, Walk::Rows { .. }))),
+            ("RIGHTWARD", flag(self.walk == Walk::Rightward)),
+            ("LEFTWARD", flag(self.walk == Walk::Leftward)),
+            ("IMAGES", text(self.images)),
+            ("LENGTH", text(self.walk.adjoint_len([self.size[0], self.size[1], self.units]))),
+        ]
+    }
+
+    /// A stage of one invocation for each of `count` results.
+    fn flat(&self, kernel: &'static str, count: usize, bound: &[(Binding, &str)], flops: u64, bytes: u64) -> Stage {
+        let flat = flat(count, self.target);
+        let mut defines = vec![("COUNT", text(count)), ("THREADS", text(flat.threads)), ("GRID_X", text(flat.grid_x))];
+        defines.extend(self.defines());
+        self.stage(kernel, defines, bound, flat.groups, flops, bytes)
+    }
+
+    /// A stage of one workgroup an image.
+    fn walk(&self, kernel: &'static str, threads: usize, own: Defines, bound: &[(Binding, &str)], flops: u64, bytes: u64) -> Stage {
+        let groups = rows(self.images as u64);
+        let mut defines = vec![("THREADS", text(threads)), ("GRID_X", text(groups[0]))];
+        defines.extend(own);
+        defines.extend(self.defines());
+        self.stage(kernel, defines, bound, groups, flops, bytes)
+    }
+
+    /// The dispatches of a step each, in the order of `steps`.
+    fn steps(&self, kernel: &'static str, steps: impl Iterator<Item = usize>, bound: &[(Binding, &str)], flops: u64) -> Vec<Stage> {
+        let all = (self.size[0] * self.size[1]).max(1) as u64;
+        let stage = |step: usize| {
+            let cells = self.walk.cells(step, self.size).count();
+            let flat = flat(self.images * self.units * cells, self.target);
+            // One text for all steps: how many workgroups there are is no part of it but in their rows, which are filled first.
+            let grid_x = if flat.groups[1] > 1 { flat.grid_x } else { super::MAX_GROUPS };
+            let mut defines = vec![("COUNT", text(self.images * self.units)), ("THREADS", text(flat.threads)), ("GRID_X", text(grid_x))];
+            defines.extend(self.defines());
+            let mut bound = bound.to_vec();
+            bound.push((Binding::Table(Arc::from([step as u32])), "at_step"));
+            self.stage(kernel, defines, &bound, flat.groups, flops * cells as u64 / all, 0)
+        };
+        steps.map(stage).collect()
+    }
+
+    fn stage(
+        &self,
+        kernel: &'static str,
+        mut defines: Defines,
+        bound: &[(Binding, &str)],
+        groups: [u32; 3],
+        flops: u64,
+        bytes: u64,
+    ) -> Stage {
+        let mut bindings = Bindings::default();
+        for (binding, name) in bound {
+            let ty = if matches!(binding, Binding::Table(_)) { "array<u32>" } else { "array<f32>" };
+            bindings.bind(binding.clone(), name, ty);
+        }
+        let (bindings, declared) = bindings.finish();
+        defines.push(("BINDINGS", declared));
+        Stage { kernel, defines, bindings, groups, flops, bytes }
+    }
+}
+
+pub(in crate::op) fn scan(walk: Walk, s: &Signature<'_>, target: &Target) -> Launch {
+    if s.output.is_empty() {
+        return Launch::default();
+    }
+    let geometry = Geometry::of(walk, s.output.dims(), target);
+    let (gates, states) = (geometry.gates(), geometry.states(geometry.units));
+    let flops = (2 * geometry.cells() * s.inputs[1].len()) as u64;
+    let mut bound =
+        vec![(Binding::Output, "output"), (Binding::Input(0), "sums"), (Binding::Input(1), "weights"), (Binding::Input(2), "initial")];
+    let Some(threads) = geometry.threads(states + gates) else {
+        bound.push((Binding::Scratch(0), "cells"));
+        let stages = geometry.steps("scan_step", 0..walk.steps(geometry.size), &bound, flops);
+        return Launch { stages, scratch: vec![geometry.cells() * geometry.units], ..Launch::default() };
+    };
+    let chunk = ((geometry.room() - states) / gates).clamp(1, CHUNK).min(walk.widest(geometry.size));
+    let own = vec![
+        ("CHUNK", text(chunk)),
+        ("CHUNK_GATES", text(chunk * gates)),
+        ("STATES", text(states)),
+        ("DEPTH", text(walk.taps().len() * geometry.units)),
+    ];
+    let moved = bytes(s.inputs.iter().copied().chain([s.output]));
+    Launch { stages: vec![geometry.walk("scan", threads, own, &bound, flops, moved)], ..Launch::default() }
+}
+
+pub(in crate::op) fn scan_adjoint(walk: Walk, s: &Signature<'_>, target: &Target) -> Launch {
+    let geometry = Geometry::of(walk, s.inputs[0].dims(), target);
+    if s.output.is_empty() || geometry.cells() == 0 {
+        return Launch::default();
+    }
+    let (cells, gates, units) = (geometry.cells(), geometry.gates(), geometry.units);
+    let flops = (2 * cells * s.inputs[2].len()) as u64;
+    let [upstream, sums, weights, initial, hidden] = [0, 1, 2, 3, 4].map(Binding::Input);
+    let scratch = vec![cells * gates, cells * units, geometry.chains()];
+    let [all_gates, all_cells] = [0, 1].map(Binding::ScratchRead);
+
+    let bound =
+        [(Binding::Scratch(0), "gates"), (sums, "sums"), (weights.clone(), "weights"), (initial.clone(), "initial"), (hidden, "hidden")];
+    let moved = bytes([s.inputs[1], s.inputs[1], s.inputs[4]]);
+    let mut stages = vec![geometry.flat("scan_gates", cells * gates, &bound, flops, moved)];
+
+    let bound = [(Binding::Scratch(1), "cells"), (all_gates.clone(), "gates"), (initial.clone(), "initial")];
+    stages.push(geometry.flat("scan_cells", geometry.chains(), &bound, 3 * (cells * units) as u64, bytes([s.inputs[1], s.inputs[0]])));
+
+    let bound = [
+        (Binding::Output, "output"),
+        (upstream, "upstream"),
+        (weights, "weights"),
+        (initial, "initial"),
+        (all_gates, "gates"),
+        (all_cells, "cells"),
+        (Binding::Scratch(2), "asked"),
+    ];
+    let states = geometry.states(gates);
+    match geometry.threads(states) {
+        Some(threads) => {
+            let moved = bytes([s.inputs[0], s.inputs[0], s.inputs[1], s.output]);
+            stages.push(geometry.walk("scan_adjoint", threads, vec![("STATES", text(states))], &bound, flops, moved));
+        }
+        None => stages.extend(geometry.steps("scan_adjoint_step", (0..walk.steps(geometry.size)).rev(), &bound, flops)),
+    }
+
+    let sums = geometry.images * (walk.taps().len() * gates + units);
+    stages.push(geometry.flat("scan_initial", sums, &[(Binding::Output, "output"), (Binding::ScratchRead(2), "asked")], 0, 0));
+    Launch { stages, scratch, ..Launch::default() }
+}
