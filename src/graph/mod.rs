@@ -6,6 +6,7 @@ mod gradient;
 mod operation;
 mod plan;
 mod pointwise;
+mod reach;
 mod scale;
 
 use std::collections::HashMap;
@@ -15,6 +16,7 @@ pub use accumulate::Accumulate;
 pub use operation::{Batching, Eval, Operation, Signature};
 pub use plan::{Action, Place, Plan};
 pub use pointwise::Pointwise;
+pub use reach::{Link, Reaches, Read};
 pub use scale::{FIRST_SCALE, GROWTH_INTERVAL, SCALES, adjusted};
 
 use crate::error::{Error, Result};

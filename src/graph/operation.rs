@@ -3,10 +3,10 @@
 use std::any::Any;
 use std::fmt::Debug;
 
-use super::{Graph, NodeId};
+use super::{Graph, NodeId, Read};
 use crate::error::Result;
 use crate::shader::{Launch, Target};
-use crate::tensor::{Expr, Shape, Step};
+use crate::tensor::{Expr, Reach, Shape, Step};
 
 /// Operands of one evaluation on the CPU.
 pub struct Eval<'a, T> {
@@ -100,6 +100,12 @@ pub trait Operation: Debug + Send + Sync + Any {
     /// Whether input `k`, of this shape, is one that has `items` items.
     fn has_items(&self, _k: usize, shape: &Shape, items: usize, output: &Shape) -> bool {
         shape.rank() == output.rank() && shape.dims()[0] == items
+    }
+
+    /// How far into an image each element of the output reads, where the inputs read so far; at least one of them reads it. Unless it says
+    /// so, each reads what any of the inputs reads.
+    fn reach(&self, inputs: &[Read<'_>], output: &Shape) -> Reach {
+        Reach::whole(output, Read::latest(inputs))
     }
 
     /// Floating-point operations of one evaluation, for the bench.

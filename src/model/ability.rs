@@ -47,8 +47,13 @@ pub trait Raster {
     /// Levels of a value: 2, or as many as the categorical has.
     fn levels(&self) -> usize;
 
+    /// The colour that a channel of the logits belongs to, of `[channels, colours]`: equal parts in order, unless a model has it otherwise.
+    fn colour(&self, channel: usize, [channels, colours]: [usize; 2]) -> usize {
+        channel * colours / channels
+    }
+
     /// Input `x` `[N, H, W, C]` in levels from 0 to output `logits` `[N, H, W, C·L]` (L = 1 where there are two levels: Bernoulli). Logits of
-    /// a value depend on the values before it alone.
+    /// a value depend on the values before it alone, which is proven of every model that is built.
     ///
     /// # Errors
     /// [`crate::Error::Shape`] where the graph cannot be built.

@@ -1,6 +1,7 @@
 //! One file (or folder) a model: its architecture, and the traits by which it says what it can do.
 
 pub mod ability;
+mod causal;
 mod classifier;
 pub mod gan;
 mod gated;
@@ -203,10 +204,12 @@ pub fn names() -> [&'static str; MODELS.len()] {
 /// Makes a model for some data from its hyper-parameters.
 ///
 /// # Errors
-/// [`Error::Usage`] for an unknown model, an unknown key, or a value that does not fit.
+/// [`Error::Usage`] for an unknown model, an unknown key, a value that does not fit, or a model that draws in raster order and looks ahead.
 pub fn build(name: &str, hyper: &toml::Table, data: &DataSpec) -> Result<Box<dyn Model>> {
     let (name, make) = known(name)?;
-    make(name, hyper, data)
+    let model = make(name, hyper, data)?;
+    causal::check(model.as_ref())?;
+    Ok(model)
 }
 
 /// Refuses a name that no model has.

@@ -80,10 +80,10 @@ fn colour(i: usize, count: usize, colours: usize) -> usize {
     i * colours / count
 }
 
-/// The 0/1 mask of a convolution of colour images: at the centre tap, outputs of one colour see inputs of colours before it (A), or up
-/// to it (B); elsewhere everything.
+/// The 0/1 mask of a convolution, where taps alone do not say it: at the centre tap, outputs of one colour see inputs of colours before it
+/// (A), or up to it (B); elsewhere everything.
 fn colour_mask(taps: &Taps, [c, d]: [usize; 2], colours: usize, mask: Mask) -> Option<Vec<f32>> {
-    if colours == 1 {
+    if colours == 1 && (mask == Mask::B || !taps.offsets.contains(&[0, 0])) {
         return None;
     }
     let sees = |tap: [i32; 2], i: usize, o: usize| {
@@ -145,7 +145,8 @@ impl PixelCnn {
         let mut spec = StateSpec::default();
         let group = spec.group("");
         let mut conv = |name: &str, size: usize, mask: Mask, channels: [usize; 2]| {
-            let taps = if size == 1 { Taps::pointwise([h, w]) } else { Taps::causal(size, mask == Mask::B || colours > 1, [h, w]) };
+            // A kernel of one pixel is a pixel, be it masked.
+            let taps = Taps::causal(size, mask == Mask::B || colours > 1 || size == 1, [h, w]);
             let masked = colour_mask(&taps, channels, colours, mask);
             let conv = ConvSpec { taps, kernel: size, centre: size / 2, channels, bias: true, start: Start::FanIn };
             Conv2d::masked(&mut spec, group, name, conv, masked)

@@ -4,8 +4,9 @@ use std::any::Any;
 
 use super::slice::{Slice, around};
 use crate::error::{Error, Result};
-use crate::graph::{Eval, Graph, NodeId, Operation, Shape, Signature};
+use crate::graph::{Eval, Graph, NodeId, Operation, Read, Shape, Signature};
 use crate::shader::{Launch, Target};
+use crate::tensor::{Reach, classify};
 
 /// The first input followed by the second along `axis`.
 #[derive(Clone, Debug)]
@@ -66,6 +67,29 @@ impl Operation for Concat {
         let inner = around(signature.output, self.axis)[1];
         let rows = [signature.output, signature.inputs[0]].map(|shape| shape.dims()[self.axis] * inner);
         super::launch::concat(rows, signature, target)
+    }
+
+    fn reach(&self, inputs: &[Read<'_>], output: &Shape) -> Reach {
+        let nothing: Vec<Reach> = inputs.iter().map(|i| Reach::whole(i.shape, 0)).collect();
+        let [a, b] = [0, 1].map(|k| inputs[k].reach.unwrap_or(&nothing[k]));
+        let positions = output.len() / output.channels();
+        if output.rank() == self.axis + 1 {
+            let first = a.classes();
+            let class = a.class().iter().copied().chain(b.class().iter().map(|c| c + first)).collect();
+            let last = |p: usize, c: usize| if c < first { a.of_class(p, c) } else { b.of_class(p, c - first) };
+            return Reach::from_classes(class, first + b.classes(), positions, last);
+        }
+        let (class, keys) = classify(a.class().iter().zip(b.class()));
+        let [a_len, b_len] = [0, 1].map(|k| inputs[k].shape.dims()[self.axis]);
+        let behind = around(output, self.axis)[1] / output.channels();
+        Reach::from_classes(class, keys.len(), positions, |p, c| {
+            let (before, along, rest) = (p / behind / (a_len + b_len), p / behind % (a_len + b_len), p % behind);
+            if along < a_len {
+                a.of_class((before * a_len + along) * behind + rest, *keys[c].0)
+            } else {
+                b.of_class((before * b_len + along - a_len) * behind + rest, *keys[c].1)
+            }
+        })
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -6,11 +6,12 @@
 use std::any::Any;
 
 use crate::error::{Error, Result};
-use crate::graph::{Batching, Eval, Expr, Graph, NodeId, Operation, Shape, Signature};
+use crate::graph::{Batching, Eval, Expr, Graph, NodeId, Operation, Read, Shape, Signature};
 use crate::native::{self, Convolve, Operand};
 use crate::op::launch;
 use crate::op::{Gather, Taps};
 use crate::shader::{Launch, Target};
+use crate::tensor::{Reach, classify};
 
 /// `[N, H, W, C] · [taps, C, D] → [N, H', W', D]`, or the adjoint of that, a transposed convolution:
 /// `[N, H', W', D] · [taps, C, D] → [N, H, W, C]`. Further inputs belong to the epilogue.
@@ -50,6 +51,20 @@ impl Conv {
         if self.adjoint { self.taps.adjoint() } else { self.taps.forward() }
     }
 
+    /// For each output channel, which classes of the source's channels it reads at each tap: `[taps, classes]`.
+    fn sees(&self, source: &Reach, weights: &Read<'_>, channels: usize) -> Vec<Vec<bool>> {
+        let (taps, classes) = (self.taps.offsets.len(), source.classes());
+        let Some(zeros) = weights.zeros else { return vec![vec![true; taps * classes]; channels] };
+        let mut sees = vec![vec![false; taps * classes]; channels];
+        let [c, d] = [weights.shape.dims()[1], weights.shape.dims()[2]];
+        for (i, _) in zeros.iter().enumerate().filter(|(_, zero)| !**zero) {
+            let (tap, row, column) = (i / d / c, i / d % c, i % d);
+            let [from, to] = if self.adjoint { [column, row] } else { [row, column] };
+            sees[to][tap * classes + source.class()[from]] = true;
+        }
+        sees
+    }
+
     fn eval<T: Convolve>(&self, e: Eval<'_, T>) {
         let operands: Vec<Operand<'_, T>> =
             e.inputs[2..].iter().zip(&e.shapes[2..]).map(|(data, shape)| Operand::new(data, shape, e.shape)).collect();
@@ -67,6 +82,35 @@ impl Conv {
         };
         T::convolve(&job, e.output);
     }
+}
+
+/// What a convolution's output reads, where each channel sees so much of the source.
+fn gathered(gather: &Gather, source: &Reach, sees: &[Vec<bool>], output: &Shape) -> Reach {
+    let (class, keys) = classify(sees.iter());
+    let from = source.classes();
+    let [[sh, sw], [dh, dw]] = [gather.source, gather.dest];
+    let items = output.len() / output.channels().max(1) / (dh * dw).max(1);
+    let mut last = vec![0u32; items * dh * dw * keys.len()];
+    for phase in &gather.phases {
+        for place in 0..items * phase.extent[0] * phase.extent[1] {
+            let [h, w] = phase.extent;
+            let (item, row, column) = (place / w / h, place / w % h, place % w);
+            let to = (item * dh + phase.origin[0] + row * gather.step_dest) * dw + phase.origin[1] + column * gather.step_dest;
+            for ([dy, dx], tap) in &phase.taps {
+                let [y, x] = [(row, dy), (column, dx)].map(|(at, offset)| (at * gather.step_source) as i64 + i64::from(*offset));
+                if !(0..sh as i64).contains(&y) || !(0..sw as i64).contains(&x) {
+                    continue;
+                }
+                let read = (item * sh + y as usize) * sw + x as usize;
+                for (cell, key) in last[to * keys.len()..].iter_mut().zip(&keys) {
+                    let seen = (0..from).filter(|k| key[tap * from + k]).map(|k| source.of_class(read, k));
+                    *cell = seen.fold(*cell, u32::max);
+                }
+            }
+        }
+    }
+    let classes = keys.len();
+    Reach::from_classes(class, classes, items * dh * dw, |p, c| last[p * classes + c])
 }
 
 impl ConvWeight {
@@ -174,6 +218,20 @@ impl Operation for Conv {
         let images = signature.output.dims().first().copied().unwrap_or(0);
         let taps: usize = self.gather().phases.iter().map(|p| p.taps.len() * p.extent[0] * p.extent[1]).sum();
         (2 * images * taps * signature.inputs[0].channels() * signature.output.channels()) as u64
+    }
+
+    fn reach(&self, inputs: &[Read<'_>], output: &Shape) -> Reach {
+        let extras = &inputs[2..];
+        if inputs[1].reach.is_some() {
+            return Reach::whole(output, Read::latest(inputs));
+        }
+        let own = match inputs[0].reach {
+            Some(source) => gathered(&self.gather(), source, &self.sees(source, &inputs[1], output.channels()), output),
+            None => Reach::whole(output, 0),
+        };
+        let own = Read { shape: output, reach: Some(&own), zeros: None };
+        let all: Vec<Read<'_>> = [own].into_iter().chain(extras.iter().map(|e| Read { ..*e })).collect();
+        Read::join(&all, output)
     }
 
     fn as_any(&self) -> &dyn Any {

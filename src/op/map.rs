@@ -3,9 +3,10 @@
 use std::any::Any;
 
 use crate::error::{Error, Result};
-use crate::graph::{Batching, Eval, Expr, Graph, NodeId, Operation, Shape, Signature};
+use crate::graph::{Batching, Eval, Expr, Graph, NodeId, Operation, Read, Shape, Signature};
 use crate::native::{Operand, pointwise};
 use crate::shader::{Launch, Target};
+use crate::tensor::Reach;
 
 /// `out[i] = expr(inputs at i)`.
 #[derive(Clone, Debug)]
@@ -95,6 +96,10 @@ impl Operation for Map {
 
     fn flops(&self, signature: &Signature<'_>) -> u64 {
         (signature.output.len() * self.expr.instrs().len()) as u64
+    }
+
+    fn reach(&self, inputs: &[Read<'_>], output: &Shape) -> Reach {
+        Read::join(inputs, output)
     }
 
     fn as_any(&self) -> &dyn Any {

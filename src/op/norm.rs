@@ -4,8 +4,9 @@ use std::any::Any;
 
 use super::Map;
 use crate::error::Result;
-use crate::graph::{Eval, Expr, Graph, NodeId, Operation, Shape, Signature, Unary};
+use crate::graph::{Eval, Expr, Graph, NodeId, Operation, Read, Shape, Signature, Unary};
 use crate::shader::{Launch, Target};
+use crate::tensor::Reach;
 
 /// `γ·(x − mean)/√(var + ε) + β` over inputs x, mean, var, γ, β, the last four one value a channel (Ioffe and Szegedy, 2015).
 ///
@@ -89,6 +90,10 @@ impl Operation for BatchNorm {
 
     fn pointwise(&self) -> Option<&Expr> {
         Some(self.map.expr())
+    }
+
+    fn reach(&self, inputs: &[Read<'_>], output: &Shape) -> Reach {
+        Read::join(inputs, output)
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -4,10 +4,10 @@ use std::any::Any;
 use std::ops::Range;
 
 use crate::error::{Error, Result};
-use crate::graph::{Batching, Binary, Eval, Expr, Graph, NodeId, Operation, Shape, Signature, Unary};
+use crate::graph::{Batching, Binary, Eval, Expr, Graph, NodeId, Operation, Read, Shape, Signature, Unary};
 use crate::native::{Operand, Real, reduction};
 use crate::shader::{Launch, Target};
-use crate::tensor::Reduction;
+use crate::tensor::{Reach, Reduction};
 
 /// Reduces `axes` of a tensor of shape `full` to extent 1. The elements are a program of inputs that broadcast to `full`.
 #[derive(Clone, Debug)]
@@ -129,6 +129,10 @@ impl Operation for Reduce {
 
     fn flops(&self, _signature: &Signature<'_>) -> u64 {
         (self.full.len() * self.expr.instrs().len()) as u64
+    }
+
+    fn reach(&self, inputs: &[Read<'_>], _output: &Shape) -> Reach {
+        Read::join(inputs, &self.full).reduced(&self.full, self.axes.clone())
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -3,8 +3,9 @@
 use std::any::Any;
 
 use crate::error::{Error, Result};
-use crate::graph::{Batching, Eval, Graph, NodeId, Operation, Shape, Signature};
+use crate::graph::{Batching, Eval, Graph, NodeId, Operation, Read, Shape, Signature};
 use crate::shader::{Launch, Target};
+use crate::tensor::Reach;
 
 /// Elements `start..start + len` of one axis.
 #[derive(Clone, Debug)]
@@ -99,6 +100,21 @@ impl Operation for Slice {
         if self.axis > 0 { Batching::Items(signature.output.dims()[0]) } else { Batching::Whole }
     }
 
+    fn reach(&self, inputs: &[Read<'_>], output: &Shape) -> Reach {
+        let Some(from) = inputs[0].reach else { return Reach::whole(output, 0) };
+        let inner = inputs[0].shape.rank() == self.axis + 1;
+        if inner {
+            let class = from.class()[self.start..self.start + self.len].to_vec();
+            return Reach::from_classes(class, from.classes(), from.positions(), |p, c| from.of_class(p, c));
+        }
+        // Positions: extents before the axis, along it, and behind it but for the channels.
+        let behind = around(output, self.axis)[1] / output.channels();
+        let total = inputs[0].shape.dims()[self.axis];
+        let source = |p: usize| (p / behind / self.len * total + p / behind % self.len + self.start) * behind + p % behind;
+        let positions = output.len() / output.channels();
+        Reach::from_classes(from.class().to_vec(), from.classes(), positions, |p, c| from.of_class(source(p), c))
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }
@@ -134,6 +150,27 @@ impl Operation for Embed {
         let inner = around(signature.output, self.axis)[1];
         let from = signature.inputs[0].dims()[self.axis] * inner;
         super::launch::embed([self.total * inner, from, self.start * inner], signature.output.len(), target)
+    }
+
+    fn reach(&self, inputs: &[Read<'_>], output: &Shape) -> Reach {
+        let Some(from) = inputs[0].reach else { return Reach::whole(output, 0) };
+        let len = inputs[0].shape.dims()[self.axis];
+        let within = |i: usize| (self.start..self.start + len).contains(&i);
+        if inputs[0].shape.rank() == self.axis + 1 {
+            // One class more, of the zeros.
+            let zero = from.classes();
+            let class = (0..self.total).map(|c| if within(c) { from.class()[c - self.start] } else { zero }).collect();
+            return Reach::from_classes(class, zero + 1, from.positions(), |p, c| if c == zero { 0 } else { from.of_class(p, c) });
+        }
+        let behind = around(output, self.axis)[1] / output.channels();
+        let positions = output.len() / output.channels();
+        Reach::from_classes(from.class().to_vec(), from.classes(), positions, |p, c| {
+            let along = p / behind % self.total;
+            if !within(along) {
+                return 0;
+            }
+            from.of_class((p / behind / self.total * len + along - self.start) * behind + p % behind, c)
+        })
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -2,6 +2,7 @@
 //! the numbers of a step. Knows no graph and no device; the floor that text and machine code for kernels stand on.
 
 mod expr;
+mod reach;
 mod reduction;
 mod shape;
 mod state;
@@ -10,6 +11,8 @@ mod taps;
 mod walk;
 
 pub use expr::{Binary, Builder, Distribution, Expr, Instr, Unary, Value, operands};
+pub use reach::Reach;
+pub(crate) use reach::classify;
 pub use reduction::Reduction;
 pub use shape::Shape;
 pub use state::{ALIGNMENT, Arena, Group, Init, Layout, StateId, StateSpec, TensorSpec};

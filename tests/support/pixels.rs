@@ -1,0 +1,122 @@
+//! A PixelCNN on images of a few pixels.
+
+#![allow(dead_code)] // each test program uses a part
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use kiln::Result;
+use kiln::data::{Binarization, Kind, Source};
+use kiln::eval::{self, LikelihoodOptions, Scores};
+use kiln::graph::Step;
+use kiln::model::{self, DataSpec, Model, need};
+use kiln::random::Draws;
+use kiln::runtime::{Device, Program, State, Weights};
+use kiln::sample::raster::{Drawn, Job, Method, RasterSampler};
+
+/// A PixelCNN with its first weights.
+pub struct Net {
+    pub device: Device,
+    pub model: Box<dyn Model>,
+    pub state: State,
+    pub dims: [usize; 3],
+    pub levels: usize,
+}
+
+impl Net {
+    pub fn new(dims: [usize; 3], levels: usize, hyper: &str) -> Result<Self> {
+        let (kind, binarization) = if levels == 2 { (Kind::Binary, Binarization::Static) } else { (Kind::Pixels, Binarization::None) };
+        let spec = DataSpec { dims, classes: 0, kind, binarization, mean: None };
+        let hyper = toml::from_str(&format!("levels = {levels}\n{hyper}")).expect("hyper-parameters");
+        let model = model::build("pixelcnn", &hyper, &spec)?;
+        let device = Device::open("cpu")?;
+        let state = State::initial(&device, model.state(), 3)?;
+        Ok(Self { device, model, state, dims, levels })
+    }
+
+    pub fn item(&self) -> usize {
+        self.dims.iter().product()
+    }
+
+    /// Logits of one value.
+    pub fn per_value(&self) -> usize {
+        if self.levels == 2 { 1 } else { self.levels }
+    }
+
+    /// Images of random levels.
+    pub fn noise(&self, count: usize, stream: u32) -> Vec<f32> {
+        let mut draws = Draws::new(23, stream, 0);
+        (0..count * self.item()).map(|_| draws.below(self.levels) as f32).collect()
+    }
+
+    /// `[N, values, per_value]` logits of images given in levels.
+    pub fn logits(&mut self, images: &[f32]) -> Result<Vec<f32>> {
+        let graph = need::raster(self.model.as_ref())?.raster_graph(images.len() / self.item())?;
+        let mut program = Program::new(&self.device, &graph, &self.state, Weights::Current)?;
+        program.write("x", images)?;
+        program.run(&mut self.state, &Step::default())?;
+        program.read(&self.state, "logits")
+    }
+
+    /// For each value j of `base`: which values' logits change when j alone is changed.
+    pub fn influence(&mut self, base: &[f32]) -> Result<Vec<BTreeSet<usize>>> {
+        let (item, levels) = (self.item(), self.levels as f32);
+        let mut images = base.to_vec();
+        for j in 0..item {
+            let mut changed = base.to_vec();
+            changed[j] = (changed[j] + (levels / 2.0).floor()) % levels;
+            images.extend(changed);
+        }
+        let logits = self.logits(&images)?;
+        let per = self.per_value();
+        let bits = |image: usize, v: usize| logits[(image * item + v) * per..][..per].iter().map(|l| l.to_bits()).collect::<Vec<_>>();
+        Ok((0..item).map(|j| (0..item).filter(|&v| bits(j + 1, v) != bits(0, v)).collect()).collect())
+    }
+
+    pub fn score(&mut self, images: &[f32], batch: usize) -> Result<Scores> {
+        let source = Arc::new(Memory { dims: self.dims, levels: self.levels, images: images.to_vec() });
+        let options = LikelihoodOptions { batch, seed: 1, binarization: Binarization::None, weights: Weights::Current, per_pixel: true };
+        eval::score(&self.device, self.model.as_ref(), &mut self.state, source, &options, |_| {})
+    }
+
+    pub fn draw(&mut self, method: Method, job: &Job<'_>) -> Result<Drawn> {
+        let mut sampler = RasterSampler::new(&self.device, self.model.as_ref(), &self.state, Weights::Current, method)?;
+        sampler.sample(self.model.as_ref(), &mut self.state, job)
+    }
+}
+
+/// Images in memory, given in levels.
+struct Memory {
+    dims: [usize; 3],
+    levels: usize,
+    images: Vec<f32>,
+}
+
+impl Source for Memory {
+    fn len(&self) -> usize {
+        self.images.len() / self.dims.iter().product::<usize>()
+    }
+    fn dims(&self) -> [usize; 3] {
+        self.dims
+    }
+    fn kind(&self) -> Kind {
+        if self.levels == 2 { Kind::Binary } else { Kind::Pixels }
+    }
+    fn read(&self, index: usize, out: &mut [f32]) -> Result<()> {
+        let levels = self.levels as f32;
+        // The least byte of a level.
+        let byte = |level: f32| if levels == 2.0 { 255.0 * level } else { (level * 256.0 / levels).ceil() };
+        let item = out.len();
+        out.iter_mut().zip(&self.images[index * item..]).for_each(|(o, v)| *o = byte(*v));
+        Ok(())
+    }
+    fn name(&self) -> String {
+        "memory".into()
+    }
+}
+
+/// Every image of `values` values of `levels` levels.
+pub fn domain(values: usize, levels: usize) -> Vec<f32> {
+    let count = levels.pow(values as u32);
+    (0..count).flat_map(|code| (0..values).map(move |v| (code / levels.pow(v as u32) % levels) as f32)).collect()
+}
