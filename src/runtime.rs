@@ -160,9 +160,9 @@ impl State {
     pub fn new(device: &Device, spec: &StateSpec) -> Result<Self> {
         match device {
             Device::Cpu => {
-                let elements: usize = spec.groups.iter().map(|g| g.len).sum();
+                let elements = spec.elements();
                 // Values, gradients, two moments and an average.
-                memory::check((elements * 5 * size_of::<f32>()) as u64, "the model")?;
+                memory::check((elements as u64).saturating_mul(5 * size_of::<f32>() as u64), "the model")?;
                 Ok(Self::Cpu(spec.clone(), CpuState::new(spec)))
             }
             Device::Gpu(gpu) => Ok(Self::Gpu(spec.clone(), GpuState::new(gpu, spec)?)),
@@ -182,6 +182,7 @@ impl State {
                 Init::UniformMasked(bound, mask) => mask.iter().map(|m| draws.range(-bound, *bound) * m).collect(),
                 Init::UniformAround(bound, centre) => centre.iter().map(|c| c + draws.range(-bound, *bound)).collect(),
                 Init::Normal(deviation) => (0..count).map(|_| deviation * draws.normal()).collect(),
+                Init::NearOne(deviation) => (0..count).map(|_| 1.0 + deviation * draws.normal()).collect(),
                 Init::Values(values) => values.clone(),
             };
             state.write(id, Arena::Value, &values)?;
@@ -235,8 +236,9 @@ impl Program {
         match (device, state) {
             (Device::Gpu(gpu), State::Gpu(spec, state)) => Ok(Self::Gpu(Box::new(GpuProgram::new(gpu, plan, spec, state, weights)?))),
             (Device::Cpu, State::Cpu(..)) => {
-                let elements = plan.slot_elements() + plan.inputs.iter().map(|(_, shape)| shape.len()).sum::<usize>();
-                memory::check((elements * size_of::<f32>()) as u64, "a batch of this size")?;
+                let inputs = plan.inputs.iter().map(|(_, shape)| shape.len());
+                let elements = inputs.fold(plan.slot_elements(), usize::saturating_add) as u64;
+                memory::check(elements.saturating_mul(size_of::<f32>() as u64), "a batch of this size")?;
                 let arena = if weights == Weights::Average { Arena::Average } else { Arena::Value };
                 Ok(Self::Cpu(CpuProgram::new(plan, arena)))
             }

@@ -9,6 +9,7 @@ use kiln::graph::{Graph, Init, NodeId, Plan, Rule, StateSpec, Step, Update};
 use kiln::model::gan::{DISCRIMINATOR, Family, GENERATOR, Gan, Loss, Mode, Norm, between, gradient_penalty, r1};
 use kiln::model::{self, DataSpec, Model};
 use kiln::random::Draws;
+use kiln::runtime::{Device, Program, State, Weights};
 use support::{Bench, normals};
 
 fn images(side: usize, channels: usize, classes: usize) -> DataSpec {
@@ -39,6 +40,7 @@ fn initial(spec: &StateSpec) -> CpuState<f64> {
                 Init::Constant(v) => f64::from(*v),
                 Init::Uniform(bound) => f64::from(draws.range(-bound, *bound)),
                 Init::Normal(deviation) => f64::from(deviation * draws.normal()),
+                Init::NearOne(deviation) => 1.0 + f64::from(deviation * draws.normal()),
                 Init::UniformMasked(bound, mask) => f64::from(draws.range(-bound, *bound) * mask[i]),
                 Init::Values(values) => f64::from(values[i]),
             };
@@ -340,7 +342,7 @@ fn k_updates_of_one_run_are_counted_one_by_one() -> Result<()> {
 fn what_makes_no_sense_is_refused_in_a_sentence() {
     let refused = [
         ("dcgan", "conditional = true", images(32, 1, 0), "labelled"),
-        ("dcgan", "", images(30, 1, 0), "pixels a side"),
+        ("dcgan", "", images(31, 1, 0), "must be even"),
         ("dcgan", "k = 0", images(32, 1, 0), "k must be"),
         ("dcgan", "latent = 0", images(32, 1, 0), "latent"),
         ("wgan", "penalty = 10", images(32, 1, 0), "clip and penalty"),
@@ -364,4 +366,62 @@ fn what_makes_no_sense_is_refused_in_a_sentence() {
             }
         }
     }
+}
+
+#[test]
+fn first_scales_of_norms_depend_on_the_seed() -> Result<()> {
+    let model = Gan::new(Family::Dcgan, &hyper("filters = 4"), &images(16, 1, 0))?;
+    let id = model.state().ids().into_iter().find(|id| model.state().spec(*id).name == "generator.norm1.weight").expect("the scale");
+    let scales = |seed| State::initial(&Device::Cpu, model.state(), seed)?.read(id, Arena::Value);
+    assert_eq!(scales(1)?, scales(1)?);
+    assert_ne!(scales(1)?, scales(2)?);
+    assert!(scales(2)?.iter().all(|s| (s - 1.0).abs() < 0.1));
+    Ok(())
+}
+
+#[test]
+fn averaged_weights_go_with_averaged_statistics() -> Result<()> {
+    let model = Gan::new(Family::Dcgan, &hyper("filters = 4\nlatent = 6"), &images(8, 1, 0))?;
+    let mut state = State::initial(&Device::Cpu, model.state(), 1)?;
+    let graph = model.train_graph(8, &|group| Update { average: true, ..adam(group) })?;
+    let mut program = Program::new(&Device::Cpu, &graph, &state, Weights::Current)?;
+    program.write("x", &normals(8 * 64, 5).iter().map(|v| v.tanh() as f32).collect::<Vec<_>>())?;
+    let named = |name: &str| model.state().ids().into_iter().find(|id| model.state().spec(*id).name == name).expect("a tensor");
+    let ids = ["generator.norm1.running_mean", "generator.norm1.running_var"].map(named);
+    let mut average: Vec<Vec<f32>> = ids.iter().map(|id| state.read(*id, Arena::Value)).collect::<Result<_>>()?;
+    for at in 1..=20 {
+        // What an update averages is what stands before the step's own statistics are tracked.
+        for (id, average) in ids.iter().zip(&mut average) {
+            average.iter_mut().zip(state.read(*id, Arena::Value)?).for_each(|(a, v)| *a = 0.9 * *a + 0.1 * v);
+        }
+        let step = Step {
+            seed: 1,
+            step: at,
+            learning_rate: [0.01; 4],
+            ema_decay: 0.9,
+            updates: model.updates_at(u64::from(at)),
+            ..Step::default()
+        };
+        program.run(&mut state, &step)?;
+    }
+    for (id, average) in ids.iter().zip(&average) {
+        let kept = state.read(*id, Arena::Average)?;
+        assert!(kept.iter().zip(average).all(|(a, b)| (a - b).abs() < 1e-5), "{kept:?} {average:?}");
+        assert_ne!(kept, state.read(*id, Arena::Value)?);
+    }
+    // Averaged weights draw as a model whose weights and statistics are the averages.
+    let mut alone = State::initial(&Device::Cpu, model.state(), 2)?;
+    for id in model.state().ids() {
+        alone.write(id, Arena::Value, &state.read(id, Arena::Average)?)?;
+    }
+    let z: Vec<f32> = normals(8 * 6, 6).iter().map(|v| *v as f32).collect();
+    let draw = |state: &mut State, weights| -> Result<Vec<f32>> {
+        let graph = model.decodes().expect("a generator").decode_graph(8)?;
+        let mut program = Program::new(&Device::Cpu, &graph, state, weights)?;
+        program.write("z", &z)?;
+        program.run(state, &Step::default())?;
+        program.read(state, "x")
+    };
+    assert_eq!(draw(&mut state, Weights::Average)?, draw(&mut alone, Weights::Current)?);
+    Ok(())
 }

@@ -106,7 +106,7 @@ fn what_does_not_fit_is_refused_in_a_sentence() {
     let odd = images([27, 27, 1], Kind::Pixels);
     for (name, hyper, data, words) in [
         ("vae", "form = 'conv'", &odd, "27×27"),
-        ("vae", "form = 'conv'\nstages = 3", &data, "multiple of 8"),
+        ("vae", "form = 'conv'\nstages = 3", &data, "stages=2"),
         ("vae", "latent = 0", &data, "latent"),
         ("vae", "beta = -1.0", &data, "beta"),
         ("vae", "hidden = 0", &data, "hidden"),

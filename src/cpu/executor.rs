@@ -217,7 +217,7 @@ impl<T: Number> CpuProgram<T> {
         match place {
             Place::Slot(slot) => &self.slots[slot][..shape.len()],
             Place::Input(at) => &self.inputs[at],
-            Place::State(id) if self.read_from == Arena::Average && state.spec.spec(id).trained => state.tensor(id, Arena::Average),
+            Place::State(id) if self.read_from == Arena::Average && state.spec.spec(id).averaged => state.tensor(id, Arena::Average),
             Place::State(id) => state.tensor(id, Arena::Value),
             Place::Gradient(id) => state.tensor(id, Arena::Gradient),
         }

@@ -94,7 +94,7 @@ impl GpuState {
     /// Arena and byte offset of a persistent place.
     pub(super) fn locate(&self, place: Place, weights: Weights) -> Option<(&wgpu::Buffer, u64)> {
         let (id, arena) = match place {
-            Place::State(id) if weights == Weights::Average && self.spec.spec(id).trained => (id, Arena::Average),
+            Place::State(id) if weights == Weights::Average && self.spec.spec(id).averaged => (id, Arena::Average),
             Place::State(id) => (id, Arena::Value),
             Place::Gradient(id) => (id, Arena::Gradient),
             Place::Slot(_) | Place::Input(_) => return None,

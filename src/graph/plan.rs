@@ -84,7 +84,7 @@ impl Plan {
 
     /// Elements of all slots together.
     pub fn slot_elements(&self) -> usize {
-        self.slots.iter().sum()
+        self.slots.iter().fold(0, |sum: usize, slot| sum.saturating_add(*slot))
     }
 }
 

@@ -214,6 +214,12 @@ fn fixed_zeros(spec: &StateSpec, id: StateId) -> Option<Vec<bool>> {
 
 /// Which elements of a pointwise function are zero because of zeros among its inputs.
 fn pointwise_zeros(expr: &Expr, inputs: &[Option<Rc<Vec<bool>>>], shapes: &[&Shape], shape: &Shape) -> Vec<bool> {
+    if let ([Instr::Input(a), Instr::Input(b), Instr::Binary(Binary::Mul, ..)], true) = (expr.instrs(), shapes.iter().all(|s| *s == shape))
+    {
+        // Weights under a mask, which may be large.
+        let zero = |k: usize, i: usize| inputs[k].as_ref().is_some_and(|z| z[i]);
+        return (0..shape.len()).map(|i| zero(*a, i) || zero(*b, i)).collect();
+    }
     let strides: Vec<Vec<usize>> = shapes.iter().map(|s| s.strides_in(shape)).collect();
     let mut values: Vec<bool> = Vec::with_capacity(expr.instrs().len());
     let mut at = vec![0usize; shape.rank()];

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::size::{self, WIDEST};
 use super::trunk::{Activation, Form, Sizes, Trunk};
 use super::{DataSpec, Defaults, Features, Judges, Model, Optimiser};
 use crate::data::{Kind, Scale};
@@ -73,15 +74,13 @@ impl Classifier {
             return Err(Error::usage("classifier: these are points, not images; there is no classifier for them"));
         }
         let Config { form, hidden, layers, filters, stages, features, activation, frozen } = config;
-        if features == 0 {
-            return Err(Error::usage("classifier: features must be at least 1"));
-        }
+        size::within("classifier", &[("features", features, 1..=WIDEST)])?;
         let sizes = Sizes { form, hidden, layers, filters, stages, activation, classes: 0 }.resolved("classifier", data.dims)?;
         let mut spec = StateSpec::default();
         let group = spec.group("");
         let trunk = Trunk::new(&mut spec, group, "encoder", data.dims, &sizes)?;
         if frozen {
-            spec.groups[group].tensors.iter_mut().for_each(|t| t.trained = false);
+            spec.groups[group].tensors.iter_mut().for_each(|t| (t.trained, t.averaged) = (false, false));
         }
         let ends = [Some(trunk.image()), None];
         let hidden = Linear::between(&mut spec, group, "features", [trunk.features(), features], ends, Start::FanIn);

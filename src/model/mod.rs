@@ -9,6 +9,7 @@ mod levels;
 pub mod need;
 mod pixelcnn;
 mod pixelrnn;
+mod size;
 mod trunk;
 pub mod vae;
 
@@ -207,7 +208,9 @@ pub fn names() -> [&'static str; MODELS.len()] {
 /// [`Error::Usage`] for an unknown model, an unknown key, a value that does not fit, or a model that draws in raster order and looks ahead.
 pub fn build(name: &str, hyper: &toml::Table, data: &DataSpec) -> Result<Box<dyn Model>> {
     let (name, make) = known(name)?;
+    size::check_data(data)?;
     let model = make(name, hyper, data)?;
+    size::check(model.as_ref())?;
     causal::check(model.as_ref())?;
     Ok(model)
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::size;
 use super::{DataSpec, Defaults, Model, Optimiser, Raster, Score, Scores};
 use crate::data::{Kind, Scale};
 use crate::error::{Error, Result};
@@ -9,52 +10,101 @@ use crate::graph::{Graph, NodeId, StateSpec, Update};
 use crate::nn::{Conv2d, ConvSpec, Start};
 use crate::op::Taps;
 
-/// Hyper-parameters.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// Hyper-parameters. Those that are left out are as `preset` says; widths are then rounded up to a multiple of the colours.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Residual blocks.
-    pub blocks: usize,
+    /// Residual blocks; 15.
+    pub blocks: Option<usize>,
     /// Channels inside a block, h; between blocks there are 2h.
-    pub hidden: usize,
+    pub hidden: Option<usize>,
     /// Channels of the head.
-    pub head: usize,
-    /// Kernel of the first, mask A convolution.
-    pub first_kernel: usize,
-    /// Kernel of the mask B convolutions.
-    pub kernel: usize,
+    pub head: Option<usize>,
+    /// Kernel of the first, mask A convolution; 7.
+    pub first_kernel: Option<usize>,
+    /// Kernel of the mask B convolutions; 3.
+    pub kernel: Option<usize>,
     /// Values a pixel can take: 2 (Bernoulli) or up to 256 (categorical); 0 takes 2 for binary data and 256 for other.
     pub levels: usize,
-    /// A named size: `tiny` (h = 16, 15 blocks, head 32: 53,569 parameters on binary 28×28) or `paper` (h = 128, head 1024).
+    /// A named size, which the other keys do not change: `tiny` (h = 16, head 32: 53,569 parameters on binary 28×28) or `paper` (h = 128,
+    /// head 1024).
     pub preset: Preset,
 }
 
 /// Named sizes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Preset {
     /// The network of the benchmarks.
     Tiny,
     /// The paper's.
     Paper,
-    /// As the other keys say.
+    /// As the other keys say, or else as the tiny one.
+    #[default]
     Custom,
 }
 
-impl Default for Config {
-    fn default() -> Self {
-        Self { blocks: 15, hidden: 16, head: 32, first_kernel: 7, kernel: 3, levels: 0, preset: Preset::Custom }
-    }
+/// Sizes of the network, settled.
+struct Sizes {
+    blocks: usize,
+    hidden: usize,
+    head: usize,
+    first_kernel: usize,
+    kernel: usize,
 }
 
 impl Config {
-    fn resolved(self) -> Self {
-        let tiny = Self { preset: self.preset, levels: self.levels, ..Self::default() };
-        match self.preset {
-            Preset::Tiny => tiny,
-            Preset::Paper => Self { hidden: 128, head: 1024, ..tiny },
-            Preset::Custom => self,
+    /// The sizes for images of so many colours.
+    fn sizes(&self, colours: usize) -> Result<Sizes> {
+        let given = [
+            ("blocks", self.blocks),
+            ("hidden", self.hidden),
+            ("head", self.head),
+            ("first_kernel", self.first_kernel),
+            ("kernel", self.kernel),
+        ];
+        if let (true, Some((key, _))) = (self.preset != Preset::Custom, given.iter().find(|(_, value)| value.is_some())) {
+            return Err(Error::usage(format!("pixelcnn: a preset settles {key}; leave out preset= or {key}=")));
         }
+        let [hidden, head]: [usize; 2] = if self.preset == Preset::Paper { [128, 1024] } else { [16, 32] };
+        let sizes = Sizes {
+            blocks: self.blocks.unwrap_or(15),
+            hidden: self.hidden.unwrap_or(hidden.next_multiple_of(colours)),
+            head: self.head.unwrap_or(head.next_multiple_of(colours)),
+            first_kernel: self.first_kernel.unwrap_or(7),
+            kernel: self.kernel.unwrap_or(3),
+        };
+        // Far beyond any use, and short of sizes that no machine could even be asked for.
+        size::within(
+            "pixelcnn",
+            &[
+                ("blocks", sizes.blocks, 0..=1000),
+                ("hidden", sizes.hidden, 1..=8192),
+                ("head", sizes.head, 1..=8192),
+                ("first_kernel", sizes.first_kernel, 1..=99),
+                ("kernel", sizes.kernel, 1..=99),
+            ],
+        )?;
+        if let Some((key, value)) = [("hidden", sizes.hidden), ("head", sizes.head)].into_iter().find(|(_, v)| v % colours != 0) {
+            let (below, above) = (value / colours * colours, value.next_multiple_of(colours));
+            let near = if below == 0 { format!("{above}") } else { format!("{below} or {above}") };
+            return Err(Error::usage(format!("pixelcnn: {key}={value} cannot be dealt equally to {colours} colours; take {key}={near}")));
+        }
+        if let Some((key, value)) =
+            [("first_kernel", sizes.first_kernel), ("kernel", sizes.kernel)].into_iter().find(|(_, v)| v.is_multiple_of(2))
+        {
+            return Err(Error::usage(format!("pixelcnn: kernels must be odd, so {key} is {} or {}, not {value}", value - 1, value + 1)));
+        }
+        Ok(sizes)
+    }
+}
+
+impl Sizes {
+    /// Weights of all convolutions.
+    fn weights(&self, colours: usize, outputs: usize) -> u64 {
+        let [blocks, h, head, colours, outputs] = [self.blocks, self.hidden, self.head, colours, outputs].map(|v| v as u64);
+        let [first, kernel] = [self.first_kernel, self.kernel].map(|k| (k * k / 2 + 1) as u64);
+        first * colours * 2 * h + blocks * (4 * h * h + kernel * h * h) + 2 * h * head + head * outputs
     }
 }
 
@@ -103,14 +153,13 @@ impl PixelCnn {
         if data.kind == Kind::Points {
             return Err(Error::usage("pixelcnn draws pixels, and these data are points; take images"));
         }
-        let config = config.resolved();
         let [h, w, colours] = data.dims;
         let levels = match config.levels {
             0 if data.is_binary() => 2,
             0 => 256,
             n => n,
         };
-        let Config { blocks, hidden, head, first_kernel, kernel, .. } = config;
+        let sizes = config.sizes(colours)?;
         if !(2..=256).contains(&levels) {
             return Err(Error::usage(format!("pixelcnn: levels must be 2 to 256, not {levels}")));
         }
@@ -122,26 +171,10 @@ impl PixelCnn {
         if levels == 2 && !data.is_binary() {
             return Err(Error::usage("pixelcnn: levels=2 needs binary pixels; take --set binarization=dynamic, static or threshold"));
         }
-        if first_kernel % 2 == 0 || kernel % 2 == 0 {
-            return Err(Error::usage(format!("pixelcnn: kernels must be odd, not {first_kernel} and {kernel}")));
-        }
-        // Far beyond any use, and short of sizes that no machine could even be asked for.
-        for (key, value, most) in [
-            ("blocks", blocks, 1000),
-            ("hidden", hidden, 8192),
-            ("head", head, 8192),
-            ("first_kernel", first_kernel, 99),
-            ("kernel", kernel, 99),
-        ] {
-            if value > most {
-                return Err(Error::usage(format!("pixelcnn: {key} must be at most {most}, not {value}")));
-            }
-        }
-        if hidden == 0 || head == 0 || hidden % colours != 0 || head % colours != 0 {
-            return Err(Error::usage(format!(
-                "pixelcnn: hidden={hidden} and head={head} must be positive multiples of the {colours} colours"
-            )));
-        }
+        let outputs = if levels == 2 { colours } else { colours * levels };
+        // Masks of colours are as large as the weights, and stand beside them twice.
+        size::room("pixelcnn", sizes.weights(colours, outputs).saturating_mul(if colours > 1 { 3 } else { 1 }))?;
+        let Sizes { blocks, hidden, head, first_kernel, kernel } = sizes;
         let mut spec = StateSpec::default();
         let group = spec.group("");
         let mut conv = |name: &str, size: usize, mask: Mask, channels: [usize; 2]| {
@@ -161,7 +194,6 @@ impl PixelCnn {
                 ]
             })
             .collect();
-        let outputs = if levels == 2 { colours } else { colours * levels };
         let head = [conv("head.0", 1, Mask::B, [2 * hidden, head]), conv("head.1", 1, Mask::B, [head, outputs])];
         Ok(Self { spec, dims: data.dims, levels, input, blocks, head })
     }

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::size::{self, DEEPEST, WIDEST};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, StateSpec, Unary};
 use crate::nn::{Conv2d, Linear, OneHot, Start};
@@ -50,7 +51,7 @@ pub(super) struct Sizes {
     pub layers: usize,
     /// Channels of the first stage, doubled from stage to stage (conv).
     pub filters: usize,
-    /// Halvings of the image (conv); 0 halves while the sides are even and longer than 8.
+    /// Halvings of the image (conv); 0 halves while the sides are even and longer than 8, at least once.
     pub stages: usize,
     /// The nonlinearity.
     pub activation: Activation,
@@ -61,27 +62,23 @@ pub(super) struct Sizes {
 impl Sizes {
     /// Refuses what cannot be built for images of `dims` and settles the number of stages.
     pub fn resolved(self, model: &str, [h, w, _]: [usize; 3]) -> Result<Self> {
-        if self.hidden == 0 || self.filters == 0 {
-            let Self { hidden, filters, .. } = self;
-            return Err(Error::usage(format!("{model}: hidden={hidden} and filters={filters} must be at least 1")));
-        }
-        if self.layers > 16 {
-            return Err(Error::usage(format!("{model}: layers={} is more than the 16 there may be", self.layers)));
-        }
+        let keys = [("hidden", self.hidden, 1..=WIDEST), ("filters", self.filters, 1..=WIDEST), ("layers", self.layers, 0..=DEEPEST)];
+        size::within(model, &keys)?;
         if self.form == Form::Mlp {
             return Ok(self);
         }
         let halvings = h.trailing_zeros().min(w.trailing_zeros()) as usize;
         let side = h.min(w);
         let wanted = (0..halvings).take_while(|&k| side >> k > 8).count();
-        let stages = if self.stages == 0 { wanted } else { self.stages };
-        if stages == 0 || stages > halvings || side >> stages == 0 {
-            let times = if stages == 0 { 1 } else { stages };
-            let reason = format!("form=conv halves the image {times} times, which {h}×{w} does not allow");
-            return Err(Error::usage(format!(
-                "{model}: {reason}; take form=mlp, another stages= or images resized to a multiple of {}",
-                1 << times
-            )));
+        // Images of 8 pixels and fewer are halved once.
+        let stages = if self.stages == 0 { wanted.max(halvings.min(1)) } else { self.stages };
+        if stages == 0 {
+            let reason = format!("form=conv halves the image's sides, and {h}×{w} has an odd one");
+            return Err(Error::usage(format!("{model}: {reason}; take form=mlp, or images resized to even sides by resize=")));
+        }
+        if stages > halvings {
+            let reason = format!("stages={stages} halves the image so often, and {h}×{w} can be halved {halvings} times");
+            return Err(Error::usage(format!("{model}: {reason}; take stages={halvings}, form=mlp or images of another size by resize=")));
         }
         Ok(Self { stages, ..self })
     }

@@ -104,6 +104,24 @@ impl Conv2d {
         Ok(Self::new(spec, group, name, ConvSpec { taps, kernel, centre: padding, channels, bias, start }))
     }
 
+    /// A convolution that sees a whole image at once and gives one position.
+    pub fn to_vector(
+        spec: &mut StateSpec,
+        group: usize,
+        name: &str,
+        image: [usize; 2],
+        [c, d]: [usize; 2],
+        bias: bool,
+        start: Start,
+    ) -> Result<Self> {
+        let taps = Taps::dense(image, 1, 0, image)?;
+        let layout = taps.layout(image, 0);
+        let fan_in = c * image[0] * image[1];
+        let weight = spec.tensor(group, &format!("{name}.weight"), [taps.offsets.len(), c, d], start.weight(fan_in), layout, true);
+        let bias = bias.then(|| spec.tensor(group, &format!("{name}.bias"), [d], start.bias(fan_in), Layout::Plain, true));
+        Ok(Self { taps, weight, bias, mask: None })
+    }
+
     /// Height and width of the output.
     pub fn output(&self) -> [usize; 2] {
         self.taps.output
@@ -147,20 +165,48 @@ impl ConvTransposed2d {
         group: usize,
         name: &str,
         image: [usize; 2],
-        [c, d]: [usize; 2],
+        channels: [usize; 2],
         (kernel, stride, padding): (usize, usize, usize),
         bias: bool,
         start: Start,
     ) -> Result<Self> {
         let size = |n: usize| (n - 1) * stride + kernel - 2 * padding;
         let taps = Taps::dense([kernel, kernel], stride, padding, [size(image[0]), size(image[1])])?;
+        Ok(Self::of_taps(spec, group, name, taps, [kernel, kernel], channels, bias, start))
+    }
+
+    /// A transposed convolution of one position to a whole image.
+    pub fn from_vector(
+        spec: &mut StateSpec,
+        group: usize,
+        name: &str,
+        image: [usize; 2],
+        channels: [usize; 2],
+        bias: bool,
+        start: Start,
+    ) -> Result<Self> {
+        let taps = Taps::dense(image, 1, 0, image)?;
+        Ok(Self::of_taps(spec, group, name, taps, image, channels, bias, start))
+    }
+
+    #[allow(clippy::too_many_arguments)] // as above
+    fn of_taps(
+        spec: &mut StateSpec,
+        group: usize,
+        name: &str,
+        taps: Taps,
+        kernel: [usize; 2],
+        [c, d]: [usize; 2],
+        bias: bool,
+        start: Start,
+    ) -> Self {
         // PyTorch counts the fan-in of a transposed convolution over its output channels.
-        let fan_in = d * kernel * kernel;
-        let layout = Layout::ConvTransposed { kernel: [kernel, kernel] };
+        let fan_in = d * kernel[0] * kernel[1];
+        let layout = Layout::ConvTransposed { kernel };
         let shape = [taps.offsets.len(), d, c];
         let weight = spec.tensor(group, &format!("{name}.weight"), shape, start.weight(fan_in), layout, true);
         let bias = bias.then(|| spec.tensor(group, &format!("{name}.bias"), [d], start.bias(fan_in), Layout::Plain, true));
-        Ok(Self { taps, weight, bias })
+        Self { taps, weight, bias }
     }
 
     /// Height and width of the output.

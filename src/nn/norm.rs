@@ -19,36 +19,30 @@ pub struct BatchNorm2d {
 
 impl BatchNorm2d {
     /// Registers a layer's tensors; scales start normal around 1 with the given deviation (the DCGAN paper's .02) or at 1.
-    pub fn new(spec: &mut StateSpec, group: usize, name: &str, channels: usize, deviation: Option<(f32, u64)>) -> Self {
+    pub fn new(spec: &mut StateSpec, group: usize, name: &str, channels: usize, deviation: Option<f32>) -> Self {
         Self::apart(spec, [group, group], name, channels, deviation)
     }
 
     /// A layer whose running statistics lie in a group of their own (of the same name), out of reach of what an optimiser does to a
-    /// whole group: clamping the weights of a Wasserstein critic must not clamp variances.
-    pub fn apart(
-        spec: &mut StateSpec,
-        [group, statistics]: [usize; 2],
-        name: &str,
-        channels: usize,
-        deviation: Option<(f32, u64)>,
-    ) -> Self {
-        let scale = match deviation {
-            Some((deviation, seed)) => {
-                let mut draws = crate::random::Draws::new(seed, 0x6e6f_726d, group as u32);
-                Init::Values((0..channels).map(|_| 1.0 + deviation * draws.normal()).collect())
-            }
-            None => Init::Constant(1.0),
-        };
+    /// whole group: clamping the weights of a Wasserstein critic must not clamp variances. Averages are made by a group's updates, so
+    /// statistics apart have none.
+    pub fn apart(spec: &mut StateSpec, [group, statistics]: [usize; 2], name: &str, channels: usize, deviation: Option<f32>) -> Self {
+        let scale = deviation.map_or(Init::Constant(1.0), Init::NearOne);
         let mut tensor = |part: &str, init: Init, trained: bool| {
             let group = if trained { group } else { statistics };
             spec.tensor(group, &format!("{name}.{part}"), [channels], init, Layout::Plain, trained)
         };
-        Self {
+        let layer = Self {
             weight: tensor("weight", scale, true),
             bias: tensor("bias", Init::Constant(0.0), true),
             running_mean: tensor("running_mean", Init::Constant(0.0), false),
             running_var: tensor("running_var", Init::Constant(1.0), false),
+        };
+        if group == statistics {
+            spec.average(layer.running_mean);
+            spec.average(layer.running_var);
         }
+        layer
     }
 
     /// Normalises by the batch's own statistics; with `track`, the running ones move towards them.

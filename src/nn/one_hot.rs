@@ -15,8 +15,21 @@ pub struct OneHot {
 
 impl OneHot {
     /// Registers `name.weight`, `[classes, D]`.
-    pub fn new(spec: &mut StateSpec, group: usize, name: &str, [classes, channels]: [usize; 2], start: Start) -> Self {
-        let weight = spec.tensor(group, &format!("{name}.weight"), [classes, channels], start.weight(classes), Layout::Plain, true);
+    pub fn new(spec: &mut StateSpec, group: usize, name: &str, channels: [usize; 2], start: Start) -> Self {
+        Self::of_image(spec, group, name, channels, None, start)
+    }
+
+    /// A layer whose vectors are flattened images `[h, w, c]`, so that checkpoints hold them channels first.
+    pub fn of_image(
+        spec: &mut StateSpec,
+        group: usize,
+        name: &str,
+        [classes, channels]: [usize; 2],
+        image: Option<[usize; 3]>,
+        start: Start,
+    ) -> Self {
+        let layout = image.map_or(Layout::Plain, Layout::ImageVector);
+        let weight = spec.tensor(group, &format!("{name}.weight"), [classes, channels], start.weight(classes), layout, true);
         Self { channels, weight }
     }
 

@@ -27,9 +27,9 @@ impl Shape {
         self.0.len()
     }
 
-    /// Number of elements.
+    /// Number of elements; the largest number where that is beyond counting.
     pub fn len(&self) -> usize {
-        self.0.iter().product()
+        self.0.iter().fold(1, |product: usize, extent| product.saturating_mul(*extent))
     }
 
     /// Whether the tensor has no elements.

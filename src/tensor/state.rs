@@ -14,6 +14,8 @@ pub enum Init {
     Uniform(f32),
     /// Normal with mean 0 and this standard deviation.
     Normal(f32),
+    /// Normal with mean 1 and this standard deviation.
+    NearOne(f32),
     /// Uniform in [−bound, bound) where the mask is 1, zero elsewhere.
     UniformMasked(f32, Vec<f32>),
     /// Uniform within the bound around given values.
@@ -42,14 +44,14 @@ pub enum Layout {
         kernel: [usize; 2],
     },
     /// `[1, in, out]` here, `[out, in]` there. Where the input is a flattened image, its channels-last order `[h, w, c]` here is
-    /// channels-first there; likewise for the output.
+    /// channels-first there, and features that follow the image stay where they are; likewise for the output.
     Linear {
         /// The image the input features are, if they are one.
         input_image: Option<[usize; 3]>,
         /// The image the output features are, if they are one.
         output_image: Option<[usize; 3]>,
     },
-    /// A vector over a flattened image: `[h, w, c]` here, `[c, h, w]` there.
+    /// A vector over a flattened image, or one a row: `[h, w, c]` here, `[c, h, w]` there.
     ImageVector([usize; 3]),
 }
 
@@ -68,6 +70,9 @@ pub struct TensorSpec {
     pub layout: Layout,
     /// Whether an optimiser changes it (running statistics are kept but not trained).
     pub trained: bool,
+    /// Whether a moving average of it is kept where one is kept of the weights: of trained tensors and, in groups that are trained, of
+    /// running statistics, so that averaged weights go with statistics averaged alike.
+    pub averaged: bool,
 }
 
 /// Tensors that share an arena and an optimiser.
@@ -128,9 +133,20 @@ impl StateSpec {
         let shape = shape.into();
         let name = if owner.name.is_empty() { name.to_string() } else { format!("{}.{name}", owner.name) };
         let offset = owner.len;
-        owner.len += shape.len().next_multiple_of(ALIGNMENT).max(ALIGNMENT);
-        owner.tensors.push(TensorSpec { name, shape, offset, init, layout, trained });
+        let room = shape.len().max(1).checked_next_multiple_of(ALIGNMENT).unwrap_or(usize::MAX);
+        owner.len = owner.len.saturating_add(room);
+        owner.tensors.push(TensorSpec { name, shape, offset, init, layout, trained, averaged: trained });
         StateId { group, index: owner.tensors.len() - 1 }
+    }
+
+    /// Keeps a moving average of a tensor that is not trained, where one is kept of its group.
+    pub fn average(&mut self, id: StateId) {
+        self.groups[id.group].tensors[id.index].averaged = true;
+    }
+
+    /// Elements of all arenas together, one for each kind of arena; the largest number where that is beyond counting.
+    pub fn elements(&self) -> usize {
+        self.groups.iter().fold(0, |sum, group| sum.saturating_add(group.len))
     }
 
     /// The tensor behind a handle.

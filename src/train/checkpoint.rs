@@ -34,8 +34,12 @@ const STORED: [(Arena, &str); 4] =
 fn stored(spec: &StateSpec, arena: Arena) -> Vec<StateId> {
     let keep = |id: &StateId| {
         let tensor = spec.spec(*id);
-        // Running statistics have neither averages nor moments: they stand once, among the weights.
-        tensor.layout != Layout::Derived && (arena == Arena::Value || tensor.trained)
+        let kept = match arena {
+            Arena::Value => true,
+            Arena::Average => tensor.averaged,
+            _ => tensor.trained,
+        };
+        tensor.layout != Layout::Derived && kept
     };
     spec.ids().into_iter().filter(keep).collect()
 }
@@ -104,7 +108,7 @@ pub fn export(path: &Path, state: &State, averaged: bool) -> Result<()> {
     let mut tensors = Vec::new();
     // What the optimiser keeps is not exported.
     for id in stored(spec, Arena::Value).into_iter().filter(|id| !spec.spec(*id).name.starts_with("optimizer.")) {
-        let arena = if averaged && spec.spec(id).trained { Arena::Average } else { Arena::Value };
+        let arena = if averaged && spec.spec(id).averaged { Arena::Average } else { Arena::Value };
         tensors.push(kept(state, id, arena, "")?);
     }
     let metadata = BTreeMap::from([("format".to_string(), "pt".to_string())]);

@@ -19,7 +19,10 @@ fn places(spec: &TensorSpec) -> Vec<usize> {
     let dims = spec.shape.dims();
     match &spec.layout {
         Layout::Plain | Layout::Derived => (0..spec.shape.len()).collect(),
-        Layout::ImageVector(image) => (0..spec.shape.len()).map(|i| channels_first(i, *image)).collect(),
+        Layout::ImageVector(image) => {
+            let item = image.iter().product::<usize>();
+            (0..spec.shape.len()).map(|i| i / item * item + channels_first(i % item, *image)).collect()
+        }
         Layout::Conv { kernel: [h, w], taps } => {
             let c = dims[1];
             let place = |t: usize, i: usize, o: usize| ((o * c + i) * h + taps[t][0]) * w + taps[t][1];
@@ -30,7 +33,10 @@ fn places(spec: &TensorSpec) -> Vec<usize> {
             cells(dims).map(|[t, o, i]| (i * d + o) * h * w + t).collect()
         }
         Layout::Linear { input_image, output_image } => {
-            let flat = |i: usize, image: &Option<[usize; 3]>| image.map_or(i, |image| channels_first(i, image));
+            let flat = |i: usize, image: &Option<[usize; 3]>| match image {
+                Some(image) if i < image.iter().product() => channels_first(i, *image),
+                _ => i,
+            };
             cells(dims).map(|[_, i, o]| flat(o, output_image) * dims[1] + flat(i, input_image)).collect()
         }
     }
@@ -68,20 +74,53 @@ mod tests {
 
     #[test]
     fn every_layout_comes_back() {
-        let layouts: [(&[usize], Layout); 5] = [
+        let layouts: [(&[usize], Layout); 7] = [
             (&[5], Layout::Plain),
             (&[2, 3, 4], Layout::Conv { kernel: [3, 3], taps: vec![[0, 2], [1, 1]] }),
             (&[4, 3, 2], Layout::ConvTransposed { kernel: [2, 2] }),
             (&[1, 12, 5], Layout::Linear { input_image: Some([2, 2, 3]), output_image: None }),
             (&[12], Layout::ImageVector([2, 2, 3])),
+            (&[1, 15, 5], Layout::Linear { input_image: Some([2, 2, 3]), output_image: None }),
+            (&[4, 12], Layout::ImageVector([2, 2, 3])),
         ];
         for (dims, layout) in layouts {
             let shape = Shape::new(dims);
             let values: Vec<f32> = (1..=shape.len()).map(|v| v as f32).collect();
-            let spec = TensorSpec { name: String::new(), shape, offset: 0, init: Init::Constant(0.0), layout, trained: true };
+            let spec =
+                TensorSpec { name: String::new(), shape, offset: 0, init: Init::Constant(0.0), layout, trained: true, averaged: true };
             let torch = to_torch(&spec, &values);
             assert_eq!(torch.len(), torch_shape(&spec).iter().product::<usize>());
             assert_eq!(from_torch(&spec, &torch), values, "{:?}", spec.layout);
         }
+    }
+
+    /// The places in a checkpoint of a model's tensor, each value being its own number.
+    fn placed(model: &str, hyper: &str, name: &str) -> (Vec<usize>, Vec<f32>) {
+        let data = crate::model::DataSpec {
+            dims: [4, 4, 3],
+            classes: 2,
+            kind: crate::data::Kind::Pixels,
+            binarization: crate::data::Binarization::None,
+            mean: None,
+        };
+        let model = crate::model::build(model, &toml::from_str(hyper).expect("TOML"), &data).expect("a model");
+        let spec = model.state().groups.iter().flat_map(|g| &g.tensors).find(|t| t.name == name).expect("the tensor").clone();
+        let values: Vec<f32> = (0..spec.shape.len()).map(|v| v as f32).collect();
+        (torch_shape(&spec), to_torch(&spec, &values))
+    }
+
+    #[test]
+    fn labels_are_joined_to_images_channels_first() {
+        // The vector of a class is added to what `project` makes, so it lies as the bias of `project` does.
+        let (shape, label) = placed("cvae", "form = 'conv'\nfilters = 2", "decoder.label.weight");
+        let (_, bias) = placed("cvae", "form = 'conv'\nfilters = 2", "decoder.project.bias");
+        assert_eq!(shape, [2, 8]);
+        assert_eq!(bias, [0.0, 2.0, 4.0, 6.0, 1.0, 3.0, 5.0, 7.0]);
+        assert_eq!(label, bias.iter().copied().chain(bias.iter().map(|v| v + 8.0)).collect::<Vec<_>>());
+        // torch.cat([x.flatten(1), y], 1): 48 values of the image, red, green, blue, then the classes.
+        let (shape, first) = placed("gan", "conditional = true\njudge = 1\npieces = 1", "discriminator.layers.0.weight");
+        assert_eq!(shape, [1, 50]);
+        let image = (0..3).flat_map(|c| (0..16).map(move |p| (3 * p + c) as f32));
+        assert_eq!(first, image.chain([48.0, 49.0]).collect::<Vec<_>>());
     }
 }

@@ -33,6 +33,9 @@ pub struct Extras {
     pub sums: Option<StateId>,
 }
 
+/// Most items of a step: more than any device holds, and few enough to count with.
+const LARGEST_BATCH: usize = 1 << 20;
+
 /// How a run is trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -260,6 +263,9 @@ impl TrainRecipe {
         let positive = [("batch", self.batch as u64), ("accumulate", self.accumulate as u64), ("log_every", self.log_every)];
         if let Some((key, _)) = positive.iter().chain(&[("save_every", self.save_every)]).find(|(_, value)| *value == 0) {
             return Err(Error::usage(format!("{key} must be at least 1")));
+        }
+        if self.batch > LARGEST_BATCH {
+            return Err(Error::usage(format!("batch must be at most {LARGEST_BATCH}, not {}", self.batch)));
         }
         for (key, value) in [("steps", self.steps), ("warmup", self.warmup), ("decay_steps", self.decay_steps)] {
             if value > MOST_STEPS {

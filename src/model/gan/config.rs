@@ -6,6 +6,10 @@ use super::Loss;
 use crate::data::Kind;
 use crate::error::{Error, Result};
 use crate::model::DataSpec;
+use crate::model::size::{self, DEEPEST, WIDEST};
+
+/// Most discriminator steps a generator step: all of them are nodes of one graph.
+const MOST_STEPS: usize = 100;
 
 /// The adversarial models by their command-line names; they differ in their defaults alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,10 +167,15 @@ impl Config {
             ("layers", self.layers),
             ("pieces", self.pieces),
         ];
-        if let Some((key, _)) = sizes.iter().find(|(_, value)| *value == 0) {
-            let why = if *key == "k" { ": the discriminator takes k steps for each of the generator's" } else { "" };
-            return refuse(format!("{key} must be at least 1{why}"));
+        if self.k == 0 {
+            return refuse("k must be at least 1: the discriminator takes k steps for each of the generator's".into());
         }
+        let most = |key| match key {
+            "k" => MOST_STEPS,
+            "layers" => DEEPEST,
+            _ => WIDEST,
+        };
+        size::within(name, &sizes.map(|(key, value)| (key, value, 1..=most(key))))?;
         let bounded = [("dropout", self.dropout), ("input_dropout", self.input_dropout), ("label_smoothing", self.label_smoothing)];
         if let Some((key, value)) = bounded.iter().find(|(_, v)| !(0.0..1.0).contains(v)) {
             return refuse(format!("{key} must be at least 0 and below 1, not {value}"));

@@ -11,11 +11,16 @@ const DEVIATION: f32 = 0.02;
 /// Slope of the leaky ReLU below 0.
 const LEAK: f64 = 0.2;
 
+/// Most doublings of a pyramid.
+const MOST: usize = 5;
+/// The side that the smallest images have at least, where the image allows it.
+const LEAST: usize = 4;
+
 /// The pyramid of image sizes: `base` doubled `doublings` times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pyramid {
-    /// Side of the smallest images: 4, or 7 for 28 and 56 pixels.
-    pub base: usize,
+    /// Height and width of the smallest images: 4×4 for 32×32, 7×7 for 28×28.
+    pub base: [usize; 2],
     /// Doublings to the full size.
     pub doublings: usize,
 }
@@ -24,14 +29,19 @@ impl Pyramid {
     /// The pyramid of images of this height and width.
     ///
     /// # Errors
-    /// [`Error::Usage`] where no pyramid ends in it.
+    /// [`Error::Usage`] where a side is odd, so that no pyramid ends in it.
     pub fn of(model: &str, [h, w]: [usize; 2]) -> Result<Self> {
-        let doublings = |base: usize| (2..=5).find(|d| base << d == h);
-        let found = if h == w { [4, 7].iter().find_map(|&base| doublings(base).map(|d| Self { base, doublings: d })) } else { None };
-        found.ok_or_else(|| {
-            let sizes = "16, 28, 32, 56, 64, 112 or 128 pixels a side";
-            Error::usage(format!("{model} makes square images of {sizes}, not {h}×{w}; scale the data with --resize 32 or 64"))
-        })
+        let halves = |d: &usize| h.is_multiple_of(1 << d) && w.is_multiple_of(1 << d);
+        let doublings = match (1..=MOST).filter(halves).filter(|d| h.min(w) >> d >= LEAST).max() {
+            Some(doublings) => doublings,
+            None if h > 0 && w > 0 && halves(&1) => 1,
+            None => {
+                let words = "convolutions double the image's sides, which must be even";
+                let way = "take --set form=mlp, or scale the data, say by --set resize=32";
+                return Err(Error::usage(format!("{model}: {words}, not {h}×{w}; {way}")));
+            }
+        };
+        Ok(Self { base: [h >> doublings, w >> doublings], doublings })
     }
 
     /// Channels of the images of level `l`, counted from the smallest, where the largest inner ones have `filters`.
@@ -39,8 +49,8 @@ impl Pyramid {
         filters << (self.doublings - 1 - level)
     }
 
-    fn side(self, level: usize) -> usize {
-        self.base << level
+    fn size(self, level: usize) -> [usize; 2] {
+        self.base.map(|side| side << level)
     }
 }
 
@@ -73,15 +83,18 @@ impl ConvGenerator {
         for level in 0..pyramid.doublings {
             let number = level + 1;
             let to = pyramid.width(level, filters);
-            let (side, shape) = if level == 0 { (1, (pyramid.base, 1, 0)) } else { (pyramid.side(level - 1), (4, 2, 1)) };
-            let deconv = ConvTransposed2d::new(spec, group, &format!("deconv{number}"), [side, side], [from, to], shape, false, start)?;
-            let norm = BatchNorm2d::new(spec, group, &format!("norm{number}"), to, Some((DEVIATION, number as u64)));
+            let name = format!("deconv{number}");
+            let deconv = match level {
+                0 => ConvTransposed2d::from_vector(spec, group, &name, pyramid.base, [from, to], false, start)?,
+                _ => ConvTransposed2d::new(spec, group, &name, pyramid.size(level - 1), [from, to], (4, 2, 1), false, start)?,
+            };
+            let norm = BatchNorm2d::new(spec, group, &format!("norm{number}"), to, Some(DEVIATION));
             layers.push((deconv, norm));
             from = to;
         }
-        let side = pyramid.side(pyramid.doublings - 1);
+        let size = pyramid.size(pyramid.doublings - 1);
         let name = format!("deconv{}", pyramid.doublings + 1);
-        let last = ConvTransposed2d::new(spec, group, &name, [side, side], [from, channels], (4, 2, 1), false, start)?;
+        let last = ConvTransposed2d::new(spec, group, &name, size, [from, channels], (4, 2, 1), false, start)?;
         Ok(Self { layers, last })
     }
 
@@ -122,24 +135,24 @@ impl ConvDiscriminator {
     ) -> Result<Self> {
         let bias = norm == Norm::None;
         // Norms restore the scale that weights of .02 take away; without them it must be right from the start (He et al., 2015).
-        let start = |side: usize, from: usize| match norm {
+        let start = |area: usize, from: usize| match norm {
             Norm::Batch => Start::Normal(DEVIATION),
-            Norm::None => Start::Normal((2.0 / (1.0 + LEAK * LEAK) as f32 / (side * side * from) as f32).sqrt()),
+            Norm::None => Start::Normal((2.0 / (1.0 + LEAK * LEAK) as f32 / (area * from) as f32).sqrt()),
         };
         let mut layers = Vec::new();
         let mut from = channels;
         for number in 1..=pyramid.doublings {
             let level = pyramid.doublings - number;
-            let (side, to) = (pyramid.side(level + 1), pyramid.width(level, filters));
-            let conv = Conv2d::dense(spec, groups[0], &format!("conv{number}"), [side, side], [from, to], (4, 2, 1), bias, start(4, from))?;
+            let (size, to) = (pyramid.size(level + 1), pyramid.width(level, filters));
+            let conv = Conv2d::dense(spec, groups[0], &format!("conv{number}"), size, [from, to], (4, 2, 1), bias, start(16, from))?;
             let normed = norm == Norm::Batch && number > 1;
-            let scale = Some((DEVIATION, 64 + number as u64));
-            let norm = normed.then(|| BatchNorm2d::apart(spec, groups, &format!("norm{number}"), to, scale));
+            let norm = normed.then(|| BatchNorm2d::apart(spec, groups, &format!("norm{number}"), to, Some(DEVIATION)));
             layers.push((conv, norm));
             from = to;
         }
         let (base, name) = (pyramid.base, format!("conv{}", pyramid.doublings + 1));
-        let last = Conv2d::dense(spec, groups[0], &name, [base, base], [from, 1 + classes], (base, 1, 0), bias, start(base, from))?;
+        let start = start(base[0] * base[1], from);
+        let last = Conv2d::to_vector(spec, groups[0], &name, base, [from, 1 + classes], bias, start)?;
         Ok(Self { layers, last, classes })
     }
 

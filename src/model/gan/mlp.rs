@@ -86,7 +86,7 @@ impl MlpDiscriminator {
         let mut from = dims.iter().product::<usize>() + classes;
         let mut layers = Vec::new();
         for i in 0..count {
-            let image = (i == 0 && classes == 0).then_some(dims);
+            let image = (i == 0).then_some(dims);
             layers.push(Linear::between(spec, group, &format!("layers.{i}"), [from, units * pieces], [image, None], start));
             from = units;
         }

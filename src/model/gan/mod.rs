@@ -25,7 +25,7 @@ use mlp::{MlpDiscriminator, MlpGenerator};
 pub const GENERATOR: usize = 0;
 /// The optimiser group of D's tensors, `discriminator.…` in checkpoints.
 pub const DISCRIMINATOR: usize = 1;
-/// D's running statistics: beside its optimiser, which may clamp all that it owns.
+/// The running statistics of a critic whose optimiser clamps all that it owns.
 const STATISTICS: usize = 2;
 
 enum Generator {
@@ -85,7 +85,7 @@ impl Gan {
             }
             Form::Conv => {
                 let pyramid = Pyramid::of(family.name(), [h, w])?;
-                let groups = [DISCRIMINATOR, STATISTICS];
+                let groups = [DISCRIMINATOR, if config.clip > 0.0 { STATISTICS } else { DISCRIMINATOR }];
                 let g = ConvGenerator::new(&mut spec, GENERATOR, pyramid, c, config.filters, inputs)?;
                 let d = ConvDiscriminator::new(&mut spec, groups, pyramid, c, config.filters, config.discriminator_norm, classes)?;
                 (Generator::Conv(g), Discriminator::Conv(d))

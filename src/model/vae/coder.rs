@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::decoder::Decoder;
 use super::output::{Likelihood, Output, Variance};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::graph::{Graph, NodeId, StateSpec};
+use crate::model::size::{self, WIDEST};
 use crate::model::trunk::{Activation, Form, Sizes, Trunk};
 use crate::model::{DataSpec, Defaults, Optimiser};
 use crate::nn::{Linear, Start};
@@ -87,9 +88,7 @@ impl Coder {
     /// sides read labels.
     pub fn new(model: &str, config: &Config, data: &DataSpec, stochastic: bool, classes: usize) -> Result<Self> {
         let Config { form, latent, hidden, layers, filters, stages, activation, likelihood, variance, scale, .. } = *config;
-        if latent == 0 {
-            return Err(Error::usage(format!("{model}: latent must be at least 1")));
-        }
+        size::within(model, &[("latent", latent, 1..=WIDEST)])?;
         let sizes = Sizes { form, hidden, layers, filters, stages, activation, classes }.resolved(model, data.dims)?;
         let mut spec = StateSpec::default();
         let group = spec.group("");

@@ -52,7 +52,8 @@ impl Decoder {
                 (Layers::Conv(project, deconvs), first)
             }
         };
-        let label = (sizes.classes > 0).then(|| OneHot::new(spec, group, "decoder.label", [sizes.classes, first], start));
+        let image = (sizes.form == Form::Conv).then_some(bottom);
+        let label = (sizes.classes > 0).then(|| OneHot::of_image(spec, group, "decoder.label", [sizes.classes, first], image, start));
         Ok(Self { layers, label, activation: sizes.activation, dims, bottom })
     }
 

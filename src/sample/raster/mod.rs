@@ -247,7 +247,7 @@ fn constants(graph: &Graph, program: &RasterProgram, state: &State, weights: Wei
         let shape = node.shape.clone();
         let value = match &node.kind {
             Kind::State(tensor) => {
-                let arena = if weights == Weights::Average && spec.spec(*tensor).trained { Arena::Average } else { Arena::Value };
+                let arena = if weights == Weights::Average && spec.spec(*tensor).averaged { Arena::Average } else { Arena::Value };
                 state.read(*tensor, arena)?
             }
             Kind::Op(op) => {
