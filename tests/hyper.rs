@@ -18,6 +18,11 @@ fn number() -> impl Strategy<Value = String> {
     prop_oneof![6 => 0..=9i64, 2 => 10..=200i64, 1 => any, 1 => select(vec![i64::MAX, -1, 1 << 20, 1 << 32])].prop_map(|n| n.to_string())
 }
 
+/// Sides of kernels: small ones, and any beyond the largest, for between them a test takes long.
+fn kernel() -> impl Strategy<Value = String> {
+    prop_oneof![8 => -1..=9i64, 1 => 100..=i64::MAX].prop_map(|n| n.to_string())
+}
+
 fn real() -> impl Strategy<Value = String> {
     let odd = select(vec!["0.0", "1.0", "0.5", "0.2", "-1.0", "nan", "inf", "1e300", "1e-300", "10.0"]).prop_map(String::from);
     prop_oneof![odd, (0.0..1.0f64).prop_map(|v| format!("{v:?}"))]
@@ -35,8 +40,16 @@ fn keys(model: &str) -> Vec<(&'static str, BoxedStrategy<String>)> {
     let form = || ("form", word(&["mlp", "conv"]));
     match model {
         "pixelcnn" => {
-            let mut keys = numbers(&["blocks", "hidden", "head", "first_kernel", "kernel", "levels"]);
-            keys.push(("preset", word(&["tiny", "paper", "custom"])));
+            let mut keys = numbers(&["blocks", "hidden", "head", "levels"]);
+            keys.extend(["first_kernel", "kernel"].map(|k| (k, kernel().boxed())));
+            keys.extend([("preset", word(&["tiny", "paper", "custom"])), ("conditional", flag())]);
+            keys
+        }
+        "gated-pixelcnn" => {
+            let mut keys = numbers(&["layers", "hidden", "head", "levels"]);
+            keys.extend(["first_kernel", "kernel"].map(|k| (k, kernel().boxed())));
+            keys.push(("dilations", prop::collection::vec(number(), 0..=3).prop_map(|d| format!("[{}]", d.join(", "))).boxed()));
+            keys.extend([("preset", word(&["tiny", "small", "k5", "whole", "custom"])), ("conditional", flag())]);
             keys
         }
         "classifier" => {
@@ -56,13 +69,14 @@ fn keys(model: &str) -> Vec<(&'static str, BoxedStrategy<String>)> {
             ]);
             keys
         }
-        _ => {
+        "gan" | "dcgan" | "wgan" | "wgan-gp" => {
             let mut keys = numbers(&["k", "latent", "filters", "hidden", "judge", "layers", "pieces"]);
             keys.extend(reals(&["dropout", "input_dropout", "label_smoothing", "clip", "penalty", "r1"]));
             let loss = word(&["minimax", "non-saturating", "wasserstein", "least-squares", "hinge"]);
             keys.extend([form(), ("loss", loss), ("discriminator_norm", word(&["batch", "none"])), ("conditional", flag())]);
             keys
         }
+        other => panic!("the keys of {other} are not listed here"),
     }
 }
 

@@ -5,9 +5,11 @@ mod pixels;
 
 use std::collections::BTreeSet;
 
+use kiln::data::{Binarization, Kind};
 use kiln::graph::Step;
-use kiln::runtime::{Program, Weights};
-use kiln::sample::raster::{Drawn, Job, Method};
+use kiln::model::{self, DataSpec};
+use kiln::runtime::{Device, Program, State, Weights};
+use kiln::sample::raster::{Drawn, Job, Method, RasterSampler};
 use kiln::train::TrainRecipe;
 use kiln::{Error, Result};
 
@@ -242,6 +244,45 @@ fn it_learns_one_batch_by_heart() -> Result<()> {
 }
 
 #[test]
+fn a_conditional_model_is_a_distribution_for_each_class() -> Result<()> {
+    for dims in [[2, 3, 1], [1, 2, 3]] {
+        let data = DataSpec { dims, classes: 3, kind: Kind::Binary, binarization: Binarization::Static, mean: None };
+        let hyper = toml::from_str(&format!("{SMALL}\nconditional = true")).expect("hyper-parameters");
+        let model = model::build("pixelcnn", &hyper, &data)?;
+        let mut state = State::initial(&Device::Cpu, model.state(), 3)?;
+        let images = domain(6, 2);
+        let graph = model.scores().expect("a likelihood").likelihood_graph(64)?;
+        let mut program = Program::new(&Device::Cpu, &graph, &state, Weights::Current)?;
+        program.write("x", &images)?;
+        let mut seen: Vec<Vec<f32>> = Vec::new();
+        for class in 0..3 {
+            let hot = |count: usize| (0..3 * count).map(|i| f32::from(u8::from(i % 3 == class))).collect::<Vec<_>>();
+            program.write("labels", &hot(64))?;
+            program.run(&mut state, &Step::default())?;
+            let nll = program.read(&state, "nll")?;
+            let total: f64 = nll.iter().map(|v| (-f64::from(*v)).exp()).sum();
+            assert!((total - 1.0).abs() < 2e-5, "{dims:?}, class {class}: {total}");
+            assert!(!seen.contains(&nll), "class {class} is a distribution of its own");
+            let hot = hot(9);
+            let inputs = [("labels", &hot[..])];
+            let job = Job { inputs: &inputs, ..job(9, 0) };
+            let mut draw = |method| {
+                let mut sampler = RasterSampler::new(&Device::Cpu, model.as_ref(), &state, Weights::Current, method)?;
+                sampler.sample(model.as_ref(), &mut state, &job)
+            };
+            let drawn = draw(Method::Cached)?;
+            assert_eq!(drawn, draw(Method::Naive)?);
+            for (image, log_p) in drawn.images.chunks(6).zip(&drawn.log_p) {
+                let number: usize = image.iter().enumerate().map(|(v, bit)| (*bit as usize) << v).sum();
+                assert!((log_p + f64::from(nll[number])).abs() < 1e-5, "{log_p} against {}", -nll[number]);
+            }
+            seen.push(nll);
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn what_does_not_fit_is_refused() {
     let refused = |dims, levels: usize, hyper: &str, words: &[&str]| {
         let error = Net::new(dims, levels, hyper).err().unwrap_or_else(|| panic!("{hyper} was accepted"));
@@ -249,7 +290,9 @@ fn what_does_not_fit_is_refused() {
         let said = error.to_string();
         assert!(words.iter().all(|word| said.contains(word)), "{said}");
     };
-    refused([4, 4, 3], 2, "hidden = 7", &["hidden", "3 colours"]);
+    refused([4, 4, 3], 2, "hidden = 7", &["hidden", "3 colours", "6 or 9"]);
+    refused([4, 4, 1], 2, "conditional = true", &["conditional", "labels"]);
+    refused([4, 4, 1], 2, "preset = 'tiny'\nhidden = 8", &["preset", "hidden"]);
     refused([4, 4, 1], 2, "kernel = 4", &["odd", "4"]);
     refused([4, 4, 1], 257, "", &["levels", "256", "257"]);
     refused([4, 4, 1], 2, "hiden = 8", &["hiden", "hidden"]);

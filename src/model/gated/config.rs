@@ -86,6 +86,14 @@ impl Config {
         [self.hidden.unwrap_or(0), self.head.unwrap_or(0)]
     }
 
+    /// Weights of all convolutions, about: of a layer a kernel for each stack's two gates and four products of one pixel.
+    pub fn weights(&self, colours: usize, outputs: usize) -> u64 {
+        let [layers, first, kernel, colours, outputs] = [self.layers, self.first_kernel, self.kernel, colours, outputs].map(|v| v as u64);
+        let [c, head] = self.channels().map(|v| v as u64);
+        let stacks = |kernel: u64, from: u64| from * 2 * c * (kernel * (kernel / 2 + 1) + kernel / 2 + 1);
+        stacks(first, colours) + layers * (stacks(kernel, c) + 8 * c * c) + c * head + head * outputs
+    }
+
     /// Step between the taps of a layer.
     pub fn dilation(&self, layer: usize) -> usize {
         match (layer.checked_sub(1), self.dilations.len()) {

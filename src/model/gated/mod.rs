@@ -11,7 +11,7 @@ pub use config::Config;
 use layer::{Flow, Layer};
 
 use super::levels::{Levels, Mask, colour_mask};
-use super::{DataSpec, Defaults, Model, Optimiser, Raster, Score, Scores};
+use super::{DataSpec, Defaults, Model, Optimiser, Raster, Score, Scores, size};
 use crate::data::Scale;
 use crate::error::Result;
 use crate::graph::{Graph, NodeId, StateSpec, Update};
@@ -39,6 +39,8 @@ impl GatedPixelCnn {
         let config = config.resolved(colours);
         let [hidden, head] = config.channels();
         config.check(colours, data.classes)?;
+        // Masks of colours are as large as the weights, and stand beside them twice.
+        size::room("gated-pixelcnn", config.weights(colours, pixels.outputs()).saturating_mul(if colours > 1 { 3 } else { 1 }))?;
         let classes = if config.conditional { data.classes } else { 0 };
         let mut spec = StateSpec::default();
         let group = spec.group("");
