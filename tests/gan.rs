@@ -390,10 +390,6 @@ fn averaged_weights_go_with_averaged_statistics() -> Result<()> {
     let ids = ["generator.norm1.running_mean", "generator.norm1.running_var"].map(named);
     let mut average: Vec<Vec<f32>> = ids.iter().map(|id| state.read(*id, Arena::Value)).collect::<Result<_>>()?;
     for at in 1..=20 {
-        // What an update averages is what stands before the step's own statistics are tracked.
-        for (id, average) in ids.iter().zip(&mut average) {
-            average.iter_mut().zip(state.read(*id, Arena::Value)?).for_each(|(a, v)| *a = 0.9 * *a + 0.1 * v);
-        }
         let step = Step {
             seed: 1,
             step: at,
@@ -403,6 +399,9 @@ fn averaged_weights_go_with_averaged_statistics() -> Result<()> {
             ..Step::default()
         };
         program.run(&mut state, &step)?;
+        for (id, average) in ids.iter().zip(&mut average) {
+            average.iter_mut().zip(state.read(*id, Arena::Value)?).for_each(|(a, v)| *a = 0.9 * *a + 0.1 * v);
+        }
     }
     for (id, average) in ids.iter().zip(&average) {
         let kept = state.read(*id, Arena::Average)?;

@@ -1,7 +1,7 @@
 //! Batch normalisation layers.
 
 use crate::error::Result;
-use crate::graph::{Graph, Init, Layout, NodeId, StateId, StateSpec, Unary};
+use crate::graph::{Graph, Init, Layout, NodeId, Rule, StateId, StateSpec, Unary, Update};
 
 /// Added to the variance.
 const EPSILON: f64 = 1e-5;
@@ -24,8 +24,8 @@ impl BatchNorm2d {
     }
 
     /// A layer whose running statistics lie in a group of their own (of the same name), out of reach of what an optimiser does to a
-    /// whole group: clamping the weights of a Wasserstein critic must not clamp variances. Averages are made by a group's updates, so
-    /// statistics apart have none.
+    /// whole group: clamping the weights of a Wasserstein critic must not clamp variances. Averages are made by a group's
+    /// updates: [`BatchNorm2d::average`] is that of statistics.
     pub fn apart(spec: &mut StateSpec, [group, statistics]: [usize; 2], name: &str, channels: usize, deviation: Option<f32>) -> Self {
         let scale = deviation.map_or(Init::Constant(1.0), Init::NearOne);
         let mut tensor = |part: &str, init: Init, trained: bool| {
@@ -38,10 +38,8 @@ impl BatchNorm2d {
             running_mean: tensor("running_mean", Init::Constant(0.0), false),
             running_var: tensor("running_var", Init::Constant(1.0), false),
         };
-        if group == statistics {
-            spec.average(layer.running_mean);
-            spec.average(layer.running_var);
-        }
+        spec.average(layer.running_mean);
+        spec.average(layer.running_var);
         layer
     }
 
@@ -64,6 +62,17 @@ impl BatchNorm2d {
         let beta = graph.state(spec, self.bias);
         let y = graph.batch_norm(x, moments, gamma, beta, EPSILON)?;
         Ok((y, BatchMoments { layer: self.clone(), moments, count, channels }))
+    }
+
+    /// Averages a group of running statistics as `update` averages the weights, so that averaged weights have statistics of their own. To
+    /// follow what tracks them.
+    pub fn average(graph: &mut Graph, spec: &StateSpec, statistics: usize, update: &Update) -> Result<()> {
+        let last = update.accumulate.as_ref().is_none_or(|passes| passes.last);
+        if !update.average || !last || spec.groups[statistics].tensors.is_empty() {
+            return Ok(());
+        }
+        // Nothing of the group is trained, so that a step of any rule is the average alone.
+        graph.update(spec, Update { average: true, ..Update::new(statistics, Rule::Sgd { momentum: 0.0 }) }, &[])
     }
 
     /// Normalises by the running statistics.

@@ -75,8 +75,15 @@ pub struct ConvGenerator {
 }
 
 impl ConvGenerator {
-    /// Registers `deconv1.weight`, `norm1.weight`, …; `latent` counts the classes joined to z.
-    pub fn new(spec: &mut StateSpec, group: usize, pyramid: Pyramid, channels: usize, filters: usize, latent: usize) -> Result<Self> {
+    /// Registers `deconv1.weight`, `norm1.weight`, …; running statistics go to the second group. `latent` counts the classes joined to z.
+    pub fn new(
+        spec: &mut StateSpec,
+        [group, statistics]: [usize; 2],
+        pyramid: Pyramid,
+        channels: usize,
+        filters: usize,
+        latent: usize,
+    ) -> Result<Self> {
         let start = Start::Normal(DEVIATION);
         let mut layers = Vec::new();
         let mut from = latent;
@@ -88,7 +95,7 @@ impl ConvGenerator {
                 0 => ConvTransposed2d::from_vector(spec, group, &name, pyramid.base, [from, to], false, start)?,
                 _ => ConvTransposed2d::new(spec, group, &name, pyramid.size(level - 1), [from, to], (4, 2, 1), false, start)?,
             };
-            let norm = BatchNorm2d::new(spec, group, &format!("norm{number}"), to, Some(DEVIATION));
+            let norm = BatchNorm2d::apart(spec, [group, statistics], &format!("norm{number}"), to, Some(DEVIATION));
             layers.push((deconv, norm));
             from = to;
         }

@@ -25,8 +25,8 @@ use mlp::{MlpDiscriminator, MlpGenerator};
 pub const GENERATOR: usize = 0;
 /// The optimiser group of D's tensors, `discriminator.…` in checkpoints.
 pub const DISCRIMINATOR: usize = 1;
-/// The running statistics of a critic whose optimiser clamps all that it owns.
-const STATISTICS: usize = 2;
+/// D's and G's running statistics: beside their optimisers, which may clamp or decay all that they own.
+const STATISTICS: [usize; 2] = [3, 2];
 
 enum Generator {
     Mlp(MlpGenerator),
@@ -70,7 +70,7 @@ impl Gan {
         let classes = if config.conditional { data.classes } else { 0 };
         let inputs = config.latent + classes;
         let mut spec = StateSpec::default();
-        for name in ["generator", "discriminator", "discriminator"] {
+        for name in ["generator", "discriminator", "discriminator", "generator"] {
             spec.group(name);
         }
         let bounded = data.kind != Kind::Points;
@@ -85,8 +85,8 @@ impl Gan {
             }
             Form::Conv => {
                 let pyramid = Pyramid::of(family.name(), [h, w])?;
-                let groups = [DISCRIMINATOR, if config.clip > 0.0 { STATISTICS } else { DISCRIMINATOR }];
-                let g = ConvGenerator::new(&mut spec, GENERATOR, pyramid, c, config.filters, inputs)?;
+                let [of_g, groups] = [GENERATOR, DISCRIMINATOR].map(|group| [group, STATISTICS[group]]);
+                let g = ConvGenerator::new(&mut spec, of_g, pyramid, c, config.filters, inputs)?;
                 let d = ConvDiscriminator::new(&mut spec, groups, pyramid, c, config.filters, config.discriminator_norm, classes)?;
                 (Generator::Conv(g), Discriminator::Conv(d))
             }

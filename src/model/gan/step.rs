@@ -2,9 +2,10 @@
 
 use super::conv::Met;
 use super::penalty::{between, gradient_penalty, r1};
-use super::{DISCRIMINATOR, GENERATOR, Gan};
+use super::{DISCRIMINATOR, GENERATOR, Gan, STATISTICS};
 use crate::error::Result;
 use crate::graph::{Distribution, Graph, NodeId, Unary, Update};
+use crate::nn::BatchNorm2d;
 use crate::op::Reduction;
 
 /// A generated batch and the statistics met while making it.
@@ -85,9 +86,10 @@ impl Gan {
             let norm = norm(g, &gradients, &update)?;
             g.output("grad_d", norm);
         }
-        g.update(&self.spec, update, &gradients)?;
+        g.update(&self.spec, update.clone(), &gradients)?;
         // What is kept of D judges data, so its running statistics are those of data.
-        met.iter().flatten().try_for_each(|moments| moments.track(g, &self.spec))
+        met.iter().flatten().try_for_each(|moments| moments.track(g, &self.spec))?;
+        BatchNorm2d::average(g, &self.spec, STATISTICS[DISCRIMINATOR], &update)
     }
 
     fn generator_step(&self, g: &mut Graph, fake: &Fake, update: &dyn Fn(usize) -> Update) -> Result<()> {
@@ -98,8 +100,9 @@ impl Gan {
         let gradients = g.group_gradients(loss, &self.spec, &update)?;
         let norm = norm(g, &gradients, &update)?;
         g.output("grad_g", norm);
-        g.update(&self.spec, update, &gradients)?;
-        fake.met.iter().flatten().try_for_each(|moments| moments.track(g, &self.spec))
+        g.update(&self.spec, update.clone(), &gradients)?;
+        fake.met.iter().flatten().try_for_each(|moments| moments.track(g, &self.spec))?;
+        BatchNorm2d::average(g, &self.spec, STATISTICS[GENERATOR], &update)
     }
 }
 
