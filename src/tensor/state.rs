@@ -70,8 +70,8 @@ pub struct TensorSpec {
     pub layout: Layout,
     /// Whether an optimiser changes it (running statistics are kept but not trained).
     pub trained: bool,
-    /// Whether a moving average of it is kept where one is kept of the weights: of trained tensors and of
-    /// running statistics, so that averaged weights go with statistics averaged alike.
+    /// Whether a moving average of it is kept where one is kept of the weights: of trained tensors and of running
+    /// statistics, so that averaged weights go with statistics averaged alike.
     pub averaged: bool,
 }
 
