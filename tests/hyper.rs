@@ -145,8 +145,8 @@ proptest! {
 
 #[test]
 fn colour_trains_with_the_defaults_of_every_model() -> Result<()> {
-    for name in model::names() {
-        let model = model::build(name, &toml::Table::new(), &images([32, 32, 3], Kind::Pixels))?;
+    for (name, colours) in model::names().into_iter().flat_map(|name| [(name, 1), (name, 3)]) {
+        let model = model::build(name, &toml::Table::new(), &images([32, 32, colours], Kind::Pixels))?;
         assert!(!graphs(model.as_ref())?.is_empty(), "{name}");
     }
     for preset in ["tiny", "paper", "custom"] {

@@ -6,9 +6,10 @@ use std::any::Any;
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::graph::{Batching, Eval, Expr, Graph, NodeId, Operation, Shape, Signature, Unary};
+use crate::graph::{Batching, Eval, Expr, Graph, NodeId, Operation, Read, Shape, Signature, Unary};
 use crate::native::{Real, simd};
 use crate::shader::{Launch, Target};
+use crate::tensor::Reach;
 
 /// Elements of the wider side that one task works on.
 const TASK: usize = 16 * 1024;
@@ -140,6 +141,14 @@ impl Operation for Gate {
 
     fn flops(&self, signature: &Signature<'_>) -> u64 {
         3 * signature.output.len() as u64
+    }
+
+    fn reach(&self, inputs: &[Read<'_>], output: &Shape) -> Reach {
+        let Some(x) = inputs[0].reach else { return Reach::whole(output, 0) };
+        let c = output.channels();
+        let halves =
+            [0, c].map(|from| Reach::from_classes(x.class()[from..from + c].to_vec(), x.classes(), x.positions(), |p, k| x.of_class(p, k)));
+        Reach::join(&[(output, &halves[0]), (output, &halves[1])], output)
     }
 
     fn as_any(&self) -> &dyn Any {
