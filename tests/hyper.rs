@@ -52,6 +52,12 @@ fn keys(model: &str) -> Vec<(&'static str, BoxedStrategy<String>)> {
             keys.extend([("preset", word(&["tiny", "small", "k5", "whole", "custom"])), ("conditional", flag())]);
             keys
         }
+        "pixelrnn" => {
+            let mut keys = numbers(&["layers", "hidden", "head", "levels"]);
+            keys.extend(["first_kernel", "kernel"].map(|k| (k, kernel().boxed())));
+            keys.extend([("layer", word(&["row", "diagonal"])), ("preset", word(&["small", "mnist", "custom"])), ("conditional", flag())]);
+            keys
+        }
         "classifier" => {
             let mut keys = numbers(&["hidden", "layers", "filters", "stages", "features"]);
             keys.extend([form(), ("activation", word(&["relu", "tanh"])), ("frozen", flag())]);

@@ -7,11 +7,11 @@
 use std::any::Any;
 
 use crate::error::{Error, Result};
-use crate::graph::{Batching, Eval, Graph, Kind, NodeId, Operation, Shape, Signature};
+use crate::graph::{self, Batching, Eval, Graph, Kind, NodeId, Operation, Shape, Signature};
 use crate::native::{ScanJob, scan, scan_oracle};
 use crate::op::{ConvWeight, Reduction, Taps, launch};
 use crate::shader::{Launch, Target};
-use crate::tensor::{GATES, Walk};
+use crate::tensor::{GATES, Reach, Read, Walk, classify};
 
 /// LSTM over an image: `[N, H, W, 4h]` (what the input adds to the gates i, f, g, o, in PyTorch's order), `[taps, h, 4h]` (what the
 /// hidden states of the neighbours add), `[2, h]` (initial hidden and cell state) → hidden states `[N, H, W, h]`.
@@ -143,6 +143,34 @@ impl Operation for Scan {
     fn flops(&self, signature: &Signature<'_>) -> u64 {
         let cells = signature.output.len() / signature.output.channels().max(1);
         (2 * cells * signature.inputs[1].len()) as u64
+    }
+
+    fn reach(&self, inputs: &[graph::Read<'_>], output: &Shape) -> Reach {
+        let (Some(sums), &[n, height, width, h], false) = (inputs[0].reach, output.dims(), inputs[1..].iter().any(|i| i.reach.is_some()))
+        else {
+            return Reach::whole(output, graph::Read::latest(inputs));
+        };
+        let (class, keys) = classify((0..h).map(|unit| std::array::from_fn::<_, GATES, _>(|gate| sums.class()[gate * h + unit])));
+        let (classes, size) = (keys.len(), [height, width]);
+        let mut last = vec![0u32; n * height * width * classes];
+        let mut neighbours = self.walk.taps();
+        neighbours.push(self.walk.carry());
+        for item in 0..n {
+            for [y, x] in (0..self.walk.steps(size)).flat_map(|step| self.walk.cells(step, size)) {
+                let place = |[y, x]: [usize; 2]| (item * height + y) * width + x;
+                // Every unit reads all units of its neighbours.
+                let met = neighbours.iter().filter_map(|tap| match self.walk.read([y, x], *tap, size) {
+                    Read::Cell(cell) => last[place(cell) * classes..][..classes].iter().max().copied(),
+                    _ => None,
+                });
+                let met = met.max().unwrap_or(0);
+                let at = place([y, x]);
+                for (k, key) in keys.iter().enumerate() {
+                    last[at * classes + k] = key.iter().map(|gate| sums.of_class(at, *gate)).fold(met, u32::max);
+                }
+            }
+        }
+        Reach::from_classes(class, classes, n * height * width, |p, k| last[p * classes + k])
     }
 
     fn as_any(&self) -> &dyn Any {

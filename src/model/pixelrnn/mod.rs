@@ -9,7 +9,7 @@ pub use config::Config;
 use layer::{Recurrent, Shape};
 
 use super::levels::{Levels, Mask, colour_mask};
-use super::{DataSpec, Defaults, Model, Optimiser, Raster, Score, Scores};
+use super::{DataSpec, Defaults, Model, Optimiser, Raster, Score, Scores, size};
 use crate::data::Scale;
 use crate::error::Result;
 use crate::graph::{Graph, NodeId, StateSpec, Update};
@@ -37,6 +37,11 @@ impl PixelRnn {
         let config::Size { layers, hidden, head, classes } = config.size(data)?;
         let [h, w, colours] = data.dims;
         let (image, kernel) = ([h, w], config.first_kernel);
+        // Masks of colours are as large as the weights, and stand beside them twice. A layer has two recurrences at most.
+        let [units, columns, first] = [hidden, config.kernel, kernel].map(|v| v as u64);
+        let recurrent = layers as u64 * units * units * (16 * (columns / 2 + 1) + 8 * columns + 2);
+        let rest = 2 * units * (first * first * colours as u64 + head as u64) + (head * pixels.outputs()) as u64;
+        size::room("pixelrnn", (recurrent + rest).saturating_mul(if colours > 1 { 3 } else { 1 }))?;
         let mut spec = StateSpec::default();
         let group = spec.group("");
         let conv = |spec: &mut StateSpec, name: &str, kernel: usize, mask: Mask, channels: [usize; 2]| {
