@@ -42,6 +42,7 @@ fn initial(spec: &StateSpec) -> CpuState<f64> {
                 Init::Normal(deviation) => f64::from(deviation * draws.normal()),
                 Init::NearOne(deviation) => 1.0 + f64::from(deviation * draws.normal()),
                 Init::UniformMasked(bound, mask) => f64::from(draws.range(-bound, *bound) * mask[i]),
+                Init::UniformAround(bound, centre) => f64::from(centre[i] + draws.range(-bound, *bound)),
                 Init::Values(values) => f64::from(values[i]),
             };
         }

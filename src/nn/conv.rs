@@ -5,6 +5,9 @@ use crate::error::Result;
 use crate::graph::{Graph, Init, Layout, NodeId, StateId, StateSpec};
 use crate::op::Taps;
 
+/// The weights of a mask over the taps of a kernel.
+type Mask<'a> = &'a dyn Fn(&Taps) -> Vec<f32>;
+
 /// A convolution with a bias: `[N, H, W, C] → [N, H', W', D]`.
 #[derive(Clone, Debug)]
 pub struct Conv2d {
@@ -55,7 +58,7 @@ impl Conv2d {
         image: [usize; 2],
         channels: [usize; 2],
         (kernel, origin, dilation): ([usize; 2], [usize; 2], usize),
-        mask: Option<&dyn Fn(&Taps) -> Vec<f32>>,
+        mask: Option<Mask<'_>>,
         start: Start,
     ) -> Self {
         let cells: Vec<[usize; 2]> = (0..kernel[0]).flat_map(|r| (0..kernel[1]).map(move |c| [r, c])).collect();

@@ -66,7 +66,7 @@ pub enum Method {
 }
 
 enum Engine {
-    Cpu(CachedSampler),
+    Cpu(Box<CachedSampler>),
     Gpu(Box<DeviceSampler>),
     Naive,
 }
@@ -146,7 +146,7 @@ impl RasterSampler {
                 let program = RasterProgram::new(&graph)?;
                 let constants = constants(&graph, &program, state, weights)?;
                 match device {
-                    Device::Cpu => Engine::Cpu(CachedSampler::new(program, constants)),
+                    Device::Cpu => Engine::Cpu(Box::new(CachedSampler::new(program, constants))),
                     Device::Gpu(gpu) => Engine::Gpu(Box::new(DeviceSampler::new(gpu, &program, &constants, method == Method::Grouped)?)),
                 }
             }
