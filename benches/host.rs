@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use kiln::data::{self, Binarization, Loader, LoaderOptions, OpenOptions, Scale, Split};
+use kiln::data::{self, Augment, Binarization, Loader, LoaderOptions, OpenOptions, Scale, Split};
 use kiln::graph::Plan;
 use kiln::train::TrainRecipe;
 use models::CASES;
@@ -55,8 +55,15 @@ fn reading(c: &mut Criterion) {
     group.throughput(Throughput::Elements(IMAGES as u64));
     group.bench_function("idx", |b| b.iter(open));
     let source = open();
-    let options =
-        |binarization, start_step| LoaderOptions { batch: BATCH, seed: 1, start_step, binarization, scale: Scale::Unit, prefetch: 1 };
+    let options = |binarization, start_step| LoaderOptions {
+        batch: BATCH,
+        seed: 1,
+        start_step,
+        binarization,
+        scale: Scale::Unit,
+        augment: Augment::default(),
+        prefetch: 1,
+    };
     group.throughput(Throughput::Elements(BATCH as u64));
     for binarization in [Binarization::None, Binarization::Threshold, Binarization::Dynamic] {
         // A batch by itself, on this thread: what reading ahead must keep up with.

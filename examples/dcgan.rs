@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use kiln::data::{self, Binarization, Kind, Loader, LoaderOptions, OpenOptions, Split};
+use kiln::data::{self, Augment, Binarization, Kind, Loader, LoaderOptions, OpenOptions, Split};
 use kiln::graph::Step;
 use kiln::model::{self, DataSpec};
 use kiln::report;
@@ -36,6 +36,7 @@ fn main() -> kiln::Result<()> {
         start_step: 0,
         binarization: Binarization::None,
         scale: model.scale(),
+        augment: Augment::default(),
         prefetch: 4,
     };
     let mut loader = Loader::new(Arc::clone(&source), options)?;

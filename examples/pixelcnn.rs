@@ -30,7 +30,15 @@ fn main() -> kiln::Result<()> {
     let adam = |group| Update::new(group, rule);
     let mut state = State::initial(&device, model.state(), SEED)?;
     let mut program = Program::new(&device, &model.train_graph(BATCH, &adam)?, &state, Weights::Current)?;
-    let options = LoaderOptions { batch: BATCH, seed: SEED, start_step: 0, binarization, scale: model.scale(), prefetch: 4 };
+    let options = LoaderOptions {
+        batch: BATCH,
+        seed: SEED,
+        start_step: 0,
+        binarization,
+        scale: model.scale(),
+        augment: Augment::default(),
+        prefetch: 4,
+    };
     let mut loader = Loader::new(digits, options)?;
     for at in 1..=STEPS {
         program.write("x", &loader.next()?.values)?;

@@ -224,7 +224,7 @@ fn image_levels(path: &Path, [h, w, c]: [usize; 3], levels: usize) -> Result<Vec
     if !path.is_file() {
         return Err(Error::format(path, "is no file; name an image to complete"));
     }
-    let picture = image::open(path).map_err(|e| Error::format(path, format!("is no image that can be read: {e}")))?;
+    let picture = data::decode(path, data::Colour::default())?;
     if [picture.height() as usize, picture.width() as usize] != [h, w] {
         let reason = format!("is {}×{}, and the model draws {h}×{w}; scale it first", picture.height(), picture.width());
         return Err(Error::format(path, reason));

@@ -18,6 +18,7 @@ const FEW: f64 = 2.0;
 /// `kiln eval`
 pub fn run(args: &EvalArgs, common: &Common, output: &Output) -> Result<()> {
     let mut measured = Measured::open(args, common)?;
+    measured.source.notes().iter().for_each(|note| output.say(note));
     if measured.trained.model.judges().is_some() {
         return accuracy(&mut measured, args, common, output);
     }
@@ -71,6 +72,11 @@ fn likelihood(measured: &mut Measured, args: &EvalArgs, common: &Common, output:
         measured.binarization,
         measured.device.name()
     );
+    let augment = measured.trained.recipe.data.augment;
+    if !augment.is_none() {
+        words += &format!("\ntrained on images changed at random ({augment}), measured on images as they are");
+        object["augment"] = json!(augment);
+    }
     if let Some(note) = measured.trained.model.scores().and_then(|s| s.note()) {
         words += &format!("\n{note}");
         object["note"] = json!(note);

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::common::Common;
 use super::output::Output;
 use super::signals;
-use crate::data::{self, Binarization, Kind, OpenOptions};
+use crate::data::{self, Augment, Binarization, Kind, OpenOptions, Reading};
 use crate::error::{Error, Result};
 use crate::model;
 use crate::runtime::Device;
@@ -65,7 +65,8 @@ pub struct TrainArgs {
 /// Settings that belong to the data.
 struct DataSettings {
     binarization: Option<Binarization>,
-    resize: Option<usize>,
+    reading: Reading,
+    augment: Augment,
 }
 
 fn data_settings(settings: &mut toml::Table) -> Result<DataSettings> {
@@ -74,19 +75,15 @@ fn data_settings(settings: &mut toml::Table) -> Result<DataSettings> {
         Some(other) => return Err(Error::usage(format!("binarization is none, static, dynamic or threshold, not {other}"))),
         None => None,
     };
-    let resize = match settings.remove("resize") {
-        Some(toml::Value::Integer(side)) if side > 0 => Some(side as usize),
-        Some(other) => return Err(Error::usage(format!("resize is a side in pixels, not {other}"))),
-        None => None,
-    };
-    Ok(DataSettings { binarization, resize })
+    Ok(DataSettings { binarization, reading: Reading::take(settings)?, augment: Augment::take(settings)? })
 }
 
 /// Beside a model's own keys, which its refusal of an unknown one lists, those of every model.
 fn with_known_keys(error: Error) -> Error {
     match error {
         Error::Usage(said) if said.contains("unknown field") => {
-            Error::Usage(format!("{said}; every model takes binarization, resize, {}", TrainRecipe::KEYS.join(", ")))
+            let keys = [&Reading::KEYS[..], &Augment::KEYS, &TrainRecipe::KEYS].concat();
+            Error::Usage(format!("{said}; every model takes binarization, {}", keys.join(", ")))
         }
         other => other,
     }
@@ -115,13 +112,14 @@ pub fn make_recipe(args: &TrainArgs, common: &Common, device: &Device) -> Result
     let seed = common.seed.unwrap_or(1);
     let mut settings = parse_settings(&args.set)?;
     let wanted = data_settings(&mut settings)?;
-    let options = OpenOptions { seed, resize: wanted.resize, ..OpenOptions::default() };
+    let options = OpenOptions { seed, reading: wanted.reading.clone(), ..OpenOptions::default() };
     let settled = data::settle(source, &options)?;
     let (name_of_data, kind, dims) = (settled.source.name(), settled.kind, settled.dims);
     let encoder = args.encoder.as_ref().map(|path| adopt_encoder(path, name, dims, &mut settings)).transpose()?;
     let inherited = wanted.binarization.or(encoder);
     let binarization = inherited.unwrap_or_else(|| default_binarization(name, kind, dims, &settings));
     binarization.check(kind, &name_of_data)?;
+    wanted.augment.check(kind, dims, &name_of_data)?;
     let mut recipe = DataRecipe {
         source: train::absolute(source),
         dims,
@@ -135,7 +133,8 @@ pub fn make_recipe(args: &TrainArgs, common: &Common, device: &Device) -> Result
         binarization,
         limit: args.limit,
         labels_per_class: args.labels_per_class,
-        resize: wanted.resize,
+        reading: wanted.reading,
+        augment: wanted.augment,
         mean: None,
     };
     let data = train::chosen(&recipe, settled.source)?;
@@ -268,6 +267,9 @@ fn train(trainer: &mut Trainer, path: &Path, stop: &AtomicBool, device: &Device,
         recipe.seed,
         device.name()
     ));
+    let augment = recipe.data.augment;
+    let changes = (!augment.is_none()).then(|| format!("training images are changed at random: {augment}"));
+    trainer.data_notes().iter().chain(&changes).for_each(|note| output.say(note));
     let outcome = watched(trainer, stop, output)?;
     let names = trainer.model().metrics();
     let metrics: serde_json::Map<_, _> = names.iter().zip(&outcome.metrics).map(|(n, v)| (n.0.to_string(), json!(v))).collect();

@@ -90,6 +90,7 @@ fn labels(source: &dyn Source, wanted: &Wanted<'_>) -> Result<Option<Labels>> {
 fn values(source: &dyn Source, wanted: &Wanted<'_>) -> Result<Values> {
     let name = source.name();
     match (source.kind(), wanted.kind) {
+        (Kind::Binary, Kind::Pixels) if source.knows_white() => Ok(Values::Same),
         (Kind::Binary, Kind::Pixels) => match (wanted.own, wanted.binarization, wanted.asked) {
             (true, ..) | (false, Binarization::None, _) | (.., Some(Binarization::Dynamic | Binarization::Threshold)) => Ok(Values::Bytes),
             (.., Some(Binarization::Static)) => Ok(Values::Same),

@@ -1,63 +1,97 @@
-//! Folders of PNG, JPEG or WebP images, one sub-folder a class or flat, decoded when read.
+//! Folders of images, one sub-folder a class or flat, decoded when read.
 
-use super::classes::sort_names;
-use super::resize::{check_side, square, unpack};
+use super::classes::{listed, sort_names};
+use super::frame::{framed, unpack};
+use super::picture::{self, FORMATS, Look, decode, has_ending};
+use super::reading::{Fit, Reading};
 use super::{Kind, Source, check_read};
 use crate::{Error, Result};
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 
-/// Largest side of an image that is decoded, pixels, and most bytes one decoding may take.
-const MAX_SIDE: u32 = 16_384;
-const MAX_DECODED: u64 = 256 << 20;
-/// No PNG or JPEG has more bytes of pixels than this a byte of file: deflate reaches 1,032, and its header may lie.
-const MAX_RATIO: u64 = 2048;
+/// Names given as examples of many.
+const EXAMPLES: usize = 3;
 
 /// Images of a folder, decoded one by one.
 pub struct Folder {
     files: Vec<(PathBuf, u32)>,
     class_names: Vec<String>,
     dims: [usize; 3],
-    resize: Option<usize>,
+    reading: Reading,
+    notes: Vec<String>,
     name: String,
 }
 
 impl Folder {
     /// Lists a folder's images, class by class, and checks the header of each. Classes are its sub-folders that hold images, by name, with
-    /// numbers as numbers. Images are in colour where one is.
+    /// numbers as numbers. Images are in colour where one is, or where the background shows and is.
     ///
     /// # Errors
-    /// No images, one that cannot be read, or sizes that differ while no `resize` is asked.
-    pub fn open(folder: &Path, resize: Option<usize>, name: String) -> Result<Self> {
-        resize.map_or(Ok(()), check_side)?;
-        let (classes, loose) = list(folder)?;
-        let class_names: Vec<String> = classes.iter().map(|(class, _)| class.clone()).collect();
-        if let (false, Some(path)) = (classes.is_empty(), loose.first()) {
-            let reason = "lies beside the folders of classes; move it into one of them or away";
-            return Err(Error::format(path, reason));
-        }
-        let labelled = classes.into_iter().enumerate().flat_map(|(label, (_, paths))| paths.into_iter().map(move |p| (p, label as u32)));
-        let files: Vec<(PathBuf, u32)> = loose.into_iter().map(|path| (path, 0)).chain(labelled).collect();
-        if files.is_empty() {
-            let reason = format!("has no PNG, JPEG or WebP image for {name}; --data takes a folder of them or of IDX or CIFAR-10 files");
+    /// No images, one that cannot be read, images both in the folder and in sub-folders, or sizes that differ while none is asked for.
+    pub fn open(folder: &Path, reading: &Reading, name: String) -> Result<Self> {
+        let found = list(folder)?;
+        if !found.classes.is_empty() && !found.loose.is_empty() {
+            let classes: Vec<String> = found.classes.iter().map(|(class, _)| class.clone()).collect();
+            let (first, count) = (found.loose[0].file_name().unwrap_or_default().to_string_lossy(), found.loose.len());
+            let reason = format!(
+                "holds {count} images ({first} …) beside folders of images ({}); keep either images alone or one folder a class, and move \
+                 the others away",
+                listed(&classes)
+            );
             return Err(Error::format(folder, reason));
         }
-        let headers = files.par_iter().map(|(path, _)| header(path)).collect::<Result<Vec<_>>>()?;
-        let (width, height, _) = headers[0];
-        if resize.is_none()
-            && let Some(other) = headers.iter().position(|h| (h.0, h.1) != (width, height))
-        {
-            let (w, h, _) = headers[other];
+        if found.classes.is_empty() && found.loose.is_empty() {
+            let passed = found.passed_over().map_or(String::new(), |words| format!(" ({words})"));
+            let reason = format!("has no {FORMATS} image for {name}{passed}; --data takes a folder of them or of IDX or CIFAR-10 files");
+            return Err(Error::format(folder, reason));
+        }
+        let notes = found.passed_over().into_iter().map(|words| format!("{}: {words}", folder.display())).collect();
+        let class_names = found.classes.iter().map(|(class, _)| class.clone()).collect();
+        let labelled = found.classes.into_iter().enumerate();
+        let labelled = labelled.flat_map(|(label, (_, paths))| paths.into_iter().map(move |path| (path, label as u32)));
+        let files = found.loose.into_iter().map(|path| (path, 0)).chain(labelled).collect();
+        Self::new(files, class_names, reading, notes, name)
+    }
+
+    /// One image file as a data set.
+    ///
+    /// # Errors
+    /// As [`Folder::open`].
+    pub fn single(file: &Path, reading: &Reading, name: String) -> Result<Self> {
+        Self::new(vec![(file.to_path_buf(), 0)], Vec::new(), reading, Vec::new(), name)
+    }
+
+    fn new(files: Vec<(PathBuf, u32)>, class_names: Vec<String>, reading: &Reading, mut notes: Vec<String>, name: String) -> Result<Self> {
+        let looks = files.par_iter().map(|(path, _)| picture::look(path)).collect::<Result<Vec<_>>>()?;
+        let first = looks[0];
+        let other = looks.iter().position(|look| (look.width, look.height) != (first.width, first.height));
+        if let (None, Some(other)) = (reading.size, other) {
             let reason = format!(
-                "is {w}×{h} pixels but {} is {width}×{height}; --set resize=N makes all of them N×N",
-                files[0].0.file_name().unwrap_or_default().to_string_lossy()
+                "is {}×{} pixels but {} is {}×{}; --set size=HxW (or resize=N, for N×N) brings all of them to one size",
+                looks[other].width,
+                looks[other].height,
+                files[0].0.file_name().unwrap_or_default().to_string_lossy(),
+                first.width,
+                first.height
             );
             return Err(Error::format(&files[other].0, reason));
         }
-        let channels = if headers.iter().any(|h| h.2) { 3 } else { 1 };
-        let dims = resize.map_or([height as usize, width as usize, channels], |side| [side, side, channels]);
-        Ok(Self { files, class_names, dims, resize, name })
+        notes.extend(framing(&looks, reading));
+        let with_alpha = looks.iter().filter(|look| look.alpha).count();
+        if with_alpha > 0 {
+            let (of, ground) = (looks.len(), reading.background);
+            notes.push(format!("{with_alpha} of {of} images have an alpha channel, laid on {ground} (--set background=#rrggbb)"));
+        }
+        let shows = with_alpha > 0 || (reading.size.is_some() && reading.fit == Fit::Pad);
+        let coloured = looks.iter().any(|look| look.colour) || (shows && !reading.background.is_grey());
+        let channels = reading.channels.unwrap_or(if coloured { 3 } else { 1 });
+        let [height, width] = reading.size.unwrap_or([first.height as usize, first.width as usize]);
+        Ok(Self { files, class_names, dims: [height, width, channels], reading: reading.clone(), notes, name })
+    }
+
+    /// Adds a sentence to what is worth saying.
+    pub fn note(&mut self, words: String) {
+        self.notes.push(words);
     }
 
     fn path(&self, index: usize) -> Result<&Path> {
@@ -66,23 +100,83 @@ impl Folder {
     }
 }
 
-type Classes = Vec<(String, Vec<PathBuf>)>;
+/// What becomes of proportions that are not those of the size.
+fn framing(looks: &[Look], reading: &Reading) -> Option<String> {
+    let [height, width] = reading.size?;
+    let other = |look: &&Look| u64::from(look.width) * height as u64 != u64::from(look.height) * width as u64;
+    let count = looks.iter().filter(other).count();
+    let what = match reading.fit {
+        Fit::Crop => "are cut to it at the middle".into(),
+        Fit::Pad => format!("are padded with {}", reading.background),
+        Fit::Stretch => "are stretched".into(),
+    };
+    let of = looks.len();
+    (count > 0)
+        .then(|| format!("{count} of {of} images have other proportions than {height}×{width} and {what} (--set fit=crop|pad|stretch)"))
+}
 
-/// The images of a folder's sub-folders, these in the order of classes, and its own.
-fn list(folder: &Path) -> Result<(Classes, Vec<PathBuf>)> {
-    let (mut classes, mut loose) = (Classes::new(), Vec::new());
+/// What a folder holds.
+#[derive(Default)]
+struct Found {
+    /// The images of its sub-folders, in the order of classes.
+    classes: Vec<(String, Vec<PathBuf>)>,
+    /// Its own images.
+    loose: Vec<PathBuf>,
+    /// Files of other forms, here or in a class.
+    others: Vec<String>,
+    /// Folders without images.
+    folders: Vec<String>,
+}
+
+impl Found {
+    /// What is not read, in words.
+    fn passed_over(&self) -> Option<String> {
+        let some = |names: &[String], what: &str| {
+            let (count, ending) = (names.len(), if names.len() == 1 { "" } else { "s" });
+            let more = if count > EXAMPLES { ", …" } else { "" };
+            let shown = names.iter().take(EXAMPLES).cloned().collect::<Vec<_>>().join(", ");
+            (count > 0).then(|| format!("{count} {what}{ending} ({shown}{more})"))
+        };
+        let parts = [some(&self.others, "file"), some(&self.folders, "folder")];
+        let words = parts.into_iter().flatten().collect::<Vec<_>>().join(" and ");
+        (!words.is_empty()).then(|| format!("passed over {words} that hold no {FORMATS} image"))
+    }
+}
+
+fn list(folder: &Path) -> Result<Found> {
+    let mut found = Found::default();
     for path in entries(folder)? {
-        if path.is_dir() {
-            let images: Vec<PathBuf> = entries(&path)?.into_iter().filter(|path| is_image(path)).collect();
-            if !images.is_empty() {
-                classes.push((path.file_name().unwrap_or_default().to_string_lossy().into_owned(), images));
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if !path.is_dir() {
+            if is_image(&path) {
+                found.loose.push(path)
+            } else {
+                found.others.push(name)
             }
-        } else if is_image(&path) {
-            loose.push(path);
+            continue;
+        }
+        let mut images = Vec::new();
+        let (mut others, mut folders) = (Vec::new(), Vec::new());
+        for inner in entries(&path)? {
+            let shown = format!("{name}/{}", inner.file_name().unwrap_or_default().to_string_lossy());
+            if inner.is_dir() {
+                folders.push(shown);
+            } else if is_image(&inner) {
+                images.push(inner);
+            } else {
+                others.push(shown);
+            }
+        }
+        if images.is_empty() {
+            found.folders.push(name);
+        } else {
+            found.classes.push((name, images));
+            found.others.append(&mut others);
+            found.folders.append(&mut folders);
         }
     }
-    sort_names(&mut classes, |(class, _)| class);
-    Ok((classes, loose))
+    sort_names(&mut found.classes, |(class, _)| class);
+    Ok(found)
 }
 
 /// What a folder holds but hidden entries, sorted, so that no order depends on the file system.
@@ -98,50 +192,14 @@ pub fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
+/// Whether a path is to be read as an image; so is a link to nothing, whose refusal names it, but no pipe or device.
 fn is_image(path: &Path) -> bool {
-    let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-    matches!(extension.as_str(), "png" | "jpg" | "jpeg" | "webp") && path.is_file()
+    has_ending(path) && (path.is_file() || !path.exists())
 }
 
-fn reader(path: &Path) -> Result<ImageReader<std::io::BufReader<std::fs::File>>> {
-    let mut reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format).map_err(|e| Error::io(path, e))?;
-    let mut limits = Limits::default();
-    limits.max_image_width = Some(MAX_SIDE);
-    limits.max_image_height = Some(MAX_SIDE);
-    limits.max_alloc = Some(MAX_DECODED);
-    reader.limits(limits);
-    Ok(reader)
-}
-
-fn undecodable(path: &Path, e: &image::ImageError) -> Error {
-    Error::format(path, format!("is no image that can be decoded ({e}); replace it or move it away"))
-}
-
-/// Width, height, and whether there is colour.
-fn header(path: &Path) -> Result<(u32, u32, bool)> {
-    let bytes = std::fs::metadata(path).map_err(|e| Error::io(path, e))?.len();
-    if bytes == 0 {
-        return Err(Error::format(path, "is empty; replace it or move it away"));
-    }
-    let reader = reader(path)?;
-    let format = reader.format();
-    let decoder = reader.into_decoder().map_err(|e| undecodable(path, &e))?;
-    let (width, height) = decoder.dimensions();
-    if decoder.total_bytes() > MAX_DECODED || (format != Some(ImageFormat::WebP) && decoder.total_bytes() / MAX_RATIO > bytes) {
-        return Err(Error::format(path, format!("claims {width}×{height} pixels in {bytes} bytes; replace it or move it away")));
-    }
-    if width == 0 || height == 0 {
-        return Err(Error::format(path, "is an image of no pixels; replace it or move it away"));
-    }
-    Ok((width, height, decoder.color_type().has_color()))
-}
-
-/// Decodes one PNG, JPEG or WebP file.
-///
-/// # Errors
-/// A file that is missing or is no such image.
-pub fn decode(path: &Path) -> Result<DynamicImage> {
-    reader(path)?.decode().map_err(|e| undecodable(path, &e))
+/// Whether a folder holds images itself.
+pub fn holds_images(folder: &Path) -> Result<bool> {
+    Ok(entries(folder)?.iter().any(|path| !path.is_dir() && is_image(path)))
 }
 
 impl Source for Folder {
@@ -159,16 +217,16 @@ impl Source for Folder {
     }
     fn read(&self, index: usize, out: &mut [f32]) -> Result<()> {
         check_read(self, index, out)?;
-        let (path, _) = &self.files[index];
-        let mut image = decode(path)?;
-        if let Some(side) = self.resize {
-            image = square(&image, side);
+        let path = self.path(index)?;
+        let mut image = decode(path, self.reading.background)?;
+        if let Some(size) = self.reading.size {
+            image = framed(image, size, self.reading.fit, self.reading.background);
         }
         if [image.height() as usize, image.width() as usize] != self.dims[..2] {
             let reason = format!("is now {}×{} pixels; it was changed since the data set was opened", image.width(), image.height());
             return Err(Error::format(path, reason));
         }
-        unpack(&image, self.dims[2], out);
+        unpack(image, self.dims[2], out);
         Ok(())
     }
     fn label(&self, index: usize) -> Option<u32> {
@@ -179,6 +237,9 @@ impl Source for Folder {
     }
     fn costly(&self) -> bool {
         true
+    }
+    fn notes(&self) -> Vec<String> {
+        self.notes.clone()
     }
     fn stored_size(&self, index: usize) -> Result<u64> {
         let path = self.path(index)?;
@@ -202,7 +263,7 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             image::GrayImage::new(2, 2).save(&path).unwrap();
         }
-        let source = Folder::open(folder.path(), None, "folder".into()).unwrap();
+        let source = Folder::open(folder.path(), &Reading::default(), "folder".into()).unwrap();
         assert_eq!((0..6).filter_map(|i| source.label(i)).collect::<Vec<_>>(), [0, 0, 0, 1, 1, 2]);
         assert_eq!(source.class_names(), ["9", "10", "11"]);
         assert_eq!(source.dims(), [2, 2, 1]);
@@ -220,7 +281,7 @@ mod tests {
         crc.update(&bytes[12..29]);
         bytes[29..33].copy_from_slice(&crc.sum().to_be_bytes());
         std::fs::write(&path, bytes).unwrap();
-        let sentence = Folder::open(folder.path(), None, "folder".into()).err().unwrap().to_string();
+        let sentence = Folder::open(folder.path(), &Reading::default(), "folder".into()).err().unwrap().to_string();
         assert!(sentence.contains("claims 8191×8191 pixels"), "{sentence}");
     }
 }

@@ -1,6 +1,6 @@
 //! Readers under good files, bad files and random bytes: a refusal is a sentence, never a panic, never an allocation a header asked for.
 
-use super::{Kind, OpenOptions, Source, Split, item_len, open};
+use super::{Kind, OpenOptions, Reading, Source, Split, item_len, open};
 use flate2::{Compression, write::GzEncoder};
 use proptest::prelude::*;
 use std::io::Write;
@@ -149,8 +149,8 @@ fn image_folders_have_classes_and_scale_when_asked() {
     list.push(("cats/z.png", &larger));
     let files = Files::new(&list);
     let sentence = files.refusal(":all");
-    assert!(sentence.contains("9×9") && sentence.contains("4×3") && sentence.contains("--set resize="), "{sentence}");
-    let options = OpenOptions { resize: Some(8), limit: Some(7), ..OpenOptions::default() };
+    assert!(sentence.contains("9×9") && sentence.contains("4×3") && sentence.contains("--set size="), "{sentence}");
+    let options = OpenOptions { reading: Reading { size: Some([8, 8]), ..Reading::default() }, limit: Some(7), ..OpenOptions::default() };
     let scaled = open(&files.text(":all"), Split::Train, &options).unwrap();
     assert_eq!((scaled.len(), scaled.dims(), item(&scaled, 0).len()), (7, [8, 8, 3], 192));
 }
@@ -162,7 +162,7 @@ fn what_is_missing_torn_or_foreign_is_refused_with_its_reason() {
     let huge = idx(&[u32::MAX, u32::MAX, 2], &[1; 9]);
     let vast = idx(&[u32::MAX, 1000, 1], &[1; 9]);
     let zeros = gzip(&vec![0; 4_000_000]);
-    let (one, flat) = (npy("<f4", "(1, 2, 2)", &[0; 16]), npy("|u1", "(4,)", &[0; 4]));
+    let (one, flat) = (npy("<c8", "(1, 2, 2)", &[0; 32]), npy("|u1", "(4,)", &[0; 4]));
     let (short, over) = (npy("|u1", "(9, 9, 9)", &[7; 9]), npy("|u1", "(18446744073709551615, 9, 9)", &[7; 9]));
     let labels = idx(&[4], &[0; 4]);
     let cases: &[(&str, &[u8], &str)] = &[
@@ -177,7 +177,7 @@ fn what_is_missing_torn_or_foreign_is_refused_with_its_reason() {
         ("i/images-idx3-ubyte", &labels, "dimensions"),
         ("k.npy", b"", "is empty"),
         ("l.npy", b"PK\x03\x04 this is no array", "not a .npy file"),
-        ("m.npy", &one, "not uint8"),
+        ("m.npy", &one, "<c8"),
         ("n.npy", &flat, "N×H×W"),
         ("o.npy", &short, "holds 9"),
         ("p.npy", &over, "any file"),
@@ -186,7 +186,7 @@ fn what_is_missing_torn_or_foreign_is_refused_with_its_reason() {
         ("s/data_batch_1.bin", &[77; 3073], "label 77"),
         ("t/x.png", b"", "is empty"),
         ("u/x.png", b"no picture at all", "no image that can be decoded"),
-        ("v/readme.txt", b"hello", "no PNG, JPEG or WebP"),
+        ("v/readme.txt", b"hello", "no PNG, JPEG, WebP, BMP, TIFF or GIF image"),
         ("w.dat", b"hello", "no file of a known form"),
     ];
     for (name, bytes, reason) in cases {
@@ -221,7 +221,7 @@ fn try_all(bytes: &[u8], names: &[&str]) {
 
 fn mutated(valid: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
     let len = valid.len();
-    let edits = prop::collection::vec((0..len.min(200), any::<u8>()), 0..6);
+    let edits = prop::collection::vec((0..len.min(800), any::<u8>()), 0..6);
     (edits, prop_oneof![3 => Just(len), 1 => 0..len], prop::collection::vec(any::<u8>(), 0..4)).prop_map(move |(edits, cut, tail)| {
         let mut bytes = valid.clone();
         edits.iter().for_each(|&(at, byte)| bytes[at] = byte);
@@ -231,12 +231,37 @@ fn mutated(valid: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// Inputs a reader: few within the tests, as many as `scripts/fuzz` asks for.
+fn inputs() -> ProptestConfig {
+    let cases = std::env::var("KILN_FUZZ").ok().and_then(|count| count.parse().ok()).unwrap_or(96);
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+fn picture(format: image::ImageFormat) -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    let picture = image::RgbImage::from_fn(9, 7, |x, y| image::Rgb([x as u8 * 20, y as u8 * 30, 200]));
+    image::DynamicImage::ImageRgb8(picture).write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+fn npz() -> Vec<u8> {
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let packed = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Deflated);
+    for (name, bytes) in [("x.npy", npy("<f4", "(5, 2, 2)", &[0; 80])), ("y.npy", npy("<i8", "(5,)", &[0; 40]))] {
+        archive.start_file(name, packed).unwrap();
+        archive.write_all(&bytes).unwrap();
+    }
+    archive.finish().unwrap().into_inner()
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(inputs())]
 
     #[test]
     fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
-        try_all(&bytes, &["x-images-idx3-ubyte", "x-images-idx3-ubyte.gz", "x.npy", "d/data_batch_1.bin", "d/x.png", "d/x.jpg", "d/x.webp"]);
+        let arrays = ["x-images-idx3-ubyte", "x-images-idx3-ubyte.gz", "x.npy", "x.npz", "d/data_batch_1.bin"];
+        try_all(&bytes, &arrays);
+        try_all(&bytes, &["d/x.png", "d/x.jpg", "d/x.webp", "d/x.gif", "d/x.bmp", "d/x.tiff"]);
     }
 
     #[test]
@@ -255,12 +280,47 @@ proptest! {
     }
 
     #[test]
+    fn mutated_npy_of_floats_never_panics(bytes in mutated(npy("<f4", "(5, 2, 2)", &[0; 80]))) {
+        try_all(&bytes, &["x.npy"]);
+    }
+
+    #[test]
+    fn mutated_npz_never_panics(bytes in mutated(npz())) {
+        try_all(&bytes, &["x.npz"]);
+    }
+
+    #[test]
     fn mutated_cifar_never_panics(bytes in mutated(cifar(2))) {
         try_all(&bytes, &["d/data_batch_1.bin"]);
     }
 
     #[test]
-    fn mutated_png_never_panics(bytes in mutated(png(4, 3, 9))) {
+    fn mutated_png_never_panics(bytes in mutated(picture(image::ImageFormat::Png))) {
         try_all(&bytes, &["d/x.png"]);
+    }
+
+    #[test]
+    fn mutated_jpeg_never_panics(bytes in mutated(picture(image::ImageFormat::Jpeg))) {
+        try_all(&bytes, &["d/x.jpg"]);
+    }
+
+    #[test]
+    fn mutated_webp_never_panics(bytes in mutated(picture(image::ImageFormat::WebP))) {
+        try_all(&bytes, &["d/x.webp"]);
+    }
+
+    #[test]
+    fn mutated_gif_never_panics(bytes in mutated(picture(image::ImageFormat::Gif))) {
+        try_all(&bytes, &["d/x.gif"]);
+    }
+
+    #[test]
+    fn mutated_bmp_never_panics(bytes in mutated(picture(image::ImageFormat::Bmp))) {
+        try_all(&bytes, &["d/x.bmp"]);
+    }
+
+    #[test]
+    fn mutated_tiff_never_panics(bytes in mutated(picture(image::ImageFormat::Tiff))) {
+        try_all(&bytes, &["d/x.tiff"]);
     }
 }

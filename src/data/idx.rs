@@ -1,5 +1,6 @@
 //! IDX files (the form of MNIST): a big-endian magic number `00 00 08 D`, D big-endian 32-bit sizes, then bytes. Plain or gzipped.
 
+use super::positioned::PositionedFile;
 use super::{Kind, Source, check_read};
 use crate::{Error, Result};
 use flate2::read::MultiGzDecoder;
@@ -7,40 +8,45 @@ use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-/// The images of one IDX file, and the labels of its sibling, held in memory.
+/// No gzip file has more bytes than this a byte of it (deflate's own limit), so a header that announces more lies.
+const MAX_RATIO: u64 = 1032;
+/// Bytes of a plain file that are held in memory.
+const HELD: u64 = 64 << 20;
+
+/// The images of one IDX file, and the labels of its sibling.
 pub struct Idx {
     dims: [usize; 3],
     kind: Kind,
-    pixels: Vec<u8>,
+    len: usize,
+    pixels: Bytes,
     labels: Option<Labels>,
     name: String,
 }
 
 impl Idx {
-    /// Reads an images file, and its labels where a sibling `…labels-idx1-ubyte[.gz]` exists.
+    /// Opens an images file, and its labels where a sibling `…labels-idx1-ubyte[.gz]` exists. Pixels stay on disk where they are many; a
+    /// gzipped file of many goes to a temporary file.
     ///
     /// # Errors
     /// A file that is missing, empty, torn or foreign, or labels that do not count as many as the images.
     pub fn open(path: &Path, name: String) -> Result<Self> {
-        let (sizes, mut pixels) = read_idx(path, 3)?;
-        let (count, height, width) = (sizes[0], sizes[1], sizes[2]);
-        if pixels.is_empty() {
+        let pixels = Bytes::open(path, 3)?;
+        let [count, height, width] = [pixels.sizes[0], pixels.sizes[1], pixels.sizes[2]];
+        if pixels.len() == 0 {
             return Err(Error::format(path, format!("holds no images ({count} of {height}×{width} pixels)")));
         }
-        let kind = if pixels.iter().all(|&byte| byte <= 1) { Kind::Binary } else { Kind::Pixels };
-        if kind == Kind::Binary {
-            pixels.iter_mut().for_each(|byte| *byte *= 255);
-        }
+        let kind = if pixels.only_bits()? { Kind::Binary } else { Kind::Pixels };
         let mut labels = None;
         if let Some(label_path) = labels_beside(path) {
-            let (label_sizes, values) = read_idx(&label_path, 1)?;
-            if label_sizes[0] != count {
-                let reason = format!("holds {} labels but {} holds {count} images; fetch the pair again", label_sizes[0], path.display());
+            let values = Bytes::open(&label_path, 1)?;
+            let labelled = values.sizes[0];
+            if labelled != count {
+                let reason = format!("holds {labelled} labels but {} holds {count} images; fetch the pair again", path.display());
                 return Err(Error::format(label_path, reason));
             }
-            labels = Some(Labels::new(values));
+            labels = Some(Labels::new(values.all()?));
         }
-        Ok(Self { dims: [height, width, 1], kind, pixels, labels, name })
+        Ok(Self { dims: [height, width, 1], kind, len: count, pixels, labels, name })
     }
 }
 
@@ -67,7 +73,7 @@ impl Labels {
 
 impl Source for Idx {
     fn len(&self) -> usize {
-        self.pixels.len() / (self.dims[0] * self.dims[1])
+        self.len
     }
     fn dims(&self) -> [usize; 3] {
         self.dims
@@ -80,11 +86,12 @@ impl Source for Idx {
     }
     fn read(&self, index: usize, out: &mut [f32]) -> Result<()> {
         check_read(self, index, out)?;
-        let start = index * out.len();
-        for (value, &byte) in out.iter_mut().zip(&self.pixels[start..]) {
-            *value = f32::from(byte);
-        }
-        Ok(())
+        let unit = if self.kind == Kind::Binary { 255.0 } else { 1.0 };
+        self.pixels.with(index as u64 * out.len() as u64, out.len(), |bytes| {
+            for (value, byte) in out.iter_mut().zip(bytes) {
+                *value = f32::from(*byte) * unit;
+            }
+        })
     }
     fn label(&self, index: usize) -> Option<u32> {
         self.labels.as_ref()?.of(index)
@@ -111,26 +118,90 @@ fn labels_beside(images: &Path) -> Option<PathBuf> {
     [images.with_file_name(&labels), images.with_file_name(format!("{labels}.gz"))].into_iter().find(|path| path.is_file())
 }
 
-/// The sizes and bytes of an IDX file of unsigned bytes with `rank` dimensions.
-fn read_idx(path: &Path, rank: usize) -> Result<(Vec<usize>, Vec<u8>)> {
-    let mut start = [0; 2];
-    let got = File::open(path).and_then(|file| read_up_to(file, &mut start)).map_err(|e| Error::io(path, e))?;
-    if got == 0 {
-        return Err(Error::format(path, "is empty; fetch it again"));
-    }
-    let file = BufReader::new(File::open(path).map_err(|e| Error::io(path, e))?);
-    if start == [0x1F, 0x8B] { read_stream(path, MultiGzDecoder::new(file), rank) } else { read_stream(path, file, rank) }
+/// The bytes behind the header of an IDX file.
+struct Bytes {
+    sizes: Vec<usize>,
+    file: PositionedFile,
+    start: u64,
 }
 
-fn read_stream(path: &Path, mut stream: impl Read, rank: usize) -> Result<(Vec<usize>, Vec<u8>)> {
-    let failed = |e: std::io::Error| match e.kind() {
+impl Bytes {
+    /// Opens an IDX file of unsigned bytes with `rank` dimensions, and checks that it holds what it announces.
+    fn open(path: &Path, rank: usize) -> Result<Self> {
+        let file = PositionedFile::open(path)?;
+        let held = file.len();
+        if held == 0 {
+            return Err(Error::format(path, "is empty; fetch it again"));
+        }
+        let mut magic = [0; 2];
+        file.read_exact_at(&mut magic[..held.min(2) as usize], 0)?;
+        let read = || File::open(path).map(BufReader::new).map_err(|e| Error::io(path, e));
+        let (sizes, file, start) = if magic == [0x1F, 0x8B] {
+            let mut stream = MultiGzDecoder::new(read()?);
+            let (sizes, announced) = read_header(path, &mut stream, rank)?;
+            if announced / MAX_RATIO > held {
+                let reason = format!("announces {sizes:?}, {announced} bytes, more than {held} gzipped bytes can hold; fetch it again");
+                return Err(Error::format(path, reason));
+            }
+            (sizes, PositionedFile::spool(path, stream, announced).map_err(|e| failed(path, e))?, 0)
+        } else {
+            let mut stream = read()?;
+            let (sizes, announced) = read_header(path, &mut stream, rank)?;
+            if held <= HELD {
+                (sizes, PositionedFile::spool(path, stream, announced).map_err(|e| failed(path, e))?, 0)
+            } else {
+                (sizes, file, header_len(rank))
+            }
+        };
+        let sizes = sizes.into_iter().map(|size| size as usize).collect();
+        let bytes = Self { sizes, file, start };
+        let (announced, found) = (bytes.sizes.iter().map(|&size| size as u64).product(), bytes.len());
+        if found != announced {
+            let found = if found < announced { format!("holds only {found}") } else { "holds more".into() };
+            let reason = format!("announces {:?}, {announced} bytes, but {found}; fetch it again", bytes.sizes);
+            return Err(Error::format(path, reason));
+        }
+        Ok(bytes)
+    }
+
+    fn len(&self) -> u64 {
+        self.file.len() - self.start
+    }
+
+    fn with(&self, offset: u64, len: usize, take: impl FnOnce(&[u8])) -> Result<()> {
+        self.file.with(self.start + offset, len, take)
+    }
+
+    fn only_bits(&self) -> Result<bool> {
+        self.file.all_from(self.start, |bytes| bytes.iter().all(|&byte| byte <= 1))
+    }
+
+    fn all(&self) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; self.len() as usize];
+        self.file.read_exact_at(&mut bytes, self.start)?;
+        Ok(bytes)
+    }
+}
+
+/// Bytes of a header of `rank` sizes.
+fn header_len(rank: usize) -> u64 {
+    4 + 4 * rank as u64
+}
+
+/// What went wrong with a stream, which may be gzipped.
+fn failed(path: &Path, e: std::io::Error) -> Error {
+    match e.kind() {
         ErrorKind::UnexpectedEof | ErrorKind::InvalidInput | ErrorKind::InvalidData => {
             Error::format(path, format!("is torn or no gzip file ({e}); fetch it again"))
         }
         _ => Error::io(path, e),
-    };
+    }
+}
+
+/// Sizes of a stream that starts as an IDX file of `rank` dimensions of bytes, and the product of them.
+fn read_header(path: &Path, mut stream: impl Read, rank: usize) -> Result<(Vec<u32>, u64)> {
     let mut magic = [0; 4];
-    let got = read_up_to(&mut stream, &mut magic).map_err(failed)?;
+    let got = read_up_to(&mut stream, &mut magic).map_err(|e| failed(path, e))?;
     if got < 4 || magic[..3] != [0, 0, 8] {
         return Err(Error::format(path, format!("is not an IDX file of bytes: it starts {:02x?}, not [00, 00, 08]", &magic[..got])));
     }
@@ -138,22 +209,15 @@ fn read_stream(path: &Path, mut stream: impl Read, rank: usize) -> Result<(Vec<u
         return Err(Error::format(path, format!("has {} dimensions; {rank} are wanted here", magic[3])));
     }
     let mut header = vec![0; 4 * rank];
-    if read_up_to(&mut stream, &mut header).map_err(failed)? < header.len() {
+    if read_up_to(&mut stream, &mut header).map_err(|e| failed(path, e))? < header.len() {
         return Err(Error::format(path, "ends within its header; fetch it again"));
     }
     let sizes: Vec<u32> = header.chunks_exact(4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]])).collect();
-    let expected = sizes.iter().try_fold(1u64, |product, &size| product.checked_mul(u64::from(size)));
-    let Some(expected) = expected.filter(|&bytes| bytes < isize::MAX as u64 - 1) else {
+    let announced = sizes.iter().try_fold(1u64, |product, &size| product.checked_mul(u64::from(size)));
+    let Some(announced) = announced.filter(|&bytes| bytes < isize::MAX as u64 - 1) else {
         return Err(Error::format(path, format!("claims sizes {sizes:?}, more than any memory holds; fetch it again")));
     };
-    // Grows with what is really there: the header is not trusted with an allocation.
-    let mut bytes = Vec::new();
-    stream.take(expected + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 != expected {
-        let found = if (bytes.len() as u64) < expected { format!("holds only {}", bytes.len()) } else { "holds more".into() };
-        return Err(Error::format(path, format!("announces {sizes:?}, {expected} bytes, but {found}; fetch it again")));
-    }
-    Ok((sizes.iter().map(|&size| size as usize).collect(), bytes))
+    Ok((sizes, announced))
 }
 
 /// Reads until `out` is full or the stream ends; returns how many bytes came.

@@ -76,6 +76,12 @@ impl<L: Layer> Source for L {
     fn costly(&self) -> bool {
         self.slow()
     }
+    fn knows_white(&self) -> bool {
+        self.inner().knows_white()
+    }
+    fn notes(&self) -> Vec<String> {
+        self.inner().notes()
+    }
     fn origin(&self) -> Option<String> {
         self.inner().origin()
     }

@@ -1,5 +1,6 @@
 //! Batches: endless and shuffled for training, on a thread of their own; in order for evaluation.
 
+use super::augment::{Augment, Draw};
 use super::binarize::{Binarization, Key, binarize};
 use super::{Kind, Source, item_len, streams};
 use crate::random::Draws;
@@ -67,6 +68,8 @@ pub struct LoaderOptions {
     pub binarization: Binarization,
     /// The range of the values.
     pub scale: Scale,
+    /// What is done to each image at random.
+    pub augment: Augment,
     /// Batches made ahead of the one asked for; 0 is taken as 1.
     pub prefetch: usize,
 }
@@ -90,6 +93,7 @@ impl Loader {
     pub fn new(source: Arc<dyn Source>, options: LoaderOptions) -> Result<Self> {
         options.binarization.check(source.kind(), &source.name())?;
         options.scale.check(&*source)?;
+        options.augment.check(source.kind(), source.dims(), &source.name())?;
         let (len, batch) = (source.len(), options.batch);
         if batch == 0 || batch > len {
             let name = source.name();
@@ -107,7 +111,11 @@ impl Loader {
                 let start = (step % steps_per_epoch) as usize * batch;
                 let indices = order.1[start..start + batch].to_vec();
                 let key = Key { seed: options.seed, stream: streams::BINARIZE_TRAIN, step: epoch as u32 };
-                let made = read_batch(&*source, indices, options.binarization, key, options.scale).map(|b| Batch { epoch, ..b });
+                let change = |index: u32, values: &mut [f32]| {
+                    let draw = Draw { seed: options.seed, epoch: epoch as u32, item: u64::from(index) };
+                    options.augment.apply(&*source, values, draw)
+                };
+                let made = read_batch(&*source, indices, &change, options.binarization, key, options.scale).map(|b| Batch { epoch, ..b });
                 let failed = made.is_err();
                 if sender.send(made).is_err() || failed {
                     break;
@@ -170,17 +178,25 @@ pub fn sequential(
         }
         let indices = (at as u32..end as u32).collect();
         let key = Key { seed, stream: streams::BINARIZE_EVAL, step: 0 };
-        let made = read_batch(&*source, indices, binarization, key, scale);
+        let made = read_batch(&*source, indices, &|_, _| Ok(()), binarization, key, scale);
         at = if made.is_ok() { end } else { source.len() };
         Some(made)
     })
 }
 
-fn read_batch(source: &dyn Source, indices: Vec<u32>, how: Binarization, key: Key, scale: Scale) -> Result<Batch> {
+fn read_batch(
+    source: &dyn Source,
+    indices: Vec<u32>,
+    change: &(dyn Fn(u32, &mut [f32]) -> Result<()> + Sync),
+    how: Binarization,
+    key: Key,
+    scale: Scale,
+) -> Result<Batch> {
     let item = item_len(source.dims());
     let mut values = vec![0.0; indices.len() * item];
     let read = |(out, &index): (&mut [f32], &u32)| -> Result<()> {
         source.read(index as usize, out)?;
+        change(index, out)?;
         binarize(out, index as usize, how, key);
         scale.apply(out);
         Ok(())
@@ -205,7 +221,15 @@ mod tests {
     }
 
     fn options(batch: usize, start_step: u64) -> LoaderOptions {
-        LoaderOptions { batch, seed: 4, start_step, binarization: Binarization::Dynamic, scale: Scale::Unit, prefetch: 2 }
+        LoaderOptions {
+            batch,
+            seed: 4,
+            start_step,
+            binarization: Binarization::Dynamic,
+            scale: Scale::Unit,
+            augment: Augment::default(),
+            prefetch: 2,
+        }
     }
 
     #[test]

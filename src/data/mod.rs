@@ -4,26 +4,34 @@
 //! and refuses what is missing, torn or foreign in one sentence. [`open`] turns the command line's SOURCE into a source,
 //! [`Loader`] makes endless shuffled training batches of it, [`sequential`] one pass in order.
 
+mod augment;
 mod binarize;
 mod builtin;
+mod cache;
 mod cifar;
 mod classes;
 mod digest;
 mod fit;
 mod folder;
+mod frame;
 #[cfg(test)]
 mod fuzz;
 mod idx;
+mod jpeg;
 mod layer;
 mod loader;
 mod npy;
 mod npy_header;
+mod npz;
+mod number;
 mod one_hot;
 mod open;
+mod picture;
 mod positioned;
-mod resize;
+mod reading;
 mod subset;
 
+pub use augment::{Augment, Flip};
 pub use binarize::Binarization;
 pub use classes::{find_class, listed};
 pub use digest::{Digest, check_same};
@@ -31,6 +39,8 @@ pub use fit::{Wanted, fit};
 pub use loader::{Batch, Loader, LoaderOptions, Scale, sequential};
 pub use one_hot::one_hot;
 pub use open::{Settled, named_split, open, settle, with_split};
+pub use picture::decode;
+pub use reading::{Colour, Fit, Layout, Range, Reading};
 pub use subset::{labelled, subset};
 
 use crate::{Error, Result};
@@ -51,6 +61,8 @@ pub mod streams {
     pub const HOLD_OUT: u32 = 0xDA7A_0005;
     /// Which items of a large set its digest reads; seed and step are 0.
     pub const DIGEST: u32 = 0xDA7A_0006;
+    /// Flips, shifts and crops in training; the step is the epoch, element 8i + j word j of item i.
+    pub const AUGMENT: u32 = 0xDA7A_0007;
     /// Built-in items, plus 16 × the set plus the split; the step is the item.
     pub const BUILTIN: u32 = 0xDA7A_1000;
 }
@@ -111,8 +123,8 @@ pub struct OpenOptions {
     pub seed: u64,
     /// Only a seeded random so many items of the split; see [`subset`].
     pub limit: Option<usize>,
-    /// Scale the shorter side to this many pixels and crop the centre to a square.
-    pub resize: Option<usize>,
+    /// How pictures and arrays are read.
+    pub reading: Reading,
     /// Share of the training data held out as validation where the data set has no such split, in 0..1; the default share
     /// holds out no more than 5,000 items.
     pub valid_fraction: f32,
@@ -121,7 +133,7 @@ pub struct OpenOptions {
 impl Default for OpenOptions {
     /// Seed 0, everything, as it is, a twelfth held out.
     fn default() -> Self {
-        Self { seed: 0, limit: None, resize: None, valid_fraction: VALID_FRACTION }
+        Self { seed: 0, limit: None, reading: Reading::default(), valid_fraction: VALID_FRACTION }
     }
 }
 
@@ -173,6 +185,16 @@ pub trait Source: Send + Sync {
     /// Whether reading an item costs much more than a copy, so that a batch is worth reading on several threads.
     fn costly(&self) -> bool {
         false
+    }
+
+    /// Whether it is certain which of two values is white: not where bytes 0 and 1 may be bits or two dark greys.
+    fn knows_white(&self) -> bool {
+        false
+    }
+
+    /// Sentences worth saying of how it was read.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
     }
 
     /// What all items follow from, where the program makes them.

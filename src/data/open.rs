@@ -1,10 +1,12 @@
 //! SOURCE of the command line, as text, to a [`Source`].
 
+use super::cache::Cached;
 use super::digest::{Digest, digest};
-use super::folder::{Folder, entries};
-use super::resize::Resized;
+use super::folder::{Folder, entries, holds_images};
+use super::frame::Framed;
+use super::picture::has_ending;
 use super::subset::{part, subset};
-use super::{Kind, OpenOptions, Source, Split, VALID_FRACTION, builtin, cifar, idx, npy};
+use super::{Kind, OpenOptions, Source, Split, VALID_FRACTION, builtin, cifar, idx, npy, npz};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,12 +30,8 @@ pub fn open(source: &str, default: Split, options: &OpenOptions) -> Result<Arc<d
     }
     let (base, named) = split_suffix(source);
     let request = Request { base, split: named.unwrap_or(default), options };
-    let mut opened = request.open()?;
-    if let Some(side) = options.resize
-        && opened.dims()[..2] != [side, side]
-    {
-        opened = Arc::new(Resized::new(opened, side)?);
-    }
+    options.reading.check()?;
+    let opened = Cached::over(Framed::over(request.open()?, &options.reading)?)?;
     options.limit.map_or(Ok(opened.clone()), |limit| subset(opened, limit))
 }
 
@@ -145,19 +143,29 @@ impl Request<'_> {
         {
             return Error::usage(format!("{base} has no split `{word}`; the splits are train, valid, test and all"));
         }
-        let sources = "a folder of images, IDX or CIFAR-10 files, an .npy or IDX file";
+        let sources = "a folder of images, IDX or CIFAR-10 files, an .npy, .npz or IDX file, a picture";
         Error::usage(format!("there is no `{}`; --data takes {sources}, or one of {}", self.base, builtin::NAMES.join(", ")))
     }
 
     fn open_file(&self, path: &Path) -> Result<Arc<dyn Source>> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let title = self.name();
-        let whole: Arc<dyn Source> = if name.to_ascii_lowercase().ends_with(".npy") {
-            Arc::new(npy::Npy::open(path, title)?)
+        let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        let reading = &self.options.reading;
+        let whole: Arc<dyn Source> = if ending == "npy" {
+            Arc::new(npy::Npy::open(path, reading, title)?)
+        } else if ending == "npz" {
+            let (array, apart) = npz::open(path, self.split, reading, title)?;
+            if apart {
+                return Ok(Arc::new(array));
+            }
+            Arc::new(array)
         } else if name.ends_with("-ubyte") || name.ends_with("-ubyte.gz") {
             Arc::new(idx::Idx::open(path, title)?)
+        } else if has_ending(path) {
+            Arc::new(Folder::single(path, reading, title)?)
         } else {
-            let reason = "is no file of a known form; an .npy file or IDX images (…-images-idx3-ubyte[.gz]) are read";
+            let reason = "is no file of a known form; an .npy or .npz file, IDX images (…-images-idx3-ubyte[.gz]) and a picture are read";
             return Err(Error::format(path, reason));
         };
         self.part_of(whole)
@@ -225,7 +233,13 @@ impl Request<'_> {
     fn open_images(&self, folder: &Path) -> Result<Arc<dyn Source>> {
         let sub = |words: &[&str]| words.iter().map(|word| folder.join(word)).find(|path| path.is_dir());
         let (train, valid, test) = (sub(&["train"]), sub(&["valid", "val"]), sub(&["test"]));
-        let open = |root: &Path| -> Result<Arc<dyn Source>> { Ok(Arc::new(Folder::open(root, self.options.resize, self.name())?)) };
+        let open = |root: &Path| -> Result<Arc<dyn Source>> {
+            let mut opened = Folder::open(root, &self.options.reading, self.name())?;
+            if root != folder && holds_images(folder)? {
+                opened.note(format!("{}: passed over the images beside the folders of splits", folder.display()));
+            }
+            Ok(Arc::new(opened))
+        };
         let Some(train) = train else { return self.part_of(open(folder)?) };
         match (self.split, valid, test) {
             (Split::All, ..) | (Split::Train, Some(_), _) => open(&train),

@@ -68,7 +68,7 @@ pub fn validation_data(recipe: &Recipe, labels: bool) -> Result<Option<Arc<dyn S
 }
 
 fn options(recipe: &Recipe) -> OpenOptions {
-    OpenOptions { seed: recipe.seed, resize: recipe.data.resize, ..OpenOptions::default() }
+    OpenOptions { seed: recipe.seed, reading: recipe.data.reading.clone(), ..OpenOptions::default() }
 }
 
 fn fit(recorded: &DataRecipe, text: &str, source: Arc<dyn Source>, asked: Option<Binarization>, labels: bool) -> Result<Arc<dyn Source>> {

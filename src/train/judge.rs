@@ -143,10 +143,11 @@ impl Judge {
 
 /// How the judge of a run's data is trained, and what it will be.
 fn recipe(run: &Recipe, device: &Device, steps: u64) -> Result<(Recipe, JudgeFacts)> {
-    let options = OpenOptions { seed: JUDGE_SEED, resize: run.data.resize, ..OpenOptions::default() };
+    let options = OpenOptions { seed: JUDGE_SEED, reading: run.data.reading.clone(), ..OpenOptions::default() };
     let settled = data::settle(&run.data.source, &options)?;
     let data = DataRecipe {
         binarization: Binarization::None,
+        augment: data::Augment::default(),
         count: settled.source.len(),
         digest: settled.digest.hash.clone(),
         digest_of: settled.digest.of,

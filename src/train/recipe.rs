@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainRecipe;
 use super::digest::sha256;
-use crate::data::{Binarization, Digest, Kind};
+use crate::data::{Augment, Binarization, Digest, Kind, Reading};
 use crate::error::{Error, Result};
 use crate::model::DataSpec;
 use crate::runtime::Device;
@@ -147,9 +147,12 @@ pub struct DataRecipe {
     /// A seeded random so many items of each class alone, if set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels_per_class: Option<usize>,
-    /// Side of the square that images are scaled and cropped to, if set.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub resize: Option<usize>,
+    /// How pictures and arrays are read.
+    #[serde(default, skip_serializing_if = "Reading::is_default")]
+    pub reading: Reading,
+    /// What is done to training images at random.
+    #[serde(default, skip_serializing_if = "Augment::is_none")]
+    pub augment: Augment,
     /// Mean of each value, where the model starts from it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mean: Option<Vec<f32>>,
@@ -173,11 +176,13 @@ impl DataRecipe {
     /// Refuses what contradicts itself.
     ///
     /// # Errors
-    /// [`Error::Usage`] where there are not as many names as classes, or one name twice.
+    /// [`Error::Usage`] where there are not as many names as classes, or one name twice; as of [`Reading::check`] and [`Augment::check`].
     pub fn check(&self) -> Result<()> {
         let mut names = self.class_names.clone();
         names.sort();
         names.dedup();
+        self.reading.check()?;
+        self.augment.check(self.kind(), self.dims, &self.source)?;
         if names.len() == self.classes && self.class_names.len() == self.classes {
             return Ok(());
         }

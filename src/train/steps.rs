@@ -87,6 +87,7 @@ impl Trainer {
             start_step: self.progress.step,
             binarization: self.recipe.data.binarization,
             scale: self.model.scale(),
+            augment: self.recipe.data.augment,
             prefetch: 4,
         };
         let mut loader = Loader::new(self.source.clone(), options)?;

@@ -197,6 +197,11 @@ impl Trainer {
         self.check()
     }
 
+    /// Sentences worth saying of how the data was read.
+    pub fn data_notes(&self) -> Vec<String> {
+        self.source.notes()
+    }
+
     /// The recipe.
     pub fn recipe(&self) -> &Recipe {
         &self.recipe
