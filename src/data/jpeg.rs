@@ -1,6 +1,5 @@
 //! JPEG files, decoded strictly: a torn one is refused and never half grey.
 
-use super::picture::Look;
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, RgbImage};
 use zune_core::bytestream::ZCursor;
@@ -34,9 +33,14 @@ impl<'a> Jpeg<'a> {
         Ok(Self { decoder, bytes, size, grey })
     }
 
-    /// What the headers tell, before it is turned.
-    pub fn look(&self) -> Look {
-        Look { width: self.size.0 as u32, height: self.size.1 as u32, colour: !self.grey, alpha: false }
+    /// Width and height, before it is turned.
+    pub fn size(&self) -> (u32, u32) {
+        (self.size.0 as u32, self.size.1 as u32)
+    }
+
+    /// Whether it has no colour.
+    pub fn is_grey(&self) -> bool {
+        self.grey
     }
 
     /// How a viewer turns it.
@@ -50,7 +54,7 @@ impl<'a> Jpeg<'a> {
             return Err("it ends before its end marker: it is torn".into());
         }
         let values = self.decoder.decode().map_err(|e| e.to_string())?;
-        let (width, height) = (self.size.0 as u32, self.size.1 as u32);
+        let (width, height) = self.size();
         let image = if self.grey {
             GrayImage::from_raw(width, height, values).map(DynamicImage::ImageLuma8)
         } else {

@@ -52,11 +52,11 @@ pub fn look(path: &Path) -> Result<Look> {
         Opened::Jpeg(mut file, bytes) => {
             let held = jpeg_bytes(path, &mut file, HEADERS)?;
             match Jpeg::open(&held) {
-                Ok(jpeg) => (jpeg.look(), jpeg.orientation()),
+                Ok(jpeg) => seen_jpeg(&jpeg),
                 Err(_) => {
                     let whole = [held, jpeg_bytes(path, &mut file, bytes)?].concat();
                     let jpeg = Jpeg::open(&whole).map_err(|reason| undecodable(path, &reason))?;
-                    (jpeg.look(), jpeg.orientation())
+                    seen_jpeg(&jpeg)
                 }
             }
         }
@@ -81,7 +81,7 @@ pub fn decode(path: &Path, background: Colour) -> Result<DynamicImage> {
         Opened::Jpeg(mut file, bytes) => {
             let held = jpeg_bytes(path, &mut file, bytes)?;
             let jpeg = Jpeg::open(&held).map_err(fails)?;
-            let (look, turn) = (jpeg.look(), jpeg.orientation());
+            let (look, turn) = seen_jpeg(&jpeg);
             check(path, look)?;
             let _room = Room::take(look.bytes());
             let mut image = jpeg.decode().map_err(fails)?;
@@ -155,6 +155,12 @@ fn jpeg_bytes(path: &Path, file: &mut File, most: u64) -> Result<Vec<u8>> {
     let mut held = Vec::new();
     file.take(most).read_to_end(&mut held).map_err(|e| Error::io(path, e))?;
     Ok(held)
+}
+
+/// As [`seen`], of a JPEG file.
+fn seen_jpeg(jpeg: &Jpeg<'_>) -> (Look, Orientation) {
+    let (width, height) = jpeg.size();
+    (Look { width, height, colour: !jpeg.is_grey(), alpha: false }, jpeg.orientation())
 }
 
 /// What a header says of the image as it is stored, and how a viewer turns it.

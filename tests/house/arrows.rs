@@ -156,7 +156,7 @@ impl Tree {
                     .filter_map(|(alias, target)| match alias {
                         Some(alias) if alias == name => Some(target.clone()),
                         Some(_) => None,
-                        None => Some([&target[..target.len() - 1], &[name.clone()]].concat()),
+                        None => Some([&target[..target.len() - 1], std::slice::from_ref(name)].concat()),
                     })
                     .flat_map(|target| self.files_of(&[&target[..], &rest[1..]].concat(), depth + 1))
                     .collect()
