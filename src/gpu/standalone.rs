@@ -54,12 +54,19 @@ impl Standalone {
 
     /// Queues one dispatch.
     pub fn dispatch(&self, groups: [u32; 3]) {
+        self.repeat(groups, 1);
+    }
+
+    /// Queues equal dispatches, one behind the other.
+    pub fn repeat(&self, groups: [u32; 3], times: usize) {
         let inner = self.gpu.inner();
         let mut encoder = inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes: None });
         pass.set_pipeline(&self.pipeline);
         pass.set_bind_group(0, &self.bind_group, &[]);
-        pass.dispatch_workgroups(groups[0], groups[1], groups[2]);
+        for _ in 0..times {
+            pass.dispatch_workgroups(groups[0], groups[1], groups[2]);
+        }
         drop(pass);
         inner.queue.submit([encoder.finish()]);
     }

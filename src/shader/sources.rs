@@ -16,6 +16,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("ceiling", include_str!("../../shaders/ceiling.wgsl")),
     ("conv", include_str!("../../shaders/conv.wgsl")),
     ("conv_direct", include_str!("../../shaders/conv_direct.wgsl")),
+    ("conv_dot", include_str!("../../shaders/conv_dot.wgsl")),
     ("conv_matrix", include_str!("../../shaders/conv_matrix.wgsl")),
     ("conv_parts", include_str!("../../shaders/conv_parts.wgsl")),
     ("conv_texture", include_str!("../../shaders/conv_texture.wgsl")),

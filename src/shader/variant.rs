@@ -37,7 +37,7 @@ impl fmt::Display for Tile {
 }
 
 /// One form of a product's kernel. Every form of a convolution in f32 sums in the same order, so that a choice changes no bit of it, but
-/// for a split one; forms of a weight gradient may split its long sum at other places, and cooperative matrices round operands to f16.
+/// for a split one and a dot; forms of a weight gradient may split its long sum at other places, and cooperative matrices round operands to f16.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Variant {
     /// Tiles in workgroup memory.
@@ -51,6 +51,8 @@ pub enum Variant {
         /// Columns of an invocation.
         tn: usize,
     },
+    /// So many invocations to the sum of four channels of one position, joined by a tree.
+    Dot(usize),
     /// `tm` rows by `tn` columns in registers, operands packed into storage textures first.
     Texture {
         /// Rows of an invocation.
@@ -79,6 +81,7 @@ impl fmt::Display for Variant {
             Self::Tile(tile) => write!(f, "tile-{tile}"),
             Self::Split(tile, parts) => write!(f, "split-{tile}-{parts}"),
             Self::Direct { tm, tn } => write!(f, "direct-{tm}x{tn}"),
+            Self::Dot(threads) => write!(f, "dot-{threads}"),
             Self::Texture { tm, tn } => write!(f, "texture-{tm}x{tn}"),
             Self::Matrix { bm, bn, bk, rows, columns } => write!(f, "matrix-{bm}x{bn}x{bk}-{rows}x{columns}"),
         }
@@ -101,6 +104,7 @@ impl FromStr for Variant {
                 (Some(&[bm, bn, bk]), Some(&[tm, tn]), Ok(parts)) => Some(Self::Split(Tile { bm, bn, bk, tm, tn }, parts)),
                 _ => None,
             },
+            ["dot", threads] => threads.parse().ok().map(Self::Dot),
             [kind @ ("direct" | "texture"), inner] => match numbers(inner).as_deref() {
                 Some(&[tm, tn]) if kind == "direct" => Some(Self::Direct { tm, tn }),
                 Some(&[tm, tn]) => Some(Self::Texture { tm, tn }),
@@ -112,7 +116,7 @@ impl FromStr for Variant {
     }
 }
 
-const EXAMPLES: &str = "names are like tile-64x64x16-4x4, split-32x32x16-4x4-4, direct-8x8, texture-8x8, matrix-64x64x32-2x2";
+const EXAMPLES: &str = "names are like tile-64x64x16-4x4, split-32x32x16-4x4-4, direct-8x8, dot-64, texture-8x8, matrix-64x64x32-2x2";
 
 /// Which variants are taken instead of the default ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -129,7 +133,7 @@ impl Choices {
     /// # Errors
     /// [`Error::Usage`] where no variant's name can start so.
     pub fn forcing(start: &str) -> Result<Self> {
-        let known = ["tile-", "split-", "direct-", "texture-", "matrix-"]
+        let known = ["tile-", "split-", "direct-", "dot-", "texture-", "matrix-"]
             .iter()
             .any(|family| family.starts_with(start) || start.starts_with(family));
         if start.is_empty() || !known {
@@ -178,13 +182,14 @@ mod tests {
             Variant::Tile(Tile { bm: 64, bn: 32, bk: 16, tm: 4, tn: 4 }),
             Variant::Split(Tile { bm: 64, bn: 32, bk: 16, tm: 8, tn: 4 }, 8),
             Variant::Direct { tm: 8, tn: 4 },
+            Variant::Dot(64),
             Variant::Texture { tm: 8, tn: 8 },
             Variant::Matrix { bm: 64, bn: 32, bk: 32, rows: 2, columns: 1 },
         ];
         for variant in all {
             assert_eq!(variant.to_string().parse::<Variant>().ok(), Some(variant));
         }
-        for wrong in ["", "tile", "tile-64x64", "split-64x64x16-4x4", "direct-8", "direct-axb", "texture-8x8x8"] {
+        for wrong in ["", "tile", "tile-64x64", "split-64x64x16-4x4", "direct-8", "direct-axb", "dot-x", "texture-8x8x8"] {
             assert!(wrong.parse::<Variant>().is_err(), "{wrong}");
         }
     }

@@ -96,8 +96,10 @@ fn gpu_ceilings(gpu: &Gpu) -> Result<Ceilings> {
     // Enough to fill a large GPU for some milliseconds; a software driver gets less.
     let (groups, rounds) = if slow { (64u32, 64) } else { (4096, 2048) };
     let threads = 128u32;
-    let elements = (groups * threads * 4) as usize;
+    // Copies must not fit any cache, and outlast what launching them costs: some 128 MiB each way, several times.
+    let (copied, copies) = if slow { (groups, 1) } else { (65_535.min((gpu.description().max_binding / u64::from(threads * 16)) as u32), 16) };
     let make = |fma: bool| {
+        let elements = (if fma { groups } else { copied } * threads * 4) as usize;
         let defines = vec![
             ("THREADS", threads.to_string()),
             ("ROUNDS", rounds.to_string()),
@@ -105,20 +107,20 @@ fn gpu_ceilings(gpu: &Gpu) -> Result<Ceilings> {
         ];
         Standalone::new(gpu, "ceiling", expand("ceiling", &defines)?, &[(Access::Read, elements), (Access::ReadWrite, elements)])
     };
-    let timed = |kernel: &Standalone, groups: u32| {
+    let timed = |kernel: &Standalone, groups: u32, times: usize| {
         kernel.finish()?;
         let start = Instant::now();
-        kernel.dispatch([groups, 1, 1]);
+        kernel.repeat([groups, 1, 1], times);
         kernel.finish()?;
         Ok(start.elapsed().as_secs_f64())
     };
     let (fma, copy) = (make(true)?, make(false)?);
-    let dispatch = best(|| timed(&copy, 1))?;
+    let dispatch = best(|| timed(&copy, 1, 1))?;
     let took = |seconds: f64| (seconds - dispatch).max(1e-9);
     let flops = f64::from(groups * threads) * 4.0 * 8.0 * 2.0 * f64::from(rounds);
     Ok(Ceilings {
-        gflops: flops / took(best(|| timed(&fma, groups))?) * 1e-9,
-        gbps: (8 * elements) as f64 / took(best(|| timed(&copy, groups))?) * 1e-9,
+        gflops: flops / took(best(|| timed(&fma, groups, 1))?) * 1e-9,
+        gbps: f64::from(copied) * f64::from(threads) * 32.0 * copies as f64 / took(best(|| timed(&copy, copied, copies))?) * 1e-9,
         dispatch,
     })
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::pack::{self, fours};
 use super::variants::Problem;
-use super::{Defines, bytes, flag, flat, text};
+use super::{Defines, bytes, flag, flat, rows, text};
 use crate::graph::{Expr, Shape, Signature};
 use crate::op::Gather;
 use crate::shader::{Binding, Bindings, Launch, Matrices, Pointwise, Stage, Target, Tile, Variant};
@@ -68,6 +68,11 @@ pub(in crate::op) fn conv(
             defines.extend([("TM", text(tm)), ("TN4", text(tn / 4)), ("THREADS", text(flat.threads)), ("GRID_X", text(flat.grid_x))]);
             let kernel = if launch.stages.is_empty() { "conv_direct" } else { "conv_texture" };
             (kernel, [flat.groups[0], flat.groups[1], phases])
+        }
+        Variant::Dot(threads) => {
+            let groups = rows((positions * d.div_ceil(4)) as u64);
+            defines.extend([("THREADS", text(threads)), ("GRID_X", text(groups[0]))]);
+            ("conv_dot", [groups[0], groups[1], phases])
         }
         Variant::Tile(tile) | Variant::Split(tile, _) => {
             let Tile { bm, bn, bk, tm, tn } = tile;

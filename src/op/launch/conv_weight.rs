@@ -30,6 +30,8 @@ pub(in crate::op) fn conv_weight(gather: &Gather, prologue: &Option<Expr>, s: &S
     let texels = [pixels * fours(c), positions * fours(d)];
     let choice = Problem { operation: "conv_weight", gather, images, channels: [c, d], texels }.weight(m, target);
     let workers = match choice.variant {
+        // Not offered: a weight gradient's sums are long, but never few.
+        Variant::Dot(_) => m.div_ceil(4) * d.div_ceil(4).div_ceil(64),
         Variant::Tile(Tile { bm, bn, .. }) | Variant::Split(Tile { bm, bn, .. }, _) | Variant::Matrix { bm, bn, .. } => {
             m.div_ceil(bm) * d.div_ceil(bn)
         }
@@ -68,6 +70,7 @@ pub(in crate::op) fn conv_weight(gather: &Gather, prologue: &Option<Expr>, s: &S
     };
     let (kernel, groups) = match choice.variant {
         Variant::Direct { tm, tn } => ("conv_weight_direct", spread(m.div_ceil(tm), tn)),
+        Variant::Dot(_) => ("conv_weight_direct", spread(m.div_ceil(4), 4)),
         // Two four-vectors of rows, which never cross a tap.
         Variant::Texture { tn, .. } => ("conv_weight_texture", spread((taps * fours(c)).div_ceil(2), tn)),
         // Its sum is split in any case, by shape.

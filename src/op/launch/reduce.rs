@@ -60,6 +60,9 @@ pub(super) struct Chain<'a> {
     pub(super) launch: Launch,
 }
 
+/// Elements a strand sums before its work is split among workgroups, and with it among stages.
+const ONE_STAGE: usize = 40;
+
 /// How one stage divides its work.
 struct Division {
     /// Neighbours along inner and strands of the reduced axis in a workgroup; `None` for one invocation an output.
@@ -101,8 +104,8 @@ impl Chain<'_> {
         let lanes = inner.next_power_of_two().min(64);
         let strands = (threads / lanes).min(reduced.next_power_of_two());
         let groups = outer * inner.div_ceil(lanes);
-        // A strand sums at least eight elements; a few hundred workgroups fill any adapter.
-        let most = reduced.div_ceil(strands * 8).max(1);
+        // Another stage costs as much as some forty more elements a strand do (5 µs on an H200): what fits one is not split.
+        let most = if reduced <= strands * ONE_STAGE { 1 } else { reduced.div_ceil(strands * 8) };
         Division { tree: Some([lanes, strands]), splits: 512usize.div_ceil(groups).min(most) }
     }
 

@@ -37,6 +37,11 @@ const WEIGHT_TILES: [Tile; 12] = [
 const DEPTH: usize = 16;
 /// Parts that a sum can be cut into.
 const PARTS: [usize; 2] = [4, 8];
+/// Invocations that join in one sum of a dot, and the depth from which they have enough to do.
+const DOT: usize = 64;
+const DOT_DEPTH: usize = 256;
+/// Four-vectors of sums from which one invocation each fills an adapter.
+const FEW_SUMS: usize = 16_384;
 /// Elements that all parts may take together.
 const MOST_PARTIAL: usize = 8 << 20;
 
@@ -121,6 +126,9 @@ impl Problem<'_> {
         all.extend(tiles.iter().copied().map(Variant::Tile));
         let defaults = Defaults::of(target.class);
         let tiled = largest_busy(&tiles, |t| [t.bm, t.bn], [positions, d, phases], defaults.busy);
+        if dots(d, depth) && fits_workgroup(DOT, target) {
+            all.push(Variant::Dot(DOT));
+        }
         let parts: Vec<usize> = PARTS.into_iter().filter(|parts| depth > parts * DEPTH && parts * len <= MOST_PARTIAL).collect();
         all.extend(tiled.iter().flat_map(|&tile| parts.iter().map(move |&parts| Variant::Split(tile, parts))));
         let default = self.conv_default(tiled, &parts, [positions, depth], target);
@@ -135,6 +143,10 @@ impl Problem<'_> {
     fn conv_default(&self, tiled: Option<Tile>, parts: &[usize], [positions, depth]: [usize; 2], target: &Target) -> Variant {
         let d = self.channels[1];
         let Some(tile) = tiled.filter(|_| d >= 8 && !target.is_cpu()) else {
+            let few = positions * d.div_ceil(4) * self.gather.phases.len() <= FEW_SUMS;
+            if few && dots(d, depth) && !target.is_cpu() && fits_workgroup(DOT, target) {
+                return Variant::Dot(DOT);
+            }
             let (tm, tn) = match (positions >= MANY, d > 4) {
                 _ if !target.is_cpu() => (1, 4),
                 (true, true) => (8, 8),
@@ -181,6 +193,11 @@ impl Problem<'_> {
         candidates.dedup();
         target.choices.pick(self.key(target), candidates)
     }
+}
+
+/// Whether a product of `d` channels is one of few long sums.
+fn dots(d: usize, depth: usize) -> bool {
+    d < 8 && depth >= DOT_DEPTH
 }
 
 fn fits_workgroup(threads: usize, target: &Target) -> bool {
