@@ -24,11 +24,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let id = group.y * {{GRID_X}}u + group.x;
     let phase = phase_of(group.z);
     let at = position(id / ACROSS, phase.extent);
-    let from = source_of(at);
+    let base = source_of(at);
     let d0 = id % ACROSS * 4u;
     var sum = vec4<f32>(0.0);
     for (var k = lane * 4u; k < phase.taps * SOURCE_C; k += THREADS * 4u) {
-        let a = load_a(from, k, phase);
+        let a = load_a(base, k, phase);
 //!for L in 0..4
 //!if TRANSPOSED
         sum[{{L}}] += dot(a, load_b(k, d0 + {{L}}u, phase));

@@ -156,6 +156,10 @@ fn geometries() -> Result<Vec<(Taps, usize, usize, usize)>> {
         (dense(5, 3, 2, 7, 10)?, 1, 3, 2),
         (dense(4, 1, 0, 4, 4)?, 3, 6, 1),
         (dense(2, 2, 0, 5, 4)?, 1, 1, 1),
+        // Few long sums.
+        (dense(4, 1, 0, 4, 4)?, 3, 20, 1),
+        (dense(4, 1, 0, 4, 4)?, 2, 18, 5),
+        (Taps::pointwise([1, 1]), 5, 3, 300),
     ])
 }
 
