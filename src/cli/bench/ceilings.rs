@@ -97,7 +97,8 @@ fn gpu_ceilings(gpu: &Gpu) -> Result<Ceilings> {
     let (groups, rounds) = if slow { (64u32, 64) } else { (4096, 2048) };
     let threads = 128u32;
     // Copies must not fit any cache, and outlast what launching them costs: some 128 MiB each way, several times.
-    let (copied, copies) = if slow { (groups, 1) } else { (65_535.min((gpu.description().max_binding / u64::from(threads * 16)) as u32), 16) };
+    let (copied, copies) =
+        if slow { (groups, 1) } else { (65_535.min((gpu.description().max_binding / u64::from(threads * 16)) as u32), 16) };
     let make = |fma: bool| {
         let elements = (if fma { groups } else { copied } * threads * 4) as usize;
         let defines = vec![
