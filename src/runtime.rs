@@ -33,8 +33,8 @@ pub enum Device {
 }
 
 impl Device {
-    /// Opens `auto` (a real GPU, else the CPU executor), `cpu`, `gpu` (any adapter, a software driver too) or an adapter by a part of
-    /// its name.
+    /// Opens `auto` (a real GPU, else the CPU executor), `cpu`, `gpu` (any adapter, a software driver too), a device by its place in
+    /// [`Device::list`] (a number of one or two digits: longer ones are of names) or an adapter by a part of its name.
     ///
     /// # Errors
     /// [`Error::Device`] where there is no adapter, [`Error::Usage`] where none has the name, or where `KILN_SIMD` names no vectors of
@@ -53,7 +53,11 @@ impl Device {
                     Ok(Self::Cpu)
                 }
             },
-            name => open(Choice::Named(name.to_string())),
+            name => match name.parse::<usize>().ok().filter(|_| name.len() <= 2) {
+                Some(number) if number == gpu::adapters().len() => Ok(Self::Cpu),
+                Some(number) => open(Choice::Numbered(number)),
+                None => open(Choice::Named(name.to_string())),
+            },
         }
     }
 
@@ -236,14 +240,43 @@ impl Program {
         match (device, state) {
             (Device::Gpu(gpu), State::Gpu(spec, state)) => Ok(Self::Gpu(Box::new(GpuProgram::new(gpu, plan, spec, state, weights)?))),
             (Device::Cpu, State::Cpu(..)) => {
-                let inputs = plan.inputs.iter().map(|(_, shape)| shape.len());
-                let elements = inputs.fold(plan.slot_elements(), usize::saturating_add) as u64;
-                memory::check(elements.saturating_mul(size_of::<f32>() as u64), "a batch of this size")?;
+                check_room(&plan)?;
                 let arena = if weights == Weights::Average { Arena::Average } else { Arena::Value };
                 Ok(Self::Cpu(CpuProgram::new(plan, arena)))
             }
             _ => Err(elsewhere()),
         }
+    }
+
+    /// Plans a graph of as many items as the device takes at once, `most` at most; returns their number and the graph, too. A tensor may be
+    /// larger than an adapter binds or than there is memory, and half as many items need half of it.
+    ///
+    /// # Errors
+    /// As [`Program::new`] for a single item; those of `graph`.
+    pub fn of_items(
+        device: &Device,
+        state: &State,
+        weights: Weights,
+        most: usize,
+        mut graph: impl FnMut(usize) -> Result<Graph>,
+    ) -> Result<(Self, Graph, usize)> {
+        let mut items = most.max(1);
+        loop {
+            let planned = graph(items)?;
+            match Self::new(device, &planned, state, weights) {
+                Ok(program) => return Ok((program, planned, items)),
+                Err(Error::Device(_)) if items > 1 => items = items.div_ceil(2),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Refuses a graph whose buffers the host has no room for, where the device is the host; an adapter says so only when asked for them.
+    ///
+    /// # Errors
+    /// [`Error::Device`].
+    pub fn check(device: &Device, graph: &Graph, spec: &StateSpec) -> Result<()> {
+        if matches!(device, Device::Cpu) { check_room(&Plan::new(graph, spec, true)) } else { Ok(()) }
     }
 
     /// Fills an input; inputs that nothing depends on are ignored.
@@ -358,6 +391,13 @@ impl Program {
             Self::Gpu(program) => Some((program.stats().dispatches, program.stats().submits)),
         }
     }
+}
+
+/// Refuses a plan whose buffers the host has no room for.
+fn check_room(plan: &Plan) -> Result<()> {
+    let inputs = plan.inputs.iter().map(|(_, shape)| shape.len());
+    let elements = inputs.fold(plan.slot_elements(), usize::saturating_add) as u64;
+    memory::check(elements.saturating_mul(size_of::<f32>() as u64), "a batch of this size")
 }
 
 fn elsewhere() -> Error {

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::common::Common;
 use super::endings;
 use super::judged;
-use super::output::Output;
+use super::output::{Output, as_text};
 use crate::error::{Error, Result};
 use crate::model::need;
 use crate::report::{self, GridOptions, Mark};
@@ -105,7 +105,7 @@ pub fn run(args: &ArithmeticArgs, common: &Common, output: &Output) -> Result<()
     let concepts = concepts.map(Vec::as_slice);
     draw(&mut job, args, concepts)?;
     let words = format!("{:?} − {:?} + {:?}, means of {EACH} · {}", args.from, args.minus, args.plus, args.out.display());
-    output.result(&words, &json!({"out": args.out, "from": args.from, "minus": args.minus, "plus": args.plus}))
+    output.result(&words, &json!({"out": as_text(&args.out), "from": args.from, "minus": args.minus, "plus": args.plus}))
 }
 
 /// Three rows of samples with their mean behind them, and a row of the sum and its variations.
@@ -181,6 +181,6 @@ fn by_attribute(job: &mut Job, args: &ArithmeticArgs, attribute: &str, on: &str,
     );
     output.result(
         &words,
-        &json!({"out": args.out, "attribute": attribute, "on": on, "trials": trials, "attribute_share": one, "both_share": both}),
+        &json!({"out": as_text(&args.out), "attribute": attribute, "on": on, "trials": trials, "attribute_share": one, "both_share": both}),
     )
 }

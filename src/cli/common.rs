@@ -5,7 +5,7 @@ use clap::Args;
 /// Arguments of every command.
 #[derive(Args, Clone)]
 pub struct Common {
-    /// auto (a real GPU, else the CPU), cpu, gpu, or a part of an adapter's name
+    /// auto (a real GPU, else the CPU), cpu, gpu, a part of an adapter's name, or a number of kiln devices
     #[arg(long, global = true, default_value = "auto", value_name = "DEVICE")]
     pub device: String,
     /// Seed of everything random

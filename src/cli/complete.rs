@@ -10,7 +10,7 @@ use super::common::Common;
 use super::draw::{check_amount, chosen_class, labels};
 use super::endings;
 use super::measured::{weights, weights_in_words};
-use super::output::Output;
+use super::output::{Output, as_text};
 use super::pictures::check_grid;
 use super::sample::write_log_p;
 use crate::data::{self, Scale, Source, one_hot};
@@ -172,7 +172,7 @@ pub fn run(args: &CompleteArgs, common: &Common, output: &Output) -> Result<()> 
         let hot = one_hot(&if known { own } else { labels(classes, class, first, here) }, classes, here);
         let inputs = [("labels", &hot[..])];
         let job = Job { count: here, seed, first, temperature: args.temperature, keep: Some((&part, &mask)), inputs: &inputs };
-        let drawn = sampler.sample(trained.model.as_ref(), &mut trained.state, &job)?;
+        let drawn = sampler.sample_in_parts(trained.model.as_ref(), &mut trained.state, &job)?;
         let made: Vec<f32> = drawn.images.iter().map(|v| v / top).collect();
         match &mut array {
             Some(array) => array.extend(&made)?,
@@ -208,8 +208,8 @@ pub fn run(args: &CompleteArgs, common: &Common, output: &Output) -> Result<()> 
         args.out.display()
     );
     let object = json!({
-        "out": args.out, "count": count, "keep": args.keep, "exact": exact, "mean_log_p": mean, "figure": figure, "weights": weights,
-        "seed": seed, "temperature": args.temperature, "step": trained.progress.step, "log_p": args.log_p,
+        "out": as_text(&args.out), "count": count, "keep": args.keep, "exact": exact, "mean_log_p": mean, "figure": figure, "weights": weights,
+        "seed": seed, "temperature": args.temperature, "step": trained.progress.step, "log_p": args.log_p.as_deref().map(as_text),
     });
     output.result(&words, &object)
 }

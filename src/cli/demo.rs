@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::common::Common;
 use super::draw::{self, Order};
-use super::output::Output;
+use super::output::{Output, as_text};
 use super::train::TrainArgs;
 use crate::data::{self, OpenOptions, Scale, Split};
 use crate::error::Result;
@@ -50,8 +50,8 @@ pub fn run(args: &DemoArgs, common: &Common, output: &Output) -> Result<()> {
     for (what, file) in &made {
         words += &format!("  {what}: {}\n", file.display());
     }
-    let files: Vec<_> = made.iter().map(|(what, file)| json!({"what": what, "file": file})).collect();
-    output.result(&words, &json!({"page": path, "seconds": seconds, "device": device.name(), "files": files}))
+    let files: Vec<_> = made.iter().map(|(what, file)| json!({"what": what, "file": as_text(file)})).collect();
+    output.result(&words, &json!({"page": as_text(&path), "seconds": seconds, "device": device.name(), "files": files}))
 }
 
 type Made = Vec<(String, std::path::PathBuf)>;

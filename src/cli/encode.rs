@@ -63,5 +63,5 @@ pub fn run(args: &EncodeArgs, common: &Common, output: &Output) -> Result<()> {
     let shown: Vec<String> = files.iter().map(|f| f.display().to_string()).collect();
     let (name, weights) = (measured.source.name(), weights_in_words(&measured.trained, args.eval.best));
     let words = format!("encoded {count} images of {name} to {} numbers each, {weights}: {}", codes.latent, shown.join(", "));
-    output.result(&words, &json!({"files": files, "images": count, "latent": codes.latent, "data": name, "weights": weights}))
+    output.result(&words, &json!({"files": shown, "images": count, "latent": codes.latent, "data": name, "weights": weights}))
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::common::Common;
 use super::endings;
-use super::output::Output;
+use super::output::{Output, as_text};
 use crate::error::{Error, Result};
 use crate::runtime::Device;
 use crate::train::{Trained, checkpoint};
@@ -39,5 +39,8 @@ pub fn run(args: &ExportArgs, _common: &Common, output: &Output) -> Result<()> {
     checkpoint::export(&args.out, &trained.state, args.average)?;
     let count = trained.model.state().parameters(true);
     let words = format!("wrote {count} parameters of {} at step {} to {}", trained.recipe.model, trained.progress.step, args.out.display());
-    output.result(&words, &json!({"out": args.out, "model": trained.recipe.model, "step": trained.progress.step, "parameters": count}))
+    output.result(
+        &words,
+        &json!({"out": as_text(&args.out), "model": trained.recipe.model, "step": trained.progress.step, "parameters": count}),
+    )
 }

@@ -10,7 +10,7 @@ use super::encode::codes;
 use super::endings;
 use super::latents::decode;
 use super::measured::{EvalArgs, Measured, weights_in_words};
-use super::output::Output;
+use super::output::{Output, as_text};
 use super::pictures::check_grid;
 use crate::error::{Error, Result};
 use crate::model::need;
@@ -144,5 +144,5 @@ pub fn run(args: &InterpolateArgs, common: &Common, output: &Output) -> Result<(
     report::save_png(&args.out, &report::grid_with(&picture, dims, &options))?;
     let weights = weights_in_words(&trained, args.best);
     let words = format!("{pairs} ways of {} steps, {weights}, to {}", args.steps, args.out.display());
-    output.result(&words, &json!({"out": args.out, "pairs": pairs, "steps": args.steps, "weights": weights}))
+    output.result(&words, &json!({"out": as_text(&args.out), "pairs": pairs, "steps": args.steps, "weights": weights}))
 }

@@ -25,6 +25,7 @@ mod sample;
 mod score;
 mod signals;
 mod theory;
+mod threads;
 mod train;
 mod tune;
 
@@ -35,6 +36,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 
 use args::{Cli, Command};
+use common::Common;
 use output::Output;
 
 use crate::error::Error;
@@ -54,14 +56,9 @@ pub fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let level = match cli.common.verbose {
-        0 => "off",
-        1 => "kiln=info",
-        _ => "kiln=debug,wgpu=info",
-    };
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level)).init();
+    listen(&cli.common);
     let output = Output::new(&cli.common);
-    let result = match &cli.command {
+    let result = threads::start().and_then(|()| match &cli.command {
         Command::Devices => devices::run(&output),
         Command::Demo(args) => demo::run(args, &cli.common, &output),
         Command::Train(args) => train::run(args, &cli.common, &output),
@@ -79,7 +76,7 @@ pub fn main() -> ExitCode {
         Command::Theory(args) => theory::run(args, &cli.common, &output),
         Command::Tune(args) => tune::run(args, &cli.common, &output),
         Command::Bench(args) => bench::run(args, &cli.common, &output),
-    };
+    });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         // A reader that closed the pipe has seen what it wanted.
@@ -90,6 +87,21 @@ pub fn main() -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// Has warnings said as errors are, unless they are not wanted; and more where it is, with when and where it was found.
+fn listen(common: &Common) {
+    let level = match common.verbose {
+        0 if common.quiet => "off",
+        0 => "kiln=warn",
+        1 => "kiln=info",
+        _ => "kiln=debug,wgpu=info",
+    };
+    let mut logger = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level));
+    if common.verbose == 0 {
+        logger.format(|to, record| writeln!(to, "kiln: {}", record.args()));
+    }
+    logger.init();
 }
 
 /// An error's sentence on stderr, where there is one to hear it.

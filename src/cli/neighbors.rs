@@ -10,7 +10,7 @@ use super::draw::{self, Order};
 use super::endings;
 use super::judged::{self, Likeness};
 use super::measured::{EvalArgs, Measured, weights_in_words};
-use super::output::Output;
+use super::output::{Output, as_text};
 use super::pictures::check_grid;
 use crate::error::{Error, Result};
 use crate::eval::quality::{Rows, nearest};
@@ -84,7 +84,7 @@ pub fn run(args: &NeighborsArgs, common: &Common, output: &Output) -> Result<()>
         by.0
     );
     let object = json!({
-        "out": args.out, "samples": args.count, "seed": seed, "weights": weights, "training": seen.len() / item, "data": training.name,
+        "out": as_text(&args.out), "samples": args.count, "seed": seed, "weights": weights, "training": seen.len() / item, "data": training.name,
         "mean_distance": mean, "likeness": likeness.in_words(), "judge": by.1,
     });
     output.result(&words, &object)

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::common::Common;
 use super::endings;
 use super::measured::{EvalArgs, Measured, weights_in_words};
-use super::output::Output;
+use super::output::{Output, as_text};
 use crate::data::{self, Binarization, Scale, Source};
 use crate::error::{Error, Result};
 use crate::eval::{self, Scores};
@@ -101,7 +101,7 @@ pub fn run(args: &OutliersArgs, common: &Common, output: &Output) -> Result<()> 
     let object = json!({
         "auroc": area, "model": measured.trained.recipe.model, "data": inliers.name(), "against": against.name(),
         "score": what, "weights": weights, "binarization": measured.binarization.to_string(),
-        "nats": own_mean, "nats_against": other_mean, "images": own.len(), "images_against": other.len(), "out": args.out,
+        "nats": own_mean, "nats_against": other_mean, "images": own.len(), "images_against": other.len(), "out": args.out.as_deref().map(as_text),
         "caveat": CAVEAT,
     });
     output.result(&words, &object)

@@ -1,6 +1,7 @@
 //! Where words go: results to stdout, progress to stderr.
 
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -55,7 +56,14 @@ impl Output {
         if let Ok(style) = ProgressStyle::with_template(&template) {
             bar.set_style(style.progress_chars("━━─"));
         }
-        bar.enable_steady_tick(Duration::from_millis(250));
+        if self.live {
+            bar.enable_steady_tick(Duration::from_millis(250));
+        }
         bar
     }
+}
+
+/// A path as JSON holds it: what is no text in it stands as the sign for that.
+pub fn as_text(path: &Path) -> String {
+    path.display().to_string()
 }

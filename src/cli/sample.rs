@@ -10,7 +10,7 @@ use super::common::Common;
 use super::draw::{self, Order};
 use super::endings;
 use super::measured::weights_in_words;
-use super::output::Output;
+use super::output::{Output, as_text};
 use super::pictures::{Pictures, check_ending};
 use crate::error::{Error, Result};
 use crate::report::{self, NpyStream};
@@ -189,9 +189,9 @@ pub fn run(args: &SampleArgs, common: &Common, output: &Output) -> Result<()> {
     );
     let seed = args.z.is_none().then_some(order.seed);
     let object = json!({
-        "out": args.out, "count": count, "seed": seed, "seconds": seconds, "mean_log_p": mean, "device": device.name(),
-        "step": trained.progress.step, "weights": weights, "temperature": args.temperature, "z": args.z, "save_z": args.save_z,
-        "log_p": args.log_p,
+        "out": as_text(&args.out), "count": count, "seed": seed, "seconds": seconds, "mean_log_p": mean, "device": device.name(),
+        "step": trained.progress.step, "weights": weights, "temperature": args.temperature, "z": args.z.as_deref().map(as_text), "save_z": args.save_z.as_deref().map(as_text),
+        "log_p": args.log_p.as_deref().map(as_text),
     });
     output.result(&words, &object)
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::common::Common;
 use super::endings;
 use super::measured::{EvalArgs, Measured, weights_in_words};
-use super::output::Output;
+use super::output::{Output, as_text};
 use crate::error::{Error, Result};
 use crate::model::{self, need};
 use crate::report;
@@ -111,7 +111,7 @@ pub fn run(args: &ScoreArgs, common: &Common, output: &Output) -> Result<()> {
         args.out.display()
     );
     let mut object = json!({
-        "out": args.out, "shape": shape, "score": kind.name(), "data": measured.source.name(), "parts": args.parts,
+        "out": as_text(&args.out), "shape": shape, "score": kind.name(), "data": measured.source.name(), "parts": args.parts.as_deref().map(as_text),
         "binarization": measured.binarization.to_string(), "weights": weights, "step": measured.trained.progress.step,
     });
     object[kind.key()] = json!(mean);

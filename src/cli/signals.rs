@@ -27,6 +27,7 @@ fn listen(stop: Arc<AtomicBool>) {
     const HASTE: Duration = Duration::from_millis(500);
     // What nohup made deaf to a closed terminal stays so.
     let heard: &[i32] = if is_ignored(SIGHUP) { &[SIGINT, SIGTERM] } else { &[SIGINT, SIGTERM, SIGHUP] };
+    let flag = Arc::clone(&stop);
     let Ok(mut signals) = Signals::new(heard) else { return };
     let listen = move || {
         let mut first: Option<Instant> = None;
@@ -42,7 +43,12 @@ fn listen(stop: Arc<AtomicBool>) {
             }
         }
     };
-    let _ = std::thread::Builder::new().name("signals".into()).spawn(listen);
+    if std::thread::Builder::new().name("signals".into()).spawn(listen).is_err() {
+        // Without a thread there is no haste, and a stop all the same.
+        for signal in heard {
+            let _ = signal_hook::flag::register(*signal, Arc::clone(&flag));
+        }
+    }
 }
 
 #[cfg(unix)]

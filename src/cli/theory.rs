@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::common::Common;
 use super::endings;
-use super::output::Output;
+use super::output::{Output, as_text};
 use crate::error::Result;
 use crate::eval::theory::{self, Game};
 use crate::report::{self, ChartOptions, Series};
@@ -65,7 +65,7 @@ pub fn run(args: &TheoryArgs, common: &Common, output: &Output) -> Result<()> {
         .iter()
         .map(|g| json!({"mean": g.mean, "jsd": g.jsd, "best_value": g.best(), "value": g.value, "largest_error": g.error}))
         .collect();
-    output.result(&words, &json!({"out": args.out, "steps": args.steps, "games": rows, "device": device.name()}))
+    output.result(&words, &json!({"out": as_text(&args.out), "steps": args.steps, "games": rows, "device": device.name()}))
 }
 
 fn options() -> ChartOptions {

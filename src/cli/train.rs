@@ -9,7 +9,7 @@ use indicatif::ProgressBar;
 use serde_json::json;
 
 use super::common::Common;
-use super::output::Output;
+use super::output::{Output, as_text};
 use super::signals;
 use crate::data::{self, Augment, Binarization, Kind, OpenOptions, Reading};
 use crate::error::{Error, Result};
@@ -289,7 +289,7 @@ fn train(trainer: &mut Trainer, path: &Path, stop: &AtomicBool, device: &Device,
         ),
     };
     let object = json!({
-        "run": path, "model": recipe.model, "step": outcome.step, "stopped": outcome.stopped, "ended_early": outcome.exhausted, "parameters": parameters,
+        "run": as_text(path), "model": recipe.model, "step": outcome.step, "stopped": outcome.stopped, "ended_early": outcome.exhausted, "parameters": parameters,
         "metrics": metrics, "images_per_s": outcome.items_per_second, "device": device.name(),
     });
     let told = output.result(&words, &object);

@@ -69,8 +69,9 @@ pub fn run(args: &TuneArgs, common: &Common, output: &Output) -> Result<()> {
         let file = keep(&tuning)?;
         return report(&tuning, &file, "imported", Vec::new(), output);
     }
-    let mut tuning = Tuning::of(&gpu)?;
+    let kept = Tuning::of(&gpu);
     if let Some(path) = &args.export {
+        let tuning = kept.map_err(|e| Error::usage(format!("{e}; run kiln tune again")))?;
         if tuning.variants.is_empty() {
             return Err(Error::usage(format!("nothing is tuned for {} yet; run kiln tune first", tuning.adapter)));
         }
@@ -80,6 +81,10 @@ pub fn run(args: &TuneArgs, common: &Common, output: &Output) -> Result<()> {
     if args.steps == 0 {
         return Err(Error::usage("--steps must be at least 1"));
     }
+    let mut tuning = kept.unwrap_or_else(|e| {
+        output.say(&format!("what was tuned is lost: {e}; it is replaced"));
+        Tuning::none(&gpu)
+    });
     let measured = measure(args, &gpu, output)?;
     let mut rows = Vec::new();
     for (problem, Measured { default, seconds }) in measured {

@@ -170,6 +170,9 @@ fn list(folder: &Path) -> Result<Found> {
         if images.is_empty() {
             found.folders.push(name);
         } else {
+            if path.file_name().is_some_and(|name| name.to_str().is_none()) {
+                return Err(Error::format(&path, "is the folder of a class whose name is no text; rename it"));
+            }
             found.classes.push((name, images));
             found.others.append(&mut others);
             found.folders.append(&mut folders);

@@ -38,9 +38,9 @@ pub fn accuracy(
         let (name, found) = (source.name(), source.classes());
         return Err(Error::usage(format!("{name} has {found} classes, and the classifier was trained on {classes}; take other data")));
     }
-    let batch = options.batch.min(source.len()).max(1);
-    let graph = need::judges(model)?.judge_graph(batch)?;
-    let mut program = Program::new(device, &graph, state, options.weights)?;
+    let judging = need::judges(model)?;
+    let most = options.batch.min(source.len());
+    let (mut program, _, batch) = Program::of_items(device, state, options.weights, most, |items| judging.judge_graph(items))?;
     let item: usize = source.dims().iter().product();
     let (mut right, mut nats, mut count) = (0.0, 0.0, 0);
     for part in data::sequential(source, batch, options.seed, options.binarization, model.scale()) {

@@ -110,9 +110,9 @@ pub fn importance_bound(
         return Err(Error::usage("iw must be at least 1, the number of importance samples"));
     }
     let item: usize = source.dims().iter().product();
-    let batch = options.batch.min(source.len()).min(VALUES / (TILE * item.max(1))).max(1);
-    let graph = need::bounds(model)?.bound_graph(batch, TILE)?;
-    let mut program = Program::new(device, &graph, state, options.weights)?;
+    let most = options.batch.min(source.len()).min(VALUES / (TILE * item.max(1)));
+    let bounding = need::bounds(model)?;
+    let (mut program, _, batch) = Program::of_items(device, state, options.weights, most, |items| bounding.bound_graph(items, TILE))?;
     let classes = source.classes();
     let mut scores = ImportanceScores::default();
     for part in data::sequential(source, batch, options.seed, options.binarization, model.scale()) {

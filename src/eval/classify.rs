@@ -26,18 +26,18 @@ pub struct Judged {
 /// # Errors
 /// [`crate::Error::Usage`] where the model has no features; those of the device.
 pub fn judge(device: &Device, model: &dyn Model, state: &mut State, images: &[f32], item: usize, classes: usize) -> Result<Judged> {
-    let graph = need::features(model)?.features_graph(CHUNK)?;
+    let network = need::features(model)?;
+    let (mut program, graph, chunk) = Program::of_items(device, state, Weights::Current, CHUNK, |items| network.features_graph(items))?;
     let knows = graph.outputs().iter().any(|(name, _)| name == "logits");
-    let mut program = Program::new(device, &graph, state, Weights::Current)?;
     let mut judged = Judged::default();
-    for part in images.chunks(CHUNK * item) {
+    for part in images.chunks(chunk * item) {
         let count = part.len() / item;
         let mut x = part.to_vec();
-        x.resize(CHUNK * item, 0.0);
+        x.resize(chunk * item, 0.0);
         program.write("x", &x)?;
         program.run(state, &Step::default())?;
         let features = program.read(state, "features")?;
-        judged.width = features.len() / CHUNK;
+        judged.width = features.len() / chunk;
         judged.features.extend_from_slice(&features[..count * judged.width]);
         if knows {
             let logits = program.read(state, "logits")?;

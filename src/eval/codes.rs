@@ -56,11 +56,10 @@ pub fn encode(
     keep_images: bool,
     mut progress: impl FnMut(usize),
 ) -> Result<Codes> {
-    let batch = options.batch.min(source.len()).max(1);
     let encoder = need::encodes(model)?;
-    let graph = encoder.encode_graph(batch)?;
+    let most = options.batch.min(source.len());
+    let (mut program, graph, batch) = Program::of_items(device, state, options.weights, most, |items| encoder.encode_graph(items))?;
     let with_variance = graph.outputs().iter().any(|(name, _)| name == "log_var");
-    let mut program = Program::new(device, &graph, state, options.weights)?;
     let item: usize = source.dims().iter().product();
     let classes = source.classes();
     let latent = encoder.latent();

@@ -87,14 +87,17 @@ pub fn score(
     options: &LikelihoodOptions,
     mut progress: impl FnMut(usize),
 ) -> Result<Scores> {
-    let batch = options.batch.min(source.len()).max(1);
-    let mut graph = need::scores(model)?.likelihood_graph(batch)?;
-    if !options.per_pixel {
-        graph.drop_output("nll_map");
-    } else if !graph.outputs().iter().any(|(name, _)| name == "nll_map") {
-        return Err(Error::usage(format!("the likelihood of {} is no sum over pixels, so there is no map of it", model.name())));
-    }
-    let mut program = Program::new(device, &graph, state, options.weights)?;
+    let scoring = need::scores(model)?;
+    let graph = |items: usize| {
+        let mut graph = scoring.likelihood_graph(items)?;
+        if !options.per_pixel {
+            graph.drop_output("nll_map");
+        } else if !graph.outputs().iter().any(|(name, _)| name == "nll_map") {
+            return Err(Error::usage(format!("the likelihood of {} is no sum over pixels, so there is no map of it", model.name())));
+        }
+        Ok(graph)
+    };
+    let (mut program, graph, batch) = Program::of_items(device, state, options.weights, options.batch.min(source.len()), graph)?;
     let item: usize = source.dims().iter().product();
     let classes = source.classes();
     let names = graph.outputs().iter().map(|(name, _)| name.clone()).filter(|name| !name.starts_with("nll"));

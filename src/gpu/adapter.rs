@@ -12,6 +12,8 @@ pub enum Choice {
     Any,
     /// The first whose name, driver or backend contains this, whatever the case of its letters.
     Named(String),
+    /// By its place in [`adapters`], counted from 0: two equal cards have one name.
+    Numbered(usize),
 }
 
 /// What is known of an adapter before it is opened.
@@ -121,8 +123,10 @@ pub fn adapters() -> Vec<AdapterDescription> {
 pub(super) fn choose(choice: &Choice) -> Result<(wgpu::Adapter, AdapterDescription)> {
     let found = enumerate();
     if found.is_empty() {
-        if let Choice::Named(part) = choice {
-            return Err(Error::Usage(format!("no adapter is called `{part}`; there are none, only `cpu`")));
+        match choice {
+            Choice::Named(part) => return Err(Error::Usage(format!("no adapter is called `{part}`; there are none, only `cpu`"))),
+            Choice::Numbered(number) => return Err(Error::Usage(format!("there is no device {number}, only 0 `cpu`"))),
+            _ => {}
         }
         return Err(Error::Device(
             "no GPU adapter was found: install a Vulkan driver (on Debian or Ubuntu `apt install mesa-vulkan-drivers`), \
@@ -130,17 +134,18 @@ pub(super) fn choose(choice: &Choice) -> Result<(wgpu::Adapter, AdapterDescripti
                 .into(),
         ));
     }
-    let names: Vec<String> = found.iter().map(|(_, d)| format!("{} ({})", d.name, d.backend)).collect();
-    let fits = |d: &AdapterDescription| match choice {
+    let name = |(number, (_, d)): (usize, &(wgpu::Adapter, AdapterDescription))| format!("{number} {} ({})", d.name, d.backend);
+    let names = found.iter().enumerate().map(name).collect::<Vec<_>>().join(", ");
+    let (cpu, fits) = (found.len(), |number: usize, d: &AdapterDescription| match choice {
         Choice::Hardware => !d.is_cpu,
         Choice::Any => true,
         Choice::Named(part) => d.matches(part),
-    };
-    found.into_iter().find(|(_, d)| fits(d)).ok_or_else(|| {
-        let names = names.join(", ");
-        match choice {
-            Choice::Named(part) => Error::Usage(format!("no adapter is called `{part}`; there are: {names}, and `cpu`")),
-            _ => Error::Device(format!("there is no hardware GPU, only {names}; use --device gpu for it or --device cpu")),
-        }
+        Choice::Numbered(wanted) => number == *wanted,
+    });
+    let taken = found.into_iter().enumerate().find(|(number, (_, d))| fits(*number, d)).map(|(_, taken)| taken);
+    taken.ok_or_else(|| match choice {
+        Choice::Named(part) => Error::Usage(format!("no adapter is called `{part}`; there are: {names}, and {cpu} `cpu`")),
+        Choice::Numbered(number) => Error::Usage(format!("there is no device {number}; there are: {names}, and {cpu} `cpu`")),
+        _ => Error::Device(format!("there is no hardware GPU, only {names}; use --device gpu for it or --device cpu")),
     })
 }

@@ -30,13 +30,31 @@ impl Tuning {
     /// What is kept for an adapter; empty where nothing is.
     ///
     /// # Errors
-    /// [`Error::Format`] where the file is spoiled.
+    /// [`Error::Format`] where the file is spoiled or another's, [`Error::Io`] where it cannot be read.
     pub fn of(gpu: &Gpu) -> Result<Self> {
-        let fresh = Self::fresh(gpu.description());
-        match fresh.file() {
-            Some(file) if file.exists() => Self::read(&file),
-            _ => Ok(fresh),
+        Self::kept(gpu.description()).map(|kept| kept.unwrap_or_else(|| Self::none(gpu)))
+    }
+
+    /// Nothing tuned yet.
+    pub fn none(gpu: &Gpu) -> Self {
+        Self::fresh(gpu.description())
+    }
+
+    fn kept(adapter: &AdapterDescription) -> Result<Option<Self>> {
+        let fresh = Self::fresh(adapter);
+        let Some(file) = fresh.file().filter(|file| file.exists()) else { return Ok(None) };
+        let kept = Self::read(&file)?;
+        match kept.differs(&fresh) {
+            None => Ok(Some(kept)),
+            Some((what, theirs, _)) => Err(Error::format(&file, format!("is of another {what} ({theirs})"))),
         }
+    }
+
+    /// The first of what a tuning depends on that is other than here: what it is, theirs and ours.
+    fn differs<'a>(&'a self, here: &'a Self) -> Option<(&'static str, &'a str, &'a str)> {
+        let parts =
+            [("adapter", &self.adapter, &here.adapter), ("driver", &self.driver, &here.driver), ("kernels", &self.kernels, &here.kernels)];
+        parts.into_iter().find(|(_, theirs, ours)| theirs != ours).map(|(what, theirs, ours)| (what, theirs.as_str(), ours.as_str()))
     }
 
     fn fresh(adapter: &AdapterDescription) -> Self {
@@ -61,10 +79,7 @@ impl Tuning {
     /// # Errors
     /// [`Error::Usage`] with what differs.
     pub fn check(&self, gpu: &Gpu) -> Result<()> {
-        let here = Self::fresh(gpu.description());
-        let parts =
-            [("adapter", &self.adapter, &here.adapter), ("driver", &self.driver, &here.driver), ("kernels", &self.kernels, &here.kernels)];
-        match parts.iter().find(|(_, theirs, ours)| theirs != ours) {
+        match self.differs(&Self::none(gpu)) {
             Some((what, theirs, ours)) => {
                 Err(Error::usage(format!("the tuning is of another {what} ({theirs}, and here is {ours}); run kiln tune here")))
             }
@@ -97,14 +112,9 @@ pub(super) fn load(adapter: &AdapterDescription) -> Result<Choices> {
     if let Some(start) = std::env::var("KILN_VARIANT").ok().filter(|start| !start.is_empty()) {
         return Choices::forcing(&start);
     }
-    let fresh = Tuning::fresh(adapter);
-    let kept = fresh.file().filter(|file| file.exists()).map(|file| Tuning::read(&file).and_then(|t| Choices::parse(&t.variants)));
-    Ok(match kept {
-        Some(Ok(choices)) => choices,
-        Some(Err(e)) => {
-            log::warn!("the tuning is not used: {e}");
-            Choices::default()
-        }
-        None => Choices::default(),
-    })
+    let kept = Tuning::kept(adapter).and_then(|kept| kept.map_or_else(|| Ok(Choices::default()), |kept| Choices::parse(&kept.variants)));
+    Ok(kept.unwrap_or_else(|e| {
+        log::warn!("the tuning is not used: {e}; kiln tune replaces it");
+        Choices::default()
+    }))
 }

@@ -1,7 +1,7 @@
 //! Latents to images, and the ways between two latents.
 
 use crate::data::one_hot;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::graph::Step;
 use crate::model::{Model, need};
 use crate::runtime::{Device, Program, State, Weights};
@@ -53,16 +53,8 @@ impl Decoder {
     pub fn new(device: &Device, model: &dyn Model, state: &State, weights: Weights, most: usize) -> Result<Self> {
         let decoder = need::decodes(model)?;
         let latent = decoder.latent();
-        let mut chunk = CHUNK.min(most).max(1);
-        loop {
-            let graph = decoder.decode_graph(chunk)?;
-            match Program::new(device, &graph, state, weights) {
-                Ok(program) => return Ok(Self { program, chunk, latent, conditional: model.conditional() }),
-                // A tensor may be larger than the adapter binds, or than its memory; half as many images need half of it.
-                Err(Error::Device(_)) if chunk > 1 => chunk = chunk.div_ceil(2),
-                Err(error) => return Err(error),
-            }
-        }
+        let (program, _, chunk) = Program::of_items(device, state, weights, CHUNK.min(most), |items| decoder.decode_graph(items))?;
+        Ok(Self { program, chunk, latent, conditional: model.conditional() })
     }
 
     /// Latents decoded at a time.

@@ -99,6 +99,12 @@ impl Recipe {
             return Err(Error::usage(format!("a seed must be below 2^63 = {}, not {}; take a smaller --seed", 1u64 << 63, self.seed)));
         }
         self.train.check()?;
+        if let Some(path) = self.encoder.as_ref().filter(|path| path.to_str().is_none()) {
+            let shown = path.display();
+            return Err(Error::usage(format!(
+                "a recipe is text, and the path of the encoder's run, {shown}, is none; rename what it names"
+            )));
+        }
         let lost = || Error::usage("a number of this recipe cannot be written down so that it is read again; take smaller ones");
         let text = toml::to_string(self).map_err(|_| lost())?;
         if toml::from_str::<Self>(&text).is_ok_and(|read| read == *self) { Ok(()) } else { Err(lost()) }

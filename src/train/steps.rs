@@ -13,7 +13,7 @@ use crate::cpu::Arena;
 use crate::data::{self, Loader, LoaderOptions};
 use crate::error::{Error, Result};
 use crate::eval::{self, LikelihoodOptions};
-use crate::graph::{SCALES, Step};
+use crate::graph::{Graph, SCALES, Step};
 use crate::runtime::{Program, Weights};
 
 /// The programs of a step's passes.
@@ -51,14 +51,8 @@ impl Trainer {
         if self.saved.is_some() {
             self.folder.rewind(self.progress.step)?;
         }
-        let (train, extras) = (&self.recipe.train, self.recipe.train.state(self.model.state()).1);
-        let names: Vec<_> = self.model.metrics().iter().map(|m| m.0).collect();
-        let program = |last: bool| {
-            let mut graph = self.model.train_graph(train.batch, &|group| train.pass(group, &extras, last))?;
-            graph.keep_outputs(&names);
-            Program::new(&self.training, &graph, &self.state, Weights::Current)
-        };
-        let passes = Passes { earlier: (train.accumulate > 1).then(|| program(false)).transpose()?, last: program(true)? };
+        let program = |last: bool| Program::new(&self.training, &self.pass_graph(last)?, &self.state, Weights::Current);
+        let passes = Passes { earlier: (self.recipe.train.accumulate > 1).then(|| program(false)).transpose()?, last: program(true)? };
         let mut kernels = passes.last.variants();
         kernels.extend(passes.earlier.iter().flat_map(Program::variants));
         if self.recipe.kernels != kernels {
@@ -75,6 +69,14 @@ impl Trainer {
         self.folder.write_recipe(&self.recipe)?;
         self.notes.drain(..).for_each(|note| observer.say(&note));
         Ok(passes)
+    }
+
+    /// The graph of a step's last pass, or of those before it.
+    pub(super) fn pass_graph(&self, last: bool) -> Result<Graph> {
+        let (train, extras) = (&self.recipe.train, self.recipe.train.state(self.model.state()).1);
+        let mut graph = self.model.train_graph(train.batch, &|group| train.pass(group, &extras, last))?;
+        graph.keep_outputs(&self.model.metrics().iter().map(|m| m.0).collect::<Vec<_>>());
+        Ok(graph)
     }
 
     fn train(&mut self, mut passes: Passes, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Outcome> {

@@ -9,7 +9,7 @@ use crate::data::{self, Source};
 use crate::error::{Error, Result};
 use crate::graph::Kind;
 use crate::model::{self, Model};
-use crate::runtime::{Device, State, Weights};
+use crate::runtime::{Device, Program, State, Weights};
 
 /// What a training run tells whoever watches.
 pub trait Observer {
@@ -76,6 +76,8 @@ impl Trainer {
         }
         let progress = Progress { model: model.name().into(), step: 0, best: None, waited: 0 };
         let mut trainer = Self::new(device, recipe, model, state, folder, progress)?;
+        // Before anything is written.
+        Program::check(&trainer.training, &trainer.pass_graph(true)?, trainer.state.spec())?;
         trainer.folder.claim()?;
         trainer.folder.clear()?;
         trainer.folder.write_recipe(&trainer.recipe)?;

@@ -5,6 +5,7 @@
 mod program;
 
 mod bench;
+mod caches;
 mod complete;
 mod conditional;
 mod data;
@@ -12,6 +13,8 @@ mod devices;
 mod eval;
 mod export;
 mod latents;
+mod limits;
+mod paths;
 mod quality;
 mod sample;
 mod score;

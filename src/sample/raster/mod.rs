@@ -182,6 +182,28 @@ impl RasterSampler {
         }
     }
 
+    /// Draws images, fewer at a time where the device has no room for all of them together; which images they are is the same.
+    ///
+    /// # Errors
+    /// As [`RasterSampler::sample`] for a single image.
+    pub fn sample_in_parts(&mut self, model: &dyn Model, state: &mut State, job: &Job<'_>) -> Result<Drawn> {
+        match self.sample(model, state, job) {
+            Err(Error::Device(_)) if job.count > 1 => {}
+            drawn => return drawn,
+        }
+        let mut whole = Drawn { images: Vec::new(), log_p: Vec::new() };
+        for (from, to) in [(0, job.count / 2), (job.count / 2, job.count)] {
+            let part = |values| part_of(values, job.count, from, to);
+            let inputs: Vec<(&str, &[f32])> = job.inputs.iter().map(|(name, values)| (*name, part(values))).collect();
+            let keep = job.keep.map(|(values, kept)| (part(values), kept));
+            let half = Job { count: to - from, first: job.first + from, keep, inputs: &inputs, ..*job };
+            let drawn = self.sample_in_parts(model, state, &half)?;
+            whole.images.extend(drawn.images);
+            whole.log_p.extend(drawn.log_p);
+        }
+        Ok(whole)
+    }
+
     /// Where the time of the last job went. Drawing values on the host is in none of its parts.
     pub fn spent(&self) -> Spent {
         self.spent
@@ -234,6 +256,12 @@ impl RasterSampler {
         }
         Ok(drawn)
     }
+}
+
+/// What items `from..to` of `count` have of `values`.
+fn part_of(values: &[f32], count: usize, from: usize, to: usize) -> &[f32] {
+    let item = values.len() / count;
+    &values[from * item..to * item]
 }
 
 /// Values of the nodes that are the same for all images.
