@@ -1,6 +1,7 @@
 //! One file (or folder) a model: its architecture, and the traits by which it says what it can do.
 
 pub mod ability;
+mod autoregressive;
 mod causal;
 mod classifier;
 pub mod gan;

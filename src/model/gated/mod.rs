@@ -10,11 +10,11 @@ mod layer;
 pub use config::Config;
 use layer::{Flow, Layer};
 
+use super::autoregressive::Network;
 use super::levels::{Levels, Mask, colour_mask};
-use super::{DataSpec, Defaults, Model, Optimiser, Raster, Score, Scores, size};
-use crate::data::Scale;
+use super::{DataSpec, Defaults, Optimiser, size};
 use crate::error::Result;
-use crate::graph::{Graph, NodeId, StateSpec, Update};
+use crate::graph::{Graph, NodeId, StateSpec};
 use crate::nn::{Conv2d, ConvSpec, Start};
 use crate::op::Taps;
 
@@ -54,41 +54,24 @@ impl GatedPixelCnn {
         let head = [conv("head.0", [hidden, head]), conv("head.1", [head, pixels.outputs()])];
         Ok(Self { spec, pixels, classes, layers, head })
     }
-
-    /// Logits of every pixel given those before it (and the labels).
-    fn logits(&self, g: &mut Graph, x: NodeId) -> Result<NodeId> {
-        let batch = g.shape(x).dims()[0];
-        let labels = (self.classes > 0).then(|| g.input("labels", [batch, self.classes]));
-        let x = self.pixels.shown(g, x)?;
-        let mut flow = Flow { vertical: x, horizontal: x, skip: None };
-        for layer in &self.layers {
-            flow = layer.apply(g, &self.spec, flow, labels)?;
-        }
-        let mut h = flow.skip.unwrap_or(x);
-        for layer in &self.head {
-            h = g.relu(h)?;
-            h = layer.apply(g, &self.spec, h)?;
-        }
-        Ok(h)
-    }
-
-    fn nll_map(&self, g: &mut Graph, batch: usize) -> Result<NodeId> {
-        let x = self.pixels.input(g, batch)?;
-        let logits = self.logits(g, x)?;
-        self.pixels.nll_map(g, logits, x)
-    }
 }
 
-impl Model for GatedPixelCnn {
-    fn name(&self) -> &'static str {
-        "gated-pixelcnn"
-    }
+impl Network for GatedPixelCnn {
+    const NAME: &'static str = "gated-pixelcnn";
 
-    fn state(&self) -> &StateSpec {
+    fn tensors(&self) -> &StateSpec {
         &self.spec
     }
 
-    fn defaults(&self) -> Defaults {
+    fn pixels(&self) -> &Levels {
+        &self.pixels
+    }
+
+    fn classes(&self) -> usize {
+        self.classes
+    }
+
+    fn preferences(&self) -> Defaults {
         Defaults {
             batch: 32,
             steps: 10_000,
@@ -100,65 +83,16 @@ impl Model for GatedPixelCnn {
         }
     }
 
-    fn scale(&self) -> Scale {
-        self.pixels.scale()
-    }
-
-    fn conditional(&self) -> bool {
-        self.classes > 0
-    }
-
-    fn train_graph(&self, batch: usize, update: &dyn Fn(usize) -> Update) -> Result<Graph> {
-        let mut g = Graph::new();
-        let nll = self.nll_map(&mut g, batch)?;
-        let total = g.sum_all(nll)?;
-        let loss = g.scale(total, 1.0 / batch as f64)?;
-        g.output("loss", loss);
-        let update = update(0);
-        let gradients = g.group_gradients(loss, &self.spec, &update)?;
-        g.update(&self.spec, update, &gradients)?;
-        Ok(g)
-    }
-
-    fn metrics(&self) -> Vec<(&'static str, &'static str)> {
-        vec![("loss", "nats")]
-    }
-
-    fn scores(&self) -> Option<&dyn Scores> {
-        Some(self)
-    }
-
-    fn raster(&self) -> Option<&dyn Raster> {
-        Some(self)
-    }
-}
-
-impl Scores for GatedPixelCnn {
-    fn score(&self) -> Score {
-        Score::Exact
-    }
-
-    fn likelihood_graph(&self, batch: usize) -> Result<Graph> {
-        let mut g = Graph::new();
-        let map = self.nll_map(&mut g, batch)?;
-        let nll = g.sum_items(map)?;
-        g.output("nll", nll);
-        g.output("nll_map", map);
-        Ok(g)
-    }
-}
-
-impl Raster for GatedPixelCnn {
-    fn levels(&self) -> usize {
-        self.pixels.levels
-    }
-
-    fn raster_graph(&self, batch: usize) -> Result<Graph> {
-        let mut g = Graph::new();
-        let [h, w, c] = self.pixels.dims;
-        let x = g.input("x", [batch, h, w, c]);
-        let logits = self.logits(&mut g, x)?;
-        g.output("logits", logits);
-        Ok(g)
+    fn logits(&self, g: &mut Graph, x: NodeId, labels: Option<NodeId>) -> Result<NodeId> {
+        let mut flow = Flow { vertical: x, horizontal: x, skip: None };
+        for layer in &self.layers {
+            flow = layer.apply(g, &self.spec, flow, labels)?;
+        }
+        let mut h = flow.skip.unwrap_or(x);
+        for layer in &self.head {
+            h = g.relu(h)?;
+            h = layer.apply(g, &self.spec, h)?;
+        }
+        Ok(h)
     }
 }

@@ -6,11 +6,11 @@ pub use config::Config;
 
 use config::Sizes;
 
+use super::autoregressive::Network;
 use super::levels::{Levels, Mask, colour_mask};
-use super::{DataSpec, Defaults, Model, Optimiser, Raster, Score, Scores, size};
-use crate::data::Scale;
+use super::{DataSpec, Defaults, Optimiser, size};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, NodeId, StateSpec, Update};
+use crate::graph::{Graph, NodeId, StateSpec};
 use crate::nn::{Conv2d, ConvSpec, OneHot, Start};
 use crate::op::Taps;
 
@@ -78,17 +78,41 @@ impl PixelCnn {
             [conv(&mut spec, "head.0", 1, Mask::B, [2 * hidden, head]), conv(&mut spec, "head.1", 1, Mask::B, [head, pixels.outputs()])];
         Ok(Self { spec, pixels, classes, input, label: first, blocks, head })
     }
+}
 
-    /// Logits of every pixel given those before it (and the labels).
-    fn logits(&self, g: &mut Graph, x: NodeId) -> Result<NodeId> {
+impl Network for PixelCnn {
+    const NAME: &'static str = "pixelcnn";
+
+    fn tensors(&self) -> &StateSpec {
+        &self.spec
+    }
+
+    fn pixels(&self) -> &Levels {
+        &self.pixels
+    }
+
+    fn classes(&self) -> usize {
+        self.classes
+    }
+
+    fn preferences(&self) -> Defaults {
+        Defaults {
+            batch: 64,
+            steps: 10_000,
+            learning_rate: vec![1e-3],
+            rate_decay: 0.999_977,
+            ema: 0.0,
+            optimiser: Optimiser::Adam,
+            betas: [0.9, 0.999],
+        }
+    }
+
+    fn logits(&self, g: &mut Graph, x: NodeId, labels: Option<NodeId>) -> Result<NodeId> {
         let spec = &self.spec;
-        let batch = g.shape(x).dims()[0];
-        let labels = (self.classes > 0).then(|| g.input("labels", [batch, self.classes]));
         let told = |g: &mut Graph, h: NodeId, layer: &Option<OneHot>| match (layer, labels) {
             (Some(layer), Some(labels)) => layer.add_to(g, spec, h, labels),
             _ => Ok(h),
         };
-        let x = self.pixels.shown(g, x)?;
         let mut h = self.input.apply(g, spec, x)?;
         h = told(g, h, &self.label)?;
         for block in &self.blocks {
@@ -108,96 +132,5 @@ impl PixelCnn {
             h = layer.apply(g, spec, h)?;
         }
         Ok(h)
-    }
-
-    /// −ln p of every value, `[N, H, W, C]`.
-    fn nll_map(&self, g: &mut Graph, batch: usize) -> Result<NodeId> {
-        let x = self.pixels.input(g, batch)?;
-        let logits = self.logits(g, x)?;
-        self.pixels.nll_map(g, logits, x)
-    }
-}
-
-impl Model for PixelCnn {
-    fn name(&self) -> &'static str {
-        "pixelcnn"
-    }
-
-    fn state(&self) -> &StateSpec {
-        &self.spec
-    }
-
-    fn defaults(&self) -> Defaults {
-        Defaults {
-            batch: 64,
-            steps: 10_000,
-            learning_rate: vec![1e-3],
-            rate_decay: 0.999_977,
-            ema: 0.0,
-            optimiser: Optimiser::Adam,
-            betas: [0.9, 0.999],
-        }
-    }
-
-    fn scale(&self) -> Scale {
-        self.pixels.scale()
-    }
-
-    fn conditional(&self) -> bool {
-        self.classes > 0
-    }
-
-    fn train_graph(&self, batch: usize, update: &dyn Fn(usize) -> Update) -> Result<Graph> {
-        let mut g = Graph::new();
-        let nll = self.nll_map(&mut g, batch)?;
-        let total = g.sum_all(nll)?;
-        let loss = g.scale(total, 1.0 / batch as f64)?;
-        g.output("loss", loss);
-        let update = update(0);
-        let gradients = g.group_gradients(loss, &self.spec, &update)?;
-        g.update(&self.spec, update, &gradients)?;
-        Ok(g)
-    }
-
-    fn metrics(&self) -> Vec<(&'static str, &'static str)> {
-        vec![("loss", "nats")]
-    }
-
-    fn scores(&self) -> Option<&dyn Scores> {
-        Some(self)
-    }
-
-    fn raster(&self) -> Option<&dyn Raster> {
-        Some(self)
-    }
-}
-
-impl Scores for PixelCnn {
-    fn score(&self) -> Score {
-        Score::Exact
-    }
-
-    fn likelihood_graph(&self, batch: usize) -> Result<Graph> {
-        let mut g = Graph::new();
-        let map = self.nll_map(&mut g, batch)?;
-        let nll = g.sum_items(map)?;
-        g.output("nll", nll);
-        g.output("nll_map", map);
-        Ok(g)
-    }
-}
-
-impl Raster for PixelCnn {
-    fn levels(&self) -> usize {
-        self.pixels.levels
-    }
-
-    fn raster_graph(&self, batch: usize) -> Result<Graph> {
-        let mut g = Graph::new();
-        let [h, w, c] = self.pixels.dims;
-        let x = g.input("x", [batch, h, w, c]);
-        let logits = self.logits(&mut g, x)?;
-        g.output("logits", logits);
-        Ok(g)
     }
 }
