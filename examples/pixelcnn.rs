@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use kiln::data::{self, Binarization, Loader, LoaderOptions, OpenOptions, Split};
+use kiln::data::{self, Augment, Binarization, Loader, LoaderOptions, OpenOptions, Split};
 use kiln::eval::{self, LikelihoodOptions};
 use kiln::graph::{Rule, Step, Update};
 use kiln::model::{self, DataSpec};
