@@ -1,6 +1,11 @@
 //! The `kiln` program; everything it does lives in the library.
 
+mod heap;
+
 use std::process::ExitCode;
+
+#[global_allocator]
+static HEAP: heap::Heap = heap::Heap;
 
 fn main() -> ExitCode {
     // Mesa's device-select layer looks for a Wayland display, and where there can be none complains on stderr at every start.
