@@ -292,3 +292,102 @@ fn changed_images_are_for_training_alone_and_a_resumed_run_sees_the_same() {
         place.train("none", &format!("--steps 1 --set {words}")).refused(2, &[reason]);
     }
 }
+
+/// A PNG file of packed rows, as its header says: bits a sample, colour type, and a palette where it needs one.
+fn packed_png([width, height]: [u32; 2], [bits, colour]: [u8; 2], palette: &[u8], rows: &[&[u8]]) -> Vec<u8> {
+    let mut file = b"\x89PNG\r\n\x1a\n".to_vec();
+    let mut chunk = |kind: &[u8; 4], data: &[u8]| {
+        let body = [&kind[..], data].concat();
+        let mut sum = flate2::Crc::new();
+        sum.update(&body);
+        file.extend((data.len() as u32).to_be_bytes());
+        file.extend(&body);
+        file.extend(sum.sum().to_be_bytes());
+    };
+    chunk(b"IHDR", &[&width.to_be_bytes()[..], &height.to_be_bytes(), &[bits, colour, 0, 0, 0]].concat());
+    if !palette.is_empty() {
+        chunk(b"PLTE", palette);
+    }
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    // A 0 before each row: it is not filtered.
+    rows.iter().for_each(|row| encoder.write_all(&[&[0], *row].concat()).expect("packed"));
+    chunk(b"IDAT", &encoder.finish().expect("packed"));
+    chunk(b"IEND", &[]);
+    file
+}
+
+#[test]
+fn bits_palettes_cmyk_and_animations_are_read_as_they_look() {
+    let place = Place::new();
+    place.write("bits.png", &packed_png([10, 2], [1, 0], &[], &[&[0b1010_0000, 0b0100_0000], &[0, 0]]));
+    let (dims, pixels) = first(&place.path("bits.png"));
+    assert_eq!((dims, &pixels[..10]), ([2, 10, 1], &[255.0, 0.0, 255.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 255.0][..]));
+    assert_eq!(pixels[10..], [0.0; 10]);
+    let palette = [[10, 20, 30], [200, 0, 0], [0, 0, 250]].concat();
+    place.write("palette.png", &packed_png([3, 1], [2, 3], &palette, &[&[0b1001_0000]]));
+    assert_eq!(first(&place.path("palette.png")), ([1, 3, 3], vec![0.0, 0.0, 250.0, 200.0, 0.0, 0.0, 10.0, 20.0, 30.0]));
+    // A palette of greys alone is still one of colours.
+    place.write("greys.png", &packed_png([2, 1], [1, 3], &[0, 0, 0, 255, 255, 255], &[&[0b0100_0000]]));
+    assert_eq!(first(&place.path("greys.png")), ([1, 2, 3], vec![0.0, 0.0, 0.0, 255.0, 255.0, 255.0]));
+    let lost = packed_png([3, 1], [2, 3], &palette, &[&[0b1101_0000]]);
+    place.write("lost/lost.png", &lost);
+    let ran = train(&place, "lost:all", "-q");
+    assert!(ran.code == Some(0) || ran.code == Some(1) && ran.err.contains("lost.png"), "{:?} {}", ran.code, ran.err);
+    let mut animation = Vec::new();
+    let mut encoder = image::codecs::gif::GifEncoder::new(&mut animation);
+    let frames = [[255, 0, 0, 255], [0, 255, 0, 255]].map(|colour| image::Frame::new(RgbaImage::from_pixel(4, 3, Rgba(colour))));
+    encoder.encode_frames(frames).expect("encoded");
+    drop(encoder);
+    place.write("moving.gif", &animation);
+    assert_eq!(first(&place.path("moving.gif")), ([3, 4, 3], [255.0, 0.0, 0.0].repeat(12)));
+    // rgb(200, 40, 90) in four inks.
+    let inks = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/cmyk.jpg")).expect("a fixture");
+    place.write("inks.jpg", &inks);
+    let (dims, pixels) = first(&place.path("inks.jpg"));
+    assert_eq!(dims, [8, 8, 3]);
+    let right = [200.0, 40.0, 90.0].repeat(64);
+    assert!(pixels.iter().zip(&right).all(|(seen, right)| (seen - right).abs() <= 3.0), "{:?}", &pixels[..3]);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_only_has_the_name_of_a_picture_is_refused_or_named() {
+    let place = Place::new();
+    place.write("data/a.png", &png(4, 4, 1));
+    std::os::unix::fs::symlink("nowhere.png", place.path("data/b.png")).expect("a link");
+    train(&place, "data:all", "-q").refused(1, &["b.png"]);
+    std::fs::remove_file(place.path("data/b.png")).expect("removed");
+    // A folder is a class, whatever it is called, and an empty one is none.
+    std::fs::create_dir(place.path("data/c.png")).expect("a folder");
+    let said = train(&place, "data:all", "").ok().err;
+    assert!(said.contains("c.png"), "{said}");
+    // One picture by the name of a folder.
+    train(&place, "data/c.png:all", "-q").refused(1, &["c.png"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_picture_whose_name_is_no_text_is_read_as_others_are() {
+    use std::os::unix::ffi::OsStrExt;
+    let place = Place::new();
+    place.write("data/a.png", &png(4, 4, 1));
+    place.write("data/c.png", &png(4, 4, 200));
+    let name = std::ffi::OsStr::from_bytes(b"b\xff.png");
+    std::fs::write(place.path("data").join(name), png(4, 4, 90)).expect("written");
+    train(&place, "data:all", "-q").ok();
+    let recipe = String::from_utf8(place.read("run/recipe.toml")).expect("UTF-8");
+    assert!(recipe.contains("count = 3"), "{recipe}");
+    place.kiln("encode run --data data:all --out codes.npy -q").ok();
+    assert_eq!(place.array("codes.npy").0, [3, 2]);
+    std::fs::write(place.path("data").join(name), b"torn").expect("written");
+    train(&place, "data:all", "-q").refused(1, &["b\u{fffd}.png"]);
+    // As a class: its name is written with a sign in the place of what is no text.
+    std::fs::remove_file(place.path("data").join(name)).expect("removed");
+    let class = place.path("classes").join(std::ffi::OsStr::from_bytes(b"k\xff"));
+    std::fs::create_dir_all(&class).expect("a folder");
+    std::fs::write(class.join("x.png"), png(4, 4, 90)).expect("written");
+    place.write("classes/plain/y.png", &png(4, 4, 10));
+    train(&place, "classes:all", "-q").ok();
+    place.kiln("encode run --data classes:all --out classes.npy -q").ok();
+    assert_eq!(place.array("classes.npy").0, [2, 2]);
+}

@@ -12,6 +12,8 @@ mod encode;
 mod endings;
 mod eval;
 mod export;
+#[cfg(test)]
+mod hints;
 mod interpolate;
 mod judged;
 mod latents;

@@ -26,7 +26,7 @@ const MOST_HELD_OUT: f64 = 5000.0;
 /// A source or a split that does not exist, or a file that its reader refuses.
 pub fn open(source: &str, default: Split, options: &OpenOptions) -> Result<Arc<dyn Source>> {
     if !(0.0..1.0).contains(&options.valid_fraction) {
-        return Err(Error::usage(format!("valid_fraction={} is not in 0..1", options.valid_fraction)));
+        return Err(Error::usage(format!("the share of items held out for validation lies in 0..1, not {}", options.valid_fraction)));
     }
     let (base, named) = split_suffix(source);
     let request = Request { base, split: named.unwrap_or(default), options };
