@@ -64,6 +64,21 @@ fn signals_save_and_several_at_once_are_one() {
 }
 
 #[test]
+fn a_picture_that_takes_minutes_is_given_up() {
+    let place = Place::new();
+    // Drawn by whole passes: 784 of them for a picture.
+    let words = "--set layer=diagonal --set hidden=64 --set head=64 --set layers=3 --set valid_every=0 --set sample_every=1 --steps 9";
+    let words = format!("train pixelrnn --data builtin:digits --limit 100 --batch 1 --set log_every=1 {words} --out run");
+    let child = place.command(&words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+    wait_for("a step", || std::fs::read_to_string(place.path("run/metrics.jsonl")).is_ok_and(|text| !text.is_empty()));
+    kill(&child, &["-TERM"]);
+    let ran = ended(child);
+    assert_eq!(ran.code, Some(130), "{}{}", ran.out, ran.err);
+    assert!(!place.path("run/samples/000001.png").exists());
+    assert!(place.step(CHECKPOINT) >= 1);
+}
+
+#[test]
 fn a_second_interrupt_hurries_and_leaves_the_last_checkpoint_whole() {
     let place = Place::new();
     // A step of so many passes takes seconds: the first Ctrl-C alone would wait for its end.

@@ -1,5 +1,7 @@
 //! Pictures drawn while a run goes on: samples and curves.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::{Recipe, RunFolder};
 use crate::error::Result;
 use crate::graph::Step;
@@ -29,8 +31,15 @@ impl Pictures {
         Self { device: device.clone(), weights, latent: None }
     }
 
-    /// Draws `samples/NNNNNN.png`.
-    pub fn draw(&mut self, model: &dyn Model, state: &mut State, recipe: &Recipe, folder: &RunFolder, step: u64) -> Result<()> {
+    /// Draws `samples/NNNNNN.png`, unless the run is to stop.
+    pub fn draw(
+        &mut self,
+        model: &dyn Model,
+        state: &mut State,
+        (recipe, folder): (&Recipe, &RunFolder),
+        step: u64,
+        stop: &AtomicBool,
+    ) -> Result<()> {
         let dims = recipe.data.dims;
         let count = if recipe.data.points { POINTS } else { COUNT };
         let images = match Draws::of(model) {
@@ -41,7 +50,9 @@ impl Pictures {
                 let inputs = [("labels", &labels[..])];
                 let job = Job { count: COUNT, seed: recipe.seed, first: 0, temperature: 1.0, keep: None, inputs: &inputs };
                 let top = (sampler.levels() - 1) as f32;
-                sampler.sample(model, state, &job)?.images.into_iter().map(|v| v / top).collect()
+                let drawn = sampler.sample_unless(model, state, &job, &|| stop.load(Ordering::Relaxed))?;
+                let Some(drawn) = drawn else { return Ok(()) };
+                drawn.images.into_iter().map(|v| v / top).collect()
             }
             Some(Draws::Latents(decoder)) => {
                 let program = match &mut self.latent {

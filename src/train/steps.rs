@@ -144,7 +144,7 @@ impl Trainer {
                 self.save()?;
             }
             if train.sample_every > 0 && (every(train.sample_every) || ends) {
-                pictures.draw(self.model.as_ref(), &mut self.state, &self.recipe, &self.folder, at)?;
+                pictures.draw(self.model.as_ref(), &mut self.state, (&self.recipe, &self.folder), at, stop)?;
                 pictures::curves(self.model.as_ref(), &self.recipe, &self.folder)?;
             }
         }

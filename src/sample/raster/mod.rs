@@ -165,6 +165,15 @@ impl RasterSampler {
     /// # Errors
     /// Those of the device.
     pub fn sample(&mut self, model: &dyn Model, state: &mut State, job: &Job<'_>) -> Result<Drawn> {
+        self.sample_unless(model, state, job, &|| false)?.ok_or(Error::Interrupted)
+    }
+
+    /// Draws images, or none once `stop` says so. It is asked between values where a model is drawn by whole passes, which can take minutes;
+    /// a cached sampler ends what it began.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn sample_unless(&mut self, model: &dyn Model, state: &mut State, job: &Job<'_>, stop: &dyn Fn() -> bool) -> Result<Option<Drawn>> {
         if job.count == 0 {
             return Err(Error::usage("at least one image must be drawn; take -n 1 or more"));
         }
@@ -175,10 +184,10 @@ impl RasterSampler {
                 let begun = Instant::now();
                 let drawn = sampler.sample(job, &given);
                 self.spent.kernels = begun.elapsed().as_secs_f64();
-                drawn
+                drawn.map(Some)
             }
-            Engine::Gpu(sampler) => sampler.sample(job, &given, &mut self.spent),
-            Engine::Naive => self.sample_naively(model, state, job),
+            Engine::Gpu(sampler) => sampler.sample(job, &given, &mut self.spent).map(Some),
+            Engine::Naive => self.sample_naively(model, state, job, stop),
         }
     }
 
@@ -220,7 +229,7 @@ impl RasterSampler {
         if matches!(self.engine, Engine::Naive) { Ok(Vec::new()) } else { conditions.values(state, job) }
     }
 
-    fn sample_naively(&mut self, model: &dyn Model, state: &mut State, job: &Job<'_>) -> Result<Drawn> {
+    fn sample_naively(&mut self, model: &dyn Model, state: &mut State, job: &Job<'_>, stop: &dyn Fn() -> bool) -> Result<Option<Drawn>> {
         let [h, w, c] = self.dims;
         let item = h * w * c;
         if self.naive.as_ref().is_none_or(|(count, _)| *count != job.count) {
@@ -234,6 +243,9 @@ impl RasterSampler {
         let per_value = if self.levels == 2 { 1 } else { self.levels };
         let mut drawn = Drawn { images: vec![0.0; job.count * item], log_p: vec![0.0; job.count] };
         for place in 0..item {
+            if stop() {
+                return Ok(None);
+            }
             let begun = Instant::now();
             program.write("x", &drawn.images)?;
             self.spent.transfers += begun.elapsed().as_secs_f64();
@@ -254,7 +266,7 @@ impl RasterSampler {
                 };
             }
         }
-        Ok(drawn)
+        Ok(Some(drawn))
     }
 }
 
