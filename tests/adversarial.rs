@@ -89,7 +89,7 @@ fn what_cannot_be_is_refused() {
     let refusals = [
         ("dcgan --data plain --set conditional=true", "labelled data"),
         ("dcgan --data builtin:digits --set k=0", "k must be at least 1"),
-        ("dcgan --data builtin:digits --set resize=30", "pixels a side"),
+        ("dcgan --data builtin:digits --set resize=31", "must be even"),
         ("wgan --data builtin:digits --set penalty=10", "clip and penalty"),
         ("wgan-gp --data builtin:digits --set discriminator_norm=batch", "batch norm mixes"),
         ("dcgan --data builtin:digits --set r1=1", "take discriminator_norm=none or r1=0"),

@@ -261,7 +261,7 @@ fn what_is_measured_unasked_was_not_trained_on() {
     digits(&place, "data", "train", &[0, 1].repeat(20));
     digits(&place, "data", "t10k", &[0, 1].repeat(4));
     for split in ["", ":train", ":all", ":valid"] {
-        let run = format!("data{}", split.replace(':', "-"));
+        let run = format!("of-data{}", split.replace(':', "-"));
         train(&format!("data{split}"), &run);
         let said = place.kiln(&format!("eval {run} --json")).json();
         assert_eq!(said["images"], 8, "{split}");

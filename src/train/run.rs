@@ -50,7 +50,7 @@ impl RunFolder {
     pub fn remove(path: &Path) -> Result<()> {
         let shown = path.display();
         if RunFolder::open(path).is_err() {
-            return Err(Error::usage(format!("{shown} is no run of this kiln's and is left alone; name another folder")));
+            return Err(Error::usage(format!("{shown} is no run of this kiln's and is left alone; name another --out")));
         }
         if let Some(name) = foreign(path)? {
             return Err(Error::usage(format!("{shown} holds {name}, which is not kiln's, and is left alone; name another folder")));
