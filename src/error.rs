@@ -60,6 +60,14 @@ fn way_out(error: &std::io::Error) -> &'static str {
     }
 }
 
+/// The same on one line, whatever names a spoiled file brought into it.
+fn one_line(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
+}
+
 impl Error {
     /// An [`Error::Usage`] from a sentence.
     pub fn usage(sentence: impl Into<String>) -> Self {
@@ -73,7 +81,7 @@ impl Error {
 
     /// An [`Error::Format`] at a path.
     pub fn format(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
-        Self::Format { path: path.into(), reason: reason.into() }
+        Self::Format { path: path.into(), reason: one_line(reason.into()) }
     }
 
     /// The process exit code: 2 for bad arguments, 130 for a job that was stopped, 1 for one that failed.
