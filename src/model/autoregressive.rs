@@ -6,6 +6,13 @@ use crate::data::Scale;
 use crate::error::Result;
 use crate::graph::{Graph, NodeId, StateSpec, Update};
 
+/// What a network is given besides the values before the one that it tells.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Given {
+    /// One-hot labels `[N, classes]`, where it is conditional.
+    pub labels: Option<NodeId>,
+}
+
 /// A network whose logits of a value depend on the values before it alone.
 pub trait Network: Send + Sync {
     /// Its name on the command line.
@@ -23,12 +30,12 @@ pub trait Network: Send + Sync {
     /// How it prefers to be trained.
     fn preferences(&self) -> Defaults;
 
-    /// Logits `[N, H, W, C·L]` of every value given those before it (and the labels, `[N, classes]`, where it is conditional), from values `x`
-    /// `[N, H, W, C]` as [`Levels::shown`] shows them.
+    /// Logits `[N, H, W, C·L]` of every value given those before it and what it is `given`, from values `x` `[N, H, W, C]` as
+    /// [`Levels::shown`] shows them.
     ///
     /// # Errors
     /// [`crate::Error::Shape`] where the graph cannot be built.
-    fn logits(&self, g: &mut Graph, x: NodeId, labels: Option<NodeId>) -> Result<NodeId>;
+    fn logits(&self, g: &mut Graph, x: NodeId, given: Given) -> Result<NodeId>;
 }
 
 /// Logits of levels `x`.
@@ -36,7 +43,7 @@ fn logits_of<N: Network>(network: &N, g: &mut Graph, x: NodeId) -> Result<NodeId
     let batch = g.shape(x).dims()[0];
     let labels = (network.classes() > 0).then(|| g.input("labels", [batch, network.classes()]));
     let shown = network.pixels().shown(g, x)?;
-    network.logits(g, shown, labels)
+    network.logits(g, shown, Given { labels })
 }
 
 /// −ln p of every value, `[N, H, W, C]`.

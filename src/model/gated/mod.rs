@@ -10,7 +10,7 @@ mod layer;
 pub use config::Config;
 use layer::{Flow, Layer};
 
-use super::autoregressive::Network;
+use super::autoregressive::{Given, Network};
 use super::levels::{Levels, Mask, colour_mask};
 use super::{DataSpec, Defaults, Optimiser, size};
 use crate::error::Result;
@@ -83,10 +83,10 @@ impl Network for GatedPixelCnn {
         }
     }
 
-    fn logits(&self, g: &mut Graph, x: NodeId, labels: Option<NodeId>) -> Result<NodeId> {
+    fn logits(&self, g: &mut Graph, x: NodeId, given: Given) -> Result<NodeId> {
         let mut flow = Flow { vertical: x, horizontal: x, skip: None };
         for layer in &self.layers {
-            flow = layer.apply(g, &self.spec, flow, labels)?;
+            flow = layer.apply(g, &self.spec, flow, given.labels)?;
         }
         let mut h = flow.skip.unwrap_or(x);
         for layer in &self.head {

@@ -6,7 +6,7 @@ pub use config::Config;
 
 use config::Sizes;
 
-use super::autoregressive::Network;
+use super::autoregressive::{Given, Network};
 use super::levels::{Levels, Mask, colour_mask};
 use super::{DataSpec, Defaults, Optimiser, size};
 use crate::error::{Error, Result};
@@ -107,9 +107,9 @@ impl Network for PixelCnn {
         }
     }
 
-    fn logits(&self, g: &mut Graph, x: NodeId, labels: Option<NodeId>) -> Result<NodeId> {
+    fn logits(&self, g: &mut Graph, x: NodeId, given: Given) -> Result<NodeId> {
         let spec = &self.spec;
-        let told = |g: &mut Graph, h: NodeId, layer: &Option<OneHot>| match (layer, labels) {
+        let told = |g: &mut Graph, h: NodeId, layer: &Option<OneHot>| match (layer, given.labels) {
             (Some(layer), Some(labels)) => layer.add_to(g, spec, h, labels),
             _ => Ok(h),
         };

@@ -8,7 +8,7 @@ pub use config::Config;
 
 use layer::{Recurrent, Shape};
 
-use super::autoregressive::Network;
+use super::autoregressive::{Given, Network};
 use super::levels::{Levels, Mask, colour_mask};
 use super::{DataSpec, Defaults, Optimiser, size};
 use crate::error::Result;
@@ -86,11 +86,11 @@ impl Network for PixelRnn {
         }
     }
 
-    fn logits(&self, g: &mut Graph, x: NodeId, labels: Option<NodeId>) -> Result<NodeId> {
+    fn logits(&self, g: &mut Graph, x: NodeId, given: Given) -> Result<NodeId> {
         let spec = &self.spec;
         let mut h = self.input.apply(g, spec, x)?;
         for layer in &self.layers {
-            h = layer.apply(g, spec, h, labels)?;
+            h = layer.apply(g, spec, h, given.labels)?;
         }
         for layer in &self.head {
             h = g.relu(h)?;
