@@ -36,7 +36,6 @@ struct Job {
 const LANES: u32 = {{LANES}}u;
 const WIDTH: u32 = {{WIDTH}}u;
 const COLOURS: u32 = {{COLOURS}}u;
-const LEVELS: u32 = {{LEVELS}}u;
 const ITEM: u32 = {{ITEM}}u;
 // Elements of one image's features.
 const FEATURES: u32 = {{FEATURES}}u;
@@ -55,45 +54,15 @@ fn step_at(row: u32, first: u32, columns: u32, base: u32, lane: u32, step_row: u
     }
 }
 
-fn uniform_draw(image: u32, place: u32) -> f32 {
-    let number = step.first_item + image;
-    let words = philox(vec4<u32>(number >> 2u, 0u, place, STREAM), step.seed);
-    let lane = number & 3u;
-    return random_unit(select(select(words.x, words.y, lane == 1u), select(words.z, words.w, lane == 3u), lane >= 2u));
+// One of the random words that a value is drawn by.
+fn chance(image: u32, place: u32, number: u32) -> u32 {
+    let item = step.first_item + image;
+    let words = philox(vec4<u32>(item >> 2u, number, place, STREAM), step.seed);
+    let lane = item & 3u;
+    return select(select(words.x, words.y, lane == 1u), select(words.z, words.w, lane == 3u), lane >= 2u);
 }
 
-// Draws a value from the logits at `at`; its ln p is added to the image's.
-fn draw(image: u32, place: u32, at: u32) -> f32 {
-    let u = uniform_draw(image, place);
-//!if BERNOULLI
-    let logit = features[at] * job.sharpness;
-    let one = u < sigmoid(logit);
-    log_p[image] -= softplus(select(logit, -logit, one));
-    return select(0.0, 1.0, one);
-//!else
-    var top = features[at];
-    for (var l = 1u; l < LEVELS; l++) {
-        top = max(top, features[at + l]);
-    }
-    var total = 0.0;
-    for (var l = 0u; l < LEVELS; l++) {
-        total += exp((features[at + l] - top) * job.sharpness);
-    }
-    var left = u * total;
-    // The last value takes what rounding leaves.
-    var chosen = LEVELS - 1u;
-    for (var l = 0u; l < LEVELS; l++) {
-        left -= exp((features[at + l] - top) * job.sharpness);
-        if left < 0.0 {
-            chosen = l;
-            break;
-        }
-    }
-    log_p[image] += (features[at + chosen] - top) * job.sharpness - log(total);
-    return f32(chosen);
-//!end
-}
-
+{{DRAW}}
 fn draw_image(image: u32, lane: u32) {
     let base = image * FEATURES;
     for (var position = job.first; position < job.last; position++) {
@@ -119,7 +88,7 @@ fn draw_image(image: u32, lane: u32) {
                 let place = position * COLOURS + colour;
                 var value = images[image * ITEM + place];
                 if job.completes == 0u || kept[place] == 0u {
-                    value = draw(image, place, {{LOGITS_AT}} + colour * LEVELS);
+                    value = draw(image, place, colour, {{LOGITS_AT}});
                 }
                 images[image * ITEM + place] = value;
                 features[{{IMAGE_AT}} + colour] = value;

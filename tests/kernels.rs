@@ -69,13 +69,14 @@ fn raster(texts: &mut BTreeMap<String, String>) {
         let (kind, binarization) = if dims[2] == 1 { (Kind::Binary, Binarization::Static) } else { (Kind::Pixels, Binarization::None) };
         let data = DataSpec { dims, classes: 3, kind, binarization, mean: None };
         let model = kiln::model::build(model, &toml::from_str(hyper).expect("hyper-parameters"), &data).expect("a model");
-        let graph = model.raster().expect("autoregressive").raster_graph(1).expect("a graph");
+        let raster = model.raster().expect("autoregressive");
+        let graph = raster.raster_graph(1).expect("a graph");
         let program = RasterProgram::new(&graph).expect("a raster program");
         let constant = |id| (graph.shape(id).clone(), vec![0.0; graph.shape(id).len()]);
         let constants: Vec<_> = program.constants.iter().map(|id| constant(*id)).collect();
         for target in targets() {
             for alone in [false, true] {
-                let text = kiln::sample::raster::kernel(&program, &constants, &target, alone).expect("a kernel").text;
+                let text = kiln::sample::raster::kernel(&program, &raster.law(), &constants, &target, alone).expect("a kernel").text;
                 texts.entry(text).or_insert_with(|| format!("raster of {}", model.name()));
             }
         }

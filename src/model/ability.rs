@@ -2,6 +2,7 @@
 //!
 //! Each is a graph that a command runs; names and shapes of its inputs and outputs are the trait's contract.
 
+use super::Law;
 use crate::error::Result;
 use crate::graph::Graph;
 
@@ -44,16 +45,11 @@ pub trait Bounds {
 
 /// It draws images value by value: by rows, in a row from left to right, in a pixel colour by colour.
 pub trait Raster {
-    /// Levels of a value: 2, or as many as the categorical has.
-    fn levels(&self) -> usize;
+    /// What its outputs say of a pixel, and so how the pixel is drawn.
+    fn law(&self) -> Law;
 
-    /// The colour that a channel of the logits belongs to, of `[channels, colours]`: equal parts in order, unless a model has it otherwise.
-    fn colour(&self, channel: usize, [channels, colours]: [usize; 2]) -> usize {
-        channel * colours / channels
-    }
-
-    /// Input `x` `[N, H, W, C]` in levels from 0 to output `logits` `[N, H, W, C·L]` (L = 1 where there are two levels: Bernoulli). Logits of
-    /// a value depend on the values before it alone, which is proven of every model that is built.
+    /// Input `x` `[N, H, W, C]` in levels from 0 to output `logits` `[N, H, W, outputs]`, those of [`Raster::law`]. What tells the law of a
+    /// value depends on the values before it alone, which is proven of every model that is built.
     ///
     /// # Errors
     /// [`crate::Error::Shape`] where the graph cannot be built.

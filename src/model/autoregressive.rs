@@ -1,7 +1,7 @@
 //! What every autoregressive network makes a model: training, exact likelihood and raster order. What differs is a [`Network`].
 
 use super::levels::Levels;
-use super::{Defaults, Model, Raster, Score, Scores};
+use super::{Defaults, Law, Model, Raster, Score, Scores};
 use crate::data::Scale;
 use crate::error::Result;
 use crate::graph::{Graph, NodeId, StateSpec, Update};
@@ -115,8 +115,8 @@ impl<N: Network> Scores for N {
 }
 
 impl<N: Network> Raster for N {
-    fn levels(&self) -> usize {
-        self.pixels().levels
+    fn law(&self) -> Law {
+        self.pixels().law
     }
 
     fn raster_graph(&self, batch: usize) -> Result<Graph> {

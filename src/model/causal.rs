@@ -31,11 +31,11 @@ fn looks_ahead(raster: &dyn Raster, graph: &Graph, spec: &StateSpec) -> Result<O
     let mut reaches = Reaches::new(graph, spec, "x", logits);
     let Some(reach) = reaches.of(logits) else { return Ok(None) };
     let ahead = (0..h * w).flat_map(|at| (0..channels).map(move |channel| (at, channel))).find(|&(at, channel)| {
-        let value = at * colours + raster.colour(channel, [channels, colours]);
+        let value = at * colours + raster.law().colour(channel, [channels, colours]);
         reach.at(at, channel) > value as u32
     });
     let Some((at, channel)) = ahead else { return Ok(None) };
-    let colour = raster.colour(channel, [channels, colours]);
+    let colour = raster.law().colour(channel, [channels, colours]);
     let read = reach.at(at, channel) as usize - 1;
     let path = reaches.path(logits, at, channel);
     let value = |pixel: usize, colour: usize| {
@@ -64,14 +64,15 @@ fn way(path: &[Link]) -> String {
 mod tests {
     use super::*;
     use crate::graph::NodeId;
+    use crate::model::Law;
     use crate::nn::{Conv2d, ConvSpec, Start};
     use crate::op::Taps;
 
     struct Plain;
 
     impl Raster for Plain {
-        fn levels(&self) -> usize {
-            2
+        fn law(&self) -> Law {
+            Law::Bernoulli
         }
 
         fn raster_graph(&self, _batch: usize) -> Result<Graph> {

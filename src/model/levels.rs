@@ -1,7 +1,7 @@
 //! What autoregressive models of pixel values have in common: the levels of a value, how they are shown to the network, and what its
 //! logits say of them.
 
-use super::DataSpec;
+use super::{DataSpec, Law};
 use crate::data::{Kind, Scale};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, Unary};
@@ -12,8 +12,8 @@ use crate::op::Taps;
 pub struct Levels {
     /// Height, width and colours.
     pub dims: [usize; 3],
-    /// Levels of a value: 2 (Bernoulli) to 256 (categorical).
-    pub levels: usize,
+    /// What a network says of a pixel.
+    pub law: Law,
 }
 
 impl Levels {
@@ -43,28 +43,33 @@ impl Levels {
                 "{model}: levels=2 needs binary pixels; take --set binarization=dynamic, static or threshold"
             )));
         }
-        Ok(Self { dims: data.dims, levels })
+        let law = if levels == 2 { Law::Bernoulli } else { Law::Categorical { levels } };
+        Ok(Self { dims: data.dims, law })
     }
 
-    /// Logits of a pixel: one a colour for bits, else one a level of each colour.
+    /// Levels of a value: 2 to 256.
+    pub fn levels(&self) -> usize {
+        self.law.levels()
+    }
+
+    /// Outputs of a pixel.
     pub fn outputs(&self) -> usize {
-        let colours = self.dims[2];
-        if self.levels == 2 { colours } else { colours * self.levels }
+        self.law.outputs(self.dims[2])
     }
 
     /// The scale of the data.
     pub fn scale(&self) -> Scale {
-        if self.levels == 2 { Scale::Unit } else { Scale::Levels }
+        if self.levels() == 2 { Scale::Unit } else { Scale::Levels }
     }
 
     /// The input at the model's levels: whole numbers from 0.
     pub fn input(&self, g: &mut Graph, batch: usize) -> Result<NodeId> {
         let [h, w, c] = self.dims;
         let x = g.input("x", [batch, h, w, c]);
-        if self.levels == 2 || self.levels == 256 {
+        if [2, 256].contains(&self.levels()) {
             return Ok(x);
         }
-        let levels = self.levels as f64;
+        let levels = self.levels() as f64;
         g.map(&[x], |b, v| {
             let scaled = b.scale(v[0], levels / 256.0);
             b.unary(Unary::Floor, scaled)
@@ -73,10 +78,10 @@ impl Levels {
 
     /// Levels as a network sees them: bits as they are, more levels in [−1, 1].
     pub fn shown(&self, g: &mut Graph, x: NodeId) -> Result<NodeId> {
-        if self.levels == 2 {
+        if self.levels() == 2 {
             return Ok(x);
         }
-        let half = (self.levels as f64 - 1.0) / 2.0;
+        let half = (self.levels() as f64 - 1.0) / 2.0;
         g.map(&[x], |b, v| {
             let scaled = b.scale(v[0], 1.0 / half);
             b.offset(scaled, -1.0)
@@ -85,15 +90,17 @@ impl Levels {
 
     /// −ln p of every value, `[N, H, W, C]`, given its logits.
     pub fn nll_map(&self, g: &mut Graph, logits: NodeId, x: NodeId) -> Result<NodeId> {
-        if self.levels == 2 {
-            return g.bernoulli_nll(logits, x);
+        match self.law {
+            Law::Bernoulli => g.bernoulli_nll(logits, x),
+            Law::Categorical { levels } => {
+                let [h, w, c] = self.dims;
+                let batch = g.shape(x).dims()[0];
+                let logits = g.reshape(logits, [batch, h, w * c, levels])?;
+                let target = g.reshape(x, [batch, h, w * c, 1])?;
+                let nll = g.categorical_nll(logits, target)?;
+                g.reshape(nll, [batch, h, w, c])
+            }
         }
-        let [h, w, c] = self.dims;
-        let batch = g.shape(x).dims()[0];
-        let logits = g.reshape(logits, [batch, h, w * c, self.levels])?;
-        let target = g.reshape(x, [batch, h, w * c, 1])?;
-        let nll = g.categorical_nll(logits, target)?;
-        g.reshape(nll, [batch, h, w, c])
     }
 }
 

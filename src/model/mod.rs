@@ -6,6 +6,7 @@ mod causal;
 mod classifier;
 pub mod gan;
 mod gated;
+mod law;
 mod levels;
 pub mod need;
 mod pixelcnn;
@@ -18,6 +19,7 @@ pub use ability::{Bounds, Decodes, Encodes, Features, Judges, Raster, Score, Sco
 pub use classifier::Classifier;
 pub use gan::Gan;
 pub use gated::GatedPixelCnn;
+pub use law::Law;
 pub use pixelcnn::PixelCnn;
 pub use pixelrnn::PixelRnn;
 pub use vae::{Autoencoder, Vae};

@@ -32,6 +32,8 @@ const SOURCES: &[(&str, &str)] = &[
     ("pack", include_str!("../../shaders/pack.wgsl")),
     ("probe", include_str!("../../shaders/probe.wgsl")),
     ("raster", include_str!("../../shaders/raster.wgsl")),
+    ("raster_bernoulli", include_str!("../../shaders/raster_bernoulli.wgsl")),
+    ("raster_categorical", include_str!("../../shaders/raster_categorical.wgsl")),
     ("raster_conv", include_str!("../../shaders/raster_conv.wgsl")),
     ("raster_join", include_str!("../../shaders/raster_join.wgsl")),
     ("raster_map", include_str!("../../shaders/raster_map.wgsl")),

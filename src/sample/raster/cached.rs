@@ -2,17 +2,19 @@
 
 use rayon::prelude::*;
 
-use super::draw;
+use super::draw::{Chance, Pixel};
 use super::program::{Operand, RasterProgram, View, Work};
 use super::{Drawn, Job};
 use crate::error::Result;
 use crate::graph::{Shape, Step};
+use crate::model::Law;
 use crate::native::simd::{self, MAX_ROWS, Tile};
 use crate::native::{Evaluator, Operand as Columns};
 
 /// A network ready to sample: its steps and what does not change with the image.
 pub struct CachedSampler {
     program: RasterProgram,
+    law: Law,
     constants: Vec<(Shape, Vec<f32>)>,
     /// For each step, its weights in panels of tile width: `[block][tap, channel][column]`.
     panels: Vec<Vec<f32>>,
@@ -22,7 +24,7 @@ pub struct CachedSampler {
 
 impl CachedSampler {
     /// Prepares a program, given the values of its constants.
-    pub fn new(program: RasterProgram, constants: Vec<(Shape, Vec<f32>)>) -> Self {
+    pub fn new(program: RasterProgram, law: Law, constants: Vec<(Shape, Vec<f32>)>) -> Self {
         let panels = program
             .steps
             .iter()
@@ -35,7 +37,7 @@ impl CachedSampler {
             })
             .collect();
         let most = program.features.iter().map(|f| f.channels).max().unwrap_or(0) as i32;
-        Self { program, constants, panels, channels: (0..most).collect() }
+        Self { program, law, constants, panels, channels: (0..most).collect() }
     }
 
     /// Draws (or completes) a batch of images. `given` holds the values of [`RasterProgram::given`] for all of them, in that order.
@@ -113,7 +115,6 @@ impl<'a> Group<'a> {
         let colours = program.features[0].channels;
         let logits = program.logits;
         let outputs = program.features[logits].channels;
-        let levels = outputs / colours;
         let item = height * width * colours;
         for row in 0..height {
             self.compute(&program.row, Place { row, column: 0, columns: width });
@@ -127,14 +128,13 @@ impl<'a> Group<'a> {
                     let place = (row * width + column) * colours + colour;
                     let base = self.at(logits, row, column);
                     for i in 0..self.count {
-                        let start = base + i * outputs + colour * levels;
-                        let given = job.given(first + i, place);
-                        let logits = &self.buffers[logits][start..start + levels];
-                        let value = match given {
+                        let value = match job.given(first + i, place) {
                             Some(value) => value,
                             None => {
-                                let u = draw::uniform(job.seed, (job.first + first + i) as u32, place as u32);
-                                let (value, ln) = draw::draw(logits, job.temperature, u);
+                                let earlier = &images[i * item + place - colour..i * item + place];
+                                let pixel = Pixel { outputs: &self.buffers[logits][base + i * outputs..][..outputs], colours, earlier };
+                                let chance = Chance { seed: job.seed, image: (job.first + first + i) as u32, place: place as u32 };
+                                let (value, ln) = self.sampler.law.draw(&pixel, job.temperature, chance);
                                 log_p[i] += ln;
                                 value
                             }

@@ -9,6 +9,7 @@ use super::{Drawn, Job};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Standalone};
 use crate::graph::{Expr, Shape};
+use crate::model::Law;
 use crate::runtime::Spent;
 use crate::shader::{Access, Target, expand, function};
 
@@ -184,6 +185,14 @@ fn offsets(work: &Work) -> Vec<f32> {
     }
 }
 
+/// WGSL that draws a value from its pixel's outputs.
+fn draw(law: &Law) -> Result<String> {
+    match law {
+        Law::Bernoulli => expand("raster_bernoulli", &[]),
+        Law::Categorical { levels } => expand("raster_categorical", &[("LEVELS", levels.to_string())]),
+    }
+}
+
 /// First element of each part laid end to end, and the whole length.
 fn lay(lengths: impl Iterator<Item = usize>) -> (Vec<usize>, usize) {
     let mut end = 0;
@@ -213,7 +222,7 @@ pub struct Compiled {
 ///
 /// # Errors
 /// [`Error::Shape`] where an operand broadcasts in a way the kernel has no words for.
-pub fn kernel(program: &RasterProgram, constants: &[(Shape, Vec<f32>)], target: &Target, alone: bool) -> Result<Compiled> {
+pub fn kernel(program: &RasterProgram, law: &Law, constants: &[(Shape, Vec<f32>)], target: &Target, alone: bool) -> Result<Compiled> {
     let width = program.size[1];
     let (feature_at, features) = lay(program.features.iter().map(|f| f.channels * f.places(width)));
     let (constant_at, end) = lay(constants.iter().map(|(_, v)| v.len()));
@@ -227,7 +236,6 @@ pub fn kernel(program: &RasterProgram, constants: &[(Shape, Vec<f32>)], target: 
     let lists = [&program.row, &program.pixel, &program.late];
     let starts = lists.into_iter().flatten().map(|number| (number * row_len) as u32);
     let colours = program.features[0].channels;
-    let levels = program.features[program.logits].channels / colours;
     let most = program.steps.iter().map(|s| program.features[s.output].channels).max().unwrap_or(1);
     let lanes = if alone { 1 } else { (most.next_power_of_two() as u32).clamp(32, 128).min(target.max_invocations) };
     let flag = |on: bool| if on { "1".to_string() } else { String::new() };
@@ -245,8 +253,7 @@ pub fn kernel(program: &RasterProgram, constants: &[(Shape, Vec<f32>)], target: 
         ("ROW", row_len.to_string()),
         ("WIDTH", width.to_string()),
         ("COLOURS", colours.to_string()),
-        ("LEVELS", levels.to_string()),
-        ("BERNOULLI", flag(levels == 1)),
+        ("DRAW", draw(law)?.trim_end().to_string()),
         ("ITEM", (program.size[0] * width * colours).to_string()),
         ("FEATURES", features.to_string()),
         ("STREAM", STREAM.to_string()),
@@ -263,9 +270,9 @@ impl DeviceSampler {
     ///
     /// # Errors
     /// As [`kernel`].
-    pub fn new(gpu: &Gpu, program: &RasterProgram, constants: &[(Shape, Vec<f32>)], grouped: bool) -> Result<Self> {
+    pub fn new(gpu: &Gpu, program: &RasterProgram, law: &Law, constants: &[(Shape, Vec<f32>)], grouped: bool) -> Result<Self> {
         let alone = gpu.target().is_cpu() && !grouped;
-        let Compiled { text, features, feature_at, table } = kernel(program, constants, gpu.target(), alone)?;
+        let Compiled { text, features, feature_at, table } = kernel(program, law, constants, gpu.target(), alone)?;
         Ok(Self {
             gpu: gpu.clone(),
             text,

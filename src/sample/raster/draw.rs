@@ -1,47 +1,81 @@
 //! Drawing one pixel value from its logits.
 
+use crate::model::Law;
 use crate::random::{philox4x32, unit};
 
 /// The random stream of raster sampling; the step is the place of the value in its image, the element the number of the image.
 pub const STREAM: u32 = 0x7261_7374;
 
-/// The uniform draw for one value of one image: a function of (seed, image, place) alone.
-pub fn uniform(seed: u64, image: u32, place: u32) -> f32 {
-    let counter = [image >> 2, 0, place, STREAM];
-    unit(philox4x32(counter, [seed as u32, (seed >> 32) as u32])[(image & 3) as usize])
+/// The chance by which one value of one image is drawn: a function of these three alone.
+#[derive(Clone, Copy, Debug)]
+pub struct Chance {
+    /// The seed of the job.
+    pub seed: u64,
+    /// Number of the image.
+    pub image: u32,
+    /// Place of the value in it.
+    pub place: u32,
 }
 
-/// Draws a value from logits (one: Bernoulli; several: categorical) and a uniform; returns the value and its ln p.
-///
-/// A temperature below 1 sharpens the distribution; ln p is that of the distribution drawn from.
-pub fn draw(logits: &[f32], temperature: f32, u: f32) -> (f32, f64) {
-    match *logits {
-        [logit] => {
-            let logit = logit / temperature;
-            let one = u < 1.0 / (1.0 + (-logit).exp());
-            (f32::from(u8::from(one)), log_probability(logits, temperature, usize::from(one)))
-        }
-        _ => {
-            let top = logits.iter().fold(f32::NEG_INFINITY, |m, &l| m.max(l));
-            let weight = |l: f32| ((l - top) / temperature).exp();
-            let total: f32 = logits.iter().map(|&l| weight(l)).sum();
-            let mut left = u * total;
-            // The last value takes what rounding leaves.
-            let mut chosen = logits.len() - 1;
-            for (value, &l) in logits.iter().enumerate() {
-                left -= weight(l);
-                if left < 0.0 {
-                    chosen = value;
-                    break;
-                }
+impl Chance {
+    /// One of its random words.
+    fn word(self, number: u32) -> u32 {
+        let counter = [self.image >> 2, number, self.place, STREAM];
+        philox4x32(counter, [self.seed as u32, (self.seed >> 32) as u32])[(self.image & 3) as usize]
+    }
+
+    /// Its first word as a uniform draw in [0, 1).
+    fn uniform(self) -> f32 {
+        unit(self.word(0))
+    }
+}
+
+/// What a value is drawn from.
+pub struct Pixel<'a> {
+    /// The network's outputs at its pixel.
+    pub outputs: &'a [f32],
+    /// Colours of a pixel.
+    pub colours: usize,
+    /// Levels of the pixel's colours before it.
+    pub earlier: &'a [f32],
+}
+
+impl Law {
+    /// Draws the next value of a pixel, in levels from 0; returns it and its ln p.
+    ///
+    /// A temperature T below 1 sharpens the distribution; ln p is that of the distribution drawn from. Logits are divided by T.
+    pub fn draw(&self, pixel: &Pixel<'_>, temperature: f32, chance: Chance) -> (f32, f64) {
+        let each = pixel.outputs.len() / pixel.colours;
+        let logits = &pixel.outputs[pixel.earlier.len() * each..][..each];
+        match self {
+            Self::Bernoulli => {
+                let one = chance.uniform() < 1.0 / (1.0 + (-logits[0] / temperature).exp());
+                (f32::from(u8::from(one)), log_probability(logits, temperature, usize::from(one)))
             }
-            (chosen as f32, log_probability(logits, temperature, chosen))
+            Self::Categorical { .. } => {
+                let value = categorical(logits, temperature, chance.uniform());
+                (value as f32, log_probability(logits, temperature, value))
+            }
         }
     }
 }
 
+/// A level by the inverse of its distribution function.
+fn categorical(logits: &[f32], temperature: f32, uniform: f32) -> usize {
+    let top = logits.iter().fold(f32::NEG_INFINITY, |m, &l| m.max(l));
+    let weight = |l: f32| ((l - top) / temperature).exp();
+    let total: f32 = logits.iter().map(|&l| weight(l)).sum();
+    let mut left = uniform * total;
+    let chosen = logits.iter().position(|&l| {
+        left -= weight(l);
+        left < 0.0
+    });
+    // The last value takes what rounding leaves.
+    chosen.unwrap_or(logits.len() - 1)
+}
+
 /// ln p of a value given its logits.
-pub fn log_probability(logits: &[f32], temperature: f32, value: usize) -> f64 {
+fn log_probability(logits: &[f32], temperature: f32, value: usize) -> f64 {
     let scaled = |l: f32| f64::from(l / temperature);
     match *logits {
         [logit] => {
@@ -66,7 +100,8 @@ mod tests {
         let mut counts = [0usize; 3];
         let n = 60_000;
         for image in 0..n {
-            counts[draw(&logits, 1.0, uniform(9, image, 4)).0 as usize] += 1;
+            let pixel = Pixel { outputs: &logits, colours: 1, earlier: &[] };
+            counts[Law::Categorical { levels: 3 }.draw(&pixel, 1.0, Chance { seed: 9, image, place: 4 }).0 as usize] += 1;
         }
         for (value, count) in counts.iter().enumerate() {
             let want = log_probability(&logits, 1.0, value).exp();

@@ -14,10 +14,12 @@ pub use program::{Feature, Operand, RasterProgram, RasterStep, View, Work};
 
 use std::time::Instant;
 
+use draw::{Chance, Pixel};
+
 use crate::cpu::Arena;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Kind, Node, NodeId, Shape, Step};
-use crate::model::{Model, need};
+use crate::model::{Law, Model, need};
 use crate::op::Scan;
 use crate::runtime::{Device, Program, Spent, State, Weights};
 
@@ -74,7 +76,7 @@ enum Engine {
 /// A sampler of an autoregressive model.
 pub struct RasterSampler {
     device: Device,
-    levels: usize,
+    law: Law,
     dims: [usize; 3],
     weights: Weights,
     engine: Engine,
@@ -146,18 +148,20 @@ impl RasterSampler {
                 let program = RasterProgram::new(&graph)?;
                 let constants = constants(&graph, &program, state, weights)?;
                 match device {
-                    Device::Cpu => Engine::Cpu(Box::new(CachedSampler::new(program, constants))),
-                    Device::Gpu(gpu) => Engine::Gpu(Box::new(DeviceSampler::new(gpu, &program, &constants, method == Method::Grouped)?)),
+                    Device::Cpu => Engine::Cpu(Box::new(CachedSampler::new(program, raster.law(), constants))),
+                    Device::Gpu(gpu) => {
+                        Engine::Gpu(Box::new(DeviceSampler::new(gpu, &program, &raster.law(), &constants, method == Method::Grouped)?))
+                    }
                 }
             }
         };
-        let (device, levels, dims) = (device.clone(), raster.levels(), [h, w, c]);
-        Ok(Self { device, levels, dims, weights, engine, naive: None, conditions: None, spent: Spent::default() })
+        let (device, law, dims) = (device.clone(), raster.law(), [h, w, c]);
+        Ok(Self { device, law, dims, weights, engine, naive: None, conditions: None, spent: Spent::default() })
     }
 
     /// Levels of a value.
     pub fn levels(&self) -> usize {
-        self.levels
+        self.law.levels()
     }
 
     /// Draws images.
@@ -240,7 +244,7 @@ impl RasterSampler {
         for (name, values) in job.inputs {
             program.write(name, values)?;
         }
-        let per_value = if self.levels == 2 { 1 } else { self.levels };
+        let outputs = self.law.outputs(c);
         let mut drawn = Drawn { images: vec![0.0; job.count * item], log_p: vec![0.0; job.count] };
         for place in 0..item {
             if stop() {
@@ -254,12 +258,14 @@ impl RasterSampler {
             let logits = program.read(state, "logits")?;
             self.spent.transfers += begun.elapsed().as_secs_f64();
             for i in 0..job.count {
-                let start = (i * item + place) * per_value;
-                drawn.images[i * item + place] = match job.given(i, place) {
+                let at = i * item + place;
+                drawn.images[at] = match job.given(i, place) {
                     Some(value) => value,
                     None => {
-                        let u = draw::uniform(job.seed, (job.first + i) as u32, place as u32);
-                        let (value, ln) = draw::draw(&logits[start..start + per_value], job.temperature, u);
+                        let pixel =
+                            Pixel { outputs: &logits[at / c * outputs..][..outputs], colours: c, earlier: &drawn.images[at / c * c..at] };
+                        let chance = Chance { seed: job.seed, image: (job.first + i) as u32, place: place as u32 };
+                        let (value, ln) = self.law.draw(&pixel, job.temperature, chance);
                         drawn.log_p[i] += ln;
                         value
                     }
