@@ -206,6 +206,11 @@ fn fused_blocks() {
 }
 
 #[test]
+fn mixtures() {
+    check(graphs::mixtures().expect("graphs"));
+}
+
+#[test]
 fn gates() {
     check(graphs::gates().expect("graphs"));
 }

@@ -3,6 +3,7 @@
 
 mod convolution;
 mod math;
+pub mod mixture;
 pub mod pointwise;
 mod real;
 pub mod reduction;

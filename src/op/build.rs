@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{BatchNorm, Concat, Conv, ConvWeight, Gate, Map, Reduce, Reduction, Scan, Slice, Taps, Walk};
+use super::{BatchNorm, Concat, Conv, ConvWeight, Gate, Map, Mixture, MixtureNll, Reduce, Reduction, Scan, Slice, Taps, Walk};
 use crate::error::{Error, Result};
 use crate::graph::{Binary, Distribution, Expr, Graph, NodeId, Shape, Unary};
 
@@ -206,6 +206,12 @@ impl Graph {
         })?;
         let picked = self.reduce(Reduction::Sum, picked, rank - 1..rank)?;
         self.sub(lse, picked)
+    }
+
+    /// −ln p of every value under a mixture of discretised logistics, given the colours of its pixel before it: of parameters
+    /// `[N, H, W, parameters]` and levels from 0 `[N, H, W, C]`, a map `[N, H, W, C]` in nats. What the channels mean tells [`Mixture`].
+    pub fn mixture_nll(&mut self, parameters: NodeId, levels: NodeId, mixture: Mixture) -> Result<NodeId> {
+        self.op(MixtureNll { mixture }, &[parameters, levels])
     }
 
     /// Mean and biased variance of each channel over all other axes, by two passes; each of shape `[1, …, 1, C]`.

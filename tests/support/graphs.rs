@@ -3,7 +3,7 @@
 
 use kiln::Result;
 use kiln::graph::{Binary, Distribution, NodeId, Rule, Unary, Update};
-use kiln::op::{ConvWeight, Embed, GateGradient, Reduction, Taps, Walk};
+use kiln::op::{ConvWeight, Embed, GateGradient, Mixture, MixtureNllGradient, Reduction, Taps, Walk};
 
 use crate::Bench;
 
@@ -254,6 +254,28 @@ pub fn gates() -> Result<Vec<Case>> {
     [[2, 5, 8], [3, 7, 5], [1, 1, 1], [40, 30, 12]].into_iter().map(build).collect()
 }
 
+/// Mixtures of logistics and their gradients, of one colour and three, with levels at both ends.
+pub fn mixtures() -> Result<Vec<Case>> {
+    let build = |(n, components, colours, levels): (usize, usize, usize, usize)| {
+        case(format!("{n} pixels of {components} logistics for {colours} colours of {levels} levels"), |b| {
+            let mixture = Mixture::new(components, colours, levels)?;
+            let (parameters, shown, u) = (b.leaf([n, 3, mixture.parameters()]), b.leaf([n, 3, colours]), b.leaf([n, 3, colours]));
+            let top = levels as f64 - 1.0;
+            let levels = b.graph.map(&[shown], |e, v| {
+                let spread = e.scale(v[0], 0.5 * top);
+                let spread = e.offset(spread, 0.5 * top);
+                let whole = e.unary(Unary::Floor, spread);
+                let (zero, top) = (e.constant(0.0), e.constant(top));
+                let whole = e.binary(Binary::Max, whole, zero);
+                e.binary(Binary::Min, whole, top)
+            })?;
+            let gradient = b.graph.op(MixtureNllGradient { mixture }, &[parameters, levels, u])?;
+            Ok(vec![b.graph.mixture_nll(parameters, levels, mixture)?, gradient])
+        })
+    };
+    [(5, 3, 1, 256), (7, 10, 3, 256), (1, 1, 3, 2), (90, 2, 1, 5)].into_iter().map(build).collect()
+}
+
 /// Data movement.
 pub fn movement() -> Result<Vec<Case>> {
     let mut cases = Vec::new();
@@ -345,6 +367,7 @@ pub fn all() -> Result<Vec<Case>> {
     cases.extend(matrices()?);
     cases.extend(fused()?);
     cases.extend(gates()?);
+    cases.extend(mixtures()?);
     cases.extend(movement()?);
     cases.extend(scans()?);
     cases.extend(updates()?);
