@@ -76,7 +76,7 @@ fn inputs() -> ProptestConfig {
 }
 
 /// What a tiny run of each model is trained with.
-const RUNS: [(&str, &str); 11] = [
+const RUNS: [(&str, &str); 12] = [
     ("autoencoder", "--set form=mlp --set hidden=4 --set latent=2"),
     ("classifier", "--set form=mlp --set hidden=4 --set shift=1"),
     ("cvae", "--set form=mlp --set hidden=4 --set latent=2 --set binarization=dynamic"),
@@ -84,6 +84,7 @@ const RUNS: [(&str, &str); 11] = [
     ("gan", "--set form=mlp --set hidden=4 --set judge=4 --set latent=3 --set flip=horizontal"),
     ("gated-pixelcnn", "--set hidden=4 --set layers=2 --set head=4 --set dilations=[1,2]"),
     ("pixelcnn", "--set blocks=1 --set hidden=4 --set head=4"),
+    ("pixelcnn-pp", "--set blocks=1 --set stages=2 --set filters=2 --set dropout=0.2 --set binarization=dynamic"),
     ("pixelrnn", "--set layers=1 --set hidden=4 --set head=4 --set schedule=cosine"),
     ("vae", "--set form=conv --set filters=2 --set latent=2 --set accumulate=2"),
     ("wgan", "--set form=mlp --set hidden=4 --set judge=4 --set latent=3"),

@@ -52,6 +52,12 @@ fn keys(model: &str) -> Vec<(&'static str, BoxedStrategy<String>)> {
             keys.extend([("preset", word(&["tiny", "small", "k5", "whole", "custom"])), ("conditional", flag())]);
             keys
         }
+        "pixelcnn-pp" => {
+            let mut keys = numbers(&["stages", "blocks", "filters"]);
+            keys.extend(reals(&["dropout"]));
+            keys.extend([("preset", word(&["tiny", "small", "custom"])), ("conditional", flag())]);
+            keys
+        }
         "pixelrnn" => {
             let mut keys = numbers(&["layers", "hidden", "head", "levels"]);
             keys.extend(["first_kernel", "kernel"].map(|k| (k, kernel().boxed())));

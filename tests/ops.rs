@@ -250,6 +250,96 @@ fn gates() -> Result<()> {
 }
 
 #[test]
+fn gated_residuals() -> Result<()> {
+    for shape in [[2, 3, 2, 8], [3, 1, 1, 1], [1, 5, 2, 17]] {
+        let wide = [shape[0], shape[1], shape[2], 2 * shape[3]];
+        let mut b = Bench::new();
+        let (x, sums) = (b.leaf(shape), b.leaf(wide));
+        let y = b.graph.gated_residual(x, sums)?;
+        b.check_gradients(y, 1e-6);
+
+        let mut b = Bench::new();
+        let (x, sums) = (b.leaf(shape), b.leaf(wide));
+        let y = b.graph.gated_residual(x, sums)?;
+        let (a, c) = (b.graph.slice(sums, 3, 0, shape[3])?, b.graph.slice(sums, 3, shape[3], shape[3])?);
+        let open = b.graph.sigmoid(c)?;
+        let gated = b.graph.mul(a, open)?;
+        let written_out = b.graph.add(x, gated)?;
+        let difference = b.graph.sub(y, written_out)?;
+        b.graph.output("difference", difference);
+        support::close(&b.run::<f64>(true, "difference"), &vec![0.0; shape.iter().product()], 1e-12, "gated residual");
+    }
+    let mut b = Bench::new();
+    let (x, sums) = (b.leaf([2, 3]), b.leaf([2, 5]));
+    assert!(b.graph.gated_residual(x, sums).is_err());
+    Ok(())
+}
+
+#[test]
+fn exponential_linear_units() -> Result<()> {
+    for shape in [[2, 3, 2, 8], [3, 1, 1, 1], [1, 5, 2, 17]] {
+        let mut b = Bench::new();
+        let x = b.leaf(shape);
+        let y = b.graph.elu(x)?;
+        b.check_gradients(y, 1e-6);
+        let mut b = Bench::new();
+        let x = b.leaf(shape);
+        let y = b.graph.concat_elu(x)?;
+        b.check_gradients(y, 1e-6);
+
+        let mut b = Bench::new();
+        let x = b.leaf(shape);
+        let y = b.graph.concat_elu(x)?;
+        let minus = b.graph.scale(x, -1.0)?;
+        let both = b.graph.concat(x, minus, 3)?;
+        let written_out = b.graph.elu(both)?;
+        let difference = b.graph.sub(y, written_out)?;
+        b.graph.output("difference", difference);
+        support::close(&b.run::<f64>(true, "difference"), &vec![0.0; 2 * shape.iter().product::<usize>()], 1e-12, "concatenated ELU");
+    }
+    // Far out nothing overflows, neither the value nor the slope.
+    let mut b = Bench::new();
+    let x = b.leaf_of([4], vec![-1e4, -1e-30, 0.0, 1e4]);
+    let y = b.graph.elu(x)?;
+    let sum = b.graph.sum_all(y)?;
+    let slope = b.graph.gradients(sum, &[x])?[0];
+    b.graph.output("y", y);
+    b.graph.output("slope", slope);
+    support::close(&b.run::<f64>(true, "y"), &[-1.0, 0.0, 0.0, 1e4], 1e-12, "elu");
+    support::close(&b.run::<f64>(true, "slope"), &[0.0, 1.0, 1.0, 1.0], 1e-12, "slope of elu");
+    Ok(())
+}
+
+#[test]
+fn dropout_drops_its_share_and_the_backward_pass_drops_the_same() -> Result<()> {
+    let rate = 0.3;
+    let mut b = Bench::new();
+    let x = b.leaf_of([40, 50], vec![1.0; 2000]);
+    assert_eq!(b.graph.dropout(x)?, x, "a graph that was not told to drops nothing");
+    b.graph.let_drop(rate);
+    let y = b.graph.dropout(x)?;
+    let other = b.graph.dropout(x)?;
+    let sum = b.graph.sum_all(y)?;
+    let slope = b.graph.gradients(sum, &[x])?[0];
+    for (name, node) in [("y", y), ("slope", slope), ("other", other)] {
+        b.graph.output(name, node);
+    }
+    let (y, slope, other) = (b.run::<f64>(true, "y"), b.run::<f64>(true, "slope"), b.run::<f64>(true, "other"));
+    assert_eq!(y, slope);
+    assert_ne!(y, other, "each layer draws from a stream of its own");
+    assert!(y.iter().all(|v| *v == 0.0 || (v - 1.0 / 0.7).abs() < 1e-12));
+    let kept = y.iter().filter(|v| **v > 0.0).count() as f64 / 2000.0;
+    assert!((kept - 0.7).abs() < 4.0 * (0.21f64 / 2000.0).sqrt(), "{kept}");
+
+    let mut b = Bench::new();
+    let x = b.leaf([3, 2, 5]);
+    b.graph.let_drop(rate);
+    let y = b.graph.dropout(x)?;
+    b.check_gradients(y, 1e-6);
+    Ok(())
+}
+
+#[test]
 fn losses_from_logits() -> Result<()> {
     let mut b = Bench::new();
     let (logits, x) = (b.leaf([3, 7]), b.leaf_of([3, 7], (0..21).map(|i| f64::from(i % 2)).collect()));

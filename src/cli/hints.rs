@@ -126,6 +126,7 @@ fn family(file: &str) -> Vec<&'static str> {
         Some("vae") => vec!["vae", "cvae", "autoencoder"],
         Some("gated") => vec!["gated-pixelcnn"],
         Some("pixelcnn") => vec!["pixelcnn"],
+        Some("pixelcnn_pp") => vec!["pixelcnn-pp"],
         Some("pixelrnn") => vec!["pixelrnn"],
         _ => model::names().to_vec(),
     }

@@ -131,6 +131,8 @@ pub struct Graph {
     states: HashMap<(StateId, usize), NodeId>,
     changes: usize,
     streams: u32,
+    /// Probability that dropout drops an element.
+    drops: f64,
     pointwise: Pointwise,
 }
 
@@ -138,7 +140,7 @@ impl Graph {
     /// An empty graph, whose pointwise operations are made by `pointwise`. `Graph::new` stands with the operations.
     pub fn with_pointwise(pointwise: Pointwise) -> Self {
         let (nodes, outputs, inputs, states) = Default::default();
-        Self { nodes, outputs, inputs, states, changes: 0, streams: 0, pointwise }
+        Self { nodes, outputs, inputs, states, changes: 0, streams: 0, drops: 0.0, pointwise }
     }
 
     /// All nodes, by `NodeId` order.
@@ -260,6 +262,17 @@ impl Graph {
     pub fn stream(&mut self) -> u32 {
         self.streams += 1;
         self.streams
+    }
+
+    /// Lets dropout of what is built from now on drop elements with this probability. A graph drops none unless it is told to, so that
+    /// only steps of training do.
+    pub fn let_drop(&mut self, probability: f64) {
+        self.drops = probability;
+    }
+
+    /// Probability that dropout drops an element.
+    pub fn drops(&self) -> f64 {
+        self.drops
     }
 
     fn push(&mut self, kind: Kind, inputs: Vec<NodeId>, shape: Shape) -> NodeId {

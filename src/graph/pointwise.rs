@@ -69,7 +69,8 @@ impl Graph {
     }
 
     /// A tensor whose elements are all the same constant.
-    pub(super) fn fill(&mut self, shape: Shape, value: f64) -> Result<NodeId> {
+    pub fn fill(&mut self, shape: impl Into<Shape>, value: f64) -> Result<NodeId> {
+        let shape = shape.into();
         self.boxed((self.pointwise)(Expr::build(|b| b.constant(value)), shape), &[])
     }
 

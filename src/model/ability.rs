@@ -15,6 +15,16 @@ pub enum Score {
     Bound,
 }
 
+/// Its first weights are set from a batch of data.
+pub trait Starts {
+    /// Input `x` (and `labels`), on the way from which persistent tensors are set. It is run once, before the first step, on that step's
+    /// batch, and what it sets does not depend on what it set before.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] where the graph cannot be built.
+    fn start_graph(&self, batch: usize) -> Result<Graph>;
+}
+
 /// It knows −ln p(x), or an upper bound of it.
 pub trait Scores {
     /// Which of the two.

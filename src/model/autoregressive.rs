@@ -1,9 +1,9 @@
 //! What every autoregressive network makes a model: training, exact likelihood and raster order. What differs is a [`Network`].
 
 use super::levels::Levels;
-use super::{Defaults, Law, Model, Raster, Score, Scores};
+use super::{Defaults, Law, Model, Raster, Score, Scores, Starts};
 use crate::data::Scale;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, StateSpec, Update};
 
 /// What a network is given besides the values before the one that it tells.
@@ -18,6 +18,9 @@ pub trait Network: Send + Sync {
     /// Its name on the command line.
     const NAME: &'static str;
 
+    /// Whether first weights are set from a batch, by [`Network::start`].
+    const STARTS: bool = false;
+
     /// Its persistent tensors, in one group.
     fn tensors(&self) -> &StateSpec;
 
@@ -26,6 +29,11 @@ pub trait Network: Send + Sync {
 
     /// Classes that it tells apart; 0 where it is not conditional.
     fn classes(&self) -> usize;
+
+    /// Probability that [`Graph::dropout`] drops an element while it is trained.
+    fn dropout(&self) -> f64 {
+        0.0
+    }
 
     /// How it prefers to be trained.
     fn preferences(&self) -> Defaults;
@@ -36,12 +44,36 @@ pub trait Network: Send + Sync {
     /// # Errors
     /// [`crate::Error::Shape`] where the graph cannot be built.
     fn logits(&self, g: &mut Graph, x: NodeId, given: Given) -> Result<NodeId>;
+
+    /// The same, setting first weights on the way, where they are set from a batch.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] where the graph cannot be built.
+    fn start(&self, g: &mut Graph, x: NodeId, given: Given) -> Result<NodeId> {
+        self.logits(g, x, given)
+    }
+}
+
+/// A probability to drop elements with, if it is one.
+///
+/// # Errors
+/// [`Error::Usage`] in the words of `model`.
+pub fn check_dropout(model: &str, rate: f64) -> Result<f64> {
+    if (0.0..1.0).contains(&rate) {
+        return Ok(rate);
+    }
+    Err(Error::usage(format!("{model}: dropout must be at least 0 and below 1, not {rate}")))
+}
+
+/// Labels of a batch, where the network is conditional.
+fn labels_of<N: Network>(network: &N, g: &mut Graph, batch: usize) -> Option<NodeId> {
+    (network.classes() > 0).then(|| g.input("labels", [batch, network.classes()]))
 }
 
 /// Logits of levels `x`.
 fn logits_of<N: Network>(network: &N, g: &mut Graph, x: NodeId) -> Result<NodeId> {
     let batch = g.shape(x).dims()[0];
-    let labels = (network.classes() > 0).then(|| g.input("labels", [batch, network.classes()]));
+    let labels = labels_of(network, g, batch);
     let shown = network.pixels().shown(g, x)?;
     network.logits(g, shown, Given { labels })
 }
@@ -76,6 +108,7 @@ impl<N: Network> Model for N {
 
     fn train_graph(&self, batch: usize, update: &dyn Fn(usize) -> Update) -> Result<Graph> {
         let mut g = Graph::new();
+        g.let_drop(self.dropout());
         let nll = nll_map(self, &mut g, batch)?;
         let total = g.sum_all(nll)?;
         let loss = g.scale(total, 1.0 / batch as f64)?;
@@ -90,12 +123,29 @@ impl<N: Network> Model for N {
         vec![("loss", "nats")]
     }
 
+    fn starts(&self) -> Option<&dyn Starts> {
+        N::STARTS.then_some(self)
+    }
+
     fn scores(&self) -> Option<&dyn Scores> {
         Some(self)
     }
 
     fn raster(&self) -> Option<&dyn Raster> {
         Some(self)
+    }
+}
+
+impl<N: Network> Starts for N {
+    fn start_graph(&self, batch: usize) -> Result<Graph> {
+        let mut g = Graph::new();
+        g.let_drop(self.dropout());
+        let x = self.pixels().input(&mut g, batch)?;
+        let labels = labels_of(self, &mut g, batch);
+        let shown = self.pixels().shown(&mut g, x)?;
+        let logits = self.start(&mut g, shown, Given { labels, ..Given::default() })?;
+        g.output("logits", logits);
+        Ok(g)
     }
 }
 

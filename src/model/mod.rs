@@ -10,17 +10,19 @@ mod law;
 mod levels;
 pub mod need;
 mod pixelcnn;
+mod pixelcnn_pp;
 mod pixelrnn;
 mod size;
 mod trunk;
 pub mod vae;
 
-pub use ability::{Bounds, Decodes, Encodes, Features, Judges, Raster, Score, Scores};
+pub use ability::{Bounds, Decodes, Encodes, Features, Judges, Raster, Score, Scores, Starts};
 pub use classifier::Classifier;
 pub use gan::Gan;
 pub use gated::GatedPixelCnn;
 pub use law::Law;
 pub use pixelcnn::PixelCnn;
+pub use pixelcnn_pp::PixelCnnPp;
 pub use pixelrnn::PixelRnn;
 pub use vae::{Autoencoder, Vae};
 
@@ -137,6 +139,11 @@ pub trait Model: Send + Sync {
         [step as u32; 4]
     }
 
+    /// First weights that are set from a batch.
+    fn starts(&self) -> Option<&dyn Starts> {
+        None
+    }
+
     /// −ln p(x), or a bound of it.
     fn scores(&self) -> Option<&dyn Scores> {
         None
@@ -177,7 +184,7 @@ pub trait Model: Send + Sync {
 type Make = fn(&'static str, &toml::Table, &DataSpec) -> Result<Box<dyn Model>>;
 
 /// Every model by its name on the command line, in alphabetical order.
-const MODELS: [(&str, Make); 11] = [
+const MODELS: [(&str, Make); 12] = [
     ("autoencoder", |name, hyper, data| Ok(Box::new(Autoencoder::new(parse(name, hyper)?, data)?))),
     ("classifier", |name, hyper, data| Ok(Box::new(Classifier::new(parse(name, hyper)?, data)?))),
     ("cvae", |name, hyper, data| Ok(Box::new(Vae::conditional(parse(name, hyper)?, data)?))),
@@ -191,6 +198,7 @@ const MODELS: [(&str, Make); 11] = [
         beside_preset(name, hyper, &["levels"])?;
         Ok(Box::new(PixelCnn::new(parse(name, hyper)?, data)?))
     }),
+    ("pixelcnn-pp", |name, hyper, data| Ok(Box::new(PixelCnnPp::new(parse(name, hyper)?, data)?))),
     ("pixelrnn", |name, hyper, data| {
         beside_preset(name, hyper, &["layer", "levels", "first_kernel", "kernel", "conditional"])?;
         Ok(Box::new(PixelRnn::new(parse(name, hyper)?, data)?))

@@ -100,7 +100,7 @@ pub fn draws(model: &dyn Model) -> Result<Draws<'_>> {
     }
 }
 
-/// "a dcgan has no likelihood; cvae, gated-pixelcnn, pixelcnn, pixelrnn and vae have one".
+/// "a dcgan has no likelihood; cvae, gated-pixelcnn, pixelcnn, pixelcnn-pp, pixelrnn and vae have one".
 fn lacking(model: &dyn Model, what: &str, can: impl Fn(&dyn Model) -> bool) -> Error {
     let name = model.name();
     let article = if name.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
@@ -134,13 +134,14 @@ mod tests {
         };
         assert_eq!(
             said(scores(plain("dcgan").as_ref()).err()),
-            "a dcgan has no likelihood; cvae, gated-pixelcnn, pixelcnn, pixelrnn and vae have one"
+            "a dcgan has no likelihood; cvae, gated-pixelcnn, pixelcnn, pixelcnn-pp, pixelrnn and vae have one"
         );
         assert_eq!(said(judges(plain("autoencoder").as_ref()).err()), "an autoencoder has no accuracy; classifier has one");
         let words = said(draws(plain("classifier").as_ref()).err());
         assert!(
-            words
-                .starts_with("a classifier has no way to draw images; cvae, dcgan, gan, gated-pixelcnn, pixelcnn, pixelrnn, vae, wgan and"),
+            words.starts_with(
+                "a classifier has no way to draw images; cvae, dcgan, gan, gated-pixelcnn, pixelcnn, pixelcnn-pp, pixelrnn, vae, wgan and"
+            ),
             "{words}"
         );
         let words = "an autoencoder has no distribution of latents to draw from; cvae, dcgan, gan, vae, wgan and wgan-gp have one";

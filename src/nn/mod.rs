@@ -5,12 +5,14 @@ mod linear;
 mod lstm;
 mod norm;
 mod one_hot;
+mod weight_norm;
 
 pub use conv::{Conv2d, ConvSpec, ConvTransposed2d};
 pub use linear::Linear;
 pub use lstm::{ImageLstm, LstmSpec};
 pub use norm::{BatchMoments, BatchNorm2d};
 pub use one_hot::OneHot;
+pub use weight_norm::{NormedSpec, Pass, Shift, WeightNorm};
 
 use crate::graph::Init;
 

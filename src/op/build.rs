@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{BatchNorm, Concat, Conv, ConvWeight, Gate, Map, Mixture, MixtureNll, Reduce, Reduction, Scan, Slice, Taps, Walk};
+use super::{
+    BatchNorm, Concat, ConcatElu, Conv, ConvWeight, Gate, GatedResidual, Map, Mixture, MixtureNll, Reduce, Reduction, Scan, Slice, Taps,
+    Walk,
+};
 use crate::error::{Error, Result};
 use crate::graph::{Binary, Distribution, Expr, Graph, NodeId, Shape, Unary};
 
@@ -144,6 +147,45 @@ impl Graph {
     /// tanh of the first half of the channels times the logistic of the second: `[…, 2C] → […, C]`.
     pub fn gate(&mut self, x: NodeId) -> Result<NodeId> {
         self.op(Gate, &[x])
+    }
+
+    /// x plus the first half of the channels of `sums` times the logistic of the second: `[…, C], […, 2C] → […, C]`.
+    pub fn gated_residual(&mut self, x: NodeId, sums: NodeId) -> Result<NodeId> {
+        self.op(GatedResidual, &[x, sums])
+    }
+
+    /// x where positive, eˣ − 1 elsewhere.
+    pub fn elu(&mut self, x: NodeId) -> Result<NodeId> {
+        self.map(&[x], |b, v| {
+            let zero = b.constant(0.0);
+            // The exponential of what is positive would overflow, and its gradient with it.
+            let low = b.binary(Binary::Min, v[0], zero);
+            let power = b.unary(Unary::Exp, low);
+            let curved = b.offset(power, -1.0);
+            let high = b.unary(Unary::Relu, v[0]);
+            b.add(high, curved)
+        })
+    }
+
+    /// elu(x), then elu(−x), along the channels: `[…, C] → […, 2C]`.
+    pub fn concat_elu(&mut self, x: NodeId) -> Result<NodeId> {
+        self.op(ConcatElu, &[x])
+    }
+
+    /// x, of which each element is dropped with the probability that [`Graph::drops`] says, and the others scaled up so that the mean stays
+    /// (Srivastava et al., 2014). Which are dropped is a function of (seed, step, element): the backward pass draws the same again.
+    pub fn dropout(&mut self, x: NodeId) -> Result<NodeId> {
+        let rate = self.drops();
+        if rate == 0.0 {
+            return Ok(x);
+        }
+        let stream = self.stream();
+        self.map(&[x], |b, v| {
+            let (draw, limit, zero) = (b.random(Distribution::Uniform, stream), b.constant(rate), b.constant(0.0));
+            let dropped = b.binary(Binary::Greater, limit, draw);
+            let kept = b.scale(v[0], 1.0 / (1.0 - rate));
+            b.select(dropped, zero, kept)
+        })
     }
 
     /// Convolution of `[N, H, W, C]` by weights `[taps, C, D]`.

@@ -12,7 +12,7 @@ use crate::shader::{Launch, Target};
 use crate::tensor::Reach;
 
 /// Elements of the wider side that one task works on.
-const TASK: usize = 16 * 1024;
+pub(super) const TASK: usize = 16 * 1024;
 
 /// `[…, 2C] → […, C]`: `tanh` of the first half of the channels times the logistic of the second.
 #[derive(Clone, Debug)]
@@ -120,7 +120,8 @@ impl<T: Real> simd::Job for Backward<'_, T> {
     }
 }
 
-fn items(signature: &Signature<'_>) -> Batching {
+/// Items that are gated apart.
+pub(super) fn items(signature: &Signature<'_>) -> Batching {
     match signature.output.dims() {
         [items, _, ..] => Batching::Items(*items),
         _ => Batching::Whole,

@@ -2,6 +2,7 @@
 
 mod build;
 mod concat;
+mod concat_elu;
 mod conv;
 mod gate;
 mod group;
@@ -10,16 +11,19 @@ mod map;
 mod mixture;
 mod norm;
 mod reduce;
+mod residual;
 mod scan;
 mod slice;
 
 pub use concat::Concat;
+pub use concat_elu::{ConcatElu, ConcatEluGradient};
 pub use conv::{Conv, ConvWeight};
 pub use gate::{Gate, GateGradient};
 pub use map::Map;
 pub use mixture::{MixtureNll, MixtureNllGradient};
 pub use norm::BatchNorm;
 pub use reduce::Reduce;
+pub use residual::{GatedResidual, GatedResidualGradient};
 pub use scan::{Scan, ScanAdjoint};
 pub use slice::{Embed, Slice};
 

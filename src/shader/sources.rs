@@ -14,6 +14,7 @@ pub fn kernels_digest() -> String {
 
 const SOURCES: &[(&str, &str)] = &[
     ("ceiling", include_str!("../../shaders/ceiling.wgsl")),
+    ("concat_elu", include_str!("../../shaders/concat_elu.wgsl")),
     ("conv", include_str!("../../shaders/conv.wgsl")),
     ("conv_direct", include_str!("../../shaders/conv_direct.wgsl")),
     ("conv_dot", include_str!("../../shaders/conv_dot.wgsl")),

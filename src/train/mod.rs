@@ -11,6 +11,7 @@ mod pictures;
 mod recipe;
 mod run;
 mod settings;
+mod start;
 mod steps;
 mod trainer;
 mod training;

@@ -116,6 +116,9 @@ impl Trainer {
                 }
             };
             let at = self.progress.step + 1;
+            if at == 1 {
+                self.set_out(&data)?;
+            }
             let last = at == train.steps;
             let every = |n: u64| n > 0 && at.is_multiple_of(n);
             let kept = every(train.save_every) || every(train.valid_every);
@@ -212,7 +215,7 @@ impl Trainer {
 
     /// The counters of a step: every one a function of its number, so that a resumed run repeats an unbroken one. Passes of a
     /// step differ in the number of their first item, so that they draw what one large batch would.
-    fn step_at(&self, at: u64, first_item: usize) -> Step {
+    pub(super) fn step_at(&self, at: u64, first_item: usize) -> Step {
         Step {
             seed: self.recipe.seed,
             step: at as u32,

@@ -3,7 +3,9 @@
 
 use kiln::Result;
 use kiln::graph::{Binary, Distribution, NodeId, Rule, Unary, Update};
-use kiln::op::{ConvWeight, Embed, GateGradient, Mixture, MixtureNllGradient, Reduction, Taps, Walk};
+use kiln::op::{
+    ConcatEluGradient, ConvWeight, Embed, GateGradient, GatedResidualGradient, Mixture, MixtureNllGradient, Reduction, Taps, Walk,
+};
 
 use crate::Bench;
 
@@ -243,12 +245,23 @@ pub fn fused() -> Result<Vec<Case>> {
     Ok(cases)
 }
 
-/// Gated units and their gradients, four channels at a time and one.
+/// Units over halves of the channels and their gradients, four channels at a time and one; with dropout behind one of them.
 pub fn gates() -> Result<Vec<Case>> {
     let build = |[n, h, c]: [usize; 3]| {
         case(format!("gate {n}×{h}×{c}"), |b| {
             let (x, u) = (b.leaf([n, h, 2 * c]), b.leaf([n, h, c]));
-            Ok(vec![b.graph.gate(x)?, b.graph.op(GateGradient, &[x, u])?])
+            let g = &mut b.graph;
+            g.let_drop(0.3);
+            let both = g.concat_elu(u)?;
+            Ok(vec![
+                g.gate(x)?,
+                g.op(GateGradient, &[x, u])?,
+                g.gated_residual(u, x)?,
+                g.op(GatedResidualGradient, &[x, u])?,
+                g.dropout(both)?,
+                g.op(ConcatEluGradient, &[u, x])?,
+                g.elu(x)?,
+            ])
         })
     };
     [[2, 5, 8], [3, 7, 5], [1, 1, 1], [40, 30, 12]].into_iter().map(build).collect()

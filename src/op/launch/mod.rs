@@ -17,7 +17,7 @@ pub(super) use conv::conv;
 pub(super) use conv_weight::conv_weight;
 pub(crate) use copy::copy;
 pub(super) use copy::{concat, embed, slice};
-pub(super) use gate::{gate, gate_gradient};
+pub(super) use gate::{concat_elu, concat_elu_gradient, gate, gate_gradient, gated_residual, gated_residual_gradient};
 pub(super) use map::map;
 pub(super) use mixture::mixture;
 pub(crate) use pack::TEXTURE_WIDTH;

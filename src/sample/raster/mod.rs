@@ -20,7 +20,7 @@ use crate::cpu::Arena;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Kind, Node, NodeId, Shape, Step};
 use crate::model::{Law, Model, need};
-use crate::op::Scan;
+use crate::op::{Conv, Scan};
 use crate::runtime::{Device, Program, Spent, State, Weights};
 
 /// What is to be drawn.
@@ -139,9 +139,7 @@ impl RasterSampler {
         let graph = raster.raster_graph(1)?;
         let x = graph.inputs().get("x").map(|x| graph.shape(*x).dims().to_vec()).unwrap_or_default();
         let [_, h, w, c] = x[..] else { return Err(Error::Shape("pixels are drawn into images, and the input is none".into())) };
-        // What a recurrence has come to is not cached: the whole network is run for each value.
-        let recurs = |node: &Node| matches!(&node.kind, Kind::Op(op) if op.as_any().is::<Scan>());
-        let method = if graph.nodes().iter().any(recurs) { Method::Naive } else { method };
+        let method = if graph.nodes().iter().any(is_uncached) { Method::Naive } else { method };
         let engine = match method {
             Method::Naive => Engine::Naive,
             Method::Cached | Method::Grouped => {
@@ -274,6 +272,13 @@ impl RasterSampler {
         }
         Ok(Some(drawn))
     }
+}
+
+/// Whether what a node makes is not cached, so that the whole network is run for each value: what a recurrence has come to, and maps of
+/// another size than the image.
+fn is_uncached(node: &Node) -> bool {
+    let Kind::Op(op) = &node.kind else { return false };
+    op.as_any().is::<Scan>() || op.as_any().downcast_ref::<Conv>().is_some_and(|conv| conv.taps.stride > 1)
 }
 
 /// What items `from..to` of `count` have of `values`.

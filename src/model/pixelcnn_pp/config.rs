@@ -1,0 +1,94 @@
+//! Hyper-parameters of the PixelCNN++, and which of them can be.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::model::autoregressive::check_dropout;
+use crate::model::size;
+
+/// Hyper-parameters. Those that are left out are as `preset` says.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Sizes of the image that the network works at, each half of the one before; 3.
+    pub stages: Option<usize>,
+    /// Residual blocks of each stream at each size, on the way down.
+    pub blocks: Option<usize>,
+    /// Channels of a feature map, F.
+    pub filters: Option<usize>,
+    /// Probability that an element is dropped inside a block while training.
+    pub dropout: Option<f64>,
+    /// Whether a vector for each class enters every block: p(x|y).
+    pub conditional: bool,
+    /// A named size.
+    pub preset: Preset,
+}
+
+/// Named sizes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Preset {
+    /// 2 sizes, 1 block, F = 16.
+    Tiny,
+    /// 3 sizes, 2 blocks, F = 32.
+    Small,
+    /// What the authors' programs train: 3 sizes, 5 blocks, F = 160.
+    Repo,
+    /// The paper's: F = 192.
+    Paper,
+    /// As the other keys say, or else as the small one.
+    #[default]
+    Custom,
+}
+
+/// Sizes of the network, settled.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sizes {
+    pub stages: usize,
+    pub blocks: usize,
+    pub filters: usize,
+    pub dropout: f64,
+}
+
+impl Config {
+    /// The sizes for images of `dims`.
+    pub(super) fn sizes(&self, [h, w, _]: [usize; 3]) -> Result<Sizes> {
+        let refuse = |reason: String| Err(Error::usage(format!("pixelcnn-pp: {reason}")));
+        let given = [("stages", self.stages), ("blocks", self.blocks), ("filters", self.filters)];
+        if let (true, Some((key, _))) = (self.preset != Preset::Custom, given.iter().find(|(_, value)| value.is_some())) {
+            return refuse(format!("a preset settles {key}; leave out preset= or {key}="));
+        }
+        // Below about a million weights dropout loses more than it saves.
+        let (stages, blocks, filters, drops) = match self.preset {
+            Preset::Tiny => (2, 1, 16, 0.0),
+            Preset::Small | Preset::Custom => (3, 2, 32, 0.0),
+            Preset::Repo => (3, 5, 160, 0.5),
+            Preset::Paper => (3, 5, 192, 0.5),
+        };
+        let sizes = Sizes {
+            stages: self.stages.unwrap_or(stages),
+            blocks: self.blocks.unwrap_or(blocks),
+            filters: self.filters.unwrap_or(filters),
+            dropout: check_dropout("pixelcnn-pp", self.dropout.unwrap_or(drops))?,
+        };
+        let Sizes { stages, blocks, filters, .. } = sizes;
+        // Far beyond any use, and short of sizes that no machine could even be asked for.
+        size::within("pixelcnn-pp", &[("stages", stages, 1..=16), ("blocks", blocks, 1..=1000), ("filters", filters, 1..=8192)])?;
+        let halvings = h.trailing_zeros().min(w.trailing_zeros()) as usize;
+        if stages > halvings + 1 {
+            let words = format!("stages={stages} halves images {} times, and {h}×{w} can be halved {halvings} times", stages - 1);
+            return refuse(format!("{words}; take stages={}, or images of another size by resize=", halvings + 1));
+        }
+        Ok(sizes)
+    }
+}
+
+impl Sizes {
+    /// Weights of all convolutions, about.
+    pub fn weights(&self, outputs: usize) -> u64 {
+        let [stages, blocks, f, outputs] = [self.stages, self.blocks, self.filters, outputs].map(|v| v as u64);
+        // Of a pair of blocks: kernels of 6 and 4 taps from 2F to F and from 2F to 2F; beside them 1×1 of 2F and 6F.
+        let pair = |beside: u64| (60 + beside) * f * f;
+        stages * blocks * pair(2) + (stages * blocks + stages - 1) * pair(6) + (stages - 1) * 20 * f * f + f * outputs
+    }
+}

@@ -1,0 +1,184 @@
+//! The concatenated exponential linear unit `[elu(x), elu(−x)]` along the channels (Salimans et al., 2017, "PixelCNN++"; after Shang et
+//! al., 2016), and its gradient. One exponential serves both halves: the one that is not linear is e^−|x| − 1.
+
+use std::any::Any;
+
+use rayon::prelude::*;
+
+use super::gate::{TASK, items};
+use crate::error::{Error, Result};
+use crate::graph::{Batching, Eval, Graph, NodeId, Operation, Read, Shape, Signature};
+use crate::native::{Real, simd};
+use crate::shader::{Launch, Target};
+use crate::tensor::Reach;
+
+/// `[…, C] → […, 2C]`: elu(x), then elu(−x).
+#[derive(Clone, Debug)]
+pub struct ConcatElu;
+
+/// `[…, C], […, 2C] → […, C]`: the gradient of [`ConcatElu`] at its input, given that of its output.
+#[derive(Clone, Debug)]
+pub struct ConcatEluGradient;
+
+impl ConcatElu {
+    fn eval<T: Real>(e: Eval<'_, T>) {
+        let channels = e.shape.channels() / 2;
+        let cells = (TASK / channels.max(1)).max(1);
+        let parts = e.output.par_chunks_mut((2 * cells * channels).max(1)).zip(e.inputs[0].par_chunks((cells * channels).max(1)));
+        parts.for_each(|(out, x)| simd::dispatch(Forward { x, out, channels }));
+    }
+}
+
+impl ConcatEluGradient {
+    fn eval<T: Real>(e: Eval<'_, T>) {
+        let channels = e.shape.channels();
+        let cells = (TASK / channels.max(1)).max(1);
+        let narrow = (cells * channels).max(1);
+        let parts = e.output.par_chunks_mut(narrow).zip(e.inputs[0].par_chunks(narrow)).zip(e.inputs[1].par_chunks(2 * narrow));
+        parts.for_each(|((out, x), upstream)| simd::dispatch(Backward { x, upstream, out, channels }));
+    }
+}
+
+struct Forward<'a, T> {
+    x: &'a [T],
+    out: &'a mut [T],
+    channels: usize,
+}
+
+impl<T: Real> simd::Job for Forward<'_, T> {
+    #[inline(always)]
+    fn run(self) {
+        let (zero, one) = (T::of(0.0), T::of(1.0));
+        for (out, x) in self.out.chunks_exact_mut(2 * self.channels).zip(self.x.chunks_exact(self.channels)) {
+            let (up, down) = out.split_at_mut(self.channels);
+            for ((up, down), &x) in up.iter_mut().zip(down).zip(x) {
+                let minus = zero.minus(x);
+                let (positive, low) = (x > zero, if x > zero { minus } else { x });
+                let curved = low.exponential().minus(one);
+                *up = if positive { x } else { curved };
+                *down = if positive { curved } else { minus };
+            }
+        }
+    }
+}
+
+struct Backward<'a, T> {
+    x: &'a [T],
+    upstream: &'a [T],
+    out: &'a mut [T],
+    channels: usize,
+}
+
+impl<T: Real> simd::Job for Backward<'_, T> {
+    #[inline(always)]
+    fn run(self) {
+        let zero = T::of(0.0);
+        for ((out, x), upstream) in self
+            .out
+            .chunks_exact_mut(self.channels)
+            .zip(self.x.chunks_exact(self.channels))
+            .zip(self.upstream.chunks_exact(2 * self.channels))
+        {
+            let (up, down) = upstream.split_at(self.channels);
+            for (((out, &x), &up), &down) in out.iter_mut().zip(x).zip(up).zip(down) {
+                let positive = x > zero;
+                let slope = (if positive { zero.minus(x) } else { x }).exponential();
+                let (straight, curved) = if positive { (up, down) } else { (down, up) };
+                let (straight, curved) = (straight, curved.times(slope));
+                *out = if positive { straight.minus(curved) } else { curved.minus(straight) };
+            }
+        }
+    }
+}
+
+impl Operation for ConcatElu {
+    fn name(&self) -> &'static str {
+        "concat_elu"
+    }
+
+    fn shape(&self, inputs: &[&Shape]) -> Result<Shape> {
+        let mut dims = inputs[0].dims().to_vec();
+        match dims.last_mut() {
+            Some(channels) => *channels *= 2,
+            None => return Err(Error::Shape("a number has no channels to put its negative beside".into())),
+        }
+        Ok(Shape::new(&dims))
+    }
+
+    fn gradient(&self, graph: &mut Graph, node: NodeId, upstream: NodeId, wanted: &[bool]) -> Result<Vec<Option<NodeId>>> {
+        let x = graph.node(node).inputs[0];
+        Ok(vec![wanted[0].then(|| graph.op(ConcatEluGradient, &[x, upstream])).transpose()?])
+    }
+
+    fn eval_f32(&self, eval: Eval<'_, f32>) {
+        Self::eval(eval);
+    }
+
+    fn eval_f64(&self, eval: Eval<'_, f64>) {
+        Self::eval(eval);
+    }
+
+    fn launch(&self, signature: &Signature<'_>, target: &Target) -> Launch {
+        super::launch::concat_elu(signature, target)
+    }
+
+    fn batching(&self, signature: &Signature<'_>) -> Batching {
+        items(signature)
+    }
+
+    fn flops(&self, signature: &Signature<'_>) -> u64 {
+        signature.output.len() as u64
+    }
+
+    fn reach(&self, inputs: &[Read<'_>], output: &Shape) -> Reach {
+        let Some(x) = inputs[0].reach else { return Reach::whole(output, 0) };
+        let class = x.class().iter().chain(x.class()).copied().collect();
+        Reach::from_classes(class, x.classes(), x.positions(), |p, k| x.of_class(p, k))
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Operation for ConcatEluGradient {
+    fn name(&self) -> &'static str {
+        "concat_elu_gradient"
+    }
+
+    fn shape(&self, inputs: &[&Shape]) -> Result<Shape> {
+        if ConcatElu.shape(&inputs[..1])? == *inputs[1] {
+            return Ok(inputs[0].clone());
+        }
+        Err(Error::Shape(format!("a concatenated ELU of {} has no gradient of {}", inputs[0], inputs[1])))
+    }
+
+    fn gradient(&self, graph: &mut Graph, node: NodeId, upstream: NodeId, wanted: &[bool]) -> Result<Vec<Option<NodeId>>> {
+        let _ = (graph, node, upstream, wanted);
+        Err(Error::Shape("the gradient of a concatenated ELU has no gradient of its own; write it as programs where one is needed".into()))
+    }
+
+    fn eval_f32(&self, eval: Eval<'_, f32>) {
+        Self::eval(eval);
+    }
+
+    fn eval_f64(&self, eval: Eval<'_, f64>) {
+        Self::eval(eval);
+    }
+
+    fn launch(&self, signature: &Signature<'_>, target: &Target) -> Launch {
+        super::launch::concat_elu_gradient(signature, target)
+    }
+
+    fn batching(&self, signature: &Signature<'_>) -> Batching {
+        items(signature)
+    }
+
+    fn flops(&self, signature: &Signature<'_>) -> u64 {
+        4 * signature.output.len() as u64
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
