@@ -109,8 +109,8 @@ fn a_layer_that_was_set_has_the_mean_and_deviation_it_should() -> Result<()> {
         // What a shift lets in is zero, bias or not; what it pushes out was counted.
         let zero = |at: usize| match shift {
             Shift::None => false,
-            Shift::Down => at / c / w % h == 0,
-            Shift::Right => at / c % w == 0,
+            Shift::Down => (at / c / w).is_multiple_of(h),
+            Shift::Right => (at / c).is_multiple_of(w),
         };
         assert!((0..set.len()).all(|at| (used[at] == 0.0) == zero(at)), "{shift:?}");
         if shift == Shift::None {

@@ -43,6 +43,32 @@ fn a_resumed_run_is_the_run_that_never_stopped() {
 }
 
 #[test]
+fn first_weights_are_set_by_the_first_batch_and_never_again() {
+    let place = Place::new();
+    let sizes = "--set filters=2 --set blocks=1 --set stages=2 --set dropout=0.3 --set accumulate=2 --set log_every=1";
+    let train = |out: &str, steps: usize, words: &str| {
+        let data = "--data builtin:digits --limit 32 --batch 4 --set binarization=dynamic --set resize=8";
+        place.kiln(&format!("train pixelcnn-pp {data} {sizes} --steps {steps} --out {out} {words} -q")).ok();
+        place.tensors(&format!("{out}/checkpoint.safetensors"))
+    };
+    let (first, whole, part) = (train("first", 1, "--set learning_rate=0"), train("whole", 5, ""), train("parts", 2, ""));
+    place.kiln("train --resume parts --steps 5 -q").ok();
+    assert_ne!(whole, part);
+    assert_eq!(whole, place.tensors("parts/checkpoint.safetensors"));
+    let numbers = |name: &str| first[name].1.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect::<Vec<f32>>();
+    let (gains, averages) = (numbers("up_u.0.c1.g"), numbers("ema.up_u.0.c1.g"));
+    assert!(gains.iter().all(|gain| *gain != 1.0), "{gains:?}");
+    assert!(gains.iter().zip(&averages).all(|(g, a)| (g - a).abs() <= 1e-6 * g.abs()), "{gains:?}, and on average {averages:?}");
+    assert_eq!(first, train("again", 1, "--set learning_rate=0"));
+    assert_ne!(first, train("other", 1, "--set learning_rate=0 --seed 2"));
+    // More items than there are make no batch to start from.
+    place
+        .kiln(&format!("train pixelcnn-pp --data builtin:digits --limit 3 --batch 4 {sizes} --out none"))
+        .refused(2, &["takes 8 items", "has 3"]);
+    place.kiln("sample whole -n 2 --out x.png").ok();
+}
+
+#[test]
 fn metrics_after_a_lost_checkpoint_are_dropped_when_a_run_goes_on() {
     let place = Place::new();
     place.train("run", "--steps 4 --set log_every=1").ok();

@@ -143,7 +143,7 @@ impl<N: Network> Starts for N {
         let x = self.pixels().input(&mut g, batch)?;
         let labels = labels_of(self, &mut g, batch);
         let shown = self.pixels().shown(&mut g, x)?;
-        let logits = self.start(&mut g, shown, Given { labels, ..Given::default() })?;
+        let logits = self.start(&mut g, shown, Given { labels })?;
         g.output("logits", logits);
         Ok(g)
     }

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pixelcnn_pp import PixelCnnPp, mixture_nats_per_image
+
 
 # --- PixelCNN -----------------------------------------------------------------------------------------------------------------
 
@@ -404,11 +406,13 @@ def binary_images(batch: int, size: int, channels: int, device: torch.device) ->
     return (torch.rand(batch, channels, size, size, generator=generator) < 0.2).float().to(device)
 
 
-def _likelihood_training(model: nn.Module, batch: int, device: torch.device, compiled: bool, loss_of: Callable) -> Training:
+def _likelihood_training(
+    model: nn.Module, batch: int, device: torch.device, compiled: bool, loss_of: Callable, x: Tensor | None = None, betas=(0.9, 0.999)
+) -> Training:
     model = model.to(device)
     forward = torch.compile(model) if compiled else model
-    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
-    x = binary_images(batch, 28, 1, device)
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3, betas=betas)
+    x = binary_images(batch, 28, 1, device) if x is None else x
 
     def step() -> Tensor:
         optimiser.zero_grad(set_to_none=True)
@@ -422,6 +426,14 @@ def _likelihood_training(model: nn.Module, batch: int, device: torch.device, com
 
 def autoregressive_training(model: nn.Module, batch: int, device: torch.device, compiled: bool) -> Training:
     return _likelihood_training(model, batch, device, compiled, lambda f, x: nats_per_image(f(x), x).mean())
+
+
+def mixture_training(batch: int, device: torch.device, compiled: bool) -> Training:
+    x = torch.randint(0, 256, (batch, 3, 32, 32), generator=torch.Generator().manual_seed(1)).float().to(device) / 127.5 - 1
+    model = PixelCnnPp(3, 50).to(device)
+    with torch.no_grad():
+        model(x)  # the start from the first batch, which no later step does
+    return _likelihood_training(model, batch, device, compiled, lambda f, x: mixture_nats_per_image(f(x), x, 5).mean(), x, (0.95, 0.9995))
 
 
 def variational_training(model: nn.Module, batch: int, device: torch.device, compiled: bool) -> Training:
@@ -464,6 +476,7 @@ WORKLOADS: dict[str, tuple[Callable[[torch.device, bool], Training], int]] = {
     "gated-pixelcnn-28-b32": (lambda dev, c: autoregressive_training(GatedPixelCNN(), 32, dev, c), 666_753),
     "pixelrnn-diag-28-b16": (lambda dev, c: autoregressive_training(PixelRNN(), 16, dev, c), 20_545),
     "pixelrnn-row-28-b16": (lambda dev, c: autoregressive_training(PixelRNN(RowLayer, layers=3), 16, dev, c), 26_113),
+    "pixelcnn-pp-32-b16": (lambda dev, c: mixture_training(16, dev, c), 973_156),
     "vae-mlp-28-b128": (lambda dev, c: variational_training(vae_mlp(), 128, dev, c), 652_824),
     "vae-conv-28-b128": (lambda dev, c: variational_training(vae_conv(), 128, dev, c), 258_025),
     "dcgan-32-b64": (lambda dev, c: adversarial_training(32, 1, 64, dev, c), 1_728_128),
