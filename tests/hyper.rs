@@ -37,19 +37,20 @@ fn keys(model: &str) -> Vec<(&'static str, BoxedStrategy<String>)> {
     let numbers = |keys: &[&'static str]| keys.iter().map(|k| (*k, number().boxed())).collect::<Vec<_>>();
     let reals = |keys: &[&'static str]| keys.iter().map(|k| (*k, real().boxed())).collect::<Vec<_>>();
     let flag = || word(&["true", "false"]);
+    let scales = || prop_oneof![4 => (1..=4usize).prop_map(|n| n.to_string()), 1 => number()].boxed();
     let form = || ("form", word(&["mlp", "conv"]));
     match model {
         "pixelcnn" => {
-            let mut keys = numbers(&["blocks", "hidden", "head", "levels"]);
+            let mut keys = numbers(&["blocks", "hidden", "head", "levels", "scale_channels"]);
             keys.extend(["first_kernel", "kernel"].map(|k| (k, kernel().boxed())));
-            keys.extend([("preset", word(&["tiny", "paper", "custom"])), ("conditional", flag())]);
+            keys.extend([("preset", word(&["tiny", "paper", "custom"])), ("scales", scales()), ("conditional", flag())]);
             keys
         }
         "gated-pixelcnn" => {
-            let mut keys = numbers(&["layers", "hidden", "head", "levels"]);
+            let mut keys = numbers(&["layers", "hidden", "head", "levels", "scale_channels"]);
             keys.extend(["first_kernel", "kernel"].map(|k| (k, kernel().boxed())));
             keys.push(("dilations", prop::collection::vec(number(), 0..=3).prop_map(|d| format!("[{}]", d.join(", "))).boxed()));
-            keys.extend([("preset", word(&["tiny", "small", "k5", "whole", "custom"])), ("conditional", flag())]);
+            keys.extend([("preset", word(&["tiny", "small", "k5", "whole", "custom"])), ("scales", scales()), ("conditional", flag())]);
             keys
         }
         "pixelcnn-pp" => {
@@ -59,9 +60,14 @@ fn keys(model: &str) -> Vec<(&'static str, BoxedStrategy<String>)> {
             keys
         }
         "pixelrnn" => {
-            let mut keys = numbers(&["layers", "hidden", "head", "levels"]);
+            let mut keys = numbers(&["layers", "hidden", "head", "levels", "scale_channels"]);
             keys.extend(["first_kernel", "kernel"].map(|k| (k, kernel().boxed())));
-            keys.extend([("layer", word(&["row", "diagonal"])), ("preset", word(&["small", "mnist", "custom"])), ("conditional", flag())]);
+            keys.extend([
+                ("layer", word(&["row", "diagonal"])),
+                ("preset", word(&["small", "mnist", "custom"])),
+                ("scales", scales()),
+                ("conditional", flag()),
+            ]);
             keys
         }
         "classifier" => {
@@ -133,6 +139,9 @@ fn graphs(model: &dyn Model) -> Result<Vec<Graph>> {
     ];
     for graph in more.into_iter().flatten() {
         graphs.push(graph?);
+    }
+    if let Some(coarser) = model.raster().and_then(|m| m.coarser()) {
+        graphs.push(coarser.raster_graph(2)?);
     }
     Ok(graphs)
 }

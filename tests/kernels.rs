@@ -58,13 +58,14 @@ fn variants() -> BTreeMap<String, String> {
     texts
 }
 
-/// The kernels that draw images pixel by pixel: bits and levels, one stack and two, with labels, of a workgroup an image and of one
+/// The kernels that draw images pixel by pixel: bits and levels, one stack and two, with labels and around a coarser image, of a workgroup an image and of one
 /// invocation.
 fn raster(texts: &mut BTreeMap<String, String>) {
     for (model, dims, hyper) in [
         ("pixelcnn", [6, 5, 3], "blocks = 1\nhidden = 6\nhead = 6\nlevels = 4"),
         ("gated-pixelcnn", [6, 5, 1], "layers = 3\nhidden = 4\nhead = 4\nconditional = true"),
         ("gated-pixelcnn", [4, 4, 3], "layers = 2\nhidden = 3\nhead = 3\nlevels = 256"),
+        ("gated-pixelcnn", [6, 4, 1], "layers = 2\nhidden = 4\nhead = 4\nscales = 2"),
     ] {
         let (kind, binarization) = if dims[2] == 1 { (Kind::Binary, Binarization::Static) } else { (Kind::Pixels, Binarization::None) };
         let data = DataSpec { dims, classes: 3, kind, binarization, mean: None };

@@ -80,3 +80,9 @@ fn gated_stacks_of_colours_given_a_label() -> kiln::Result<()> {
     let hyper = "layers = 2\nhidden = 3\nhead = 3\nfirst_kernel = 3\nlevels = 4\nconditional = true";
     compare("gated-pixelcnn", [4, 3, 3], hyper, false, false)
 }
+
+#[test]
+fn two_scales_of_gated_stacks_given_a_label() -> kiln::Result<()> {
+    let hyper = "layers = 1\nhidden = 2\nhead = 2\nfirst_kernel = 3\nscales = 2\nconditional = true";
+    compare("gated-pixelcnn", [4, 6, 1], hyper, true, false)
+}

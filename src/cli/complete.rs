@@ -15,9 +15,10 @@ use super::pictures::check_grid;
 use super::sample::write_log_p;
 use crate::data::{self, Scale, Source, one_hot};
 use crate::error::{Error, Result};
+use crate::model::need;
 use crate::report::{self, GridOptions, NpyStream};
 use crate::runtime::Device;
-use crate::sample::raster::{Job, Method, RasterSampler};
+use crate::sample::raster::{self, Job, Method, RasterSampler};
 use crate::train::{DataRequest, Trained, open_data};
 
 /// Images completed at a time.
@@ -81,7 +82,7 @@ fn kept(part: &str, [h, w, c]: [usize; 3]) -> Result<Vec<bool>> {
     Ok((0..h * w * c).map(|i| inside(i / c / w, i / c % w, count, h, w)).collect())
 }
 
-/// Whether everything kept stands before everything drawn, so that what is drawn follows p(rest | kept) exactly. A kept value behind a
+/// Whether, in the order of drawing, everything kept stands before everything drawn, so that what is drawn follows p(rest | kept) exactly. A kept value behind a
 /// drawn one would have to guide it, for which the model has no conditional: the sum over all that could be drawn in between.
 fn is_exact(mask: &[bool]) -> bool {
     mask.iter().skip_while(|kept| **kept).all(|kept| !kept)
@@ -143,8 +144,10 @@ pub fn run(args: &CompleteArgs, common: &Common, output: &Output) -> Result<()> 
     let seed = common.seed.unwrap_or(1);
     let mut sampler = RasterSampler::new(&device, trained.model.as_ref(), &trained.state, weights(&trained), Method::Cached)?;
     let mask = kept(&args.keep, dims)?;
-    let exact = is_exact(&mask);
-    if !exact && !args.teacher_forced {
+    let scales = raster::scales(need::raster(trained.model.as_ref())?);
+    let in_order: Vec<bool> = raster::order(dims, scales).into_iter().map(|place| mask[place]).collect();
+    let (in_raster_order, exact) = (is_exact(&mask), is_exact(&in_order));
+    if !in_raster_order && !args.teacher_forced {
         return Err(Error::usage(format!(
             "--keep {}: pixels are drawn from the top, each row from the left, so none can be drawn given what is kept below it or to its \
              right; keep top:N, or take --teacher-forced for an approximation that draws each given what stands before it alone",
@@ -201,7 +204,13 @@ pub fn run(args: &CompleteArgs, common: &Common, output: &Output) -> Result<()> 
     let under = if args.temperature == 1.0 { String::new() } else { format!(" under temperature {}", args.temperature) };
     let figure =
         if exact { "mean log p of the rest given what is kept" } else { "mean log p of what is drawn, each value given those before it" };
-    let note = if exact { "" } else { "\nan approximation: what is kept below or to the right of a pixel did not guide it" };
+    let mut note = String::new();
+    if !exact && scales > 1 {
+        note += "\nan approximation: pixels are drawn scale by scale, and what is kept off the grid of a coarser scale did not guide it";
+    }
+    if !in_raster_order {
+        note += "\nan approximation: what is kept below or to the right of a pixel did not guide it";
+    }
     let words = format!(
         "completed {count} images (kept {}), {figure}{under} {mean:.2} nats · {weights} · seed {seed} · {}{note}",
         args.keep,

@@ -58,6 +58,17 @@ fn likelihood(measured: &mut Measured, args: &EvalArgs, common: &Common, output:
         object["recon"] = json!(part("recon"));
         object["kl"] = json!(part("kl"));
     }
+    if !is_bound {
+        let shares: Vec<(&str, f64)> = scores.parts.iter().filter_map(|(name, _)| Some((name.as_str(), scores.part(name)?))).collect();
+        for (at, (name, nats)) in shares.iter().enumerate() {
+            let size = name.trim_start_matches("nats_").replace('x', "×");
+            let given = if at == 0 { "" } else { ", given the scale above" };
+            words += &format!("\n  scale {size:<9}{nats:>9.3} nats{given}");
+        }
+        if !shares.is_empty() {
+            object["scales"] = shares.iter().map(|(name, nats)| json!({"size": name.trim_start_matches("nats_"), "nats": nats})).collect();
+        }
+    }
     if let Some(samples) = samples {
         let found = measured.importance(args, common, samples, output)?.figure(values);
         words += &format!("\n{}", importance_in_words(&found, samples));

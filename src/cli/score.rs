@@ -24,7 +24,8 @@ pub struct ScoreArgs {
     /// log p of every value of every image, [N, H, W, C]
     #[arg(long)]
     pub per_pixel: bool,
-    /// Each image's terms as named columns: log_p, or elbo, reconstruction and kl, and with --set iw=K the bound and its error
+    /// Each image's terms as named columns: log_p (and the nats of each of several scales), or elbo, reconstruction and kl, and with
+    /// --set iw=K the bound and its error
     #[arg(long, value_name = "F.csv or F.npy")]
     pub parts: Option<PathBuf>,
 }

@@ -30,7 +30,7 @@ pub struct Scores {
     pub nll: Vec<f64>,
     /// One a value, `[N, H, W, C]`, where asked for.
     pub map: Vec<f32>,
-    /// The terms that a bound is a sum of (`recon`, `kl`), each with one an image.
+    /// The terms that a bound is a sum of (`recon`, `kl`), or those of several scales (`nats_HxW`), each with one an image.
     pub parts: Vec<(String, Vec<f64>)>,
 }
 
@@ -48,7 +48,7 @@ pub struct Figure {
 }
 
 impl Scores {
-    /// Mean of a term of the bound over all images, in nats.
+    /// Mean of a term over all images, in nats.
     pub fn part(&self, name: &str) -> Option<f64> {
         let (_, values) = self.parts.iter().find(|(n, _)| n == name)?;
         Some(values.iter().sum::<f64>() / values.len() as f64)

@@ -36,7 +36,7 @@ pub trait Scores {
     }
 
     /// Input `x` (and `labels`) to outputs `nll` `[N]` in nats, `nll_map` `[N, H, W, C]` where it is a sum over pixels, and the terms of a
-    /// bound, each `[N]`.
+    /// bound, or `nats_HxW`, the share of each of several scales, each `[N]`.
     ///
     /// # Errors
     /// [`crate::Error::Shape`] where the graph cannot be built.
@@ -58,8 +58,14 @@ pub trait Raster {
     /// What its outputs say of a pixel, and so how the pixel is drawn.
     fn law(&self) -> Law;
 
+    /// How the pixels of even rows and columns are drawn, where they are drawn first, as an image of their own; the graph then reads them
+    /// as `coarse` `[N, H/2, W/2, C]`, in levels, and may see all of them everywhere.
+    fn coarser(&self) -> Option<Box<dyn Raster + '_>> {
+        None
+    }
+
     /// Input `x` `[N, H, W, C]` in levels from 0 to output `logits` `[N, H, W, outputs]`, those of [`Raster::law`]. What tells the law of a
-    /// value depends on the values before it alone, which is proven of every model that is built.
+    /// value depends on the values of `x` before it alone, which is proven of every model that is built.
     ///
     /// # Errors
     /// [`crate::Error::Shape`] where the graph cannot be built.

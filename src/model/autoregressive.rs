@@ -1,17 +1,12 @@
 //! What every autoregressive network makes a model: training, exact likelihood and raster order. What differs is a [`Network`].
 
 use super::levels::Levels;
+pub use super::scales::Given;
+use super::scales::{every_second, halved, put_together, the_rest};
 use super::{Defaults, Law, Model, Raster, Score, Scores, Starts};
 use crate::data::Scale;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, StateSpec, Update};
-
-/// What a network is given besides the values before the one that it tells.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Given {
-    /// One-hot labels `[N, classes]`, where it is conditional.
-    pub labels: Option<NodeId>,
-}
 
 /// A network whose logits of a value depend on the values before it alone.
 pub trait Network: Send + Sync {
@@ -33,6 +28,11 @@ pub trait Network: Send + Sync {
     /// Probability that [`Graph::dropout`] drops an element while it is trained.
     fn dropout(&self) -> f64 {
         0.0
+    }
+
+    /// Scales it draws an image in, each of every second pixel of the next.
+    fn scales(&self) -> usize {
+        1
     }
 
     /// How it prefers to be trained.
@@ -70,19 +70,80 @@ fn labels_of<N: Network>(network: &N, g: &mut Graph, batch: usize) -> Option<Nod
     (network.classes() > 0).then(|| g.input("labels", [batch, network.classes()]))
 }
 
-/// Logits of levels `x`.
-fn logits_of<N: Network>(network: &N, g: &mut Graph, x: NodeId) -> Result<NodeId> {
-    let batch = g.shape(x).dims()[0];
-    let labels = labels_of(network, g, batch);
-    let shown = network.pixels().shown(g, x)?;
-    network.logits(g, shown, Given { labels })
+/// The network of one scale of a model.
+struct At<'a, N>(&'a N, usize);
+
+impl<'a, N: Network> At<'a, N> {
+    /// The network of the next coarser scale.
+    fn coarser(&self) -> Option<Box<dyn Raster + 'a>> {
+        self.1.checked_sub(1).map(|scale| Box::new(At(self.0, scale)) as Box<dyn Raster + 'a>)
+    }
+
+    /// The pixels of its images.
+    fn pixels(&self) -> Levels {
+        let pixels = self.0.pixels();
+        Levels { dims: halved(pixels.dims, self.0.scales() - 1 - self.1), ..pixels.clone() }
+    }
+
+    /// Logits of levels `x`, given the levels of the next coarser scale.
+    fn logits(&self, g: &mut Graph, x: NodeId, coarse: Option<NodeId>) -> Result<NodeId> {
+        let Self(network, scale) = *self;
+        let batch = g.shape(x).dims()[0];
+        let labels = labels_of(network, g, batch);
+        let pixels = network.pixels();
+        let shown = pixels.shown(g, x)?;
+        let coarse = coarse.map(|coarse| pixels.shown(g, coarse)).transpose()?;
+        network.logits(g, shown, Given { labels, scale, coarse })
+    }
 }
 
-/// −ln p of every value, `[N, H, W, C]`.
-fn nll_map<N: Network>(network: &N, g: &mut Graph, batch: usize) -> Result<NodeId> {
-    let x = network.pixels().input(g, batch)?;
-    let logits = logits_of(network, g, x)?;
-    network.pixels().nll_map(g, logits, x)
+/// −ln p of the values of a batch.
+struct Nll {
+    /// Of every value, each at its own place, `[N, H, W, C]`.
+    map: NodeId,
+    /// Of those that each scale adds, from coarse to fine, in pieces.
+    scales: Vec<Vec<NodeId>>,
+}
+
+impl Nll {
+    fn new<N: Network>(network: &N, g: &mut Graph, batch: usize) -> Result<Self> {
+        let x = network.pixels().input(g, batch)?;
+        let mut images = vec![x];
+        for at in 1..network.scales() {
+            let half = every_second(g, images[at - 1])?;
+            images.push(half);
+        }
+        images.reverse();
+        let mut found: Option<Self> = None;
+        for (scale, &x) in images.iter().enumerate() {
+            let at = At(network, scale);
+            let coarse = scale.checked_sub(1).map(|coarser| images[coarser]);
+            let logits = at.logits(g, x, coarse)?;
+            let map = at.pixels().nll_map(g, logits, x)?;
+            found = Some(match found {
+                None => Self { map, scales: vec![vec![map]] },
+                Some(Self { map: known, mut scales }) => {
+                    let rest = the_rest(g, map)?;
+                    scales.push(rest.to_vec());
+                    Self { map: put_together(g, known, rest)?, scales }
+                }
+            });
+        }
+        found.ok_or_else(|| Error::Shape("a model has one scale at least".into()))
+    }
+}
+
+/// The sum of several sums.
+fn sum(g: &mut Graph, nodes: &[NodeId], each: impl Fn(&mut Graph, NodeId) -> Result<NodeId>) -> Result<NodeId> {
+    let mut total = None;
+    for &node in nodes {
+        let part = each(g, node)?;
+        total = Some(match total {
+            None => part,
+            Some(sum) => g.add(sum, part)?,
+        });
+    }
+    total.ok_or_else(|| Error::Shape("nothing to sum".into()))
 }
 
 impl<N: Network> Model for N {
@@ -109,8 +170,8 @@ impl<N: Network> Model for N {
     fn train_graph(&self, batch: usize, update: &dyn Fn(usize) -> Update) -> Result<Graph> {
         let mut g = Graph::new();
         g.let_drop(self.dropout());
-        let nll = nll_map(self, &mut g, batch)?;
-        let total = g.sum_all(nll)?;
+        let nll = Nll::new(self, &mut g, batch)?;
+        let total = sum(&mut g, &nll.scales.concat(), Graph::sum_all)?;
         let loss = g.scale(total, 1.0 / batch as f64)?;
         g.output("loss", loss);
         let update = update(0);
@@ -143,7 +204,7 @@ impl<N: Network> Starts for N {
         let x = self.pixels().input(&mut g, batch)?;
         let labels = labels_of(self, &mut g, batch);
         let shown = self.pixels().shown(&mut g, x)?;
-        let logits = self.start(&mut g, shown, Given { labels })?;
+        let logits = self.start(&mut g, shown, Given { labels, ..Given::default() })?;
         g.output("logits", logits);
         Ok(g)
     }
@@ -156,10 +217,17 @@ impl<N: Network> Scores for N {
 
     fn likelihood_graph(&self, batch: usize) -> Result<Graph> {
         let mut g = Graph::new();
-        let map = nll_map(self, &mut g, batch)?;
-        let nll = g.sum_items(map)?;
-        g.output("nll", nll);
-        g.output("nll_map", map);
+        let nll = Nll::new(self, &mut g, batch)?;
+        let total = sum(&mut g, &nll.scales.concat(), Graph::sum_items)?;
+        g.output("nll", total);
+        g.output("nll_map", nll.map);
+        if self.scales() > 1 {
+            for (scale, pieces) in nll.scales.iter().enumerate() {
+                let [h, w, _] = At(self, scale).pixels().dims;
+                let share = sum(&mut g, pieces, Graph::sum_items)?;
+                g.output(&format!("nats_{h}x{w}"), share);
+            }
+        }
         Ok(g)
     }
 }
@@ -169,11 +237,30 @@ impl<N: Network> Raster for N {
         self.pixels().law
     }
 
+    fn coarser(&self) -> Option<Box<dyn Raster + '_>> {
+        At(self, self.scales() - 1).coarser()
+    }
+
+    fn raster_graph(&self, batch: usize) -> Result<Graph> {
+        At(self, self.scales() - 1).raster_graph(batch)
+    }
+}
+
+impl<N: Network> Raster for At<'_, N> {
+    fn law(&self) -> Law {
+        self.0.law()
+    }
+
+    fn coarser(&self) -> Option<Box<dyn Raster + '_>> {
+        self.coarser()
+    }
+
     fn raster_graph(&self, batch: usize) -> Result<Graph> {
         let mut g = Graph::new();
         let [h, w, c] = self.pixels().dims;
         let x = g.input("x", [batch, h, w, c]);
-        let logits = logits_of(self, &mut g, x)?;
+        let coarse = (self.1 > 0).then(|| g.input("coarse", [batch, h / 2, w / 2, c]));
+        let logits = self.logits(&mut g, x, coarse)?;
         g.output("logits", logits);
         Ok(g)
     }

@@ -13,9 +13,19 @@ const NAMED: usize = 8;
 /// # Errors
 /// [`Error::Usage`] where the model is not causal; [`Error::Shape`] where its graph cannot be built.
 pub(super) fn check(model: &dyn Model) -> Result<()> {
-    let Some(raster) = model.raster() else { return Ok(()) };
+    match model.raster() {
+        Some(raster) => check_scales(model, raster),
+        None => Ok(()),
+    }
+}
+
+/// The same of each scale: what it is given of coarser ones is known before its first value, and is no part of its image.
+fn check_scales(model: &dyn Model, raster: &dyn Raster) -> Result<()> {
     let looks = looks_ahead(raster, &raster.raster_graph(1)?, model.state())?;
-    looks.map_or(Ok(()), |words| Err(Error::usage(format!("{}: {words}", model.name()))))
+    if let Some(words) = looks {
+        return Err(Error::usage(format!("{}: {words}", model.name())));
+    }
+    raster.coarser().map_or(Ok(()), |coarser| check_scales(model, coarser.as_ref()))
 }
 
 /// In words, how the logits of a graph look ahead, if they do.

@@ -91,6 +91,12 @@ impl Conv2d {
         Self { taps, weight, bias, mask }
     }
 
+    /// A 1×1 convolution without bias or mask: what another map adds to a layer's sums.
+    pub fn pointwise(spec: &mut StateSpec, group: usize, name: &str, image: [usize; 2], channels: [usize; 2]) -> Self {
+        let taps = Taps::pointwise(image);
+        Self::new(spec, group, name, ConvSpec { taps, kernel: 1, centre: 0, channels, bias: false, start: Start::FanIn })
+    }
+
     /// A dense `kernel`×`kernel` convolution.
     #[allow(clippy::too_many_arguments)] // the words of a convolution, in the order papers give them
     pub fn dense(

@@ -1,6 +1,6 @@
 //! Recurrent layers over an image.
 
-use super::{OneHot, Start};
+use super::{Conv2d, OneHot, Start};
 use crate::error::Result;
 use crate::graph::{Graph, Init, Layout, NodeId, StateId, StateSpec};
 use crate::op::{Taps, Walk};
@@ -19,6 +19,7 @@ pub struct ImageLstm {
     state: StateId,
     initial: StateId,
     label: Option<OneHot>,
+    coarser: Option<Conv2d>,
 }
 
 /// What an [`ImageLstm`] is made of.
@@ -36,15 +37,17 @@ pub struct LstmSpec {
     pub mask: Option<Vec<f32>>,
     /// Classes of the labels that are added to the gates; 0 where none are.
     pub classes: usize,
+    /// Channels of a further map that is added to the gates; 0 where there is none.
+    pub map: usize,
 }
 
 impl ImageLstm {
     /// Registers `name.input_to_state`, `name.state_to_state.weight`, `name.initial` (hidden and cell state before the first cells) and,
-    /// where labels are read, `name.label.weight`.
+    /// where they are read, `name.label.weight` and `name.coarser.weight`.
     ///
     /// Weights start as PyTorch's convolutions do, the bias of the forget gates one higher (Jozefowicz et al., 2015), initial states at zero.
     pub fn new(spec: &mut StateSpec, group: usize, name: &str, lstm: LstmSpec) -> Self {
-        let LstmSpec { walk, image, channels: [c, h], inputs, mask, classes } = lstm;
+        let LstmSpec { walk, image, channels: [c, h], inputs, mask, classes, map } = lstm;
         let gates = GATES * h;
         let offsets: Vec<[i32; 2]> = (0..inputs as i32).map(|k| [0, k + 1 - inputs as i32]).collect();
         let taps = Taps { offsets, stride: 1, input: image, output: image };
@@ -71,14 +74,15 @@ impl ImageLstm {
         let state = spec.tensor(group, &format!("{name}.state_to_state.weight"), [count, h, gates], init, layout, true);
         let initial = spec.tensor(group, &format!("{name}.initial"), [2, h], Init::Constant(0.0), Layout::Plain, true);
         let label = (classes > 0).then(|| OneHot::new(spec, group, &format!("{name}.label"), [classes, gates], Start::FanIn));
-        Self { walk, taps, weight, bias, mask, state, initial, label }
+        let coarser = (map > 0).then(|| Conv2d::pointwise(spec, group, &format!("{name}.coarser"), image, [map, gates]));
+        Self { walk, taps, weight, bias, mask, state, initial, label, coarser }
     }
 
-    /// Applies the layer; `labels` are `[N, classes]`, one-hot.
+    /// Applies the layer; `labels` are `[N, classes]`, one-hot, and `map` is `[N, H, W, K]`, which every gate may see.
     ///
     /// # Errors
     /// [`crate::Error::Shape`] where x does not fit.
-    pub fn apply(&self, graph: &mut Graph, spec: &StateSpec, x: NodeId, labels: Option<NodeId>) -> Result<NodeId> {
+    pub fn apply(&self, graph: &mut Graph, spec: &StateSpec, x: NodeId, [labels, map]: [Option<NodeId>; 2]) -> Result<NodeId> {
         let state = graph.state(spec, self.state);
         let initial = graph.state(spec, self.initial);
         let bias = graph.state(spec, self.bias);
@@ -91,6 +95,10 @@ impl ImageLstm {
         let mut sums = graph.add(sums, bias)?;
         if let (Some(label), Some(labels)) = (&self.label, labels) {
             sums = label.add_to(graph, spec, sums, labels)?;
+        }
+        if let (Some(layer), Some(map)) = (&self.coarser, map) {
+            let more = layer.apply(graph, spec, map)?;
+            sums = graph.add(more, sums)?;
         }
         graph.scan(sums, state, initial, self.walk)
     }

@@ -1,4 +1,4 @@
-//! A PixelCNN on images of a few pixels.
+//! Autoregressive models on images of a few pixels.
 
 #![allow(dead_code)] // each test program uses a part
 
@@ -14,24 +14,54 @@ use kiln::random::Draws;
 use kiln::runtime::{Device, Program, State, Weights};
 use kiln::sample::raster::{Drawn, Job, Method, RasterSampler};
 
-/// A PixelCNN with its first weights.
+/// Classes of the data.
+pub const CLASSES: usize = 3;
+
+/// What a model is told of images of these dims.
+pub fn data(dims: [usize; 3], levels: usize, classes: usize) -> DataSpec {
+    let (kind, binarization) = if levels == 2 { (Kind::Binary, Binarization::Static) } else { (Kind::Pixels, Binarization::None) };
+    DataSpec { dims, classes, kind, binarization, mean: None }
+}
+
+/// One-hot labels of `count` images of a class.
+pub fn labels(count: usize, class: usize) -> Vec<f32> {
+    (0..count * CLASSES).map(|i| f32::from(u8::from(i % CLASSES == class))).collect()
+}
+
+/// Images from the seed of the tests.
+pub fn job(count: usize, first: usize) -> Job<'static> {
+    Job { count, seed: 17, first, temperature: 1.0, keep: None, inputs: &[] }
+}
+
+/// A model with its first weights.
 pub struct Net {
     pub device: Device,
     pub model: Box<dyn Model>,
     pub state: State,
     pub dims: [usize; 3],
     pub levels: usize,
+    /// Class of the images that are scored, where the model is conditional.
+    pub class: usize,
 }
 
 impl Net {
+    /// A PixelCNN of data without labels.
     pub fn new(dims: [usize; 3], levels: usize, hyper: &str) -> Result<Self> {
-        let (kind, binarization) = if levels == 2 { (Kind::Binary, Binarization::Static) } else { (Kind::Pixels, Binarization::None) };
-        let spec = DataSpec { dims, classes: 0, kind, binarization, mean: None };
+        Self::of("pixelcnn", data(dims, levels, 0), levels, hyper)
+    }
+
+    /// A model of data with [`CLASSES`] labels.
+    pub fn labelled(model: &str, dims: [usize; 3], levels: usize, hyper: &str) -> Result<Self> {
+        Self::of(model, data(dims, levels, CLASSES), levels, hyper)
+    }
+
+    /// A model of some data.
+    pub fn of(model: &str, data: DataSpec, levels: usize, hyper: &str) -> Result<Self> {
         let hyper = toml::from_str(&format!("levels = {levels}\n{hyper}")).expect("hyper-parameters");
-        let model = model::build("pixelcnn", &hyper, &spec)?;
+        let model = model::build(model, &hyper, &data)?;
         let device = Device::open("cpu")?;
         let state = State::initial(&device, model.state(), 3)?;
-        Ok(Self { device, model, state, dims, levels })
+        Ok(Self { device, model, state, dims: data.dims, levels, class: 0 })
     }
 
     pub fn item(&self) -> usize {
@@ -51,9 +81,11 @@ impl Net {
 
     /// `[N, values, per_value]` logits of images given in levels.
     pub fn logits(&mut self, images: &[f32]) -> Result<Vec<f32>> {
-        let graph = need::raster(self.model.as_ref())?.raster_graph(images.len() / self.item())?;
+        let count = images.len() / self.item();
+        let graph = need::raster(self.model.as_ref())?.raster_graph(count)?;
         let mut program = Program::new(&self.device, &graph, &self.state, Weights::Current)?;
         program.write("x", images)?;
+        program.write("labels", &labels(count, self.class))?;
         program.run(&mut self.state, &Step::default())?;
         program.read(&self.state, "logits")
     }
@@ -74,7 +106,7 @@ impl Net {
     }
 
     pub fn score(&mut self, images: &[f32], batch: usize) -> Result<Scores> {
-        let source = Arc::new(Memory { dims: self.dims, levels: self.levels, images: images.to_vec() });
+        let source = Arc::new(Memory { dims: self.dims, levels: self.levels, images: images.to_vec(), class: self.class as u32 });
         let options = LikelihoodOptions { batch, seed: 1, binarization: Binarization::None, weights: Weights::Current, per_pixel: true };
         eval::score(&self.device, self.model.as_ref(), &mut self.state, source, &options, |_| {})
     }
@@ -85,11 +117,12 @@ impl Net {
     }
 }
 
-/// Images in memory, given in levels.
+/// Images in memory, given in levels, all of one class.
 struct Memory {
     dims: [usize; 3],
     levels: usize,
     images: Vec<f32>,
+    class: u32,
 }
 
 impl Source for Memory {
@@ -101,6 +134,12 @@ impl Source for Memory {
     }
     fn kind(&self) -> Kind {
         if self.levels == 2 { Kind::Binary } else { Kind::Pixels }
+    }
+    fn classes(&self) -> usize {
+        CLASSES
+    }
+    fn label(&self, _index: usize) -> Option<u32> {
+        Some(self.class)
     }
     fn read(&self, index: usize, out: &mut [f32]) -> Result<()> {
         let levels = self.levels as f32;

@@ -19,7 +19,7 @@ pub struct Workload {
 }
 
 /// Every workload; those of [`SAMPLED`] are also drawn from.
-pub const WORKLOADS: [Workload; 8] = [
+pub const WORKLOADS: [Workload; 9] = [
     Workload { name: "pixelcnn-28-b64", model: "pixelcnn", hyper: "preset = 'tiny'", batch: 64, dims: [28, 28, 1], binary: true },
     Workload {
         name: "gated-pixelcnn-28-b32",
@@ -49,10 +49,19 @@ pub const WORKLOADS: [Workload; 8] = [
     Workload { name: "vae-conv-28-b128", model: "vae", hyper: "form = 'conv'", batch: 128, dims: [28, 28, 1], binary: true },
     Workload { name: "dcgan-32-b64", model: "dcgan", hyper: "", batch: 64, dims: [32, 32, 1], binary: false },
     Workload { name: "dcgan-64-b32", model: "dcgan", hyper: "", batch: 32, dims: [64, 64, 3], binary: false },
+    Workload {
+        name: "gated-pixelcnn-scales-28-b32",
+        model: "gated-pixelcnn",
+        hyper: "preset = 'small'\nscales = 2",
+        batch: 32,
+        dims: [28, 28, 1],
+        binary: true,
+    },
 ];
 
 /// Workloads whose models are drawn from, by their names without the batch.
-pub const SAMPLED: [(&str, &Workload); 2] = [("pixelcnn-28", &WORKLOADS[0]), ("gated-pixelcnn-28", &WORKLOADS[1])];
+pub const SAMPLED: [(&str, &Workload); 3] =
+    [("pixelcnn-28", &WORKLOADS[0]), ("gated-pixelcnn-28", &WORKLOADS[1]), ("gated-pixelcnn-scales-28", &WORKLOADS[8])];
 
 /// A workload's training step, ready to run.
 pub struct Compiled {

@@ -24,6 +24,10 @@ pub struct Config {
     pub levels: usize,
     /// Whether a vector for each class enters both gates of every layer: p(x|y).
     pub conditional: bool,
+    /// Scales that an image is drawn in, each of every second pixel of the next; 1.
+    pub scales: Option<usize>,
+    /// Channels of what a finer scale is told of the coarser one; unsaid: C.
+    pub scale_channels: Option<usize>,
     /// A named size.
     pub preset: Preset,
 }
@@ -57,6 +61,8 @@ impl Default for Config {
             dilations: Vec::new(),
             levels: 0,
             conditional: false,
+            scales: None,
+            scale_channels: None,
             preset: Preset::Custom,
         }
     }
@@ -65,7 +71,8 @@ impl Default for Config {
 impl Config {
     /// The sizes that a preset names, for images of so many colours.
     pub fn resolved(self, colours: usize) -> Self {
-        let small = Self { preset: self.preset, levels: self.levels, conditional: self.conditional, ..Self::default() };
+        let Self { preset, levels, conditional, scales, scale_channels, .. } = self;
+        let small = Self { preset, levels, conditional, scales, scale_channels, ..Self::default() };
         let sized = |hidden: usize, head: usize, like: Self| Self {
             hidden: like.hidden.or(Some(hidden.next_multiple_of(colours.max(1)))),
             head: like.head.or(Some(head.next_multiple_of(colours.max(1)))),

@@ -4,10 +4,11 @@ use super::Config;
 use crate::error::Result;
 use crate::graph::{Graph, NodeId, StateSpec};
 use crate::model::levels::{Mask, colour_mask};
+use crate::model::scales::{Place, Told, from_map, told};
 use crate::nn::{Conv2d, OneHot, Start};
 use crate::op::Taps;
 
-/// A layer: its convolutions, and the vectors of the classes.
+/// A layer: its convolutions, the vectors of the classes, and what it takes of a coarser image.
 ///
 /// The vertical map of a row depends on the rows above alone: the first layer reads those, later ones the own row too, to both sides. The
 /// horizontal stack therefore takes what it is told of them at the pixel itself, with no shift, before the vertical gate.
@@ -18,6 +19,7 @@ pub struct Layer {
     residual: Conv2d,
     skip: Conv2d,
     classes: Option<OneHot>,
+    coarser: [Option<Conv2d>; 2],
     hidden: usize,
     first: bool,
 }
@@ -31,20 +33,22 @@ pub struct Flow {
 }
 
 impl Layer {
-    /// Registers layer `at` for images of these dims.
-    pub fn new(spec: &mut StateSpec, group: usize, config: &Config, at: usize, [h, w, colours]: [usize; 3], classes: usize) -> Self {
+    /// Registers layer `at` of the network of a scale.
+    pub fn new(spec: &mut StateSpec, group: usize, config: &Config, at: usize, place: &Place<'_>, classes: usize) -> Self {
+        let [h, w, colours] = place.dims;
+        let name = |part: &str| format!("{}layers.{at}.{part}", place.prefix);
         let first = at == 0;
         let [c, _] = config.channels();
         let inputs = if first { colours } else { c };
         let size = if first { config.first_kernel } else { config.kernel };
         let half = size / 2;
         let dilation = config.dilation(at);
-        let mut conv = |name: &str, channels: [usize; 2], kernel: [usize; 2], origin: [usize; 2], mask: Option<(Mask, usize)>| {
+        let mut conv = |part: &str, channels: [usize; 2], kernel: [usize; 2], origin: [usize; 2], mask: Option<(Mask, usize)>| {
             let masked =
                 mask.filter(|_| colours > 1).map(|(mask, parts)| move |taps: &Taps| colour_mask(taps, channels, colours, mask, parts));
             let mask = masked.as_ref().map(|m| m as &dyn Fn(&Taps) -> Vec<f32>);
             let geometry = (kernel, origin, dilation);
-            Conv2d::rectangle(spec, group, &format!("layers.{at}.{name}"), [h, w], channels, geometry, mask, Start::FanIn)
+            Conv2d::rectangle(spec, group, &name(part), [h, w], channels, geometry, mask, Start::FanIn)
         };
         // The pixel itself: only its earlier colours are known to the first layer.
         let own = usize::from(!first || colours > 1);
@@ -54,16 +58,17 @@ impl Layer {
         let link = conv("link", [2 * c, 2 * c], [1, 1], [0, 0], None);
         let residual = conv("res", [c, c], [1, 1], [0, 0], Some((Mask::B, 1)));
         let skip = conv("skip", [c, c], [1, 1], [0, 0], Some((Mask::B, 1)));
-        let classes = (classes > 0).then(|| OneHot::new(spec, group, &format!("layers.{at}.cond"), [classes, 4 * c], Start::Normal(1.0)));
-        Self { vertical, horizontal, link, residual, skip, classes, hidden: c, first }
+        let classes = (classes > 0).then(|| OneHot::new(spec, group, &name("cond"), [classes, 4 * c], Start::Normal(1.0)));
+        let coarser = ["v", "h"].map(|stack| from_map(spec, group, &name(&format!("coarser.{stack}")), place, 2 * c));
+        Self { vertical, horizontal, link, residual, skip, classes, coarser, hidden: c, first }
     }
 
     /// The maps behind this layer.
-    pub fn apply(&self, g: &mut Graph, spec: &StateSpec, flow: Flow, labels: Option<NodeId>) -> Result<Flow> {
+    pub fn apply(&self, g: &mut Graph, spec: &StateSpec, flow: Flow, Told { labels, map }: Told) -> Result<Flow> {
         let mut vertical = self.vertical.apply(g, spec, flow.vertical)?;
         let mut horizontal = self.horizontal.apply(g, spec, flow.horizontal)?;
-        let told = self.link.apply(g, spec, vertical)?;
-        horizontal = g.add(horizontal, told)?;
+        let above = self.link.apply(g, spec, vertical)?;
+        horizontal = g.add(horizontal, above)?;
         if let (Some(classes), Some(labels)) = (&self.classes, labels) {
             let wide = 2 * self.hidden;
             let vectors = classes.apply(g, spec, labels)?;
@@ -74,6 +79,8 @@ impl Layer {
                 *map = g.add(*map, part)?;
             }
         }
+        vertical = told(g, spec, vertical, &self.coarser[0], map)?;
+        horizontal = told(g, spec, horizontal, &self.coarser[1], map)?;
         let out = g.gate(horizontal)?;
         let skip = self.skip.apply(g, spec, out)?;
         let residual = self.residual.apply(g, spec, out)?;

@@ -12,6 +12,7 @@ use layer::{Flow, Layer};
 
 use super::autoregressive::{Given, Network};
 use super::levels::{Levels, Mask, colour_mask};
+use super::scales::{Place, Pyramid, Scales, Told};
 use super::{DataSpec, Defaults, Optimiser, size};
 use crate::error::Result;
 use crate::graph::{Graph, NodeId, StateSpec};
@@ -24,6 +25,11 @@ pub struct GatedPixelCnn {
     pixels: Levels,
     /// Classes that it tells apart; 0 where it is not conditional.
     classes: usize,
+    nets: Pyramid<Net>,
+}
+
+/// The network of one scale.
+struct Net {
     layers: Vec<Layer>,
     head: [Conv2d; 2],
 }
@@ -34,25 +40,51 @@ impl GatedPixelCnn {
     /// # Errors
     /// [`crate::Error::Usage`] where hyper-parameters and data do not fit.
     pub fn new(config: Config, data: &DataSpec) -> Result<Self> {
-        let [h, w, colours] = data.dims;
+        let [_, _, colours] = data.dims;
         let pixels = Levels::new("gated-pixelcnn", config.levels, data)?;
         let config = config.resolved(colours);
-        let [hidden, head] = config.channels();
+        let [hidden, _] = config.channels();
         config.check(colours, data.classes)?;
+        let scales = Scales::new("gated-pixelcnn", [config.scales, config.scale_channels], hidden, data.dims)?;
         // Masks of colours are as large as the weights, and stand beside them twice.
-        size::room("gated-pixelcnn", config.weights(colours, pixels.outputs()).saturating_mul(if colours > 1 { 3 } else { 1 }))?;
+        let each = config.weights(colours, pixels.outputs()).saturating_mul(if colours > 1 { 3 } else { 1 });
+        size::room("gated-pixelcnn", scales.weights(each, (config.layers * 4 * hidden) as u64, colours))?;
         let classes = if config.conditional { data.classes } else { 0 };
         let mut spec = StateSpec::default();
         let group = spec.group("");
-        let layers = (0..config.layers).map(|at| Layer::new(&mut spec, group, &config, at, data.dims, classes)).collect();
+        let nets = Pyramid::new(&mut spec, group, scales, data.dims, |spec, group, place| {
+            Net::new(spec, group, &config, &place, classes, pixels.outputs())
+        })?;
+        Ok(Self { spec, pixels, classes, nets })
+    }
+}
+
+impl Net {
+    fn new(spec: &mut StateSpec, group: usize, config: &Config, place: &Place<'_>, classes: usize, outputs: usize) -> Self {
+        let [h, w, colours] = place.dims;
+        let [hidden, head] = config.channels();
+        let layers = (0..config.layers).map(|at| Layer::new(spec, group, config, at, place, classes)).collect();
         let mut conv = |name: &str, channels: [usize; 2]| {
             let taps = Taps::pointwise([h, w]);
             let masked = (colours > 1).then(|| colour_mask(&taps, channels, colours, Mask::B, 1));
             let conv = ConvSpec { taps, kernel: 1, centre: 0, channels, bias: true, start: Start::FanIn };
-            Conv2d::masked(&mut spec, group, name, conv, masked)
+            Conv2d::masked(spec, group, &format!("{}{name}", place.prefix), conv, masked)
         };
-        let head = [conv("head.0", [hidden, head]), conv("head.1", [head, pixels.outputs()])];
-        Ok(Self { spec, pixels, classes, layers, head })
+        let head = [conv("head.0", [hidden, head]), conv("head.1", [head, outputs])];
+        Self { layers, head }
+    }
+
+    fn logits(&self, g: &mut Graph, spec: &StateSpec, x: NodeId, told: Told) -> Result<NodeId> {
+        let mut flow = Flow { vertical: x, horizontal: x, skip: None };
+        for layer in &self.layers {
+            flow = layer.apply(g, spec, flow, told)?;
+        }
+        let mut h = flow.skip.unwrap_or(x);
+        for layer in &self.head {
+            h = g.relu(h)?;
+            h = layer.apply(g, spec, h)?;
+        }
+        Ok(h)
     }
 }
 
@@ -83,16 +115,12 @@ impl Network for GatedPixelCnn {
         }
     }
 
+    fn scales(&self) -> usize {
+        self.nets.len()
+    }
+
     fn logits(&self, g: &mut Graph, x: NodeId, given: Given) -> Result<NodeId> {
-        let mut flow = Flow { vertical: x, horizontal: x, skip: None };
-        for layer in &self.layers {
-            flow = layer.apply(g, &self.spec, flow, given.labels)?;
-        }
-        let mut h = flow.skip.unwrap_or(x);
-        for layer in &self.head {
-            h = g.relu(h)?;
-            h = layer.apply(g, &self.spec, h)?;
-        }
-        Ok(h)
+        let (net, told) = self.nets.at(g, &self.spec, given)?;
+        net.logits(g, &self.spec, x, told)
     }
 }

@@ -23,6 +23,10 @@ pub struct Config {
     pub levels: usize,
     /// Whether a vector for each class enters the first layer and every block: p(x|y).
     pub conditional: bool,
+    /// Scales that an image is drawn in, each of every second pixel of the next; 1.
+    pub scales: Option<usize>,
+    /// Channels of what a finer scale is told of the coarser one; 2h.
+    pub scale_channels: Option<usize>,
     /// A named size, which the sizes above do not change: `tiny` (h = 16, head 32: 53,569 parameters on binary 28×28) or `paper` (h = 128,
     /// head 1024).
     pub preset: Preset,

@@ -8,16 +8,31 @@ use config::Sizes;
 
 use super::autoregressive::{Given, Network};
 use super::levels::{Levels, Mask, colour_mask};
+use super::scales::{Place, Pyramid, Scales, Told, from_map, told};
 use super::{DataSpec, Defaults, Optimiser, size};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, StateSpec};
 use crate::nn::{Conv2d, ConvSpec, OneHot, Start};
 use crate::op::Taps;
 
-/// A residual block: its layers, and the vector of each class where it is conditional.
+/// What is added to what a layer makes: the vector of a class, and what the coarser image comes to.
+struct Aside {
+    label: Option<OneHot>,
+    coarser: Option<Conv2d>,
+}
+
+/// A residual block.
 struct Block {
     layers: [Conv2d; 3],
-    label: Option<OneHot>,
+    aside: Aside,
+}
+
+/// The network of one scale.
+struct Net {
+    input: Conv2d,
+    aside: Aside,
+    blocks: Vec<Block>,
+    head: [Conv2d; 2],
 }
 
 /// The model.
@@ -26,10 +41,7 @@ pub struct PixelCnn {
     pixels: Levels,
     /// Classes that it tells apart; 0 where it is not conditional.
     classes: usize,
-    input: Conv2d,
-    label: Option<OneHot>,
-    blocks: Vec<Block>,
-    head: [Conv2d; 2],
+    nets: Pyramid<Net>,
 }
 
 impl PixelCnn {
@@ -38,7 +50,7 @@ impl PixelCnn {
     /// # Errors
     /// [`Error::Usage`] where hyper-parameters and data do not fit.
     pub fn new(config: Config, data: &DataSpec) -> Result<Self> {
-        let [h, w, colours] = data.dims;
+        let [_, _, colours] = data.dims;
         let pixels = Levels::new("pixelcnn", config.levels, data)?;
         let sizes = config.sizes(colours)?;
         if config.conditional && data.classes == 0 {
@@ -46,37 +58,85 @@ impl PixelCnn {
             return Err(Error::usage(format!("pixelcnn: {words}")));
         }
         let classes = if config.conditional { data.classes } else { 0 };
+        let scales = Scales::new("pixelcnn", [config.scales, config.scale_channels], 2 * sizes.hidden, data.dims)?;
         // Masks of colours are as large as the weights, and stand beside them twice.
-        size::room("pixelcnn", sizes.weights(colours, pixels.outputs()).saturating_mul(if colours > 1 { 3 } else { 1 }))?;
-        let Sizes { blocks, hidden, head, first_kernel, kernel } = sizes;
+        let each = sizes.weights(colours, pixels.outputs()).saturating_mul(if colours > 1 { 3 } else { 1 });
+        size::room("pixelcnn", scales.weights(each, ((sizes.blocks + 2) * sizes.hidden) as u64, colours))?;
         let mut spec = StateSpec::default();
         let group = spec.group("");
-        let conv = |spec: &mut StateSpec, name: &str, size: usize, mask: Mask, channels: [usize; 2]| {
+        let nets = Pyramid::new(&mut spec, group, scales, data.dims, |spec, group, place| {
+            Net::new(spec, group, &sizes, &place, classes, pixels.outputs())
+        })?;
+        Ok(Self { spec, pixels, classes, nets })
+    }
+}
+
+impl Aside {
+    fn new(spec: &mut StateSpec, group: usize, name: &str, place: &Place<'_>, [classes, width]: [usize; 2]) -> Self {
+        let start = Start::Normal(1.0);
+        Self {
+            label: (classes > 0).then(|| OneHot::new(spec, group, &format!("{name}cond"), [classes, width], start)),
+            coarser: from_map(spec, group, &format!("{name}coarser"), place, width),
+        }
+    }
+
+    fn add_to(&self, g: &mut Graph, spec: &StateSpec, mut h: NodeId, Told { labels, map }: Told) -> Result<NodeId> {
+        if let (Some(layer), Some(labels)) = (&self.label, labels) {
+            h = layer.add_to(g, spec, h, labels)?;
+        }
+        told(g, spec, h, &self.coarser, map)
+    }
+}
+
+impl Net {
+    fn new(spec: &mut StateSpec, group: usize, sizes: &Sizes, place: &Place<'_>, classes: usize, outputs: usize) -> Self {
+        let Sizes { blocks, hidden, head, first_kernel, kernel } = *sizes;
+        let [h, w, colours] = place.dims;
+        let name = |part: &str| format!("{}{part}", place.prefix);
+        let conv = |spec: &mut StateSpec, part: &str, size: usize, mask: Mask, channels: [usize; 2]| {
             // A kernel of one pixel is a pixel, be it masked.
             let taps = Taps::causal(size, mask == Mask::B || colours > 1 || size == 1, [h, w]);
             let masked = colours > 1 || (mask == Mask::A && size == 1);
             let masked = masked.then(|| colour_mask(&taps, channels, colours, mask, 1));
             let conv = ConvSpec { taps, kernel: size, centre: size / 2, channels, bias: true, start: Start::FanIn };
-            Conv2d::masked(spec, group, name, conv, masked)
+            Conv2d::masked(spec, group, &name(part), conv, masked)
         };
-        let label = |spec: &mut StateSpec, name: &str, width: usize| {
-            (classes > 0).then(|| OneHot::new(spec, group, name, [classes, width], Start::Normal(1.0)))
-        };
-        let input = conv(&mut spec, "input", first_kernel, Mask::A, [colours, 2 * hidden]);
-        let first = label(&mut spec, "cond", 2 * hidden);
+        let input = conv(spec, "input", first_kernel, Mask::A, [colours, 2 * hidden]);
+        let aside = Aside::new(spec, group, &name(""), place, [classes, 2 * hidden]);
         let blocks = (0..blocks)
             .map(|i| {
                 let layers = [
-                    conv(&mut spec, &format!("blocks.{i}.reduce"), 1, Mask::B, [2 * hidden, hidden]),
-                    conv(&mut spec, &format!("blocks.{i}.masked"), kernel, Mask::B, [hidden, hidden]),
-                    conv(&mut spec, &format!("blocks.{i}.expand"), 1, Mask::B, [hidden, 2 * hidden]),
+                    conv(spec, &format!("blocks.{i}.reduce"), 1, Mask::B, [2 * hidden, hidden]),
+                    conv(spec, &format!("blocks.{i}.masked"), kernel, Mask::B, [hidden, hidden]),
+                    conv(spec, &format!("blocks.{i}.expand"), 1, Mask::B, [hidden, 2 * hidden]),
                 ];
-                Block { layers, label: label(&mut spec, &format!("blocks.{i}.cond"), hidden) }
+                Block { layers, aside: Aside::new(spec, group, &name(&format!("blocks.{i}.")), place, [classes, hidden]) }
             })
             .collect();
-        let head =
-            [conv(&mut spec, "head.0", 1, Mask::B, [2 * hidden, head]), conv(&mut spec, "head.1", 1, Mask::B, [head, pixels.outputs()])];
-        Ok(Self { spec, pixels, classes, input, label: first, blocks, head })
+        let head = [conv(spec, "head.0", 1, Mask::B, [2 * hidden, head]), conv(spec, "head.1", 1, Mask::B, [head, outputs])];
+        Self { input, aside, blocks, head }
+    }
+
+    fn logits(&self, g: &mut Graph, spec: &StateSpec, x: NodeId, told: Told) -> Result<NodeId> {
+        let mut h = self.input.apply(g, spec, x)?;
+        h = self.aside.add_to(g, spec, h, told)?;
+        for block in &self.blocks {
+            let mut r = h;
+            for (at, layer) in block.layers.iter().enumerate() {
+                r = g.relu(r)?;
+                r = layer.apply(g, spec, r)?;
+                // What the class and the coarser image say is known before the block looks around.
+                if at == 0 {
+                    r = block.aside.add_to(g, spec, r, told)?;
+                }
+            }
+            h = g.add(h, r)?;
+        }
+        for layer in &self.head {
+            h = g.relu(h)?;
+            h = layer.apply(g, spec, h)?;
+        }
+        Ok(h)
     }
 }
 
@@ -107,30 +167,12 @@ impl Network for PixelCnn {
         }
     }
 
+    fn scales(&self) -> usize {
+        self.nets.len()
+    }
+
     fn logits(&self, g: &mut Graph, x: NodeId, given: Given) -> Result<NodeId> {
-        let spec = &self.spec;
-        let told = |g: &mut Graph, h: NodeId, layer: &Option<OneHot>| match (layer, given.labels) {
-            (Some(layer), Some(labels)) => layer.add_to(g, spec, h, labels),
-            _ => Ok(h),
-        };
-        let mut h = self.input.apply(g, spec, x)?;
-        h = told(g, h, &self.label)?;
-        for block in &self.blocks {
-            let mut r = h;
-            for (at, layer) in block.layers.iter().enumerate() {
-                r = g.relu(r)?;
-                r = layer.apply(g, spec, r)?;
-                // What the class says is known before the block looks around.
-                if at == 0 {
-                    r = told(g, r, &block.label)?;
-                }
-            }
-            h = g.add(h, r)?;
-        }
-        for layer in &self.head {
-            h = g.relu(h)?;
-            h = layer.apply(g, spec, h)?;
-        }
-        Ok(h)
+        let (net, told) = self.nets.at(g, &self.spec, given)?;
+        net.logits(g, &self.spec, x, told)
     }
 }

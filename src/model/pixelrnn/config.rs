@@ -25,6 +25,10 @@ pub struct Config {
     pub levels: usize,
     /// Whether images are modelled given their labels: a vector for each class is added to the gates of every layer.
     pub conditional: bool,
+    /// Scales that an image is drawn in, each of every second pixel of the next; 1.
+    pub scales: Option<usize>,
+    /// Channels of what a finer scale is told of the coarser one; unsaid: 2h.
+    pub scale_channels: Option<usize>,
     /// A named size; see [`Preset`].
     pub preset: Preset,
 }
@@ -64,6 +68,8 @@ impl Default for Config {
             kernel: 3,
             levels: 0,
             conditional: false,
+            scales: None,
+            scale_channels: None,
             preset: Preset::Custom,
         }
     }

@@ -4,6 +4,7 @@ use super::config::Layer;
 use crate::error::Result;
 use crate::graph::{Graph, Init, Layout, NodeId, StateId, StateSpec};
 use crate::model::levels::{Mask, colour_mask};
+use crate::model::scales::Told;
 use crate::nn::{ImageLstm, LstmSpec};
 use crate::op::{Taps, Walk};
 use crate::tensor::GATES;
@@ -16,6 +17,8 @@ pub(super) struct Shape {
     pub(super) kernel: usize,
     pub(super) colours: usize,
     pub(super) classes: usize,
+    /// Channels of the map of a coarser image; 0 where there is none.
+    pub(super) map: usize,
 }
 
 /// A recurrent layer, a 1×1 convolution of its hidden states, and a short-cut around both.
@@ -30,12 +33,12 @@ pub(super) struct Recurrent {
 
 impl Recurrent {
     pub(super) fn new(spec: &mut StateSpec, group: usize, name: &str, shape: &Shape) -> Self {
-        let Shape { layer, image, hidden: h, kernel, colours, classes } = *shape;
+        let Shape { layer, image, hidden: h, kernel, colours, classes, map } = *shape;
         let mut lstm = |name: &str, walk: Walk, inputs: usize| {
             // Each gate's columns are dealt to the colours by themselves.
             let own = Taps::pointwise(image);
             let mask = (colours > 1).then(|| colour_mask(&own, [2 * h, GATES * h], colours, Mask::B, GATES));
-            ImageLstm::new(spec, group, name, LstmSpec { walk, image, channels: [2 * h, h], inputs, mask, classes })
+            ImageLstm::new(spec, group, name, LstmSpec { walk, image, channels: [2 * h, h], inputs, mask, classes, map })
         };
         let lstms = match layer {
             Layer::Row => vec![lstm(name, Walk::Rows { kernel }, kernel / 2 + 1)],
@@ -55,7 +58,7 @@ impl Recurrent {
 
     /// Applies the layer. The hidden states from the right are those of the row above, so that no pixel sees what comes after it: shifting
     /// down, adding and the convolution are two convolutions with the same weights (paper, section 3.2).
-    pub(super) fn apply(&self, g: &mut Graph, spec: &StateSpec, x: NodeId, labels: Option<NodeId>) -> Result<NodeId> {
+    pub(super) fn apply(&self, g: &mut Graph, spec: &StateSpec, x: NodeId, told: Told) -> Result<NodeId> {
         let bias = g.state(spec, self.bias);
         let mut weight = g.state(spec, self.weight);
         if let Some(mask) = self.mask {
@@ -64,7 +67,7 @@ impl Recurrent {
         }
         let mut sum = g.add(x, bias)?;
         for (lstm, shift) in self.lstms.iter().zip([0, -1]) {
-            let hidden = lstm.apply(g, spec, x, labels)?;
+            let hidden = lstm.apply(g, spec, x, [told.labels, told.map])?;
             let taps = Taps { offsets: vec![[shift, 0]], stride: 1, input: self.image, output: self.image };
             let up = g.conv(hidden, weight, taps)?;
             sum = g.add(up, sum)?;

@@ -10,6 +10,7 @@ use layer::{Recurrent, Shape};
 
 use super::autoregressive::{Given, Network};
 use super::levels::{Levels, Mask, colour_mask};
+use super::scales::{Place, Pyramid, Scales, Told};
 use super::{DataSpec, Defaults, Optimiser, size};
 use crate::error::Result;
 use crate::graph::{Graph, NodeId, StateSpec};
@@ -22,6 +23,11 @@ pub struct PixelRnn {
     pixels: Levels,
     /// Classes that it tells apart; 0 where it is not conditional.
     classes: usize,
+    nets: Pyramid<Net>,
+}
+
+/// The network of one scale.
+struct Net {
     input: Conv2d,
     layers: Vec<Recurrent>,
     head: [Conv2d; 2],
@@ -34,28 +40,54 @@ impl PixelRnn {
     /// [`crate::Error::Usage`] where hyper-parameters and data do not fit.
     pub fn new(config: Config, data: &DataSpec) -> Result<Self> {
         let pixels = Levels::new("pixelrnn", config.levels, data)?;
-        let config::Size { layers, hidden, head, classes } = config.size(data)?;
-        let [h, w, colours] = data.dims;
-        let (image, kernel) = ([h, w], config.first_kernel);
+        let size = config.size(data)?;
+        let config::Size { layers, hidden, head, classes } = size;
+        let [_, _, colours] = data.dims;
+        let scales = Scales::new("pixelrnn", [config.scales, config.scale_channels], 2 * hidden, data.dims)?;
         // Masks of colours are as large as the weights, and stand beside them twice. A layer has two recurrences at most.
-        let [units, columns, first] = [hidden, config.kernel, kernel].map(|v| v as u64);
+        let [units, columns, first] = [hidden, config.kernel, config.first_kernel].map(|v| v as u64);
         let recurrent = layers as u64 * units * units * (16 * (columns / 2 + 1) + 8 * columns + 2);
         let rest = 2 * units * (first * first * colours as u64 + head as u64) + (head * pixels.outputs()) as u64;
-        size::room("pixelrnn", (recurrent + rest).saturating_mul(if colours > 1 { 3 } else { 1 }))?;
+        let each = (recurrent + rest).saturating_mul(if colours > 1 { 3 } else { 1 });
+        size::room("pixelrnn", scales.weights(each, layers as u64 * 8 * units, colours))?;
         let mut spec = StateSpec::default();
         let group = spec.group("");
-        let conv = |spec: &mut StateSpec, name: &str, kernel: usize, mask: Mask, channels: [usize; 2]| {
+        let nets = Pyramid::new(&mut spec, group, scales, data.dims, |spec, group, place| {
+            Net::new(spec, group, (&config, &size), &place, pixels.outputs())
+        })?;
+        Ok(Self { spec, pixels, classes, nets })
+    }
+}
+
+impl Net {
+    fn new(spec: &mut StateSpec, group: usize, (config, size): (&Config, &config::Size), place: &Place<'_>, outputs: usize) -> Self {
+        let config::Size { layers, hidden, head, classes } = *size;
+        let [h, w, colours] = place.dims;
+        let image = [h, w];
+        let name = |part: &str| format!("{}{part}", place.prefix);
+        let conv = |spec: &mut StateSpec, part: &str, kernel: usize, mask: Mask, channels: [usize; 2]| {
             let taps = if kernel == 1 && mask == Mask::B { Taps::pointwise(image) } else { Taps::causal(kernel, colours > 1, image) };
             let masked = (colours > 1).then(|| colour_mask(&taps, channels, colours, mask, 1));
             let conv = ConvSpec { taps, kernel, centre: kernel / 2, channels, bias: true, start: Start::FanIn };
-            Conv2d::masked(spec, group, name, conv, masked)
+            Conv2d::masked(spec, group, &name(part), conv, masked)
         };
-        let input = conv(&mut spec, "input", kernel, Mask::A, [colours, 2 * hidden]);
-        let shape = Shape { layer: config.layer, image, hidden, kernel: config.kernel, colours, classes };
-        let layers = (0..layers).map(|i| Recurrent::new(&mut spec, group, &format!("layers.{i}"), &shape)).collect();
-        let head =
-            [conv(&mut spec, "head.0", 1, Mask::B, [2 * hidden, head]), conv(&mut spec, "head.1", 1, Mask::B, [head, pixels.outputs()])];
-        Ok(Self { spec, pixels, classes, input, layers, head })
+        let input = conv(spec, "input", config.first_kernel, Mask::A, [colours, 2 * hidden]);
+        let shape = Shape { layer: config.layer, image, hidden, kernel: config.kernel, colours, classes, map: place.map };
+        let layers = (0..layers).map(|i| Recurrent::new(spec, group, &name(&format!("layers.{i}")), &shape)).collect();
+        let head = [conv(spec, "head.0", 1, Mask::B, [2 * hidden, head]), conv(spec, "head.1", 1, Mask::B, [head, outputs])];
+        Self { input, layers, head }
+    }
+
+    fn logits(&self, g: &mut Graph, spec: &StateSpec, x: NodeId, told: Told) -> Result<NodeId> {
+        let mut h = self.input.apply(g, spec, x)?;
+        for layer in &self.layers {
+            h = layer.apply(g, spec, h, told)?;
+        }
+        for layer in &self.head {
+            h = g.relu(h)?;
+            h = layer.apply(g, spec, h)?;
+        }
+        Ok(h)
     }
 }
 
@@ -86,16 +118,12 @@ impl Network for PixelRnn {
         }
     }
 
+    fn scales(&self) -> usize {
+        self.nets.len()
+    }
+
     fn logits(&self, g: &mut Graph, x: NodeId, given: Given) -> Result<NodeId> {
-        let spec = &self.spec;
-        let mut h = self.input.apply(g, spec, x)?;
-        for layer in &self.layers {
-            h = layer.apply(g, spec, h, given.labels)?;
-        }
-        for layer in &self.head {
-            h = g.relu(h)?;
-            h = layer.apply(g, spec, h)?;
-        }
-        Ok(h)
+        let (net, told) = self.nets.at(g, &self.spec, given)?;
+        net.logits(g, &self.spec, x, told)
     }
 }

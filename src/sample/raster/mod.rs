@@ -7,10 +7,12 @@ mod cached;
 mod device;
 pub mod draw;
 mod program;
+mod scales;
 
 pub use cached::CachedSampler;
 pub use device::{Compiled, DeviceSampler, kernel};
 pub use program::{Feature, Operand, RasterProgram, RasterStep, View, Work};
+pub use scales::{order, scales};
 
 use std::time::Instant;
 
@@ -19,7 +21,7 @@ use draw::{Chance, Pixel};
 use crate::cpu::Arena;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Kind, Node, NodeId, Shape, Step};
-use crate::model::{Law, Model, need};
+use crate::model::{Law, Model, Raster, need};
 use crate::op::{Conv, Scan};
 use crate::runtime::{Device, Program, Spent, State, Weights};
 
@@ -36,7 +38,8 @@ pub struct Job<'a> {
     pub temperature: f32,
     /// Values that are given, not drawn: images `[count, H, W, C]` in levels, and for each place of an image whether it is kept.
     pub keep: Option<(&'a [f32], &'a [bool])>,
-    /// Values of the model's further inputs by name, `labels` `[count, classes]` for one: of `count` images each.
+    /// Values of the model's further inputs by name, `labels` `[count, classes]` for one: of `count` images each. Where a model draws in
+    /// scales, `coarse` `[count, H/2, W/2, C]`, in levels, are pixels of even rows and columns to draw the others around.
     pub inputs: &'a [(&'a str, &'a [f32])],
 }
 
@@ -81,6 +84,8 @@ pub struct RasterSampler {
     weights: Weights,
     engine: Engine,
     naive: Option<(usize, Program)>,
+    /// Draws every second pixel first, where the model is of several scales.
+    coarser: Option<Box<RasterSampler>>,
     conditions: Option<Conditions>,
     spent: Spent,
 }
@@ -96,10 +101,11 @@ struct Conditions {
 }
 
 impl Conditions {
-    fn new(device: &Device, graph: &Graph, state: &State, weights: Weights, count: usize) -> Result<Self> {
+    /// `cached`: whether a cached sampler is to be given anything, or the whole network reads its inputs itself.
+    fn new(device: &Device, graph: &Graph, state: &State, weights: Weights, count: usize, cached: bool) -> Result<Self> {
         let further = graph.inputs().iter().filter(|(name, _)| *name != "x");
         let inputs: Vec<(String, usize)> = further.map(|(name, node)| (name.clone(), graph.shape(*node).len())).collect();
-        if inputs.is_empty() {
+        if inputs.is_empty() || !cached {
             return Ok(Self { count, inputs, program: None, names: Vec::new() });
         }
         let given = RasterProgram::new(graph)?.given;
@@ -135,7 +141,11 @@ impl RasterSampler {
     /// # Errors
     /// [`Error::Usage`] where the model is not autoregressive.
     pub fn new(device: &Device, model: &dyn Model, state: &State, weights: Weights, method: Method) -> Result<Self> {
-        let raster = need::raster(model)?;
+        Self::of_scale(device, need::raster(model)?, state, weights, method)
+    }
+
+    fn of_scale(device: &Device, raster: &dyn Raster, state: &State, weights: Weights, method: Method) -> Result<Self> {
+        let coarser = raster.coarser().map(|coarser| Self::of_scale(device, coarser.as_ref(), state, weights, method)).transpose()?;
         let graph = raster.raster_graph(1)?;
         let x = graph.inputs().get("x").map(|x| graph.shape(*x).dims().to_vec()).unwrap_or_default();
         let [_, h, w, c] = x[..] else { return Err(Error::Shape("pixels are drawn into images, and the input is none".into())) };
@@ -154,7 +164,8 @@ impl RasterSampler {
             }
         };
         let (device, law, dims) = (device.clone(), raster.law(), [h, w, c]);
-        Ok(Self { device, law, dims, weights, engine, naive: None, conditions: None, spent: Spent::default() })
+        let coarser = coarser.map(Box::new);
+        Ok(Self { device, law, dims, weights, engine, naive: None, coarser, conditions: None, spent: Spent::default() })
     }
 
     /// Levels of a value.
@@ -179,8 +190,44 @@ impl RasterSampler {
         if job.count == 0 {
             return Err(Error::usage("at least one image must be drawn; take -n 1 or more"));
         }
+        self.draw(need::raster(model)?, state, job, stop)
+    }
+
+    /// Draws images from the coarsest scale to this one.
+    fn draw(&mut self, raster: &dyn Raster, state: &mut State, job: &Job<'_>, stop: &dyn Fn() -> bool) -> Result<Option<Drawn>> {
+        let (Some(sampler), Some(coarser)) = (&mut self.coarser, raster.coarser()) else {
+            return self.draw_scale(raster, state, job, stop);
+        };
+        sampler.spent = Spent::default();
+        let known = job.inputs.iter().find(|(name, _)| *name == "coarse");
+        let coarse = match known {
+            Some((_, values)) if values.len() == job.count * sampler.dims.iter().product::<usize>() => {
+                Drawn { images: values.to_vec(), log_p: vec![0.0; job.count] }
+            }
+            Some(_) => return Err(Error::usage("the coarser images are not as many, or not of the size, that are to be drawn around")),
+            None => {
+                let kept = scales::coarser_kept(job, self.dims);
+                let keep = kept.as_ref().map(|k| (&k.values[..], &k.places[..]));
+                let part = Job { seed: scales::coarser_seed(job.seed), keep, ..job.clone() };
+                match sampler.draw(coarser.as_ref(), state, &part, stop)? {
+                    Some(drawn) => drawn,
+                    None => return Ok(None),
+                }
+            }
+        };
+        let kept = scales::kept_with(job, &coarse.images, self.dims);
+        let further = job.inputs.iter().filter(|(name, _)| *name != "coarse").copied();
+        let inputs: Vec<(&str, &[f32])> = further.chain([("coarse", &coarse.images[..])]).collect();
+        let whole = Job { keep: Some((&kept.values, &kept.places)), inputs: &inputs, ..job.clone() };
+        let drawn = self.draw_scale(raster, state, &whole, stop)?;
+        let log_p = |drawn: &Drawn| drawn.log_p.iter().zip(&coarse.log_p).map(|(fine, coarse)| fine + coarse).collect();
+        Ok(drawn.map(|drawn| Drawn { log_p: log_p(&drawn), images: drawn.images }))
+    }
+
+    /// Draws the values of this scale that are not kept.
+    fn draw_scale(&mut self, raster: &dyn Raster, state: &mut State, job: &Job<'_>, stop: &dyn Fn() -> bool) -> Result<Option<Drawn>> {
         self.spent = Spent::default();
-        let given = self.given(model, state, job)?;
+        let given = self.given(raster, state, job)?;
         match &mut self.engine {
             Engine::Cpu(sampler) => {
                 let begun = Instant::now();
@@ -189,7 +236,7 @@ impl RasterSampler {
                 drawn.map(Some)
             }
             Engine::Gpu(sampler) => sampler.sample(job, &given, &mut self.spent).map(Some),
-            Engine::Naive => self.sample_naively(model, state, job, stop),
+            Engine::Naive => self.sample_naively(raster, state, job, stop),
         }
     }
 
@@ -217,25 +264,30 @@ impl RasterSampler {
 
     /// Where the time of the last job went. Drawing values on the host is in none of its parts.
     pub fn spent(&self) -> Spent {
-        self.spent
+        let mut spent = self.spent;
+        if let Some(coarser) = &self.coarser {
+            spent += coarser.spent();
+        }
+        spent
     }
 
     /// What the inputs besides the image come to, for a cached sampler that needs it.
-    fn given(&mut self, model: &dyn Model, state: &mut State, job: &Job<'_>) -> Result<Vec<Vec<f32>>> {
+    fn given(&mut self, raster: &dyn Raster, state: &mut State, job: &Job<'_>) -> Result<Vec<Vec<f32>>> {
         if self.conditions.as_ref().is_none_or(|c| c.count != job.count) {
-            let graph = need::raster(model)?.raster_graph(job.count)?;
-            self.conditions = Some(Conditions::new(&self.device, &graph, state, self.weights, job.count)?);
+            let graph = raster.raster_graph(job.count)?;
+            let cached = !matches!(self.engine, Engine::Naive);
+            self.conditions = Some(Conditions::new(&self.device, &graph, state, self.weights, job.count, cached)?);
         }
         let Some(conditions) = &mut self.conditions else { return Ok(Vec::new()) };
         conditions.check(job)?;
-        if matches!(self.engine, Engine::Naive) { Ok(Vec::new()) } else { conditions.values(state, job) }
+        conditions.values(state, job)
     }
 
-    fn sample_naively(&mut self, model: &dyn Model, state: &mut State, job: &Job<'_>, stop: &dyn Fn() -> bool) -> Result<Option<Drawn>> {
+    fn sample_naively(&mut self, raster: &dyn Raster, state: &mut State, job: &Job<'_>, stop: &dyn Fn() -> bool) -> Result<Option<Drawn>> {
         let [h, w, c] = self.dims;
         let item = h * w * c;
         if self.naive.as_ref().is_none_or(|(count, _)| *count != job.count) {
-            let graph = need::raster(model)?.raster_graph(job.count)?;
+            let graph = raster.raster_graph(job.count)?;
             self.naive = Some((job.count, Program::new(&self.device, &graph, state, self.weights)?));
         }
         let Some((_, program)) = &mut self.naive else { return Err(Error::usage("no program")) };
@@ -248,13 +300,20 @@ impl RasterSampler {
             if stop() {
                 return Ok(None);
             }
-            let begun = Instant::now();
-            program.write("x", &drawn.images)?;
-            self.spent.transfers += begun.elapsed().as_secs_f64();
-            self.spent += program.run_timed(state, &Step::default())?;
-            let begun = Instant::now();
-            let logits = program.read(state, "logits")?;
-            self.spent.transfers += begun.elapsed().as_secs_f64();
+            // What is kept needs no pass.
+            let kept = job.keep.is_some_and(|(_, kept)| kept[place]);
+            let logits = if kept {
+                Vec::new()
+            } else {
+                let begun = Instant::now();
+                program.write("x", &drawn.images)?;
+                self.spent.transfers += begun.elapsed().as_secs_f64();
+                self.spent += program.run_timed(state, &Step::default())?;
+                let begun = Instant::now();
+                let logits = program.read(state, "logits")?;
+                self.spent.transfers += begun.elapsed().as_secs_f64();
+                logits
+            };
             for i in 0..job.count {
                 let at = i * item + place;
                 drawn.images[at] = match job.given(i, place) {
