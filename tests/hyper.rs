@@ -44,6 +44,7 @@ fn keys(model: &str) -> Vec<(&'static str, BoxedStrategy<String>)> {
             let mut keys = numbers(&["blocks", "hidden", "head", "levels", "scale_channels"]);
             keys.extend(["first_kernel", "kernel"].map(|k| (k, kernel().boxed())));
             keys.extend([("preset", word(&["tiny", "paper", "custom"])), ("scales", scales()), ("conditional", flag())]);
+            keys.extend(reals(&["dropout"]));
             keys
         }
         "gated-pixelcnn" => {
@@ -51,6 +52,7 @@ fn keys(model: &str) -> Vec<(&'static str, BoxedStrategy<String>)> {
             keys.extend(["first_kernel", "kernel"].map(|k| (k, kernel().boxed())));
             keys.push(("dilations", prop::collection::vec(number(), 0..=3).prop_map(|d| format!("[{}]", d.join(", "))).boxed()));
             keys.extend([("preset", word(&["tiny", "small", "k5", "whole", "custom"])), ("scales", scales()), ("conditional", flag())]);
+            keys.extend(reals(&["dropout"]));
             keys
         }
         "pixelcnn-pp" => {
@@ -68,6 +70,7 @@ fn keys(model: &str) -> Vec<(&'static str, BoxedStrategy<String>)> {
                 ("scales", scales()),
                 ("conditional", flag()),
             ]);
+            keys.extend(reals(&["dropout"]));
             keys
         }
         "classifier" => {

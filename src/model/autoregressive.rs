@@ -1,5 +1,6 @@
 //! What every autoregressive network makes a model: training, exact likelihood and raster order. What differs is a [`Network`].
 
+use super::dropout::Dropout;
 use super::levels::Levels;
 pub use super::scales::Given;
 use super::scales::{every_second, halved, put_together, the_rest};
@@ -25,10 +26,8 @@ pub trait Network: Send + Sync {
     /// Classes that it tells apart; 0 where it is not conditional.
     fn classes(&self) -> usize;
 
-    /// Probability that [`Graph::dropout`] drops an element while it is trained.
-    fn dropout(&self) -> f64 {
-        0.0
-    }
+    /// What it drops while it is trained.
+    fn dropout(&self) -> Dropout;
 
     /// Scales it draws an image in, each of every second pixel of the next.
     fn scales(&self) -> usize {
@@ -52,17 +51,6 @@ pub trait Network: Send + Sync {
     fn start(&self, g: &mut Graph, x: NodeId, given: Given) -> Result<NodeId> {
         self.logits(g, x, given)
     }
-}
-
-/// A probability to drop elements with, if it is one.
-///
-/// # Errors
-/// [`Error::Usage`] in the words of `model`.
-pub fn check_dropout(model: &str, rate: f64) -> Result<f64> {
-    if (0.0..1.0).contains(&rate) {
-        return Ok(rate);
-    }
-    Err(Error::usage(format!("{model}: dropout must be at least 0 and below 1, not {rate}")))
 }
 
 /// Labels of a batch, where the network is conditional.
@@ -169,7 +157,7 @@ impl<N: Network> Model for N {
 
     fn train_graph(&self, batch: usize, update: &dyn Fn(usize) -> Update) -> Result<Graph> {
         let mut g = Graph::new();
-        g.let_drop(self.dropout());
+        g.let_drop(self.dropout().into());
         let nll = Nll::new(self, &mut g, batch)?;
         let total = sum(&mut g, &nll.scales.concat(), Graph::sum_all)?;
         let loss = g.scale(total, 1.0 / batch as f64)?;
@@ -200,7 +188,7 @@ impl<N: Network> Model for N {
 impl<N: Network> Starts for N {
     fn start_graph(&self, batch: usize) -> Result<Graph> {
         let mut g = Graph::new();
-        g.let_drop(self.dropout());
+        g.let_drop(self.dropout().into());
         let x = self.pixels().input(&mut g, batch)?;
         let labels = labels_of(self, &mut g, batch);
         let shown = self.pixels().shown(&mut g, x)?;

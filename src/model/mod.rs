@@ -4,6 +4,7 @@ pub mod ability;
 mod autoregressive;
 mod causal;
 mod classifier;
+mod dropout;
 pub mod gan;
 mod gated;
 mod law;
@@ -192,16 +193,16 @@ const MODELS: [(&str, Make); 12] = [
     ("dcgan", |_, hyper, data| Ok(Box::new(Gan::new(gan::Family::Dcgan, hyper, data)?))),
     ("gan", |_, hyper, data| Ok(Box::new(Gan::new(gan::Family::Gan, hyper, data)?))),
     ("gated-pixelcnn", |name, hyper, data| {
-        beside_preset(name, hyper, &["levels", "conditional", "scales", "scale_channels"])?;
+        beside_preset(name, hyper, &["dropout", "levels", "conditional", "scales", "scale_channels"])?;
         Ok(Box::new(GatedPixelCnn::new(parse(name, hyper)?, data)?))
     }),
     ("pixelcnn", |name, hyper, data| {
-        beside_preset(name, hyper, &["levels", "conditional", "scales", "scale_channels"])?;
+        beside_preset(name, hyper, &["dropout", "levels", "conditional", "scales", "scale_channels"])?;
         Ok(Box::new(PixelCnn::new(parse(name, hyper)?, data)?))
     }),
     ("pixelcnn-pp", |name, hyper, data| Ok(Box::new(PixelCnnPp::new(parse(name, hyper)?, data)?))),
     ("pixelrnn", |name, hyper, data| {
-        beside_preset(name, hyper, &["layer", "levels", "first_kernel", "kernel", "conditional", "scales", "scale_channels"])?;
+        beside_preset(name, hyper, &["layer", "dropout", "levels", "first_kernel", "kernel", "conditional", "scales", "scale_channels"])?;
         Ok(Box::new(PixelRnn::new(parse(name, hyper)?, data)?))
     }),
     ("vae", |name, hyper, data| Ok(Box::new(Vae::new(parse(name, hyper)?, data)?))),

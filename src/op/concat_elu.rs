@@ -5,7 +5,7 @@ use std::any::Any;
 
 use rayon::prelude::*;
 
-use super::gate::{TASK, items};
+use super::gate::{LANES, TASK, items};
 use crate::error::{Error, Result};
 use crate::graph::{Batching, Eval, Graph, NodeId, Operation, Read, Shape, Signature};
 use crate::native::{Real, simd};
@@ -45,18 +45,37 @@ struct Forward<'a, T> {
     channels: usize,
 }
 
+/// Both halves at some elements.
+#[inline(always)]
+fn halves<T: Real>(x: &[T; LANES]) -> [[T; LANES]; 2] {
+    let (zero, one) = (T::of(0.0), T::of(1.0));
+    let mut out = [[T::default(); LANES]; 2];
+    for i in 0..LANES {
+        let minus = zero.minus(x[i]);
+        let positive = x[i] > zero;
+        let curved = (if positive { minus } else { x[i] }).exponential().minus(one);
+        out[0][i] = if positive { x[i] } else { curved };
+        out[1][i] = if positive { curved } else { minus };
+    }
+    out
+}
+
 impl<T: Real> simd::Job for Forward<'_, T> {
     #[inline(always)]
     fn run(self) {
-        let (zero, one) = (T::of(0.0), T::of(1.0));
         for (out, x) in self.out.chunks_exact_mut(2 * self.channels).zip(self.x.chunks_exact(self.channels)) {
             let (up, down) = out.split_at_mut(self.channels);
-            for ((up, down), &x) in up.iter_mut().zip(down).zip(x) {
-                let minus = zero.minus(x);
-                let (positive, low) = (x > zero, if x > zero { minus } else { x });
-                let curved = low.exponential().minus(one);
-                *up = if positive { x } else { curved };
-                *down = if positive { curved } else { minus };
+            let whole = up.as_chunks_mut().0.iter_mut().zip(down.as_chunks_mut().0);
+            for ((up, down), x) in whole.zip(x.as_chunks().0) {
+                [*up, *down] = halves(x);
+            }
+            let done = self.channels / LANES * LANES;
+            if done < self.channels {
+                let mut held = [T::default(); LANES];
+                held[..self.channels - done].copy_from_slice(&x[done..]);
+                let [left, right] = halves(&held);
+                up[done..].copy_from_slice(&left[..self.channels - done]);
+                down[done..].copy_from_slice(&right[..self.channels - done]);
             }
         }
     }

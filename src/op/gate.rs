@@ -78,7 +78,7 @@ struct Backward<'a, T> {
 }
 
 /// Elements that a loop works on at a time: a length the compiler knows, so that it needs no proof that five slices lie apart.
-const LANES: usize = 16;
+pub(super) const LANES: usize = 16;
 
 /// The gradients of both halves at some elements.
 #[inline(always)]

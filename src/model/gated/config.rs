@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::model::dropout::Dropout;
 
 /// Hyper-parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,6 +21,8 @@ pub struct Config {
     pub kernel: usize,
     /// Steps between the taps of the layers behind the first, over and over; none: 1.
     pub dilations: Vec<usize>,
+    /// Probability that an element is dropped while training, of every gated map.
+    pub dropout: Dropout,
     /// Values a pixel can take: 2 (Bernoulli) or up to 256 (categorical); 0 takes 2 for binary data and 256 for other.
     pub levels: usize,
     /// Whether a vector for each class enters both gates of every layer: p(x|y).
@@ -59,6 +62,7 @@ impl Default for Config {
             first_kernel: 7,
             kernel: 3,
             dilations: Vec::new(),
+            dropout: Dropout::NONE,
             levels: 0,
             conditional: false,
             scales: None,
@@ -71,8 +75,8 @@ impl Default for Config {
 impl Config {
     /// The sizes that a preset names, for images of so many colours.
     pub fn resolved(self, colours: usize) -> Self {
-        let Self { preset, levels, conditional, scales, scale_channels, .. } = self;
-        let small = Self { preset, levels, conditional, scales, scale_channels, ..Self::default() };
+        let Self { preset, dropout, levels, conditional, scales, scale_channels, .. } = self;
+        let small = Self { preset, dropout, levels, conditional, scales, scale_channels, ..Self::default() };
         let sized = |hidden: usize, head: usize, like: Self| Self {
             hidden: like.hidden.or(Some(hidden.next_multiple_of(colours.max(1)))),
             head: like.head.or(Some(head.next_multiple_of(colours.max(1)))),

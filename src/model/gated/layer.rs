@@ -82,6 +82,7 @@ impl Layer {
         vertical = told(g, spec, vertical, &self.coarser[0], map)?;
         horizontal = told(g, spec, horizontal, &self.coarser[1], map)?;
         let out = g.gate(horizontal)?;
+        let out = g.dropout(out)?;
         let skip = self.skip.apply(g, spec, out)?;
         let residual = self.residual.apply(g, spec, out)?;
         Ok(Flow {

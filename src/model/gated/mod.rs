@@ -11,6 +11,7 @@ pub use config::Config;
 use layer::{Flow, Layer};
 
 use super::autoregressive::{Given, Network};
+use super::dropout::Dropout;
 use super::levels::{Levels, Mask, colour_mask};
 use super::scales::{Place, Pyramid, Scales, Told};
 use super::{DataSpec, Defaults, Optimiser, size};
@@ -25,6 +26,7 @@ pub struct GatedPixelCnn {
     pixels: Levels,
     /// Classes that it tells apart; 0 where it is not conditional.
     classes: usize,
+    dropout: Dropout,
     nets: Pyramid<Net>,
 }
 
@@ -55,7 +57,7 @@ impl GatedPixelCnn {
         let nets = Pyramid::new(&mut spec, group, scales, data.dims, |spec, group, place| {
             Net::new(spec, group, &config, &place, classes, pixels.outputs())
         })?;
-        Ok(Self { spec, pixels, classes, nets })
+        Ok(Self { spec, pixels, classes, dropout: config.dropout, nets })
     }
 }
 
@@ -101,6 +103,10 @@ impl Network for GatedPixelCnn {
 
     fn classes(&self) -> usize {
         self.classes
+    }
+
+    fn dropout(&self) -> Dropout {
+        self.dropout
     }
 
     fn preferences(&self) -> Defaults {

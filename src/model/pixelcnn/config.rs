@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::model::dropout::Dropout;
 use crate::model::size;
 
 /// Hyper-parameters. Those that are left out are as `preset` says; widths are then rounded up to a multiple of the colours.
@@ -19,6 +20,8 @@ pub struct Config {
     pub first_kernel: Option<usize>,
     /// Kernel of the mask B convolutions; 3.
     pub kernel: Option<usize>,
+    /// Probability that an element is dropped while training, before the last layer of every block.
+    pub dropout: Dropout,
     /// Values a pixel can take: 2 (Bernoulli) or up to 256 (categorical); 0 takes 2 for binary data and 256 for other.
     pub levels: usize,
     /// Whether a vector for each class enters the first layer and every block: p(x|y).

@@ -7,6 +7,7 @@ pub use config::Config;
 use config::Sizes;
 
 use super::autoregressive::{Given, Network};
+use super::dropout::Dropout;
 use super::levels::{Levels, Mask, colour_mask};
 use super::scales::{Place, Pyramid, Scales, Told, from_map, told};
 use super::{DataSpec, Defaults, Optimiser, size};
@@ -41,6 +42,7 @@ pub struct PixelCnn {
     pixels: Levels,
     /// Classes that it tells apart; 0 where it is not conditional.
     classes: usize,
+    dropout: Dropout,
     nets: Pyramid<Net>,
 }
 
@@ -67,7 +69,7 @@ impl PixelCnn {
         let nets = Pyramid::new(&mut spec, group, scales, data.dims, |spec, group, place| {
             Net::new(spec, group, &sizes, &place, classes, pixels.outputs())
         })?;
-        Ok(Self { spec, pixels, classes, nets })
+        Ok(Self { spec, pixels, classes, dropout: config.dropout, nets })
     }
 }
 
@@ -124,6 +126,9 @@ impl Net {
             let mut r = h;
             for (at, layer) in block.layers.iter().enumerate() {
                 r = g.relu(r)?;
+                if at == 2 {
+                    r = g.dropout(r)?;
+                }
                 r = layer.apply(g, spec, r)?;
                 // What the class and the coarser image say is known before the block looks around.
                 if at == 0 {
@@ -153,6 +158,10 @@ impl Network for PixelCnn {
 
     fn classes(&self) -> usize {
         self.classes
+    }
+
+    fn dropout(&self) -> Dropout {
+        self.dropout
     }
 
     fn preferences(&self) -> Defaults {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::model::autoregressive::check_dropout;
+use crate::model::dropout::Dropout;
 use crate::model::size;
 
 /// Hyper-parameters. Those that are left out are as `preset` says.
@@ -17,7 +17,7 @@ pub struct Config {
     /// Channels of a feature map, F.
     pub filters: Option<usize>,
     /// Probability that an element is dropped inside a block while training.
-    pub dropout: Option<f64>,
+    pub dropout: Option<Dropout>,
     /// Whether a vector for each class enters every block: p(x|y).
     pub conditional: bool,
     /// A named size.
@@ -47,7 +47,7 @@ pub(super) struct Sizes {
     pub stages: usize,
     pub blocks: usize,
     pub filters: usize,
-    pub dropout: f64,
+    pub dropout: Dropout,
 }
 
 impl Config {
@@ -60,16 +60,16 @@ impl Config {
         }
         // Below about a million weights dropout loses more than it saves.
         let (stages, blocks, filters, drops) = match self.preset {
-            Preset::Tiny => (2, 1, 16, 0.0),
-            Preset::Small | Preset::Custom => (3, 2, 32, 0.0),
-            Preset::Repo => (3, 5, 160, 0.5),
-            Preset::Paper => (3, 5, 192, 0.5),
+            Preset::Tiny => (2, 1, 16, Dropout::NONE),
+            Preset::Small | Preset::Custom => (3, 2, 32, Dropout::NONE),
+            Preset::Repo => (3, 5, 160, Dropout::HALF),
+            Preset::Paper => (3, 5, 192, Dropout::HALF),
         };
         let sizes = Sizes {
             stages: self.stages.unwrap_or(stages),
             blocks: self.blocks.unwrap_or(blocks),
             filters: self.filters.unwrap_or(filters),
-            dropout: check_dropout("pixelcnn-pp", self.dropout.unwrap_or(drops))?,
+            dropout: self.dropout.unwrap_or(drops),
         };
         let Sizes { stages, blocks, filters, .. } = sizes;
         // Far beyond any use, and short of sizes that no machine could even be asked for.

@@ -14,6 +14,7 @@ use block::{Block, Context, Map, STREAMS, pixelwise};
 use config::{Preset, Sizes};
 
 use super::autoregressive::{Given, Network};
+use super::dropout::Dropout;
 use super::levels::Levels;
 use super::{DataSpec, Defaults, Optimiser, size};
 use crate::error::{Error, Result};
@@ -151,7 +152,7 @@ impl Network for PixelCnnPp {
         self.classes
     }
 
-    fn dropout(&self) -> f64 {
+    fn dropout(&self) -> Dropout {
         self.sizes.dropout
     }
 

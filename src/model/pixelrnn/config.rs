@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::model::DataSpec;
+use crate::model::dropout::Dropout;
 
 /// Hyper-parameters.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -21,6 +22,8 @@ pub struct Config {
     pub first_kernel: usize,
     /// Pixels that a Row LSTM's cell reads of the row above, odd.
     pub kernel: usize,
+    /// Probability that an element is dropped while training, between layers.
+    pub dropout: Dropout,
     /// Values a pixel can take: 2 (Bernoulli) or up to 256 (categorical); 0 takes 2 for binary data and 256 for other.
     pub levels: usize,
     /// Whether images are modelled given their labels: a vector for each class is added to the gates of every layer.
@@ -66,6 +69,7 @@ impl Default for Config {
             head: None,
             first_kernel: 7,
             kernel: 3,
+            dropout: Dropout::NONE,
             levels: 0,
             conditional: false,
             scales: None,

@@ -9,6 +9,7 @@ pub use config::Config;
 use layer::{Recurrent, Shape};
 
 use super::autoregressive::{Given, Network};
+use super::dropout::Dropout;
 use super::levels::{Levels, Mask, colour_mask};
 use super::scales::{Place, Pyramid, Scales, Told};
 use super::{DataSpec, Defaults, Optimiser, size};
@@ -23,6 +24,7 @@ pub struct PixelRnn {
     pixels: Levels,
     /// Classes that it tells apart; 0 where it is not conditional.
     classes: usize,
+    dropout: Dropout,
     nets: Pyramid<Net>,
 }
 
@@ -55,7 +57,7 @@ impl PixelRnn {
         let nets = Pyramid::new(&mut spec, group, scales, data.dims, |spec, group, place| {
             Net::new(spec, group, (&config, &size), &place, pixels.outputs())
         })?;
-        Ok(Self { spec, pixels, classes, nets })
+        Ok(Self { spec, pixels, classes, dropout: config.dropout, nets })
     }
 }
 
@@ -82,6 +84,7 @@ impl Net {
         let mut h = self.input.apply(g, spec, x)?;
         for layer in &self.layers {
             h = layer.apply(g, spec, h, told)?;
+            h = g.dropout(h)?;
         }
         for layer in &self.head {
             h = g.relu(h)?;
@@ -104,6 +107,10 @@ impl Network for PixelRnn {
 
     fn classes(&self) -> usize {
         self.classes
+    }
+
+    fn dropout(&self) -> Dropout {
+        self.dropout
     }
 
     fn preferences(&self) -> Defaults {
