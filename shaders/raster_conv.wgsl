@@ -6,8 +6,8 @@ fn epilogue_{{K}}(sum: f32, index: u32, row: u32, column: u32, base: u32, step_r
 }
 
 fn step_{{K}}(row_here: u32, first: u32, columns: u32, base: u32, lane: u32, step_row: u32) {
-    for (var i = lane * {{WIDE}}u; i < columns * {{D}}u; i += LANES * {{WIDE}}u) {
-        let column_here = first + i / {{D}}u;
+    for (var i = lane * {{WIDE}}u; i < {{CELLS}} * {{D}}u; i += LANES * {{WIDE}}u) {
+        let column_here = first + i / {{D}}u{{EVERY}};
         let d = i % {{D}}u;
         var sum = {{ZERO}};
         for (var t = 0u; t < {{TAPS}}u; t++) {
@@ -17,13 +17,23 @@ fn step_{{K}}(row_here: u32, first: u32, columns: u32, base: u32, lane: u32, ste
             if y < 0 || x < 0 || x >= i32(WIDTH) {
                 continue;
             }
+//!if BELOW
+            if y >= i32(HEIGHT) {
+                continue;
+            }
+//!end
+//!if BETWEEN
+            if y % {{STRIDE}} != 0 || x % {{STRIDE}} != 0 {
+                continue;
+            }
+//!end
             let row = u32(y);
             let column = u32(x);
             let start = {{SOURCE_AT}};
             for (var c = 0u; c < {{C}}u; c++) {
-                let w = {{WEIGHTS}} + (t * {{C}}u + c) * {{D}}u + d;
+                let w = {{WEIGHTS}} + t * {{C}}u * {{D}}u + c{{OF_INPUT}} + d{{OF_OUTPUT}};
 //!if FOUR
-                let weights = vec4<f32>(constants[w], constants[w + 1u], constants[w + 2u], constants[w + 3u]);
+                let weights = vec4<f32>(constants[w], constants[w + {{STEP}}u], constants[w + 2u * {{STEP}}u], constants[w + 3u * {{STEP}}u]);
                 sum = fma(vec4<f32>(features[start + c]), weights, sum);
 //!else
                 sum = fma(features[start + c], constants[w], sum);

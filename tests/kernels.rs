@@ -58,21 +58,23 @@ fn variants() -> BTreeMap<String, String> {
     texts
 }
 
-/// The kernels that draw images pixel by pixel: bits and levels, one stack and two, with labels and around a coarser image, of a workgroup an image and of one
-/// invocation.
+/// The kernels that draw images pixel by pixel: bits and levels, one stack and two, recurrences, with labels and around a coarser image,
+/// of a workgroup an image and of one invocation.
 fn raster(texts: &mut BTreeMap<String, String>) {
     for (model, dims, hyper) in [
         ("pixelcnn", [6, 5, 3], "blocks = 1\nhidden = 6\nhead = 6\nlevels = 4"),
         ("gated-pixelcnn", [6, 5, 1], "layers = 3\nhidden = 4\nhead = 4\nconditional = true"),
         ("gated-pixelcnn", [4, 4, 3], "layers = 2\nhidden = 3\nhead = 3\nlevels = 256"),
         ("gated-pixelcnn", [6, 4, 1], "layers = 2\nhidden = 4\nhead = 4\nscales = 2"),
+        ("pixelrnn", [6, 5, 1], "layer = 'row'\nlayers = 2\nconditional = true"),
+        ("pixelrnn", [4, 5, 3], "layer = 'diagonal'\nlayers = 2\nhidden = 3\nhead = 3\nlevels = 4"),
     ] {
         let (kind, binarization) = if dims[2] == 1 { (Kind::Binary, Binarization::Static) } else { (Kind::Pixels, Binarization::None) };
         let data = DataSpec { dims, classes: 3, kind, binarization, mean: None };
         let model = kiln::model::build(model, &toml::from_str(hyper).expect("hyper-parameters"), &data).expect("a model");
         let raster = model.raster().expect("autoregressive");
         let graph = raster.raster_graph(1).expect("a graph");
-        let program = RasterProgram::new(&graph).expect("a raster program");
+        let program = RasterProgram::new(&graph, model.state()).expect("a raster program");
         let constant = |id| (graph.shape(id).clone(), vec![0.0; graph.shape(id).len()]);
         let constants: Vec<_> = program.constants.iter().map(|id| constant(*id)).collect();
         for target in targets() {

@@ -10,7 +10,7 @@ use kiln::graph::{Plan, Step};
 use kiln::model::{self, DataSpec, Model, need};
 use kiln::random::Draws;
 use kiln::runtime::{Device, Program, State, Weights};
-use kiln::sample::raster::{Drawn, Job, Method, RasterSampler};
+use kiln::sample::raster::{Drawn, Job, Method, RasterProgram, RasterSampler};
 use kiln::train::TrainRecipe;
 use kiln::{Error, Result};
 
@@ -32,8 +32,13 @@ struct Net {
 
 impl Net {
     fn new(dims: [usize; 3], levels: usize, hyper: &str) -> Result<Self> {
+        Self::given(0, dims, levels, hyper)
+    }
+
+    /// The same on data with classes.
+    fn given(classes: usize, dims: [usize; 3], levels: usize, hyper: &str) -> Result<Self> {
         let hyper = toml::from_str(&format!("levels = {levels}\n{hyper}")).expect("hyper-parameters");
-        let model = model::build("pixelrnn", &hyper, &data(dims, levels, 0))?;
+        let model = model::build("pixelrnn", &hyper, &data(dims, levels, classes))?;
         let mut state = State::initial(&Device::Cpu, model.state(), 3)?;
         // Initial states start at zero; a trained model's are not.
         for id in model.state().ids() {
@@ -119,9 +124,12 @@ impl Net {
     }
 
     fn draw(&mut self, method: Method, count: usize, first: usize) -> Result<Drawn> {
+        self.draw_as(method, &Job { count, seed: 17, first, temperature: 1.0, keep: None, inputs: &[] })
+    }
+
+    fn draw_as(&mut self, method: Method, job: &Job<'_>) -> Result<Drawn> {
         let mut sampler = RasterSampler::new(&Device::Cpu, self.model.as_ref(), &self.state, Weights::Current, method)?;
-        let job = Job { count, seed: 17, first, temperature: 1.0, keep: None, inputs: &[] };
-        sampler.sample(self.model.as_ref(), &mut self.state, &job)
+        sampler.sample(self.model.as_ref(), &mut self.state, job)
     }
 }
 
@@ -267,6 +275,63 @@ fn the_samplers_log_p_is_the_scorers_however_a_job_is_split() -> Result<()> {
                 assert!((log_p + nll).abs() <= 2e-6 * nll, "{layer}, {dims:?}: {log_p} against {}", -nll);
             }
         }
+    }
+    Ok(())
+}
+
+/// One-hot labels of three classes in turn.
+fn labels(count: usize) -> Vec<f32> {
+    (0..count * 3).map(|i| f32::from(u8::from(i % 3 == i / 3 % 3))).collect()
+}
+
+#[test]
+fn cached_sampling_is_naive_sampling_bit_for_bit() -> Result<()> {
+    for layer in LAYERS {
+        for (dims, levels, more) in [
+            ([5, 7, 1], 2, ""),
+            ([7, 4, 1], 2, "kernel = 1"),
+            ([3, 8, 1], 9, "kernel = 5\nlayers = 3"),
+            ([2, 2, 1], 2, "layers = 1\nfirst_kernel = 7"),
+            ([4, 3, 3], 2, "kernel = 5"),
+            ([3, 5, 3], 4, "hidden = 3\nhead = 9\nconditional = true"),
+            ([6, 2, 2], 3, "conditional = true"),
+        ] {
+            let hyper: Vec<&str> = SMALL.lines().filter(|line| !more.contains(line.split(' ').next().unwrap_or(line))).collect();
+            let mut net = Net::given(3, dims, levels, &format!("{layer}\n{}\n{more}", hyper.join("\n")))?;
+            // One image, and more than are drawn side by side.
+            for count in [1, 11] {
+                let hot = labels(count);
+                let inputs = [("labels", &hot[..])];
+                let inputs: &[_] = if more.contains("conditional") { &inputs } else { &[] };
+                let job = Job { count, seed: 17, first: 5, temperature: 0.9, keep: None, inputs };
+                let cached = net.draw_as(Method::Cached, &job)?;
+                assert_eq!(cached, net.draw_as(Method::Naive, &job)?, "{layer}, {dims:?}, {levels} levels, {more}, {count} images");
+                let kept: Vec<bool> = (0..net.item()).map(|i| i * 7 % 5 < 2).collect();
+                let given = net.noise(count, 8);
+                let job = Job { keep: Some((&given, &kept)), ..job };
+                let cached = net.draw_as(Method::Cached, &job)?;
+                assert_eq!(cached, net.draw_as(Method::Naive, &job)?, "{layer}, {dims:?}, {levels} levels, {more}, completed");
+                let stays = |(i, value): (usize, &f32)| !kept[i % kept.len()] || *value == given[i];
+                assert!(cached.images.iter().enumerate().all(stays), "{layer}, {dims:?}: what was given did not stay");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_sampler_keeps_the_rows_that_are_read_and_no_more() -> Result<()> {
+    for layer in LAYERS {
+        let net = Net::new([28, 28, 1], 2, &format!("{layer}\npreset = 'small'"))?;
+        let graph = need::raster(net.model.as_ref())?.raster_graph(1)?;
+        let program = RasterProgram::new(&graph, net.model.state())?;
+        let rows: Vec<usize> = program.features.iter().map(|feature| feature.rows).collect();
+        // The image for the first kernel of seven, then hidden states and what they stand beside for the row below.
+        assert_eq!(rows[0], 4, "{layer}");
+        assert!(rows[1..].iter().all(|rows| *rows <= 2), "{layer}: {rows:?}");
+        let numbers: usize = program.features.iter().map(|feature| feature.channels * feature.places(28)).sum();
+        let whole: usize = program.features.iter().map(|feature| feature.channels * 28 * 28).sum();
+        assert!(numbers < whole / 10, "{layer}: {numbers} of {whole}");
     }
     Ok(())
 }

@@ -86,3 +86,14 @@ fn two_scales_of_gated_stacks_given_a_label() -> kiln::Result<()> {
     let hyper = "layers = 1\nhidden = 2\nhead = 2\nfirst_kernel = 3\nscales = 2\nconditional = true";
     compare("gated-pixelcnn", [4, 6, 1], hyper, true, false)
 }
+
+#[test]
+fn recurrences_over_rows() -> kiln::Result<()> {
+    compare("pixelrnn", [5, 4, 1], "layer = 'row'\nhidden = 4\nhead = 4\nfirst_kernel = 3\nlayers = 2", true, true)
+}
+
+#[test]
+fn recurrences_over_diagonals_of_colours_given_a_label() -> kiln::Result<()> {
+    let hyper = "layer = 'diagonal'\nhidden = 3\nhead = 3\nfirst_kernel = 3\nlayers = 2\nlevels = 3\nconditional = true";
+    compare("pixelrnn", [3, 4, 3], hyper, false, true)
+}

@@ -219,7 +219,7 @@ fn both_samplers_draw_the_same_and_know_its_log_p() -> Result<()> {
 fn a_cached_sampler_is_given_the_map_alone_and_not_what_each_layer_makes_of_it() -> Result<()> {
     for (family, more) in [(FAMILIES[0], ""), (FAMILIES[1], "conditional = true")] {
         let net = net(family, [6, 4, 1], 2, &format!("scales = 2\nscale_channels = 5\n{more}"))?;
-        let program = RasterProgram::new(&need::raster(net.model.as_ref())?.raster_graph(1)?)?;
+        let program = RasterProgram::new(&need::raster(net.model.as_ref())?.raster_graph(1)?, net.model.state())?;
         let maps = program.given.iter().map(|(feature, _)| &program.features[*feature]).filter(|f| f.wide).collect::<Vec<_>>();
         assert!(maps.len() == 1 && maps[0].channels == 5, "{family:?}: {maps:?}");
     }

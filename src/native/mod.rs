@@ -8,8 +8,7 @@ pub mod pointwise;
 mod real;
 pub mod reduction;
 pub(crate) mod scan;
-pub(crate) mod scan_oracle;
-mod scratch;
+pub(crate) mod scratch;
 pub(crate) mod simd;
 
 pub use convolution::{Convolution, Convolve, WeightGradient};

@@ -8,7 +8,8 @@ use std::any::Any;
 
 use crate::error::{Error, Result};
 use crate::graph::{self, Batching, Eval, Graph, Kind, NodeId, Operation, Shape, Signature};
-use crate::native::{ScanJob, scan, scan_oracle};
+use crate::native::ScanJob;
+use crate::native::scan::{self, oracle};
 use crate::op::{ConvWeight, Reduction, Taps, launch};
 use crate::shader::{Launch, Target};
 use crate::tensor::{GATES, Reach, Read, Walk, classify};
@@ -125,7 +126,7 @@ impl Operation for Scan {
     }
 
     fn eval_f64(&self, e: Eval<'_, f64>) {
-        scan_oracle::forward(&job(self.walk, &e, 0, e.shape), e.output);
+        oracle::forward(&job(self.walk, &e, 0, e.shape), e.output);
     }
 
     fn launch(&self, signature: &Signature<'_>, target: &Target) -> Launch {
@@ -201,7 +202,7 @@ impl Operation for ScanAdjoint {
     }
 
     fn eval_f64(&self, e: Eval<'_, f64>) {
-        scan_oracle::adjoint(&job(self.walk, &e, 1, e.shapes[0]), e.inputs[0], e.inputs[4], e.output);
+        oracle::adjoint(&job(self.walk, &e, 1, e.shapes[0]), e.inputs[0], e.inputs[4], e.output);
     }
 
     fn launch(&self, signature: &Signature<'_>, target: &Target) -> Launch {

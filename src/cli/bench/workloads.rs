@@ -60,8 +60,13 @@ pub const WORKLOADS: [Workload; 9] = [
 ];
 
 /// Workloads whose models are drawn from, by their names without the batch.
-pub const SAMPLED: [(&str, &Workload); 3] =
-    [("pixelcnn-28", &WORKLOADS[0]), ("gated-pixelcnn-28", &WORKLOADS[1]), ("gated-pixelcnn-scales-28", &WORKLOADS[8])];
+pub const SAMPLED: [(&str, &Workload); 5] = [
+    ("pixelcnn-28", &WORKLOADS[0]),
+    ("gated-pixelcnn-28", &WORKLOADS[1]),
+    ("gated-pixelcnn-scales-28", &WORKLOADS[8]),
+    ("pixelrnn-row-28", &WORKLOADS[2]),
+    ("pixelrnn-diag-28", &WORKLOADS[3]),
+];
 
 /// A workload's training step, ready to run.
 pub struct Compiled {

@@ -4,14 +4,18 @@
 //! Both draw the same uniforms, so they draw the same images, bit for bit on one executor.
 
 mod cached;
+mod derive;
 mod device;
 pub mod draw;
+mod kernel;
 mod program;
 mod scales;
+mod steps;
 
 pub use cached::CachedSampler;
-pub use device::{Compiled, DeviceSampler, kernel};
-pub use program::{Feature, Operand, RasterProgram, RasterStep, View, Work};
+pub use device::DeviceSampler;
+pub use kernel::{Compiled, kernel};
+pub use program::{Feature, Known, Operand, Order, RasterProgram, RasterStep, View, Work};
 pub use scales::{order, scales};
 
 use std::time::Instant;
@@ -22,7 +26,7 @@ use crate::cpu::Arena;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Kind, Node, NodeId, Shape, Step};
 use crate::model::{Law, Model, Raster, need};
-use crate::op::{Conv, Scan};
+use crate::op::Conv;
 use crate::runtime::{Device, Program, Spent, State, Weights};
 
 /// What is to be drawn.
@@ -108,7 +112,7 @@ impl Conditions {
         if inputs.is_empty() || !cached {
             return Ok(Self { count, inputs, program: None, names: Vec::new() });
         }
-        let given = RasterProgram::new(graph)?.given;
+        let given = RasterProgram::new(graph, state.spec())?.given;
         let mut graph = graph.clone();
         graph.keep_outputs(&[]);
         let names: Vec<String> = (0..given.len()).map(|k| format!("given {k}")).collect();
@@ -149,11 +153,11 @@ impl RasterSampler {
         let graph = raster.raster_graph(1)?;
         let x = graph.inputs().get("x").map(|x| graph.shape(*x).dims().to_vec()).unwrap_or_default();
         let [_, h, w, c] = x[..] else { return Err(Error::Shape("pixels are drawn into images, and the input is none".into())) };
-        let method = if graph.nodes().iter().any(is_uncached) { Method::Naive } else { method };
+        let method = if graph.nodes().iter().any(is_strided) { Method::Naive } else { method };
         let engine = match method {
             Method::Naive => Engine::Naive,
             Method::Cached | Method::Grouped => {
-                let program = RasterProgram::new(&graph)?;
+                let program = RasterProgram::new(&graph, state.spec())?;
                 let constants = constants(&graph, &program, state, weights)?;
                 match device {
                     Device::Cpu => Engine::Cpu(Box::new(CachedSampler::new(program, raster.law(), constants))),
@@ -333,11 +337,10 @@ impl RasterSampler {
     }
 }
 
-/// Whether what a node makes is not cached, so that the whole network is run for each value: what a recurrence has come to, and maps of
-/// another size than the image.
-fn is_uncached(node: &Node) -> bool {
+/// Whether a node makes a map of another size than the image, which is not cached: the whole network is run for each value.
+fn is_strided(node: &Node) -> bool {
     let Kind::Op(op) = &node.kind else { return false };
-    op.as_any().is::<Scan>() || op.as_any().downcast_ref::<Conv>().is_some_and(|conv| conv.taps.stride > 1)
+    op.as_any().downcast_ref::<Conv>().is_some_and(|conv| conv.taps.stride > 1)
 }
 
 /// What items `from..to` of `count` have of `values`.

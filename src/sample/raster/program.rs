@@ -1,15 +1,14 @@
-//! A raster-causal network as steps over positions, derived from the model's own graph.
+//! A raster-causal network as steps over positions.
 //!
 //! In raster order a feature is final once computed, so each node is evaluated once per position, reading what it needs of earlier
 //! positions from cached rows: one forward pass an image in total, not one a pixel (Ramachandran et al., 2017). What depends on rows
-//! above alone is known when a row begins: it is computed for all columns then, and may be read to the right.
+//! above alone is known when a row begins: it is computed for all columns then, and may be read to the right. A recurrence reads what it
+//! left at earlier places of its own; one that goes from right to left is computed when the row is finished, for the row below.
+//!
+//! Rows, columns and offsets are those of the image: a feature behind strides has a place at every s-th row and column alone.
 
-use crate::error::{Error, Result};
-use crate::graph::{Expr, Graph, Kind, Node, NodeId};
-use crate::op::{Concat, Conv, Gate, Map, Slice};
-
-/// The lag of what does not depend on the image at all.
-const NEVER: usize = usize::MAX;
+use crate::graph::{Expr, NodeId};
+use crate::tensor::Walk;
 
 /// Channels of a feature map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,24 +30,48 @@ pub enum Operand {
     Constant(usize),
 }
 
+/// When a feature of a row is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// Before the image is begun: it does not depend on it.
+    Given,
+    /// When the row begins, for all its columns at once.
+    Row,
+    /// Position by position.
+    Pixel,
+    /// When the row is finished, for all its columns at once; it is read from lower rows alone.
+    RowEnd,
+}
+
 /// A feature map: what is kept of it while positions are visited.
 #[derive(Clone, Debug)]
 pub struct Feature {
     /// Channels.
     pub channels: usize,
+    /// Rows and columns of the image from one of its places to the next.
+    pub stride: usize,
     /// Rows kept, the current one included; 1 with `wide` false where only the position itself is read.
     pub rows: usize,
     /// Whether whole rows are kept.
     pub wide: bool,
-    /// Rows between a position and the last row of the image it depends on: 0 where it depends on its own row. From 1 on it is computed
-    /// for a whole row at once; the largest number where it does not depend on the image.
-    pub lag: usize,
+    /// When it is computed.
+    pub known: Known,
 }
 
 impl Feature {
+    /// Columns of a row, of an image `width` wide.
+    pub fn columns(&self, width: usize) -> usize {
+        width.div_ceil(self.stride)
+    }
+
+    /// Whether there is a place of it at a row and column of the image.
+    pub fn has(&self, [row, column]: [i32; 2]) -> bool {
+        row % self.stride as i32 == 0 && column % self.stride as i32 == 0
+    }
+
     /// Places that are kept, of an image `width` wide.
     pub fn places(&self, width: usize) -> usize {
-        if self.wide { self.rows * width } else { 1 }
+        if self.wide { self.rows * self.columns(width) } else { 1 }
     }
 }
 
@@ -59,8 +82,10 @@ pub enum Work {
     Conv {
         /// What the taps read.
         source: View,
-        /// Row and column offset of each tap.
+        /// Row and column offset of each tap in the image. Beyond the image, and where the source has no place, a tap reads nothing.
         taps: Vec<[i32; 2]>,
+        /// Whether it is a transposed convolution: the source may lack places, and the weights are `[taps, D, C]`.
+        transposed: bool,
         /// Constant `[taps, C, D]`.
         weights: usize,
         /// Program over the sums (input 0) and the operands.
@@ -77,6 +102,19 @@ pub enum Work {
     },
     /// The channels of one feature behind those of another.
     Join([View; 2]),
+    /// A cell of an LSTM (see [`crate::op::Scan`]), which reads the hidden states that it left at earlier places.
+    Scan {
+        /// Where it reads them.
+        walk: Walk,
+        /// What the input adds to the gates.
+        sums: View,
+        /// Constant `[taps, h, 4h]`.
+        weights: usize,
+        /// Constant `[2, h]`: hidden and cell state before the first cells.
+        initial: usize,
+        /// The feature that keeps the cell states.
+        cells: usize,
+    },
 }
 
 /// One step: computes a feature at the position.
@@ -88,6 +126,28 @@ pub struct RasterStep {
     pub work: Work,
 }
 
+/// In which order the columns of a row are computed where all are known at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// None needs another.
+    Together,
+    /// Each needs the one to the left of it.
+    Rightward,
+    /// Each needs the one to the right of it.
+    Leftward,
+}
+
+impl RasterStep {
+    /// The order of the columns.
+    pub fn order(&self) -> Order {
+        match self.work {
+            Work::Scan { walk: Walk::Rightward, .. } => Order::Rightward,
+            Work::Scan { walk: Walk::Leftward, .. } => Order::Leftward,
+            _ => Order::Together,
+        }
+    }
+}
+
 /// A network's steps.
 #[derive(Clone, Debug)]
 pub struct RasterProgram {
@@ -97,12 +157,14 @@ pub struct RasterProgram {
     pub features: Vec<Feature>,
     /// Steps, in order.
     pub steps: Vec<RasterStep>,
+    /// Steps that are carried out for all columns of a row when it is finished.
+    pub ended: Vec<usize>,
     /// Steps that are carried out for all columns when a row begins.
     pub row: Vec<usize>,
     /// Steps that are carried out at each position.
     pub pixel: Vec<usize>,
-    /// Steps that are computed once more when the last value of a position is known: pointwise functions of the image itself, which
-    /// later positions read. (What the first convolution makes of the position does not depend on its last value: mask A.)
+    /// Steps that are computed once more when the last value of a position is known, since they depend on it and later positions read
+    /// them. (What the first convolution makes of the position does not depend on its last value: mask A.)
     pub late: Vec<usize>,
     /// The feature that holds the logits.
     pub logits: usize,
@@ -110,240 +172,4 @@ pub struct RasterProgram {
     pub constants: Vec<NodeId>,
     /// Features that other inputs than the image give, known before it is drawn, and their nodes: `[N, 1, 1, C]` or `[N, H, W, C]`.
     pub given: Vec<(usize, NodeId)>,
-}
-
-/// Where a node went.
-#[derive(Clone, Copy)]
-enum Home {
-    Feature(View),
-    Constant(usize),
-    /// Depends on other inputs than the image, and becomes a feature where one that does reads it.
-    Given,
-}
-
-type Said<T> = std::result::Result<T, String>;
-
-impl RasterProgram {
-    /// Derives the steps of a graph from input `x` to output `logits`.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] where the graph reads positions that come later, or has an operation that mixes positions in another way.
-    pub fn new(graph: &Graph) -> Result<Self> {
-        let unfit = |what: String| Error::Shape(format!("the network cannot be sampled pixel by pixel from a cache: {what}"));
-        let (_, logits) = graph.outputs().iter().find(|(n, _)| n == "logits").ok_or_else(|| unfit("no logits".into()))?;
-        let [_, height, width, _] = *graph.shape(*logits).dims() else { return Err(unfit("its logits are no image".into())) };
-        let mut derived = Derivation::new(graph, [height, width]);
-        derived.run().map_err(unfit)?;
-        let logits = derived.homes[logits.0];
-        let mut program = derived.program;
-        program.schedule();
-        match logits {
-            Some(Home::Feature(View { feature, first: 0, channels })) if channels == program.features[feature].channels => {
-                program.logits = feature;
-            }
-            _ => return Err(unfit("its logits are no feature of the image".into())),
-        }
-        Ok(program)
-    }
-
-    fn schedule(&mut self) {
-        let mut follows = vec![false; self.features.len()];
-        follows[0] = true;
-        for (at, step) in self.steps.iter().enumerate() {
-            if self.features[step.output].lag > 0 {
-                self.row.push(at);
-                continue;
-            }
-            self.pixel.push(at);
-            let reads = |o: &Operand| matches!(o, Operand::Feature(v) if follows[v.feature]);
-            let pointwise = match &step.work {
-                Work::Map { operands, .. } => operands.iter().any(reads),
-                Work::Join(parts) => parts.iter().any(|v| follows[v.feature]),
-                Work::Conv { .. } => false,
-            };
-            if pointwise {
-                follows[step.output] = true;
-                self.late.push(at);
-            }
-        }
-    }
-
-    fn feature(&mut self, channels: usize, lag: usize) -> View {
-        // A row that is computed at once is kept at once.
-        self.features.push(Feature { channels, rows: 1, wide: lag > 0, lag });
-        View { feature: self.features.len() - 1, first: 0, channels }
-    }
-}
-
-/// A program being derived.
-struct Derivation<'a> {
-    graph: &'a Graph,
-    nodes: Vec<Option<Node>>,
-    homes: Vec<Option<Home>>,
-    program: RasterProgram,
-}
-
-impl<'a> Derivation<'a> {
-    fn new(graph: &'a Graph, size: [usize; 2]) -> Self {
-        let nodes = graph.fused();
-        let program = RasterProgram {
-            size,
-            features: Vec::new(),
-            steps: Vec::new(),
-            row: Vec::new(),
-            pixel: Vec::new(),
-            late: Vec::new(),
-            logits: 0,
-            constants: Vec::new(),
-            given: Vec::new(),
-        };
-        Self { graph, homes: vec![None; nodes.len()], nodes, program }
-    }
-
-    fn run(&mut self) -> Said<()> {
-        let x = *self.graph.inputs().get("x").ok_or("it has no image")?;
-        self.homes[x.0] = Some(Home::Feature(self.program.feature(self.graph.shape(x).channels(), 0)));
-        for at in 0..self.nodes.len() {
-            let Some(node) = self.nodes[at].clone() else { continue };
-            if self.homes[at].is_some() {
-                continue;
-            }
-            let moves = node.inputs.iter().any(|i| matches!(self.homes[i.0], Some(Home::Feature(v)) if !self.is_given(v)));
-            let given = |i: &NodeId| matches!(self.homes[i.0], Some(Home::Given | Home::Feature(_)));
-            let home = if moves {
-                Home::Feature(self.derive(&node)?)
-            } else if matches!(node.kind, Kind::Input(_)) || node.inputs.iter().any(given) {
-                Home::Given
-            } else {
-                self.program.constants.push(NodeId(at));
-                Home::Constant(self.program.constants.len() - 1)
-            };
-            self.homes[at] = Some(home);
-        }
-        Ok(())
-    }
-
-    fn is_given(&self, view: View) -> bool {
-        self.program.features[view.feature].lag == NEVER
-    }
-
-    /// Where an input of a step is found; what other inputs give becomes a feature here.
-    fn operand(&mut self, id: NodeId) -> Said<Operand> {
-        match self.homes[id.0] {
-            Some(Home::Feature(view)) => Ok(Operand::Feature(view)),
-            Some(Home::Constant(c)) => Ok(Operand::Constant(c)),
-            Some(Home::Given) => {
-                let shape = self.graph.shape(id);
-                let wide = match *shape.dims() {
-                    [_, 1, 1, _] => false,
-                    [_, h, w, _] if [h, w] == self.program.size => true,
-                    _ => return Err(format!("an input of shape {shape} is neither one vector an image nor one a pixel")),
-                };
-                let view = self.program.feature(shape.channels(), NEVER);
-                let rows = if wide { self.program.size[0] } else { 1 };
-                self.program.features[view.feature] = Feature { channels: view.channels, rows, wide, lag: NEVER };
-                self.program.given.push((view.feature, id));
-                self.homes[id.0] = Some(Home::Feature(view));
-                Ok(Operand::Feature(view))
-            }
-            None => Err("something that is not known when it is needed".into()),
-        }
-    }
-
-    fn view(&mut self, id: NodeId) -> Said<View> {
-        match self.operand(id)? {
-            Operand::Feature(view) => Ok(view),
-            Operand::Constant(_) => Err("a constant image".into()),
-        }
-    }
-
-    fn operands(&mut self, ids: &[NodeId]) -> Said<Vec<Operand>> {
-        ids.iter().map(|id| self.operand(*id)).collect()
-    }
-
-    /// The least lag of what some operands read at the position.
-    fn lag(&self, operands: &[Operand]) -> usize {
-        let lag = |o: &Operand| match o {
-            Operand::Feature(v) => self.program.features[v.feature].lag,
-            Operand::Constant(_) => NEVER,
-        };
-        operands.iter().map(lag).min().unwrap_or(NEVER)
-    }
-
-    /// Adds a step that makes a feature.
-    fn push(&mut self, channels: usize, lag: usize, work: Work) -> View {
-        let output = self.program.feature(channels, lag);
-        self.program.steps.push(RasterStep { output: output.feature, work });
-        output
-    }
-
-    fn derive(&mut self, node: &Node) -> Said<View> {
-        if let Kind::Reshape = node.kind {
-            let view = self.view(node.inputs[0])?;
-            let [_, h, w, c] = *node.shape.dims() else { return Err("a reshape makes no image".into()) };
-            return if [h, w] == self.program.size && c == view.channels { Ok(view) } else { Err("a reshape mixes positions".into()) };
-        }
-        let Kind::Op(op) = &node.kind else { return Err(format!("{:?} depends on the image", node.kind)) };
-        let [_, h, w, channels] = *node.shape.dims() else { return Err(format!("{} makes no image", op.name())) };
-        if [h, w] != self.program.size {
-            return Err(format!("{} changes the size", op.name()));
-        }
-        let any = op.as_any();
-        if let Some(conv) = any.downcast_ref::<Conv>().filter(|conv| !conv.adjoint) {
-            return self.convolution(conv, node);
-        }
-        if let Some(map) = any.downcast_ref::<Map>() {
-            if map.expr().is_random() {
-                return Err("it draws noise of its own".into());
-            }
-            let operands = self.operands(&node.inputs)?;
-            return Ok(self.push(channels, self.lag(&operands), Work::Map { expr: map.expr().clone(), operands }));
-        }
-        if let Some(slice) = any.downcast_ref::<Slice>().filter(|s| s.axis == 3) {
-            let View { feature, first, .. } = self.view(node.inputs[0])?;
-            return Ok(View { feature, first: first + slice.start, channels: slice.len });
-        }
-        if any.downcast_ref::<Concat>().is_some_and(|c| c.axis == 3) {
-            let parts = [self.view(node.inputs[0])?, self.view(node.inputs[1])?];
-            let lag = self.lag(&parts.map(Operand::Feature));
-            return Ok(self.push(channels, lag, Work::Join(parts)));
-        }
-        if any.is::<Gate>() {
-            let View { feature, first, .. } = self.view(node.inputs[0])?;
-            let half = |k: usize| Operand::Feature(View { feature, first: first + k * channels, channels });
-            let operands = vec![half(0), half(1)];
-            return Ok(self.push(channels, self.lag(&operands), Work::Map { expr: Gate::expr(), operands }));
-        }
-        Err(format!("{} mixes positions", op.name()))
-    }
-
-    fn convolution(&mut self, conv: &Conv, node: &Node) -> Said<View> {
-        let taps = conv.taps.offsets.clone();
-        if conv.taps.stride != 1 {
-            return Err("a convolution has a stride".into());
-        }
-        let mut source = self.view(node.inputs[0])?;
-        let Operand::Constant(weights) = self.operand(node.inputs[1])? else { return Err("weights depend on the image".into()) };
-        let operands = self.operands(&node.inputs[2..])?;
-        let from = self.program.features[source.feature].lag;
-        // A row that was computed at once can be read to both sides, others up to the position.
-        let ahead = |[dy, dx]: &&[i32; 2]| *dy > 0 || (*dy == 0 && *dx > 0 && from == 0);
-        if let Some([dy, dx]) = taps.iter().find(ahead) {
-            return Err(format!("a convolution reads {dy} rows down and {dx} columns to the right"));
-        }
-        if let Some(expr) = &conv.prologue {
-            // What is read through a program is cached behind it.
-            let expr = expr.clone();
-            source = self.push(source.channels, from, Work::Map { expr, operands: vec![Operand::Feature(source)] });
-        }
-        let feature = &mut self.program.features[source.feature];
-        for [dy, dx] in &taps {
-            feature.rows = feature.rows.max(1 + dy.unsigned_abs() as usize);
-            feature.wide |= *dy != 0 || *dx != 0;
-        }
-        let above = taps.iter().map(|[dy, _]| dy.unsigned_abs() as usize).min().unwrap_or(0);
-        let lag = from.saturating_add(above).min(self.lag(&operands));
-        let work = Work::Conv { source, taps, weights, epilogue: conv.epilogue.clone(), operands };
-        Ok(self.push(node.shape.channels(), lag, work))
-    }
 }
