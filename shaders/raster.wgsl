@@ -88,7 +88,11 @@ fn draw_image(image: u32, lane: u32) {
                 count = ROW_STEPS;
             } else if phase < COLOURS + 2u {
                 start = ENDED_STEPS + ROW_STEPS;
+//!if OF_PIXELS
+                count = select(0u, PIXEL_STEPS, phase == 2u);
+//!else
                 count = PIXEL_STEPS;
+//!end
             } else {
                 start = ENDED_STEPS + ROW_STEPS + PIXEL_STEPS;
                 count = LATE_STEPS;

@@ -38,6 +38,7 @@ fn keys(model: &str) -> Vec<(&'static str, BoxedStrategy<String>)> {
     let reals = |keys: &[&'static str]| keys.iter().map(|k| (*k, real().boxed())).collect::<Vec<_>>();
     let flag = || word(&["true", "false"]);
     let scales = || prop_oneof![4 => (1..=4usize).prop_map(|n| n.to_string()), 1 => number()].boxed();
+    let mixture = [("likelihood", word(&["logits", "mixture", "mixture"])), ("mixtures", number().boxed())];
     let form = || ("form", word(&["mlp", "conv"]));
     match model {
         "pixelcnn" => {
@@ -45,6 +46,7 @@ fn keys(model: &str) -> Vec<(&'static str, BoxedStrategy<String>)> {
             keys.extend(["first_kernel", "kernel"].map(|k| (k, kernel().boxed())));
             keys.extend([("preset", word(&["tiny", "paper", "custom"])), ("scales", scales()), ("conditional", flag())]);
             keys.extend(reals(&["dropout"]));
+            keys.extend(mixture);
             keys
         }
         "gated-pixelcnn" => {
@@ -53,6 +55,7 @@ fn keys(model: &str) -> Vec<(&'static str, BoxedStrategy<String>)> {
             keys.push(("dilations", prop::collection::vec(number(), 0..=3).prop_map(|d| format!("[{}]", d.join(", "))).boxed()));
             keys.extend([("preset", word(&["tiny", "small", "k5", "whole", "custom"])), ("scales", scales()), ("conditional", flag())]);
             keys.extend(reals(&["dropout"]));
+            keys.extend(mixture);
             keys
         }
         "pixelcnn-pp" => {
@@ -71,6 +74,7 @@ fn keys(model: &str) -> Vec<(&'static str, BoxedStrategy<String>)> {
                 ("conditional", flag()),
             ]);
             keys.extend(reals(&["dropout"]));
+            keys.extend(mixture);
             keys
         }
         "classifier" => {

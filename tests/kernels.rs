@@ -58,7 +58,7 @@ fn variants() -> BTreeMap<String, String> {
     texts
 }
 
-/// The kernels that draw images pixel by pixel: bits and levels, one stack and two, recurrences, with labels and around a coarser image,
+/// The kernels that draw images pixel by pixel: bits, levels and mixtures, one stack and two, recurrences, with labels and around a coarser image,
 /// of a workgroup an image and of one invocation.
 fn raster(texts: &mut BTreeMap<String, String>) {
     for (model, dims, hyper) in [
@@ -66,6 +66,8 @@ fn raster(texts: &mut BTreeMap<String, String>) {
         ("gated-pixelcnn", [6, 5, 1], "layers = 3\nhidden = 4\nhead = 4\nconditional = true"),
         ("gated-pixelcnn", [4, 4, 3], "layers = 2\nhidden = 3\nhead = 3\nlevels = 256"),
         ("gated-pixelcnn", [6, 4, 1], "layers = 2\nhidden = 4\nhead = 4\nscales = 2"),
+        ("gated-pixelcnn", [4, 4, 3], "layers = 2\nhidden = 3\nhead = 3\nlikelihood = 'mixture'"),
+        ("pixelcnn", [4, 4, 3], "blocks = 1\nhidden = 3\nhead = 3\nlikelihood = 'mixture'\nmixtures = 1\nlevels = 4"),
         ("pixelrnn", [6, 5, 1], "layer = 'row'\nlayers = 2\nconditional = true"),
         ("pixelrnn", [4, 5, 3], "layer = 'diagonal'\nlayers = 2\nhidden = 3\nhead = 3\nlevels = 4"),
     ] {

@@ -3,8 +3,10 @@
 mod support;
 
 use kiln::Result;
-use kiln::graph::{NodeId, Shape, Unary};
+use kiln::graph::{NodeId, Reaches, Shape, Unary};
+use kiln::model::Law;
 use kiln::op::Mixture;
+use kiln::sample::raster::draw::{Chance, Pixel};
 use support::{Bench, close, normals};
 
 /// Parameters of some pixels: log scales about `scale`.
@@ -198,5 +200,96 @@ fn what_does_not_fit_is_refused() -> Result<()> {
     assert!(refused(&[2, 3, 4, 6], &[2, 3, 4, 3]));
     assert!(refused(&[2, 3, 4, 20], &[2, 3, 4, 1]));
     assert!(refused(&[2, 3, 4, 20], &[2, 4, 3, 3]));
+    Ok(())
+}
+
+/// Draws pixels one after another; how often each came, and ln p as the drawing says.
+fn drawn(mixture: Mixture, parameters: &[f32], temperature: f32, count: usize) -> (Vec<f64>, Vec<f64>) {
+    let cells = mixture.levels.pow(mixture.colours as u32);
+    let (mut seen, mut told) = (vec![0.0; cells], vec![f64::NAN; cells]);
+    for image in 0..count {
+        let (mut values, mut log_p) = (Vec::new(), 0.0);
+        for colour in 0..mixture.colours {
+            let pixel = Pixel { outputs: parameters, colours: mixture.colours, earlier: &values };
+            let chance = Chance { seed: 21, image: image as u32, place: colour as u32 };
+            let (value, ln) = Law::Mixture(mixture).draw(&pixel, temperature, chance);
+            values.push(value);
+            log_p += ln;
+        }
+        let cell = values.iter().fold(0, |cell, value| cell * mixture.levels + *value as usize);
+        seen[cell] += 1.0;
+        told[cell] = log_p;
+    }
+    (seen, told)
+}
+
+#[test]
+fn values_come_as_often_as_the_mixture_says_and_ln_p_is_theirs() -> Result<()> {
+    let count = 40_000;
+    for (components, colours, levels, scale) in [(3, 1, 16, -2.0), (5, 1, 256, -4.0), (1, 1, 3, 0.0), (4, 3, 4, -1.0), (2, 3, 5, -3.0)] {
+        for temperature in [1.0f64, 0.5, 1.5] {
+            let mixture = Mixture::new(components, colours, levels)?;
+            let parameters = parameters(&mixture, 1, scale, 9);
+            let narrow: Vec<f32> = parameters.iter().map(|v| *v as f32).collect();
+            let (seen, told) = drawn(mixture, &narrow, temperature as f32, count);
+            // At a temperature it is the mixture of other logits and scales.
+            let mut tempered: Vec<f64> = narrow.iter().map(|v| f64::from(*v)).collect();
+            tempered[..components].iter_mut().for_each(|logit| *logit /= temperature);
+            for colour in 0..colours {
+                let first = mixture.scales(colour);
+                tempered[first..first + components].iter_mut().for_each(|scale| *scale += temperature.ln());
+            }
+            let values = |cell: usize| (0..colours).rev().map(|c| (cell / levels.pow(c as u32) % levels) as f64).collect::<Vec<_>>();
+            let (mut chi, mut degrees, mut rest) = (0.0, -1.0, [0.0; 2]);
+            for cell in 0..seen.len() {
+                let p = as_defined(&mixture, &tempered, &values(cell));
+                assert!(
+                    told[cell].is_nan() || (told[cell] - p.ln()).abs() < 1e-6 * p.ln().abs().max(1.0),
+                    "{} is not {}",
+                    told[cell],
+                    p.ln()
+                );
+                // Rare cells are one.
+                let want = p * count as f64;
+                if want < 8.0 {
+                    rest = [rest[0] + seen[cell], rest[1] + want];
+                } else {
+                    chi += (seen[cell] - want).powi(2) / want;
+                    degrees += 1.0;
+                }
+            }
+            if rest[1] > 2.0 {
+                chi += (rest[0] - rest[1]).powi(2) / rest[1];
+                degrees += 1.0;
+            }
+            // Its mean is the degrees of freedom, and its deviation √(2·them).
+            let most = degrees + 4.0 * (2.0f64 * degrees).sqrt() + 4.0;
+            assert!(chi < most, "{mixture:?} at {temperature}: χ² = {chi} of {degrees}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_value_is_told_by_its_pixels_colours_up_to_itself() -> Result<()> {
+    let mixture = Mixture::new(2, 3, 256)?;
+    let mut b = Bench::new();
+    let parameters = b.leaf([1, 2, 3, mixture.parameters()]);
+    let x = b.graph.input("x", [1, 2, 3, 3]);
+    let nll = b.graph.mixture_nll(parameters, x, mixture)?;
+    // Parameters of green may read red, those of the components nothing.
+    let own = b.graph.slice(x, 3, 0, 1)?;
+    let all: Vec<NodeId> =
+        (0..mixture.parameters()).map(|p| if mixture.colour(p) > 0 { Ok(own) } else { b.graph.scale(own, 0.0) }).collect::<Result<_>>()?;
+    let mut moving = all[0];
+    for part in &all[1..] {
+        moving = b.graph.concat(moving, *part, 3)?;
+    }
+    let moved = b.graph.mixture_nll(moving, x, mixture)?;
+    for nll in [nll, moved] {
+        let reaches = Reaches::new(&b.graph, &b.spec, "x", nll);
+        let reach = reaches.of(nll).expect("it reads the image");
+        assert!((0..6).all(|pixel| (0..3).all(|colour| reach.at(pixel, colour) == (3 * pixel + colour) as u32 + 1)));
+    }
     Ok(())
 }

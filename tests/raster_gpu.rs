@@ -70,6 +70,23 @@ fn categorical_levels() -> kiln::Result<()> {
 }
 
 #[test]
+fn mixtures_of_colours() -> kiln::Result<()> {
+    compare(
+        "pixelcnn",
+        [3, 4, 3],
+        "blocks = 1\nhidden = 4\nhead = 6\nfirst_kernel = 3\nlikelihood = \"mixture\"\nmixtures = 3",
+        false,
+        true,
+    )
+}
+
+#[test]
+fn mixtures_of_grey_levels() -> kiln::Result<()> {
+    let hyper = "layers = 2\nhidden = 4\nhead = 4\nfirst_kernel = 3\nlikelihood = \"mixture\"\nmixtures = 2\nlevels = 16";
+    compare("gated-pixelcnn", [5, 4, 1], hyper, false, false)
+}
+
+#[test]
 fn gated_stacks() -> kiln::Result<()> {
     let hyper = "layers = 3\nhidden = 4\nhead = 4\nfirst_kernel = 5\ndilations = [2, 1]";
     compare("gated-pixelcnn", [6, 5, 1], hyper, true, false)

@@ -1,5 +1,7 @@
 //! What a network's outputs at a pixel say of its values.
 
+use crate::tensor::Mixture;
+
 /// The law of a pixel's values given its outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Law {
@@ -10,6 +12,8 @@ pub enum Law {
         /// Levels of a value.
         levels: usize,
     },
+    /// The parameters of a mixture of discretised logistics, which couples the colours of a pixel itself.
+    Mixture(Mixture),
 }
 
 impl Law {
@@ -18,6 +22,7 @@ impl Law {
         match self {
             Self::Bernoulli => 2,
             Self::Categorical { levels } => *levels,
+            Self::Mixture(mixture) => mixture.levels,
         }
     }
 
@@ -26,6 +31,7 @@ impl Law {
         match self {
             Self::Bernoulli => colours,
             Self::Categorical { levels } => colours * levels,
+            Self::Mixture(mixture) => mixture.parameters(),
         }
     }
 
@@ -33,6 +39,12 @@ impl Law {
     pub fn colour(&self, output: usize, [outputs, colours]: [usize; 2]) -> usize {
         match self {
             Self::Bernoulli | Self::Categorical { .. } => output * colours / outputs,
+            Self::Mixture(_) => 0,
         }
+    }
+
+    /// Whether the outputs of a pixel are the same whatever its own colours are.
+    pub fn is_of_pixels(&self) -> bool {
+        matches!(self, Self::Mixture(_))
     }
 }

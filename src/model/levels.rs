@@ -1,11 +1,24 @@
 //! What autoregressive models of pixel values have in common: the levels of a value, how they are shown to the network, and what its
 //! logits say of them.
 
+use serde::{Deserialize, Serialize};
+
 use super::{DataSpec, Law};
 use crate::data::{Kind, Scale};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, Unary};
-use crate::op::Taps;
+use crate::op::{Mixture, Taps};
+
+/// How the values of a pixel are told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Likelihood {
+    /// By logits: of a bit, or of every level.
+    #[default]
+    Logits,
+    /// By a mixture of discretised logistics.
+    Mixture,
+}
 
 /// Images of values with a number of levels each.
 #[derive(Clone, Debug)]
@@ -45,6 +58,31 @@ impl Levels {
         }
         let law = if levels == 2 { Law::Bernoulli } else { Law::Categorical { levels } };
         Ok(Self { dims: data.dims, law })
+    }
+
+    /// The same pixels as a recipe wants them told: by a mixture of so many logistics (unsaid: 10), or by logits.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where they cannot be, in the words of `model`.
+    pub fn told_by(self, model: &str, likelihood: Likelihood, mixtures: Option<usize>) -> Result<Self> {
+        let refuse = |reason: &str| Err(Error::usage(format!("{model}: {reason}")));
+        match (likelihood, mixtures) {
+            (Likelihood::Logits, None) => Ok(self),
+            (Likelihood::Logits, Some(_)) => refuse("mixtures needs a mixture to count; take likelihood=mixture as well, or leave it out"),
+            (Likelihood::Mixture, _) if self.levels() == 2 => refuse(
+                "a mixture of logistics is for grey or colour values, and these are bits; take binarization=none or likelihood=logits",
+            ),
+            (Likelihood::Mixture, mixtures) => match Mixture::new(mixtures.unwrap_or(10), self.dims[2], self.levels()) {
+                Ok(mixture) => Ok(Self { law: Law::Mixture(mixture), ..self }),
+                Err(Error::Usage(reason)) => refuse(&reason),
+                Err(other) => Err(other),
+            },
+        }
+    }
+
+    /// Colours that masks must keep in order: one where the law couples those of a pixel itself.
+    pub fn ordered(&self) -> usize {
+        if self.law.is_of_pixels() { 1 } else { self.dims[2] }
     }
 
     /// Levels of a value: 2 to 256.
@@ -88,7 +126,7 @@ impl Levels {
         })
     }
 
-    /// −ln p of every value, `[N, H, W, C]`, given its logits.
+    /// −ln p of every value, `[N, H, W, C]`, given the outputs.
     pub fn nll_map(&self, g: &mut Graph, logits: NodeId, x: NodeId) -> Result<NodeId> {
         match self.law {
             Law::Bernoulli => g.bernoulli_nll(logits, x),
@@ -100,6 +138,7 @@ impl Levels {
                 let nll = g.categorical_nll(logits, target)?;
                 g.reshape(nll, [batch, h, w, c])
             }
+            Law::Mixture(mixture) => g.mixture_nll(logits, x, mixture),
         }
     }
 }

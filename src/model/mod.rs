@@ -193,16 +193,16 @@ const MODELS: [(&str, Make); 12] = [
     ("dcgan", |_, hyper, data| Ok(Box::new(Gan::new(gan::Family::Dcgan, hyper, data)?))),
     ("gan", |_, hyper, data| Ok(Box::new(Gan::new(gan::Family::Gan, hyper, data)?))),
     ("gated-pixelcnn", |name, hyper, data| {
-        beside_preset(name, hyper, &["dropout", "levels", "conditional", "scales", "scale_channels"])?;
+        beside_preset(name, hyper, &BESIDE)?;
         Ok(Box::new(GatedPixelCnn::new(parse(name, hyper)?, data)?))
     }),
     ("pixelcnn", |name, hyper, data| {
-        beside_preset(name, hyper, &["dropout", "levels", "conditional", "scales", "scale_channels"])?;
+        beside_preset(name, hyper, &BESIDE)?;
         Ok(Box::new(PixelCnn::new(parse(name, hyper)?, data)?))
     }),
     ("pixelcnn-pp", |name, hyper, data| Ok(Box::new(PixelCnnPp::new(parse(name, hyper)?, data)?))),
     ("pixelrnn", |name, hyper, data| {
-        beside_preset(name, hyper, &["layer", "dropout", "levels", "first_kernel", "kernel", "conditional", "scales", "scale_channels"])?;
+        beside_preset(name, hyper, &[&BESIDE[..], &["layer", "first_kernel", "kernel"]].concat())?;
         Ok(Box::new(PixelRnn::new(parse(name, hyper)?, data)?))
     }),
     ("vae", |name, hyper, data| Ok(Box::new(Vae::new(parse(name, hyper)?, data)?))),
@@ -240,6 +240,9 @@ fn known(name: &str) -> Result<(&'static str, Make)> {
     let unknown = || Error::usage(format!("there is no model {name}; there are {}", names().join(", ")));
     MODELS.into_iter().find(|(known, _)| *known == name).ok_or_else(unknown)
 }
+
+/// Keys of autoregressive models that no named size is about.
+const BESIDE: [&str; 7] = ["dropout", "levels", "likelihood", "mixtures", "conditional", "scales", "scale_channels"];
 
 /// Refuses keys that a named size would override: only those of `free` are not a part of it.
 fn beside_preset(model: &str, hyper: &toml::Table, free: &[&str]) -> Result<()> {

@@ -4,6 +4,7 @@
 
 use std::ops::RangeInclusive;
 
+use super::levels::Levels;
 use super::size;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, StateSpec};
@@ -23,7 +24,7 @@ pub struct Given {
     pub labels: Option<NodeId>,
     /// The scale whose pixels are told, the coarsest first; 0 where there is one.
     pub scale: usize,
-    /// The pixels of the next coarser scale, `[N, H/2, W/2, C]`, as [`super::levels::Levels::shown`] shows them, where there is one.
+    /// The pixels of the next coarser scale, `[N, H/2, W/2, C]`, as [`Levels::shown`] shows them, where there is one.
     pub coarse: Option<NodeId>,
 }
 
@@ -121,6 +122,8 @@ pub struct Place<'a> {
     pub prefix: &'a str,
     /// Height, width and colours of its images.
     pub dims: [usize; 3],
+    /// Colours that its masks keep in order.
+    pub ordered: usize,
     /// Channels of the map that its layers are told; 0 where there is none.
     pub map: usize,
 }
@@ -140,9 +143,10 @@ impl<T> Pyramid<T> {
         spec: &mut StateSpec,
         group: usize,
         scales: Scales,
-        dims: [usize; 3],
+        pixels: &Levels,
         mut make: impl FnMut(&mut StateSpec, usize, Place<'_>) -> T,
     ) -> Result<Self> {
+        let (dims, ordered) = (pixels.dims, pixels.ordered());
         let mut nets = Vec::with_capacity(scales.count);
         for scale in 0..scales.count {
             let prefix = if scales.count == 1 { String::new() } else { format!("scales.{scale}.") };
@@ -152,7 +156,7 @@ impl<T> Pyramid<T> {
                 _ => Some(Upscaling::new(spec, group, &prefix, halved(dims, finer + 1), scales.channels)?),
             };
             let map = if upscaling.is_some() { scales.channels } else { 0 };
-            nets.push((upscaling, make(spec, group, Place { prefix: &prefix, dims: halved(dims, finer), map })));
+            nets.push((upscaling, make(spec, group, Place { prefix: &prefix, dims: halved(dims, finer), ordered, map })));
         }
         Ok(Self { nets })
     }

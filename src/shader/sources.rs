@@ -39,6 +39,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("raster_conv", include_str!("../../shaders/raster_conv.wgsl")),
     ("raster_join", include_str!("../../shaders/raster_join.wgsl")),
     ("raster_map", include_str!("../../shaders/raster_map.wgsl")),
+    ("raster_mixture", include_str!("../../shaders/raster_mixture.wgsl")),
     ("raster_scan", include_str!("../../shaders/raster_scan.wgsl")),
     ("reduce", include_str!("../../shaders/reduce.wgsl")),
     ("scan", include_str!("../../shaders/scan.wgsl")),

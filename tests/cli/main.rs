@@ -14,6 +14,7 @@ mod eval;
 mod export;
 mod latents;
 mod limits;
+mod mixture;
 mod paths;
 mod quality;
 mod sample;

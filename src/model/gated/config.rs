@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::model::dropout::Dropout;
+use crate::model::levels::Likelihood;
 
 /// Hyper-parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,6 +26,10 @@ pub struct Config {
     pub dropout: Dropout,
     /// Values a pixel can take: 2 (Bernoulli) or up to 256 (categorical); 0 takes 2 for binary data and 256 for other.
     pub levels: usize,
+    /// How values are told: by logits of their levels, or by a mixture of logistics.
+    pub likelihood: Likelihood,
+    /// Logistics of a mixture; 10.
+    pub mixtures: Option<usize>,
     /// Whether a vector for each class enters both gates of every layer: p(x|y).
     pub conditional: bool,
     /// Scales that an image is drawn in, each of every second pixel of the next; 1.
@@ -64,6 +69,8 @@ impl Default for Config {
             dilations: Vec::new(),
             dropout: Dropout::NONE,
             levels: 0,
+            likelihood: Likelihood::default(),
+            mixtures: None,
             conditional: false,
             scales: None,
             scale_channels: None,
@@ -75,8 +82,8 @@ impl Default for Config {
 impl Config {
     /// The sizes that a preset names, for images of so many colours.
     pub fn resolved(self, colours: usize) -> Self {
-        let Self { preset, dropout, levels, conditional, scales, scale_channels, .. } = self;
-        let small = Self { preset, dropout, levels, conditional, scales, scale_channels, ..Self::default() };
+        let Self { preset, dropout, levels, likelihood, mixtures, conditional, scales, scale_channels, .. } = self;
+        let small = Self { preset, dropout, levels, likelihood, mixtures, conditional, scales, scale_channels, ..Self::default() };
         let sized = |hidden: usize, head: usize, like: Self| Self {
             hidden: like.hidden.or(Some(hidden.next_multiple_of(colours.max(1)))),
             head: like.head.or(Some(head.next_multiple_of(colours.max(1)))),

@@ -35,7 +35,7 @@ pub struct Flow {
 impl Layer {
     /// Registers layer `at` of the network of a scale.
     pub fn new(spec: &mut StateSpec, group: usize, config: &Config, at: usize, place: &Place<'_>, classes: usize) -> Self {
-        let [h, w, colours] = place.dims;
+        let ([h, w, colours], ordered) = (place.dims, place.ordered);
         let name = |part: &str| format!("{}layers.{at}.{part}", place.prefix);
         let first = at == 0;
         let [c, _] = config.channels();
@@ -45,13 +45,13 @@ impl Layer {
         let dilation = config.dilation(at);
         let mut conv = |part: &str, channels: [usize; 2], kernel: [usize; 2], origin: [usize; 2], mask: Option<(Mask, usize)>| {
             let masked =
-                mask.filter(|_| colours > 1).map(|(mask, parts)| move |taps: &Taps| colour_mask(taps, channels, colours, mask, parts));
+                mask.filter(|_| ordered > 1).map(|(mask, parts)| move |taps: &Taps| colour_mask(taps, channels, ordered, mask, parts));
             let mask = masked.as_ref().map(|m| m as &dyn Fn(&Taps) -> Vec<f32>);
             let geometry = (kernel, origin, dilation);
             Conv2d::rectangle(spec, group, &name(part), [h, w], channels, geometry, mask, Start::FanIn)
         };
         // The pixel itself: only its earlier colours are known to the first layer.
-        let own = usize::from(!first || colours > 1);
+        let own = usize::from(!first || ordered > 1);
         let kind = if first { Mask::A } else { Mask::B };
         let vertical = conv("v", [inputs, 2 * c], [half + usize::from(!first), size], [half, half], None);
         let horizontal = conv("h", [inputs, 2 * c], [1, half + own], [0, half], Some((kind, 2)));

@@ -43,18 +43,18 @@ impl GatedPixelCnn {
     /// [`crate::Error::Usage`] where hyper-parameters and data do not fit.
     pub fn new(config: Config, data: &DataSpec) -> Result<Self> {
         let [_, _, colours] = data.dims;
-        let pixels = Levels::new("gated-pixelcnn", config.levels, data)?;
-        let config = config.resolved(colours);
+        let pixels = Levels::new("gated-pixelcnn", config.levels, data)?.told_by("gated-pixelcnn", config.likelihood, config.mixtures)?;
+        let config = config.resolved(pixels.ordered());
         let [hidden, _] = config.channels();
-        config.check(colours, data.classes)?;
+        config.check(pixels.ordered(), data.classes)?;
         let scales = Scales::new("gated-pixelcnn", [config.scales, config.scale_channels], hidden, data.dims)?;
         // Masks of colours are as large as the weights, and stand beside them twice.
-        let each = config.weights(colours, pixels.outputs()).saturating_mul(if colours > 1 { 3 } else { 1 });
+        let each = config.weights(colours, pixels.outputs()).saturating_mul(if pixels.ordered() > 1 { 3 } else { 1 });
         size::room("gated-pixelcnn", scales.weights(each, (config.layers * 4 * hidden) as u64, colours))?;
         let classes = if config.conditional { data.classes } else { 0 };
         let mut spec = StateSpec::default();
         let group = spec.group("");
-        let nets = Pyramid::new(&mut spec, group, scales, data.dims, |spec, group, place| {
+        let nets = Pyramid::new(&mut spec, group, scales, &pixels, |spec, group, place| {
             Net::new(spec, group, &config, &place, classes, pixels.outputs())
         })?;
         Ok(Self { spec, pixels, classes, dropout: config.dropout, nets })
@@ -63,12 +63,12 @@ impl GatedPixelCnn {
 
 impl Net {
     fn new(spec: &mut StateSpec, group: usize, config: &Config, place: &Place<'_>, classes: usize, outputs: usize) -> Self {
-        let [h, w, colours] = place.dims;
+        let ([h, w, _], ordered) = (place.dims, place.ordered);
         let [hidden, head] = config.channels();
         let layers = (0..config.layers).map(|at| Layer::new(spec, group, config, at, place, classes)).collect();
         let mut conv = |name: &str, channels: [usize; 2]| {
             let taps = Taps::pointwise([h, w]);
-            let masked = (colours > 1).then(|| colour_mask(&taps, channels, colours, Mask::B, 1));
+            let masked = (ordered > 1).then(|| colour_mask(&taps, channels, ordered, Mask::B, 1));
             let conv = ConvSpec { taps, kernel: 1, centre: 0, channels, bias: true, start: Start::FanIn };
             Conv2d::masked(spec, group, &format!("{}{name}", place.prefix), conv, masked)
         };

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::model::dropout::Dropout;
+use crate::model::levels::Likelihood;
 use crate::model::size;
 
 /// Hyper-parameters. Those that are left out are as `preset` says; widths are then rounded up to a multiple of the colours.
@@ -24,6 +25,10 @@ pub struct Config {
     pub dropout: Dropout,
     /// Values a pixel can take: 2 (Bernoulli) or up to 256 (categorical); 0 takes 2 for binary data and 256 for other.
     pub levels: usize,
+    /// How values are told: by logits of their levels, or by a mixture of logistics.
+    pub likelihood: Likelihood,
+    /// Logistics of a mixture; 10.
+    pub mixtures: Option<usize>,
     /// Whether a vector for each class enters the first layer and every block: p(x|y).
     pub conditional: bool,
     /// Scales that an image is drawn in, each of every second pixel of the next; 1.

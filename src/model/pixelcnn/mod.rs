@@ -53,8 +53,8 @@ impl PixelCnn {
     /// [`Error::Usage`] where hyper-parameters and data do not fit.
     pub fn new(config: Config, data: &DataSpec) -> Result<Self> {
         let [_, _, colours] = data.dims;
-        let pixels = Levels::new("pixelcnn", config.levels, data)?;
-        let sizes = config.sizes(colours)?;
+        let pixels = Levels::new("pixelcnn", config.levels, data)?.told_by("pixelcnn", config.likelihood, config.mixtures)?;
+        let sizes = config.sizes(pixels.ordered())?;
         if config.conditional && data.classes == 0 {
             let words = "conditional=true needs labels, and these data have none; take labelled data or leave it out";
             return Err(Error::usage(format!("pixelcnn: {words}")));
@@ -62,11 +62,11 @@ impl PixelCnn {
         let classes = if config.conditional { data.classes } else { 0 };
         let scales = Scales::new("pixelcnn", [config.scales, config.scale_channels], 2 * sizes.hidden, data.dims)?;
         // Masks of colours are as large as the weights, and stand beside them twice.
-        let each = sizes.weights(colours, pixels.outputs()).saturating_mul(if colours > 1 { 3 } else { 1 });
+        let each = sizes.weights(colours, pixels.outputs()).saturating_mul(if pixels.ordered() > 1 { 3 } else { 1 });
         size::room("pixelcnn", scales.weights(each, ((sizes.blocks + 2) * sizes.hidden) as u64, colours))?;
         let mut spec = StateSpec::default();
         let group = spec.group("");
-        let nets = Pyramid::new(&mut spec, group, scales, data.dims, |spec, group, place| {
+        let nets = Pyramid::new(&mut spec, group, scales, &pixels, |spec, group, place| {
             Net::new(spec, group, &sizes, &place, classes, pixels.outputs())
         })?;
         Ok(Self { spec, pixels, classes, dropout: config.dropout, nets })
@@ -93,13 +93,13 @@ impl Aside {
 impl Net {
     fn new(spec: &mut StateSpec, group: usize, sizes: &Sizes, place: &Place<'_>, classes: usize, outputs: usize) -> Self {
         let Sizes { blocks, hidden, head, first_kernel, kernel } = *sizes;
-        let [h, w, colours] = place.dims;
+        let ([h, w, colours], ordered) = (place.dims, place.ordered);
         let name = |part: &str| format!("{}{part}", place.prefix);
         let conv = |spec: &mut StateSpec, part: &str, size: usize, mask: Mask, channels: [usize; 2]| {
             // A kernel of one pixel is a pixel, be it masked.
-            let taps = Taps::causal(size, mask == Mask::B || colours > 1 || size == 1, [h, w]);
-            let masked = colours > 1 || (mask == Mask::A && size == 1);
-            let masked = masked.then(|| colour_mask(&taps, channels, colours, mask, 1));
+            let taps = Taps::causal(size, mask == Mask::B || ordered > 1 || size == 1, [h, w]);
+            let masked = ordered > 1 || (mask == Mask::A && size == 1);
+            let masked = masked.then(|| colour_mask(&taps, channels, ordered, mask, 1));
             let conv = ConvSpec { taps, kernel: size, centre: size / 2, channels, bias: true, start: Start::FanIn };
             Conv2d::masked(spec, group, &name(part), conv, masked)
         };

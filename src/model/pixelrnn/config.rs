@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::model::DataSpec;
 use crate::model::dropout::Dropout;
+use crate::model::levels::Likelihood;
 
 /// Hyper-parameters.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -26,6 +27,10 @@ pub struct Config {
     pub dropout: Dropout,
     /// Values a pixel can take: 2 (Bernoulli) or up to 256 (categorical); 0 takes 2 for binary data and 256 for other.
     pub levels: usize,
+    /// How values are told: by logits of their levels, or by a mixture of logistics.
+    pub likelihood: Likelihood,
+    /// Logistics of a mixture; 10.
+    pub mixtures: Option<usize>,
     /// Whether images are modelled given their labels: a vector for each class is added to the gates of every layer.
     pub conditional: bool,
     /// Scales that an image is drawn in, each of every second pixel of the next; 1.
@@ -71,6 +76,8 @@ impl Default for Config {
             kernel: 3,
             dropout: Dropout::NONE,
             levels: 0,
+            likelihood: Likelihood::default(),
+            mixtures: None,
             conditional: false,
             scales: None,
             scale_channels: None,
@@ -89,13 +96,13 @@ pub(super) struct Size {
 }
 
 impl Config {
-    /// Checks it against the data.
+    /// Checks it against the data, and against the colours that are kept in order.
     ///
     /// # Errors
     /// [`Error::Usage`] where it does not fit.
-    pub(super) fn size(&self, data: &DataSpec) -> Result<Size> {
+    pub(super) fn size(&self, data: &DataSpec, colours: usize) -> Result<Size> {
         let refuse = |reason: String| Err(Error::usage(format!("pixelrnn: {reason}")));
-        let [height, width, colours] = data.dims;
+        let [height, width, _] = data.dims;
         if height < 2 || width < 2 {
             return refuse(format!(
                 "recurrent layers go from row to row and along rows, and a {height}×{width} image has one; take pixelcnn"

@@ -15,7 +15,7 @@ pub(super) struct Shape {
     pub(super) image: [usize; 2],
     pub(super) hidden: usize,
     pub(super) kernel: usize,
-    pub(super) colours: usize,
+    pub(super) ordered: usize,
     pub(super) classes: usize,
     /// Channels of the map of a coarser image; 0 where there is none.
     pub(super) map: usize,
@@ -33,11 +33,11 @@ pub(super) struct Recurrent {
 
 impl Recurrent {
     pub(super) fn new(spec: &mut StateSpec, group: usize, name: &str, shape: &Shape) -> Self {
-        let Shape { layer, image, hidden: h, kernel, colours, classes, map } = *shape;
+        let Shape { layer, image, hidden: h, kernel, ordered, classes, map } = *shape;
         let mut lstm = |name: &str, walk: Walk, inputs: usize| {
             // Each gate's columns are dealt to the colours by themselves.
             let own = Taps::pointwise(image);
-            let mask = (colours > 1).then(|| colour_mask(&own, [2 * h, GATES * h], colours, Mask::B, GATES));
+            let mask = (ordered > 1).then(|| colour_mask(&own, [2 * h, GATES * h], ordered, Mask::B, GATES));
             ImageLstm::new(spec, group, name, LstmSpec { walk, image, channels: [2 * h, h], inputs, mask, classes, map })
         };
         let lstms = match layer {
@@ -47,7 +47,7 @@ impl Recurrent {
             }
         };
         let bound = 1.0 / (h as f32).sqrt();
-        let mask = (colours > 1).then(|| colour_mask(&Taps::pointwise(image), [h, 2 * h], colours, Mask::B, 1));
+        let mask = (ordered > 1).then(|| colour_mask(&Taps::pointwise(image), [h, 2 * h], ordered, Mask::B, 1));
         let init = mask.as_ref().map_or(Init::Uniform(bound), |mask| Init::UniformMasked(bound, mask.clone()));
         let layout = Layout::Conv { kernel: [1, 1], taps: vec![[0, 0]] };
         let weight = spec.tensor(group, &format!("{name}.up.weight"), [1, h, 2 * h], init, layout, true);

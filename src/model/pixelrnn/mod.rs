@@ -41,8 +41,8 @@ impl PixelRnn {
     /// # Errors
     /// [`crate::Error::Usage`] where hyper-parameters and data do not fit.
     pub fn new(config: Config, data: &DataSpec) -> Result<Self> {
-        let pixels = Levels::new("pixelrnn", config.levels, data)?;
-        let size = config.size(data)?;
+        let pixels = Levels::new("pixelrnn", config.levels, data)?.told_by("pixelrnn", config.likelihood, config.mixtures)?;
+        let size = config.size(data, pixels.ordered())?;
         let config::Size { layers, hidden, head, classes } = size;
         let [_, _, colours] = data.dims;
         let scales = Scales::new("pixelrnn", [config.scales, config.scale_channels], 2 * hidden, data.dims)?;
@@ -50,11 +50,11 @@ impl PixelRnn {
         let [units, columns, first] = [hidden, config.kernel, config.first_kernel].map(|v| v as u64);
         let recurrent = layers as u64 * units * units * (16 * (columns / 2 + 1) + 8 * columns + 2);
         let rest = 2 * units * (first * first * colours as u64 + head as u64) + (head * pixels.outputs()) as u64;
-        let each = (recurrent + rest).saturating_mul(if colours > 1 { 3 } else { 1 });
+        let each = (recurrent + rest).saturating_mul(if pixels.ordered() > 1 { 3 } else { 1 });
         size::room("pixelrnn", scales.weights(each, layers as u64 * 8 * units, colours))?;
         let mut spec = StateSpec::default();
         let group = spec.group("");
-        let nets = Pyramid::new(&mut spec, group, scales, data.dims, |spec, group, place| {
+        let nets = Pyramid::new(&mut spec, group, scales, &pixels, |spec, group, place| {
             Net::new(spec, group, (&config, &size), &place, pixels.outputs())
         })?;
         Ok(Self { spec, pixels, classes, dropout: config.dropout, nets })
@@ -64,17 +64,17 @@ impl PixelRnn {
 impl Net {
     fn new(spec: &mut StateSpec, group: usize, (config, size): (&Config, &config::Size), place: &Place<'_>, outputs: usize) -> Self {
         let config::Size { layers, hidden, head, classes } = *size;
-        let [h, w, colours] = place.dims;
+        let ([h, w, colours], ordered) = (place.dims, place.ordered);
         let image = [h, w];
         let name = |part: &str| format!("{}{part}", place.prefix);
         let conv = |spec: &mut StateSpec, part: &str, kernel: usize, mask: Mask, channels: [usize; 2]| {
-            let taps = if kernel == 1 && mask == Mask::B { Taps::pointwise(image) } else { Taps::causal(kernel, colours > 1, image) };
-            let masked = (colours > 1).then(|| colour_mask(&taps, channels, colours, mask, 1));
+            let taps = if kernel == 1 && mask == Mask::B { Taps::pointwise(image) } else { Taps::causal(kernel, ordered > 1, image) };
+            let masked = (ordered > 1).then(|| colour_mask(&taps, channels, ordered, mask, 1));
             let conv = ConvSpec { taps, kernel, centre: kernel / 2, channels, bias: true, start: Start::FanIn };
             Conv2d::masked(spec, group, &name(part), conv, masked)
         };
         let input = conv(spec, "input", config.first_kernel, Mask::A, [colours, 2 * hidden]);
-        let shape = Shape { layer: config.layer, image, hidden, kernel: config.kernel, colours, classes, map: place.map };
+        let shape = Shape { layer: config.layer, image, hidden, kernel: config.kernel, ordered, classes, map: place.map };
         let layers = (0..layers).map(|i| Recurrent::new(spec, group, &name(&format!("layers.{i}")), &shape)).collect();
         let head = [conv(spec, "head.0", 1, Mask::B, [2 * hidden, head]), conv(spec, "head.1", 1, Mask::B, [head, outputs])];
         Self { input, layers, head }

@@ -57,7 +57,9 @@ impl Group<'_> {
                 let here = self.at(0, row, column);
                 self.buffers[0][here..here + self.count * colours].fill(0.0);
                 for colour in 0..colours {
-                    self.compute_at(&program.pixel, position);
+                    if colour == 0 || !law.is_of_pixels() {
+                        self.compute_at(&program.pixel, position);
+                    }
                     let place = (row * width + column) * colours + colour;
                     let base = self.at(logits, row, column);
                     for i in 0..self.count {

@@ -1,6 +1,7 @@
 //! Drawing one pixel value from its logits.
 
 use crate::model::Law;
+use crate::native::mixture::PixelLaw;
 use crate::random::{philox4x32, unit};
 
 /// The random stream of raster sampling; the step is the place of the value in its image, the element the number of the image.
@@ -24,6 +25,12 @@ impl Chance {
         philox4x32(counter, [self.seed as u32, (self.seed >> 32) as u32])[(self.image & 3) as usize]
     }
 
+    /// ln u/(1 − u) for a uniform u between 0 and 1, from its second word; u is the middle of one of 2²³ cells.
+    fn log_odds(self) -> f64 {
+        let odd = f64::from((self.word(1) >> 9) * 2 + 1);
+        (odd / (16_777_216.0 - odd)).ln()
+    }
+
     /// Its first word as a uniform draw in [0, 1).
     fn uniform(self) -> f32 {
         unit(self.word(0))
@@ -40,21 +47,37 @@ pub struct Pixel<'a> {
     pub earlier: &'a [f32],
 }
 
+impl<'a> Pixel<'a> {
+    /// The logits of the value alone, where each colour has its own.
+    fn own(&self) -> &'a [f32] {
+        let each = self.outputs.len() / self.colours;
+        &self.outputs[self.earlier.len() * each..][..each]
+    }
+}
+
 impl Law {
     /// Draws the next value of a pixel, in levels from 0; returns it and its ln p.
     ///
-    /// A temperature T below 1 sharpens the distribution; ln p is that of the distribution drawn from. Logits are divided by T.
+    /// A temperature T below 1 sharpens the distribution; ln p is that of the distribution drawn from. Logits are divided by T,
+    /// those of a mixture's components too, and the scales of its logistics multiplied: as T nears 0, the mean of the likeliest is left.
     pub fn draw(&self, pixel: &Pixel<'_>, temperature: f32, chance: Chance) -> (f32, f64) {
-        let each = pixel.outputs.len() / pixel.colours;
-        let logits = &pixel.outputs[pixel.earlier.len() * each..][..each];
         match self {
             Self::Bernoulli => {
+                let logits = pixel.own();
                 let one = chance.uniform() < 1.0 / (1.0 + (-logits[0] / temperature).exp());
                 (f32::from(u8::from(one)), log_probability(logits, temperature, usize::from(one)))
             }
             Self::Categorical { .. } => {
+                let logits = pixel.own();
                 let value = categorical(logits, temperature, chance.uniform());
                 (value as f32, log_probability(logits, temperature, value))
+            }
+            Self::Mixture(mixture) => {
+                let law = PixelLaw::new(*mixture, pixel.outputs, temperature);
+                let mut components = law.components(pixel.earlier);
+                let chosen = component(&components, f64::from(chance.uniform()));
+                let value = law.level_at(chosen, pixel.earlier, chance.log_odds());
+                (value, law.ln_p(&mut components, pixel.earlier, value))
             }
         }
     }
@@ -72,6 +95,17 @@ fn categorical(logits: &[f32], temperature: f32, uniform: f32) -> usize {
     });
     // The last value takes what rounding leaves.
     chosen.unwrap_or(logits.len() - 1)
+}
+
+/// A component of a mixture by the inverse of its distribution function.
+fn component(ln_p: &[f64], uniform: f64) -> usize {
+    let mut left = uniform;
+    let chosen = ln_p.iter().position(|ln| {
+        left -= ln.exp();
+        left < 0.0
+    });
+    // What rounding leaves goes to the likeliest: the last may be next to impossible.
+    chosen.unwrap_or_else(|| (0..ln_p.len()).max_by(|a, b| ln_p[*a].total_cmp(&ln_p[*b])).unwrap_or(0))
 }
 
 /// ln p of a value given its logits.

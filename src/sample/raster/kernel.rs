@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Expr, Shape};
 use crate::model::Law;
 use crate::shader::{Target, expand, function};
+use crate::tensor::LEAST_LOG_SCALE;
 use crate::tensor::Walk;
 
 /// Images of a workgroup where an invocation draws one by itself: as many as a CPU's vectors hold.
@@ -198,6 +199,15 @@ fn draw(law: &Law) -> Result<String> {
     match law {
         Law::Bernoulli => expand("raster_bernoulli", &[]),
         Law::Categorical { levels } => expand("raster_categorical", &[("LEVELS", levels.to_string())]),
+        Law::Mixture(mixture) => {
+            let defines = [
+                ("COMPONENTS", mixture.components.to_string()),
+                ("COLOUR", mixture.stride().to_string()),
+                ("TOP", format!("{:?}", mixture.levels as f32 - 1.0)),
+                ("LEAST", format!("{LEAST_LOG_SCALE:?}")),
+            ];
+            expand("raster_mixture", &defines)
+        }
     }
 }
 
@@ -260,6 +270,7 @@ pub fn kernel(program: &RasterProgram, law: &Law, constants: &[(Shape, Vec<f32>)
         ("STEPS", steps),
         ("CASES", cases.trim_end().to_string()),
         ("ALONE", flag(alone)),
+        ("OF_PIXELS", flag(law.is_of_pixels())),
         ("BARRIER", if alone { "" } else { "storageBarrier();" }.to_string()),
         ("LANES", lanes.to_string()),
         ("THREADS", if alone { ALONE } else { lanes }.to_string()),

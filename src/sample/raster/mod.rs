@@ -300,24 +300,24 @@ impl RasterSampler {
         }
         let outputs = self.law.outputs(c);
         let mut drawn = Drawn { images: vec![0.0; job.count * item], log_p: vec![0.0; job.count] };
+        // The outputs of the last pass, and the pixel it was for.
+        let (mut logits, mut known) = (Vec::new(), None);
         for place in 0..item {
             if stop() {
                 return Ok(None);
             }
-            // What is kept needs no pass.
+            // What is kept needs no pass, and colours that one law tells need one.
             let kept = job.keep.is_some_and(|(_, kept)| kept[place]);
-            let logits = if kept {
-                Vec::new()
-            } else {
+            if !(kept || self.law.is_of_pixels() && known == Some(place / c)) {
                 let begun = Instant::now();
                 program.write("x", &drawn.images)?;
                 self.spent.transfers += begun.elapsed().as_secs_f64();
                 self.spent += program.run_timed(state, &Step::default())?;
                 let begun = Instant::now();
-                let logits = program.read(state, "logits")?;
+                logits = program.read(state, "logits")?;
                 self.spent.transfers += begun.elapsed().as_secs_f64();
-                logits
-            };
+                known = Some(place / c);
+            }
             for i in 0..job.count {
                 let at = i * item + place;
                 drawn.images[at] = match job.given(i, place) {
