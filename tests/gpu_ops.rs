@@ -211,6 +211,16 @@ fn mixtures() {
 }
 
 #[test]
+fn group_norms() {
+    check(graphs::group_norms().expect("graphs"));
+}
+
+#[test]
+fn attentions() {
+    check(graphs::attentions().expect("graphs"));
+}
+
+#[test]
 fn gates() {
     check(graphs::gates().expect("graphs"));
 }

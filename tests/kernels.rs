@@ -151,7 +151,7 @@ fn check(name: &str, text: &str, command: &mut Command) {
 #[test]
 fn conv_tiles_fit_the_workgroup_memory_every_adapter_has() {
     for (text, name) in variants() {
-        let widths = [("vec4<f32>", 16), ("Partial", 8), ("f16", 2), ("f32", 4)];
+        let widths = [("vec4<f32>", 16), ("vec2<f32>", 8), ("Partial", 8), ("f16", 2), ("f32", 4)];
         let bytes: usize = text
             .lines()
             .filter_map(|l| l.strip_prefix("var<workgroup> "))

@@ -1,7 +1,9 @@
 //! Machine code for the CPU: register tiles, convolutions, the interpreter of pointwise programs and reductions, fast in `f32`, and as
 //! their definitions say in `f64`.
 
+pub(crate) mod attention;
 mod convolution;
+pub(crate) mod group_norm;
 mod math;
 pub mod mixture;
 pub mod pointwise;

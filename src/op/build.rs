@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    BatchNorm, Concat, ConcatElu, Conv, ConvWeight, Gate, GatedResidual, Map, Mixture, MixtureNll, Reduce, Reduction, Scan, Slice, Taps,
-    Walk,
+    Attention, BatchNorm, Concat, ConcatElu, Conv, ConvWeight, Gate, GatedResidual, GroupNorm, Grouping, Map, Mixture, MixtureNll, Reduce,
+    Reduction, Scan, Slice, Taps, Walk,
 };
 use crate::error::{Error, Result};
 use crate::graph::{Binary, Distribution, Expr, Graph, NodeId, Shape, Unary};
@@ -186,6 +186,16 @@ impl Graph {
             let kept = b.scale(v[0], 1.0 / (1.0 - rate));
             b.select(dropped, zero, kept)
         })
+    }
+
+    /// Attention among positions, given queries, keys and values `[N, …, 3·heads·w]`; see [`Attention`].
+    pub fn attention(&mut self, qkv: NodeId, heads: usize) -> Result<NodeId> {
+        self.op(Attention { heads }, &[qkv])
+    }
+
+    /// Group normalisation of `[N, H, W, C]` by a scale and a shift of `[C]` or `[N, 1, 1, C]`, and what follows it; see [`GroupNorm`].
+    pub fn group_norm(&mut self, x: NodeId, scale: NodeId, shift: NodeId, grouping: Grouping) -> Result<NodeId> {
+        self.op(GroupNorm(grouping), &[x, scale, shift])
     }
 
     /// Convolution of `[N, H, W, C]` by weights `[taps, C, D]`.

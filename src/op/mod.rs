@@ -1,11 +1,13 @@
 //! One file an operation: its shape, its gradient, its GPU launch and its CPU meaning.
 
+mod attention;
 mod build;
 mod concat;
 mod concat_elu;
 mod conv;
 mod gate;
 mod group;
+mod group_norm;
 pub(crate) mod launch;
 mod map;
 mod mixture;
@@ -15,10 +17,12 @@ mod residual;
 mod scan;
 mod slice;
 
+pub use attention::{Attention, AttentionGradient};
 pub use concat::Concat;
 pub use concat_elu::{ConcatElu, ConcatEluGradient};
 pub use conv::{Conv, ConvWeight};
 pub use gate::{Gate, GateGradient};
+pub use group_norm::{GroupNorm, GroupNormInput, GroupNormSums, Grouping};
 pub use map::Map;
 pub use mixture::{MixtureNll, MixtureNllGradient};
 pub use norm::BatchNorm;

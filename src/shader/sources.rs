@@ -13,6 +13,7 @@ pub fn kernels_digest() -> String {
 }
 
 const SOURCES: &[(&str, &str)] = &[
+    ("attention", include_str!("../../shaders/attention.wgsl")),
     ("ceiling", include_str!("../../shaders/ceiling.wgsl")),
     ("concat_elu", include_str!("../../shaders/concat_elu.wgsl")),
     ("conv", include_str!("../../shaders/conv.wgsl")),
@@ -27,6 +28,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("conv_weight_texture", include_str!("../../shaders/conv_weight_texture.wgsl")),
     ("copy", include_str!("../../shaders/copy.wgsl")),
     ("gate", include_str!("../../shaders/gate.wgsl")),
+    ("group_norm", include_str!("../../shaders/group_norm.wgsl")),
     ("loss_scale", include_str!("../../shaders/loss_scale.wgsl")),
     ("map", include_str!("../../shaders/map.wgsl")),
     ("matrix_proof", include_str!("../../shaders/matrix_proof.wgsl")),

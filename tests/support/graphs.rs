@@ -4,7 +4,7 @@
 use kiln::Result;
 use kiln::graph::{Binary, Distribution, NodeId, Rule, Unary, Update};
 use kiln::op::{
-    ConcatEluGradient, ConvWeight, Embed, GateGradient, GatedResidualGradient, Mixture, MixtureNllGradient, Reduction, Taps, Walk,
+    ConcatEluGradient, ConvWeight, Embed, GateGradient, GatedResidualGradient, Grouping, Mixture, MixtureNllGradient, Reduction, Taps, Walk,
 };
 
 use crate::Bench;
@@ -289,6 +289,58 @@ pub fn mixtures() -> Result<Vec<Case>> {
     [(5, 3, 1, 256), (7, 10, 3, 256), (1, 1, 3, 2), (90, 2, 1, 5)].into_iter().map(build).collect()
 }
 
+/// Group normalisations and their gradients: four channels at a time and one, columns of more than a workgroup, scales of an image and of all.
+pub fn group_norms() -> Result<Vec<Case>> {
+    let sizes = [
+        ([2usize, 5, 3, 8], 2usize, true),
+        ([3, 1, 4, 6], 2, false),
+        ([1, 2, 2, 600], 2, true),
+        ([2, 3, 3, 1100], 1, false),
+        ([9, 7, 7, 5], 5, true),
+    ];
+    let build = |(dims, groups, silu): ([usize; 4], usize, bool)| {
+        case(format!("{groups} groups of {dims:?}"), |b| {
+            let [n, _, _, c] = dims;
+            let x = b.leaf(dims);
+            let apart = b.graph.map(&[x], |e, v| e.offset(v[0], 3.0))?;
+            let (scale, shift) = if silu { (b.leaf([n, 1, 1, c]), b.leaf([c])) } else { (b.leaf([c]), b.leaf([n, 1, 1, c])) };
+            let y = b.graph.group_norm(apart, scale, shift, Grouping { groups, epsilon: 1e-5, silu })?;
+            let upstream = b.leaf(dims);
+            let dot = b.graph.mul(y, upstream)?;
+            let loss = b.graph.sum_all(dot)?;
+            let mut all = b.graph.gradients(loss, &[x, scale, shift])?;
+            all.push(y);
+            Ok(all)
+        })
+    };
+    sizes.into_iter().map(build).collect()
+}
+
+/// Attention and its gradient: fewer and more positions than a workgroup and a tile have, one head and several, wide and narrow.
+pub fn attentions() -> Result<Vec<Case>> {
+    let sizes = [
+        ([2usize, 1, 1, 12], 1usize),
+        ([1, 7, 1, 24], 2),
+        ([2, 5, 7, 48], 4),
+        ([1, 11, 7, 96], 1),
+        ([1, 70, 1, 36], 3),
+        ([1, 6, 6, 192], 1),
+    ];
+    let build = |(dims, heads): ([usize; 4], usize)| {
+        case(format!("attention of {heads} heads over {dims:?}"), |b| {
+            let x = b.leaf(dims);
+            let y = b.graph.attention(x, heads)?;
+            let upstream = b.leaf([dims[0], dims[1], dims[2], dims[3] / 3]);
+            let dot = b.graph.mul(y, upstream)?;
+            let loss = b.graph.sum_all(dot)?;
+            let mut all = b.graph.gradients(loss, &[x])?;
+            all.push(y);
+            Ok(all)
+        })
+    };
+    sizes.into_iter().map(build).collect()
+}
+
 /// Data movement.
 pub fn movement() -> Result<Vec<Case>> {
     let mut cases = Vec::new();
@@ -381,6 +433,8 @@ pub fn all() -> Result<Vec<Case>> {
     cases.extend(fused()?);
     cases.extend(gates()?);
     cases.extend(mixtures()?);
+    cases.extend(attentions()?);
+    cases.extend(group_norms()?);
     cases.extend(movement()?);
     cases.extend(scans()?);
     cases.extend(updates()?);

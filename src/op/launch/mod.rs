@@ -1,10 +1,12 @@
 //! The launches of the operations: which kernel, specialised how, over how many workgroups.
 
+mod attention;
 mod conv;
 mod conv_weight;
 mod copy;
 mod defaults;
 mod gate;
+mod group_norm;
 mod map;
 mod mixture;
 mod pack;
@@ -13,11 +15,13 @@ mod scan;
 mod update;
 mod variants;
 
+pub(super) use attention::{attention, attention_gradient};
 pub(super) use conv::conv;
 pub(super) use conv_weight::conv_weight;
 pub(crate) use copy::copy;
 pub(super) use copy::{concat, embed, slice};
 pub(super) use gate::{concat_elu, concat_elu_gradient, gate, gate_gradient, gated_residual, gated_residual_gradient};
+pub(super) use group_norm::{GroupNormPart, group_norm};
 pub(super) use map::map;
 pub(super) use mixture::mixture;
 pub(crate) use pack::TEXTURE_WIDTH;
