@@ -1,6 +1,7 @@
 """Reference figures of PyTorch on real data, and a check that both programs give an image the same probability.
 
-    parity.py pixelcnn --data DIR                  the 53,569-parameter PixelCNN, binarized MNIST: nats an image of the test split
+    parity.py MODEL --data DIR                     an autoregressive model of binarized MNIST: nats an image of the test split
+    parity.py pixelcnn-pp --data DIR               the small PixelCNN++ of CIFAR-10's binary files: bits a value of the test split
     parity.py vae-mlp --data DIR                   the classic VAE, grey MNIST: test loss an image
     parity.py --load F.safetensors --npy scores.npy --data DIR
                                                    weights of `kiln export` in PyTorch against the numbers of `kiln score`
@@ -20,7 +21,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from workloads import PixelCNN, PixelRNN, RowLayer, negative_elbo, nats_per_image, parameter_count, vae_mlp
+from pixelcnn_pp import PixelCnnPp, mixture_nats_per_image
+from workloads import GatedPixelCNN, PixelCNN, PixelRNN, RowLayer, negative_elbo, nats_per_image, parameter_count, vae_mlp
+
+# What makes a network, and its batch.
+BINARY = {
+    "pixelcnn": (PixelCNN, 64),
+    "gated-pixelcnn": (lambda: GatedPixelCNN(channels=24, layers=6, head=32), 32),
+    "pixelrnn-row": (lambda: PixelRNN(RowLayer, hidden=16, layers=3), 16),
+    "pixelrnn-diag": (lambda: PixelRNN(hidden=16, layers=2), 16),
+}
+# Logistics of the small PixelCNN++.
+COMPONENTS = 5
 
 SPLITS = {"train": ("train",), "valid": ("valid",), "test": ("test", "t10k")}
 
@@ -53,23 +65,47 @@ def shuffled_batches(images: Tensor, batch: int, generator: torch.Generator):
                 yield images[index]
 
 
+def read_colours(folder: Path, split: str) -> Tensor:
+    """Images [N,3,32,32] in [-1,1] from CIFAR-10's binary files."""
+    names = sorted(folder.glob("test_batch.bin" if split == "test" else "data_batch_*.bin"))
+    if not names:
+        sys.exit(f"{folder} holds no binary files of CIFAR-10")
+    records = np.concatenate([np.frombuffer(path.read_bytes(), np.uint8).reshape(-1, 3073) for path in names])
+    return torch.from_numpy(records[:, 1:].astype(np.float32) / 127.5 - 1).view(-1, 3, 32, 32)
+
+
 @torch.no_grad()
-def pixelcnn_nats(model: PixelCNN, images: Tensor, batch: int = 500) -> np.ndarray:
-    return np.concatenate([nats_per_image(model(x), x).double().numpy() for x in images.split(batch)])
+def nats_of(model: torch.nn.Module, nats, images: Tensor, batch: int = 500) -> np.ndarray:
+    return np.concatenate([nats(model(x), x).double().numpy() for x in images.split(batch)])
 
 
-def train_pixelcnn(args) -> dict:
-    train, test = read_images(args.data, "train"), read_images(args.data, "test")
+def train_autoregressive(args) -> dict:
+    colours = args.mode == "pixelcnn-pp"
+    read = read_colours if colours else read_images
+    train, test = read(args.data, "train"), read(args.data, "test")
     torch.manual_seed(args.seed)
-    model = PixelCNN()
-    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
+    if colours:
+        model = PixelCnnPp(3, COMPONENTS * 10)
+
+        def nats(outputs: Tensor, x: Tensor) -> Tensor:
+            return mixture_nats_per_image(outputs, x, COMPONENTS)
+
+    else:
+        model, nats = BINARY[args.mode][0](), nats_per_image
+    optimiser = torch.optim.Adam(model.parameters(), lr=args.rate)
     batches = shuffled_batches(train, args.batch, torch.Generator().manual_seed(args.seed))
+    if colours:
+        # The first batch sets first weights, and is then trained on.
+        with torch.no_grad():
+            model(train[torch.randperm(len(train), generator=torch.Generator().manual_seed(args.seed))[: args.batch]])
     curve, recent, start = [], [], time.perf_counter()
     for step in range(1, args.steps + 1):
         x = next(batches)
         optimiser.zero_grad(set_to_none=True)
-        loss = nats_per_image(model(x), x).mean()
+        loss = nats(model(x), x).mean()
         loss.backward()
+        if args.clip:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), args.clip)
         optimiser.step()
         recent.append(loss.item())
         if step % 50 == 0 or step == args.steps:
@@ -77,17 +113,22 @@ def train_pixelcnn(args) -> dict:
             print(f"step {step}: {curve[-1][1]:.2f} nats", file=sys.stderr, flush=True)
             recent = []
     train_s = time.perf_counter() - start
-    nats = pixelcnn_nats(model, test)
+    model.eval()
+    if args.limit:
+        test = test[torch.randperm(len(test), generator=torch.Generator().manual_seed(0))[: args.limit]]
+    found = nats_of(model, nats, test, 50 if colours else 500)
     return {
-        "model": "pixelcnn",
+        "model": args.mode,
         "params": parameter_count(model),
         "steps": args.steps,
         "batch": args.batch,
+        "rate": args.rate,
+        "clip": args.clip,
         "seed": args.seed,
         "test_images": len(test),
-        "test_nats": nats.mean(),
-        "test_nats_standard_error": nats.std(ddof=1) / math.sqrt(len(nats)),
-        "test_bits_per_dim": nats.mean() / math.log(2) / test[0].numel(),
+        "test_nats": found.mean(),
+        "test_nats_standard_error": found.std(ddof=1) / math.sqrt(len(found)),
+        "test_bits_per_dim": found.mean() / math.log(2) / test[0].numel(),
         "train_curve": curve,
         "train_s": train_s,
     }
@@ -125,7 +166,7 @@ def train_vae(args) -> dict:
     }
 
 
-def load_module(path: Path) -> PixelCNN | PixelRNN:
+def load_module(path: Path) -> torch.nn.Module:
     """The checkpoint in the PyTorch module whose tensors it names. A missing, foreign or misshapen tensor, or a non-zero where the mask is, ends the run."""
     from safetensors.torch import load_file
 
@@ -135,6 +176,11 @@ def load_module(path: Path) -> PixelCNN | PixelRNN:
         layers = 1 + max(int(name.split(".")[1]) for name in tensors if name.startswith("layers."))
         hidden, head = tensors["input.weight"].shape[0] // 2, tensors["head.0.weight"].shape[0]
         model = PixelRNN(*([] if "rightward" in names else [RowLayer]), hidden=hidden, layers=layers, head=head)
+    elif "link" in names:
+        layers = 1 + max(int(name.split(".")[1]) for name in tensors if name.startswith("layers."))
+        model = GatedPixelCNN(tensors["layers.0.res.weight"].shape[0], layers, tensors["head.0.weight"].shape[0])
+        model.load_state_dict(tensors, strict=True)
+        return model
     else:
         model = PixelCNN()
     model.load_state_dict(tensors, strict=True)
@@ -152,7 +198,7 @@ def compare_scores(args) -> dict:
     if not 0 < len(scores) <= len(test):
         sys.exit(f"{args.npy} holds {len(scores)} scores for {len(test)} images")
     test = test[: len(scores)]
-    single = -pixelcnn_nats(model, test)
+    single = -nats_of(model, nats_per_image, test)
     report = {
         "images": len(scores),
         "kiln_mean_log_p": scores.mean(),
@@ -161,7 +207,7 @@ def compare_scores(args) -> dict:
         "max_absolute_difference_nats": np.max(np.abs(scores - single)),
     }
     if args.double:
-        exact = -pixelcnn_nats(model.double(), test.double())
+        exact = -nats_of(model.double(), nats_per_image, test.double())
         report["max_relative_difference_kiln_to_f64"] = np.max(np.abs(scores - exact) / np.abs(exact))
         report["max_relative_difference_pytorch_f32_to_f64"] = np.max(np.abs(single - exact) / np.abs(exact))
     return report
@@ -169,13 +215,16 @@ def compare_scores(args) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("mode", nargs="?", choices=["pixelcnn", "vae-mlp"])
+    parser.add_argument("mode", nargs="?", choices=[*BINARY, "pixelcnn-pp", "vae-mlp"])
     parser.add_argument("--data", type=Path, required=True, help="folder of IDX files")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=500, help="pixelcnn")
+    parser.add_argument("--steps", type=int, default=500, help="of autoregressive models")
+    parser.add_argument("--rate", type=float, default=1e-3, help="learning rate of autoregressive models")
+    parser.add_argument("--clip", type=float, default=0.0, help="largest norm of their gradients; 0: any")
+    parser.add_argument("--limit", type=int, help="score a random so many of the test images alone")
     parser.add_argument("--epochs", type=int, default=10, help="vae-mlp")
-    parser.add_argument("--batch", type=int, help="64 for pixelcnn, 128 for vae-mlp")
+    parser.add_argument("--batch", type=int, help="64 for pixelcnn, 32 for gated-pixelcnn, 16 for the others, 128 for vae-mlp")
     parser.add_argument("--load", type=Path, metavar="F.safetensors", help="weights of `kiln export`")
     parser.add_argument("--npy", type=Path, metavar="SCORES.npy", help="log p of each image, of `kiln score`")
     parser.add_argument("--split", choices=sorted(SPLITS), default="test", help="the split that was scored")
@@ -185,8 +234,8 @@ def main() -> None:
     if comparing == (args.mode is not None) or (args.load is None) != (args.npy is None):
         parser.error("give either a mode or both --load and --npy")
     torch.set_num_threads(args.threads)
-    args.batch = args.batch or (64 if args.mode == "pixelcnn" else 128)
-    run = compare_scores if comparing else {"pixelcnn": train_pixelcnn, "vae-mlp": train_vae}[args.mode]
+    args.batch = args.batch or {"vae-mlp": 128, "pixelcnn-pp": 16}.get(args.mode) or BINARY.get(args.mode, (None, 64))[1]
+    run = compare_scores if comparing else train_vae if args.mode == "vae-mlp" else train_autoregressive
     print(json.dumps({**run(args), "threads": args.threads, "torch": torch.__version__}))
 
 
