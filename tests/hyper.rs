@@ -59,7 +59,7 @@ fn keys(model: &str) -> Vec<(&'static str, BoxedStrategy<String>)> {
             keys
         }
         "pixelcnn-pp" => {
-            let mut keys = numbers(&["stages", "blocks", "filters"]);
+            let mut keys = numbers(&["stages", "blocks", "filters", "mixtures"]);
             keys.extend(reals(&["dropout"]));
             keys.extend([("preset", word(&["tiny", "small", "custom"])), ("conditional", flag())]);
             keys

@@ -9,6 +9,7 @@ use kiln::graph::{Graph, Rule, StateId, Step, Update};
 use kiln::model::{DataSpec, Model};
 use kiln::nn::{NormedSpec, Pass, Shift, WeightNorm};
 use kiln::runtime::{Device, Program, State, Weights};
+use kiln::sample::raster::{Job, Method, RasterSampler};
 use kiln::{Error, Result};
 use support::models;
 
@@ -172,11 +173,24 @@ fn pytorchs_directions_give_pytorchs_start_and_probabilities() -> Result<()> {
         let data = file.tensor(name).expect("a tensor of the fixture").data();
         data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
     };
-    let (x, classes) = (values("x"), values("classes"));
+    // Channels come last here.
+    let placed = |name: &str| -> Vec<f32> {
+        let (values, shape) = (values(name), file.tensor(name).expect("a tensor").shape().to_vec());
+        let [n, c, h, w] = shape[..] else { return values };
+        let at = |i: usize| (i / (h * w * c) * c + i % c) * h * w + i / c % (h * w);
+        (0..n * c * h * w).map(|i| values[at(i)]).collect()
+    };
+    let classes = values("classes");
     let count = classes.len();
     let hot: Vec<f32> = classes.iter().flat_map(|class| (0..3).map(move |c| f32::from(u8::from(c as f32 == *class)))).collect();
-    for (prefix, hyper) in [("plain", "filters = 3\nblocks = 2\nstages = 2"), ("labelled", "filters = 3\nblocks = 1\nconditional = true")] {
-        let model = models::build("pixelcnn-pp", hyper, &DataSpec { classes: 3, ..bits([8, 12, 1]) })?;
+    let colour = DataSpec { kind: Kind::Pixels, binarization: Binarization::None, ..bits([4, 6, 3]) };
+    for (prefix, images, hyper, data) in [
+        ("plain", "x", "blocks = 2\nstages = 2", bits([8, 12, 1])),
+        ("labelled", "x", "blocks = 1\nconditional = true", bits([8, 12, 1])),
+        ("colour", "levels", "blocks = 1\nstages = 2\nmixtures = 2", colour),
+    ] {
+        let model = models::build("pixelcnn-pp", &format!("filters = 3\n{hyper}"), &DataSpec { classes: 3, ..data })?;
+        let x = placed(images);
         let mut state = models::initial(model.as_ref());
         let mut given = Vec::new();
         for id in model.state().ids().into_iter().filter(|id| model.state().spec(*id).trained) {
@@ -196,7 +210,7 @@ fn pytorchs_directions_give_pytorchs_start_and_probabilities() -> Result<()> {
         };
         for (graph, output, want) in graphs(model.as_ref())? {
             let got = models::run(&graph, &mut state, &[("x", &x), ("labels", &hot)], &Step::default(), output);
-            close(&format!("{prefix} {want}"), &got, &values(&format!("{prefix}.{want}")));
+            close(&format!("{prefix} {want}"), &got, &placed(&format!("{prefix}.{want}")));
         }
         // What the start sets does not depend on what stood there.
         for (_, id, values) in &given {
@@ -204,7 +218,7 @@ fn pytorchs_directions_give_pytorchs_start_and_probabilities() -> Result<()> {
         }
         let graph = model.starts().expect("a start").start_graph(count)?;
         let logits = models::run(&graph, &mut state, &[("x", &x), ("labels", &hot)], &Step::default(), "logits");
-        close(&format!("{prefix} start"), &logits, &values(&format!("{prefix}.logits")));
+        close(&format!("{prefix} start"), &logits, &placed(&format!("{prefix}.logits")));
         for (name, id, want) in &given {
             close(name, &state.read(*id, Arena::Value)?, want);
         }
@@ -259,10 +273,35 @@ fn dropout_is_for_training_alone_in_every_family() -> Result<()> {
     Ok(())
 }
 
+/// Images are drawn of one size and of several, bits and mixtures in colour, and what was given stays.
+#[test]
+fn images_are_drawn_and_their_probabilities_are_those_that_are_scored() -> Result<()> {
+    let colour = DataSpec { kind: Kind::Pixels, binarization: Binarization::None, ..bits([4, 4, 3]) };
+    for (hyper, data) in [("stages = 1", bits([4, 6, 1])), ("stages = 2", bits([4, 6, 1])), ("stages = 2\nmixtures = 2", colour)] {
+        let model = models::build("pixelcnn-pp", &format!("filters = 3\nblocks = 1\n{hyper}"), &data)?;
+        let mut state = models::initial(model.as_ref());
+        let item = data.len();
+        let levels = if data.is_binary() { 2.0 } else { 256.0 };
+        let batch: Vec<f32> = support::normals(4 * item, 3).into_iter().map(|v| ((v as f32 + 3.0) / 6.0).clamp(0.0, 0.999)).collect();
+        let batch: Vec<f32> = batch.into_iter().map(|v| (v * levels).floor()).collect();
+        start(model.as_ref(), &mut state, &batch, 4);
+        let job = Job { count: 3, seed: 5, first: 0, temperature: 1.0, keep: None, inputs: &[] };
+        let mut sampler = RasterSampler::new(&Device::Cpu, model.as_ref(), &state, Weights::Current, Method::Cached)?;
+        let drawn = sampler.sample(model.as_ref(), &mut state, &job)?;
+        let mut naive = RasterSampler::new(&Device::Cpu, model.as_ref(), &state, Weights::Current, Method::Naive)?;
+        assert_eq!(drawn, naive.sample(model.as_ref(), &mut state, &job)?, "{hyper}");
+        assert!(drawn.images.iter().all(|v| v.fract() == 0.0 && (0.0..levels).contains(v)), "{hyper}");
+        for (log_p, nll) in drawn.log_p.iter().zip(nats(model.as_ref(), &mut state, &drawn.images, 3)) {
+            assert!((log_p + f64::from(nll)).abs() < 1e-4 * f64::from(nll).max(1.0), "{hyper}: {log_p}, scored {nll}");
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn what_makes_no_network_is_refused() {
     let refusal = |hyper: &str, data: &DataSpec| models::refusal("pixelcnn-pp", hyper, data);
-    let (image, odd) = (bits([28, 28, 1]), bits([7, 8, 1]));
+    let (image, odd, bytes) = (bits([28, 28, 1]), bits([7, 8, 1]), models::images([28, 28, 1], Kind::Pixels));
     for (hyper, data, words) in [
         ("stages = 4", &image, ["stages=4 halves images 3 times", "take stages=3"]),
         ("", &odd, ["7×8 can be halved 0 times", "resize="]),
@@ -270,6 +309,8 @@ fn what_makes_no_network_is_refused() {
         ("filters = 0", &image, ["filters", "at least 1"]),
         ("blocks = 0", &image, ["blocks", "at least 1"]),
         ("preset = 'tiny'\nfilters = 9", &image, ["preset", "filters"]),
+        ("mixtures = 4", &image, ["bits", "binarization=none"]),
+        ("mixtures = 65", &bytes, ["65", "1 to 64"]),
         ("conditional = true", &DataSpec { classes: 0, ..bits([28, 28, 1]) }, ["labels", "leave it out"]),
         ("", &DataSpec { kind: Kind::Points, binarization: Binarization::None, ..bits([1, 1, 2]) }, ["pixels", "points"]),
     ] {
@@ -307,9 +348,16 @@ fn an_adapter_sets_first_weights_as_the_cpu_does() -> Result<()> {
 
 #[test]
 fn presets_have_the_sizes_they_say() -> Result<()> {
-    // As the PyTorch module counts its own, here with the one logit of a bit.
-    for (hyper, count) in [("preset = 'tiny'", 89_362), ("preset = 'small'", 970_786), ("conditional = true", 988_706)] {
-        let model = models::build("pixelcnn-pp", hyper, &bits([28, 28, 1]))?;
+    // As the PyTorch module counts its own.
+    let bytes = |dims: [usize; 3]| models::images(dims, Kind::Pixels);
+    for (hyper, data, count) in [
+        ("preset = 'tiny'", bits([28, 28, 1]), 89_362),
+        ("preset = 'tiny'", bytes([28, 28, 1]), 89_506),
+        ("preset = 'small'", bytes([32, 32, 3]), 973_156),
+        ("conditional = true", bytes([32, 32, 3]), 991_076),
+        ("preset = 'repo'", bytes([32, 32, 3]), 53_659_080),
+    ] {
+        let model = models::build("pixelcnn-pp", hyper, &data)?;
         assert_eq!(parameters(model.as_ref()), count, "{hyper}");
     }
     Ok(())

@@ -166,12 +166,19 @@ def train_vae(args) -> dict:
     }
 
 
-def load_module(path: Path) -> torch.nn.Module:
+def load_module(path: Path) -> torch.nn.Module | PixelCnnPp:
     """The checkpoint in the PyTorch module whose tensors it names. A missing, foreign or misshapen tensor, or a non-zero where the mask is, ends the run."""
     from safetensors.torch import load_file
 
     tensors = load_file(path)
     names = "\n".join(tensors)
+    if "up_u.0.c1.v" in tensors:
+        stages = 1 + sum(name.startswith("halve.") and name.endswith(".v") for name in tensors) // 2
+        blocks = sum(name.startswith("up_u.") and name.endswith(".c1.v") for name in tensors) // stages
+        filters, channels = tensors["u0.v"].shape[:2]
+        model = PixelCnnPp(channels - 1, len(tensors["out.g"]), filters, blocks, stages)
+        model.load_state_dict(tensors, strict=True)
+        return model.eval()
     if "rightward" in names or "state_to_state" in names:
         layers = 1 + max(int(name.split(".")[1]) for name in tensors if name.startswith("layers."))
         hidden, head = tensors["input.weight"].shape[0] // 2, tensors["head.0.weight"].shape[0]
@@ -193,12 +200,20 @@ def load_module(path: Path) -> torch.nn.Module:
 
 
 def compare_scores(args) -> dict:
-    model, test = load_module(args.load), read_images(args.data, args.split)
+    model = load_module(args.load)
+    outputs, colours = (len(model.out.g), model.u0.v.shape[1] - 1) if isinstance(model, PixelCnnPp) else (1, 1)
+    test = read_colours(args.data, args.split) if colours == 3 else read_images(args.data, args.split)
     scores = np.load(args.npy).astype(np.float64).reshape(-1)
     if not 0 < len(scores) <= len(test):
         sys.exit(f"{args.npy} holds {len(scores)} scores for {len(test)} images")
     test = test[: len(scores)]
-    single = -nats_of(model, nats_per_image, test)
+
+    def nats(told: Tensor, x: Tensor) -> Tensor:
+        return nats_per_image(told, x) if outputs == 1 else mixture_nats_per_image(told, x, outputs // (10 if colours == 3 else 3))
+
+    if outputs > 1 and colours == 1:
+        test = 2 * test - 1
+    single = -nats_of(model, nats, test, 100)
     report = {
         "images": len(scores),
         "kiln_mean_log_p": scores.mean(),
@@ -207,7 +222,10 @@ def compare_scores(args) -> dict:
         "max_absolute_difference_nats": np.max(np.abs(scores - single)),
     }
     if args.double:
-        exact = -nats_of(model.double(), nats_per_image, test.double())
+        exact_test = test.double()
+        if outputs > 1:
+            exact_test = torch.round(127.5 * (exact_test + 1)) / 127.5 - 1
+        exact = -nats_of(model.double(), nats, exact_test, 100)
         report["max_relative_difference_kiln_to_f64"] = np.max(np.abs(scores - exact) / np.abs(exact))
         report["max_relative_difference_pytorch_f32_to_f64"] = np.max(np.abs(single - exact) / np.abs(exact))
     return report

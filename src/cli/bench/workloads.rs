@@ -19,7 +19,7 @@ pub struct Workload {
 }
 
 /// Every workload; those of [`SAMPLED`] are also drawn from.
-pub const WORKLOADS: [Workload; 9] = [
+pub const WORKLOADS: [Workload; 10] = [
     Workload { name: "pixelcnn-28-b64", model: "pixelcnn", hyper: "preset = 'tiny'", batch: 64, dims: [28, 28, 1], binary: true },
     Workload {
         name: "gated-pixelcnn-28-b32",
@@ -57,6 +57,7 @@ pub const WORKLOADS: [Workload; 9] = [
         dims: [28, 28, 1],
         binary: true,
     },
+    Workload { name: "pixelcnn-pp-32-b16", model: "pixelcnn-pp", hyper: "preset = 'small'", batch: 16, dims: [32, 32, 3], binary: false },
 ];
 
 /// Workloads whose models are drawn from, by their names without the batch.

@@ -15,7 +15,7 @@ use config::{Preset, Sizes};
 
 use super::autoregressive::{Given, Network};
 use super::dropout::Dropout;
-use super::levels::Levels;
+use super::levels::{Levels, Likelihood};
 use super::{DataSpec, Defaults, Optimiser, size};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, StateSpec};
@@ -48,6 +48,15 @@ impl PixelCnnPp {
         let [h, w, colours] = data.dims;
         let pixels = Levels::new("pixelcnn-pp", 0, data)?;
         let sizes = config.sizes(data.dims)?;
+        let pixels = match (pixels.levels(), config.mixtures) {
+            (2, None) => pixels,
+            (2, Some(_)) => {
+                let words =
+                    "mixtures counts logistics of grey or colour values, and these are bits; leave it out, or take binarization=none";
+                return Err(Error::usage(format!("pixelcnn-pp: {words}")));
+            }
+            _ => pixels.told_by("pixelcnn-pp", Likelihood::Mixture, Some(sizes.mixtures))?,
+        };
         if config.conditional && data.classes == 0 {
             let words = "conditional=true needs labels, and these data have none; take labelled data or leave it out";
             return Err(Error::usage(format!("pixelcnn-pp: {words}")));

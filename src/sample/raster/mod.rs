@@ -26,7 +26,7 @@ use crate::cpu::Arena;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Kind, Node, NodeId, Shape, Step};
 use crate::model::{Law, Model, Raster, need};
-use crate::op::Conv;
+use crate::op::{ConcatElu, Conv};
 use crate::runtime::{Device, Program, Spent, State, Weights};
 
 /// What is to be drawn.
@@ -153,7 +153,7 @@ impl RasterSampler {
         let graph = raster.raster_graph(1)?;
         let x = graph.inputs().get("x").map(|x| graph.shape(*x).dims().to_vec()).unwrap_or_default();
         let [_, h, w, c] = x[..] else { return Err(Error::Shape("pixels are drawn into images, and the input is none".into())) };
-        let method = if graph.nodes().iter().any(is_strided) { Method::Naive } else { method };
+        let method = if graph.nodes().iter().any(is_uncached) { Method::Naive } else { method };
         let engine = match method {
             Method::Naive => Engine::Naive,
             Method::Cached | Method::Grouped => {
@@ -337,10 +337,11 @@ impl RasterSampler {
     }
 }
 
-/// Whether a node makes a map of another size than the image, which is not cached: the whole network is run for each value.
-fn is_strided(node: &Node) -> bool {
+/// Whether what a node makes is not cached, so that the whole network is run for each value: maps of another size than the image, and
+/// concatenated ELUs.
+fn is_uncached(node: &Node) -> bool {
     let Kind::Op(op) = &node.kind else { return false };
-    op.as_any().downcast_ref::<Conv>().is_some_and(|conv| conv.taps.stride > 1)
+    op.as_any().is::<ConcatElu>() || op.as_any().downcast_ref::<Conv>().is_some_and(|conv| conv.taps.stride > 1)
 }
 
 /// What items `from..to` of `count` have of `values`.
