@@ -3,9 +3,11 @@
 mod support;
 
 use kiln::data::{Binarization, Kind};
+use kiln::graph::Step;
 use kiln::model::{self, DataSpec};
-use kiln::runtime::{Device, State, Weights};
+use kiln::runtime::{Device, Program, State, Weights};
 use kiln::sample::raster::{Job, Method, RasterSampler};
+use kiln::tensor::Arena;
 
 fn device() -> Option<Device> {
     match Device::open("gpu") {
@@ -113,4 +115,41 @@ fn recurrences_over_rows() -> kiln::Result<()> {
 fn recurrences_over_diagonals_of_colours_given_a_label() -> kiln::Result<()> {
     let hyper = "layer = 'diagonal'\nhidden = 3\nhead = 3\nfirst_kernel = 3\nlayers = 2\nlevels = 3\nconditional = true";
     compare("pixelrnn", [3, 4, 3], hyper, false, true)
+}
+
+#[test]
+fn mixtures_come_as_often_as_the_model_says() -> kiln::Result<()> {
+    let Some(device) = device() else { return Ok(()) };
+    let data = DataSpec { dims: [1, 1, 3], classes: 0, kind: Kind::Pixels, binarization: Binarization::None, mean: None };
+    let hyper = "blocks = 0\nhidden = 1\nhead = 2\nfirst_kernel = 3\nlevels = 4\nlikelihood = 'mixture'\nmixtures = 3";
+    let model = model::build("pixelcnn", &toml::from_str(hyper).expect("hyper-parameters"), &data)?;
+    let mut state = State::initial(&device, model.state(), 3)?;
+    let spec = model.state().clone();
+    for id in spec.ids().into_iter().filter(|id| spec.spec(*id).name.starts_with("head.1")) {
+        let stronger: Vec<f32> = state.read(id, Arena::Value)?.iter().map(|v| 2.0 * v).collect();
+        state.write(id, Arena::Value, &stronger)?;
+    }
+    // Every pixel of four levels and three colours, in the bytes that stand for them.
+    let pixels: Vec<[usize; 3]> = (0..64).map(|cell| [cell / 16, cell / 4 % 4, cell % 4]).collect();
+    let graph = model.scores().expect("a likelihood").likelihood_graph(64)?;
+    let mut program = Program::new(&device, &graph, &state, Weights::Current)?;
+    program.write("x", &pixels.iter().flatten().map(|level| 64.0 * *level as f32).collect::<Vec<_>>())?;
+    program.run(&mut state, &Step::default())?;
+    let p: Vec<f64> = program.read(&state, "nll")?.iter().map(|nll| (-f64::from(*nll)).exp()).collect();
+    assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-4);
+
+    let count = 16_000;
+    let mut sampler = RasterSampler::new(&device, model.as_ref(), &state, Weights::Current, Method::Cached)?;
+    let job = Job { count, seed: 5, first: 0, temperature: 1.0, keep: None, inputs: &[] };
+    let drawn = sampler.sample(model.as_ref(), &mut state, &job)?;
+    let mut seen = [0.0; 64];
+    for (pixel, log_p) in drawn.images.chunks(3).zip(&drawn.log_p) {
+        let cell = pixel.iter().fold(0, |cell, value| 4 * cell + *value as usize);
+        seen[cell] += 1.0;
+        assert!((log_p - p[cell].ln()).abs() < 1e-4, "{pixel:?}: {log_p} is not {}", p[cell].ln());
+    }
+    let chi: f64 = seen.iter().zip(&p).map(|(seen, p)| (seen - p * count as f64).powi(2) / (p * count as f64)).sum();
+    // 63 degrees of freedom: above 103.4 one time in a thousand.
+    assert!(chi < 103.4, "χ² = {chi}");
+    Ok(())
 }
