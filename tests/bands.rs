@@ -71,6 +71,8 @@ fn pixelcnn() -> kiln::Result<()> {
 #[test]
 fn colours_and_levels() -> kiln::Result<()> {
     compare("pixelcnn", "blocks = 2\nhidden = 6\nhead = 6\nfirst_kernel = 3\nlevels = 5", [6, 5, 3], Kind::Pixels, 7)?;
+    let mixture = "blocks = 1\nhidden = 6\nhead = 6\nfirst_kernel = 3\nlikelihood = 'mixture'\nmixtures = 3";
+    compare("pixelcnn", mixture, [6, 5, 3], Kind::Pixels, 7)?;
     Ok(())
 }
 
