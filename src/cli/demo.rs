@@ -1,6 +1,7 @@
 //! `kiln demo`: the main job, without arguments.
 
 mod dcgan;
+mod gated;
 mod vae;
 
 use std::path::{Path, PathBuf};
@@ -11,14 +12,11 @@ use clap::Args;
 use serde_json::json;
 
 use super::common::Common;
-use super::draw::{self, Order};
 use super::output::{Output, as_text};
 use super::train::TrainArgs;
-use crate::data::{self, OpenOptions, Scale, Split};
 use crate::error::Result;
-use crate::report::{self, Page};
-use crate::runtime::{Device, Weights};
-use crate::sample::raster::{Job, Method, RasterSampler};
+use crate::report::Page;
+use crate::runtime::Device;
 use crate::train::{RunFolder, Trained, Trainer};
 
 /// Arguments of `demo`.
@@ -40,7 +38,7 @@ pub fn run(args: &DemoArgs, common: &Common, output: &Output) -> Result<()> {
         device.name()
     ));
     let mut made = Vec::new();
-    pixelcnn(&args.out, common, &device, output, &mut page, &mut made)?;
+    gated::run(&args.out, common, &device, output, &mut page, &mut made)?;
     vae::run(&args.out, common, &device, output, &mut page, &mut made)?;
     dcgan::run(&args.out, common, &device, output, &mut page, &mut made)?;
     let path = args.out.join("index.html");
@@ -79,58 +77,4 @@ fn fresh(folder: &Path, lesson: &Lesson<'_>, common: &Common, device: &Device, o
     let mut trainer = Trainer::start(device, recipe, RunFolder::create(folder)?)?;
     super::train::watched(&mut trainer, &AtomicBool::new(false), output)?;
     Trained::load(folder, device, false)
-}
-
-fn pixelcnn(out: &Path, common: &Common, device: &Device, output: &Output, page: &mut Page, made: &mut Made) -> Result<()> {
-    output.say("PixelCNN: every pixel given those before it, on drawn digits");
-    let folder = out.join("pixelcnn");
-    let lesson = Lesson {
-        model: "pixelcnn",
-        steps: 900,
-        set: &["preset=tiny", "learning_rate=0.003", "rate_decay=0.998", "valid_every=400", "sample_every=400"],
-    };
-    let mut trained = fresh(&folder, &lesson, common, device, output)?;
-    let dims = trained.recipe.data.dims;
-    let grid = out.join("pixelcnn-samples.png");
-    let start = Instant::now();
-    let images = draw::all(&mut trained, device, &Order::plain(64, common.seed.unwrap_or(1)))?;
-    let seconds = start.elapsed().as_secs_f64();
-    let samples = report::grid(&images, dims, 8);
-    report::save_png(&grid, &samples)?;
-
-    let rest = out.join("pixelcnn-completions.png");
-    let source = data::open("builtin:digits", Split::Test, &OpenOptions { seed: trained.recipe.seed, ..OpenOptions::default() })?;
-    let count = 10;
-    let mut given = Vec::new();
-    for batch in data::sequential(data::subset(source, count)?, count, 1, trained.recipe.data.binarization, Scale::Unit) {
-        given.extend(batch?.values);
-    }
-    let item: usize = dims.iter().product();
-    let mask: Vec<bool> = (0..item).map(|i| i < item / 2).collect();
-    let model = trained.model.as_ref();
-    let mut sampler = RasterSampler::new(device, model, &trained.state, Weights::Current, Method::Cached)?;
-    let seen: Vec<f32> = given.iter().enumerate().map(|(i, v)| if mask[i % item] { *v } else { 0.5 }).collect();
-    let mut picture: Vec<f32> = given.iter().copied().chain(seen).collect();
-    for seed in 1..4 {
-        let job = Job { count, seed, first: 0, temperature: 1.0, keep: Some((&given, &mask)), inputs: &[] };
-        picture.extend(sampler.sample(model, &mut trained.state, &job)?.images);
-    }
-    let completions = report::grid(&picture, dims, count);
-    report::save_png(&rest, &completions)?;
-
-    page.section("PixelCNN");
-    page.text(&format!(
-        "{} parameters, {} steps. 64 images drawn in {seconds:.2} s: each pixel is drawn given the pixels above it and to its left.",
-        model.state().parameters(true),
-        trained.progress.step
-    ));
-    page.image("New digits", &samples)?;
-    page.image("Test digits; what is kept of them; three ways the model goes on", &completions)?;
-    page.image_link("Training", "pixelcnn/curves.png");
-    page.code(
-        "kiln train pixelcnn --data builtin:digits --set preset=tiny --out runs/digits\nkiln sample runs/digits -n 64 --out digits.png",
-    );
-    made.push(("new digits".into(), grid));
-    made.push(("halves completed".into(), rest));
-    Ok(())
 }

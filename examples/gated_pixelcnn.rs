@@ -1,6 +1,6 @@
-//! A PixelCNN from the library: train it on drawn digits, score it, draw from it, complete a half.
+//! A gated PixelCNN from the library, given what digit to draw: train it, score it, draw from it, complete a half.
 //!
-//! `cargo run --release --example pixelcnn`
+//! `cargo run --release --example gated_pixelcnn`
 
 use std::path::Path;
 
@@ -21,8 +21,14 @@ fn main() -> kiln::Result<()> {
     let digits = data::open("builtin:digits", Split::Train, &OpenOptions::default())?;
     let binarization = Binarization::Dynamic;
     let about = DataSpec { dims: digits.dims(), classes: digits.classes(), kind: digits.kind(), binarization, mean: None };
-    let hyper = toml::Table::from_iter([("blocks".to_string(), 7.into())]);
-    let model = model::build("pixelcnn", &hyper, &about)?;
+    let hyper = toml::toml! {
+        layers = 7
+        hidden = 16
+        head = 32
+        dilations = [1, 2, 1, 4, 1, 2, 1]
+        conditional = true
+    };
+    let model = model::build("gated-pixelcnn", &hyper, &about)?;
     println!("{} parameters on {}", model.state().parameters(true), device.name());
 
     // One training step is one graph: forward, backward and Adam.
@@ -41,8 +47,10 @@ fn main() -> kiln::Result<()> {
     };
     let mut loader = Loader::new(digits, options)?;
     for at in 1..=STEPS {
-        program.write("x", &loader.next()?.values)?;
-        let step = Step { seed: SEED, step: at, learning_rate: [2e-3; 4], updates: [at; 4], ..Step::default() };
+        let batch = loader.next()?;
+        program.write("x", &batch.values)?;
+        program.write("labels", &data::one_hot(&batch.labels, about.classes, BATCH))?;
+        let step = Step { seed: SEED, step: at, learning_rate: [4e-3; 4], updates: [at; 4], ..Step::default() };
         program.run(&mut state, &step)?;
         if at % 100 == 0 {
             println!("step {at}: {:.2} nats", program.read(&state, "loss")?[0]);
@@ -56,13 +64,16 @@ fn main() -> kiln::Result<()> {
 
     // The cached sampler evaluates each layer once a pixel, not the whole network.
     let mut sampler = RasterSampler::new(&device, model.as_ref(), &state, Weights::Current, Method::Cached)?;
-    let job = Job { count: 32, seed: SEED, first: 0, temperature: 1.0, keep: None, inputs: &[] };
+    let labels: Vec<u32> = (0..40).map(|i| i % about.classes as u32).collect();
+    let wanted = data::one_hot(&labels, about.classes, labels.len());
+    let inputs = [("labels", &wanted[..])];
+    let job = Job { count: labels.len(), seed: SEED, first: 0, temperature: 1.0, keep: None, inputs: &inputs };
     let drawn = sampler.sample(model.as_ref(), &mut state, &job)?;
     let top_half: Vec<bool> = (0..about.len()).map(|i| i < about.len() / 2).collect();
     let again = Job { seed: SEED + 1, keep: Some((&drawn.images, &top_half)), ..job };
     let completed = sampler.sample(model.as_ref(), &mut state, &again)?;
     let both = [drawn.images, completed.images].concat();
-    report::save_png(Path::new("pixelcnn-digits.png"), &report::grid(&both, about.dims, 16))?;
-    println!("32 new digits, and other lower halves for the same upper ones: pixelcnn-digits.png");
+    report::save_png(Path::new("gated-pixelcnn-digits.png"), &report::grid(&both, about.dims, about.classes))?;
+    println!("four new digits of each class, and other lower halves for the same upper ones: gated-pixelcnn-digits.png");
     Ok(())
 }
