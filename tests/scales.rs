@@ -10,7 +10,7 @@ use kiln::cpu::Arena;
 use kiln::graph::Step;
 use kiln::model::{Raster, need};
 use kiln::runtime::{Program, Weights};
-use kiln::sample::raster::{Drawn, Job, Method, RasterProgram, order};
+use kiln::sample::raster::{Drawn, Job, Method, RasterProgram, RasterSampler, order};
 use kiln::{Error, Result};
 use pixels::{CLASSES, Net, data, domain, job, labels};
 
@@ -218,10 +218,15 @@ fn both_samplers_draw_the_same_and_know_its_log_p() -> Result<()> {
 #[test]
 fn a_cached_sampler_is_given_the_map_alone_and_not_what_each_layer_makes_of_it() -> Result<()> {
     for (family, more) in [(FAMILIES[0], ""), (FAMILIES[1], "conditional = true")] {
-        let net = net(family, [6, 4, 1], 2, &format!("scales = 2\nscale_channels = 5\n{more}"))?;
+        let mut net = net(family, [6, 4, 1], 2, &format!("scales = 2\nscale_channels = 5\n{more}"))?;
         let program = RasterProgram::new(&need::raster(net.model.as_ref())?.raster_graph(1)?, net.model.state())?;
         let maps = program.given.iter().map(|(feature, _)| &program.features[*feature]).filter(|f| f.wide).collect::<Vec<_>>();
         assert!(maps.len() == 1 && maps[0].channels == 5, "{family:?}: {maps:?}");
+        // Whole passes would have moved the image into them.
+        let mut sampler = RasterSampler::new(&net.device, net.model.as_ref(), &net.state, Weights::Current, Method::Cached)?;
+        let hot = labels(2, 0);
+        sampler.sample(net.model.as_ref(), &mut net.state, &Job { inputs: &[("labels", &hot)], ..job(2, 0) })?;
+        assert_eq!(sampler.spent().transfers, 0.0, "{family:?} is drawn by whole passes");
     }
     Ok(())
 }

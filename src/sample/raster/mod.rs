@@ -153,7 +153,7 @@ impl RasterSampler {
         let graph = raster.raster_graph(1)?;
         let x = graph.inputs().get("x").map(|x| graph.shape(*x).dims().to_vec()).unwrap_or_default();
         let [_, h, w, c] = x[..] else { return Err(Error::Shape("pixels are drawn into images, and the input is none".into())) };
-        let method = if graph.nodes().iter().any(is_uncached) { Method::Naive } else { method };
+        let method = if is_uncached(&graph) { Method::Naive } else { method };
         let engine = match method {
             Method::Naive => Engine::Naive,
             Method::Cached | Method::Grouped => {
@@ -337,11 +337,22 @@ impl RasterSampler {
     }
 }
 
-/// Whether what a node makes is not cached, so that the whole network is run for each value: maps of another size than the image, and
-/// concatenated ELUs.
-fn is_uncached(node: &Node) -> bool {
-    let Kind::Op(op) = &node.kind else { return false };
-    op.as_any().is::<ConcatElu>() || op.as_any().downcast_ref::<Conv>().is_some_and(|conv| conv.taps.stride > 1)
+/// Whether something that depends on the image is not cached, so that the whole network is run for each value: maps of another size than
+/// the image, and concatenated ELUs. What depends on other inputs alone is given to the cached sampler, however it is made.
+fn is_uncached(graph: &Graph) -> bool {
+    let uncached = |node: &Node| {
+        let Kind::Op(op) = &node.kind else { return false };
+        op.as_any().is::<ConcatElu>() || op.as_any().downcast_ref::<Conv>().is_some_and(|conv| conv.taps.stride > 1)
+    };
+    let mut moves: Vec<bool> = Vec::with_capacity(graph.nodes().len());
+    for node in graph.nodes() {
+        let reads = node.inputs.iter().any(|input| moves[input.0]);
+        if reads && uncached(node) {
+            return true;
+        }
+        moves.push(reads || matches!(&node.kind, Kind::Input(name) if name == "x"));
+    }
+    false
 }
 
 /// What items `from..to` of `count` have of `values`.
