@@ -13,13 +13,9 @@ use kiln::sample::raster::{Drawn, Job, Method, RasterSampler};
 use kiln::train::TrainRecipe;
 use kiln::{Error, Result};
 
-use pixels::{Net, domain};
+use pixels::{Net, domain, early, job, seen_in_a_pixel};
 
 const SMALL: &str = "blocks = 2\nhidden = 6\nhead = 6\nfirst_kernel = 5";
-
-fn job(count: usize, first: usize) -> Job<'static> {
-    Job { count, seed: 17, first, temperature: 1.0, keep: None, inputs: &[] }
-}
 
 /// The sizes that the sampler and the masks are tried on: height, width, colours, levels.
 const CASES: [([usize; 3], usize); 5] = [([5, 7, 1], 2), ([7, 4, 1], 256), ([3, 5, 3], 2), ([4, 3, 3], 256), ([5, 3, 1], 7)];
@@ -35,11 +31,8 @@ fn the_tiny_network_has_53_569_parameters() -> Result<()> {
 fn no_logit_sees_its_own_value_or_a_later_one() -> Result<()> {
     for (dims, levels) in CASES {
         let mut net = Net::new(dims, levels, SMALL)?;
-        let base = net.noise(1, 1);
-        for (j, changed) in net.influence(&base)?.iter().enumerate() {
-            let early: Vec<_> = changed.range(..=j).collect();
-            assert!(early.is_empty(), "{dims:?}, {levels} levels: value {j} changed the logits of {early:?}");
-        }
+        let early = early(&mut net)?;
+        assert!(early.is_empty(), "{dims:?}, {levels} levels: values changed the logits of earlier ones: {early:?}");
     }
     Ok(())
 }
@@ -48,14 +41,7 @@ fn no_logit_sees_its_own_value_or_a_later_one() -> Result<()> {
 fn a_colour_sees_the_colours_before_it_in_its_own_pixel() -> Result<()> {
     for levels in [2, 256] {
         let mut net = Net::new([3, 4, 3], levels, SMALL)?;
-        let mut seen = BTreeSet::new();
-        for stream in 0..4 {
-            let base = net.noise(1, stream);
-            for (j, changed) in net.influence(&base)?.iter().enumerate() {
-                seen.extend(changed.iter().filter(|&&v| v / 3 == j / 3).map(|&v| (j % 3, v % 3)));
-            }
-        }
-        assert_eq!(seen, BTreeSet::from([(0, 1), (0, 2), (1, 2)]), "{levels} levels");
+        assert_eq!(seen_in_a_pixel(&mut net)?, BTreeSet::from([(0, 1), (0, 2), (1, 2)]), "{levels} levels");
     }
     Ok(())
 }

@@ -1,165 +1,64 @@
 //! PixelRNN: its sizes, what each pixel may see and does see, that its probabilities are probabilities, and that it learns.
 
+#[path = "support/pixels.rs"]
+mod pixels;
+
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use kiln::cpu::{Arena, CpuProgram, CpuState};
-use kiln::data::{Binarization, Kind, Source};
-use kiln::eval::{self, LikelihoodOptions};
 use kiln::graph::{Plan, Step};
-use kiln::model::{self, DataSpec, Model, need};
+use kiln::model::{self, need};
 use kiln::random::Draws;
 use kiln::runtime::{Device, Program, State, Weights};
-use kiln::sample::raster::{Drawn, Job, Method, RasterProgram, RasterSampler};
+use kiln::sample::raster::{Job, Method, RasterProgram};
 use kiln::train::TrainRecipe;
 use kiln::{Error, Result};
+
+use pixels::{Net, data, domain, early, job, seen_in_a_pixel};
 
 const SMALL: &str = "hidden = 6\nhead = 6\nfirst_kernel = 5";
 const LAYERS: [&str; 2] = ["layer = 'row'", "layer = 'diagonal'"];
 
-fn data(dims: [usize; 3], levels: usize, classes: usize) -> DataSpec {
-    let (kind, binarization) = if levels == 2 { (Kind::Binary, Binarization::Static) } else { (Kind::Pixels, Binarization::None) };
-    DataSpec { dims, classes, kind, binarization, mean: None }
+/// A PixelRNN whose initial states are those of a trained model: not zero.
+fn rnn(dims: [usize; 3], levels: usize, hyper: &str) -> Result<Net> {
+    let mut net = Net::labelled("pixelrnn", dims, levels, hyper)?;
+    for id in net.model.state().ids() {
+        let spec = net.model.state().spec(id);
+        if spec.name.ends_with("initial") {
+            let mut draws = Draws::new(5, id.index as u32, 0);
+            let values: Vec<f32> = (0..spec.shape.len()).map(|_| draws.range(-1.0, 1.0)).collect();
+            net.state.write(id, Arena::Value, &values)?;
+        }
+    }
+    Ok(net)
 }
 
-/// A PixelRNN with its first weights.
-struct Net {
-    model: Box<dyn Model>,
-    state: State,
-    dims: [usize; 3],
-    levels: usize,
-}
-
-impl Net {
-    fn new(dims: [usize; 3], levels: usize, hyper: &str) -> Result<Self> {
-        Self::given(0, dims, levels, hyper)
+/// The pixels that the logit of a pixel has a derivative by, in `f64`.
+fn field(net: &Net, [r, c]: [usize; 2]) -> Result<BTreeSet<[usize; 2]>> {
+    let [h, w, _] = net.dims;
+    let mut graph = need::raster(net.model.as_ref())?.raster_graph(1)?;
+    let (logits, x) = (graph.outputs()[0].1, graph.inputs()["x"]);
+    let row = graph.slice(logits, 1, r, 1)?;
+    let one = graph.slice(row, 2, c, 1)?;
+    let one = graph.sum_all(one)?;
+    let gradient = graph.gradients(one, &[x])?[0];
+    graph.output("field", gradient);
+    let spec = net.model.state();
+    let mut state = CpuState::<f64>::new(spec);
+    for id in spec.ids() {
+        let values = net.state.read(id, Arena::Value)?;
+        state.tensor_mut(id, Arena::Value).iter_mut().zip(values).for_each(|(to, v)| *to = f64::from(v));
     }
-
-    /// The same on data with classes.
-    fn given(classes: usize, dims: [usize; 3], levels: usize, hyper: &str) -> Result<Self> {
-        let hyper = toml::from_str(&format!("levels = {levels}\n{hyper}")).expect("hyper-parameters");
-        let model = model::build("pixelrnn", &hyper, &data(dims, levels, classes))?;
-        let mut state = State::initial(&Device::Cpu, model.state(), 3)?;
-        // Initial states start at zero; a trained model's are not.
-        for id in model.state().ids() {
-            let spec = model.state().spec(id);
-            if spec.name.ends_with("initial") {
-                let mut draws = Draws::new(5, id.index as u32, 0);
-                let values: Vec<f32> = (0..spec.shape.len()).map(|_| draws.range(-1.0, 1.0)).collect();
-                state.write(id, Arena::Value, &values)?;
-            }
-        }
-        Ok(Self { model, state, dims, levels })
+    let mut program = CpuProgram::<f64>::new(Plan::new(&graph, spec, false), Arena::Value);
+    let mut seen = BTreeSet::new();
+    for stream in 0..4 {
+        let image: Vec<f64> = net.noise(1, stream).into_iter().map(f64::from).collect();
+        program.write("x", &image)?;
+        program.run(&mut state, &Step::default());
+        let values = program.read(&state, "field")?;
+        seen.extend((0..h * w).filter(|at| values[*at] != 0.0).map(|at| [at / w, at % w]));
     }
-
-    fn item(&self) -> usize {
-        self.dims.iter().product()
-    }
-
-    fn per_value(&self) -> usize {
-        if self.levels == 2 { 1 } else { self.levels }
-    }
-
-    /// Images of random levels.
-    fn noise(&self, count: usize, stream: u32) -> Vec<f32> {
-        let mut draws = Draws::new(23, stream, 0);
-        (0..count * self.item()).map(|_| draws.below(self.levels) as f32).collect()
-    }
-
-    fn logits(&mut self, images: &[f32]) -> Result<Vec<f32>> {
-        let graph = need::raster(self.model.as_ref())?.raster_graph(images.len() / self.item())?;
-        let mut program = Program::new(&Device::Cpu, &graph, &self.state, Weights::Current)?;
-        program.write("x", images)?;
-        program.run(&mut self.state, &Step::default())?;
-        program.read(&self.state, "logits")
-    }
-
-    /// For each value j of `base`: which values' logits change when j alone is changed.
-    fn influence(&mut self, base: &[f32]) -> Result<Vec<BTreeSet<usize>>> {
-        let (item, levels) = (self.item(), self.levels as f32);
-        let mut images = base.to_vec();
-        for j in 0..item {
-            let mut changed = base.to_vec();
-            changed[j] = (changed[j] + (levels / 2.0).floor()) % levels;
-            images.extend(changed);
-        }
-        let logits = self.logits(&images)?;
-        let per = self.per_value();
-        let bits = |image: usize, v: usize| logits[(image * item + v) * per..][..per].iter().map(|l| l.to_bits()).collect::<Vec<_>>();
-        Ok((0..item).map(|j| (0..item).filter(|&v| bits(j + 1, v) != bits(0, v)).collect()).collect())
-    }
-
-    /// The pixels that the logit of a pixel has a derivative by, in `f64`.
-    fn field(&self, [r, c]: [usize; 2]) -> Result<BTreeSet<[usize; 2]>> {
-        let [h, w, _] = self.dims;
-        let mut graph = need::raster(self.model.as_ref())?.raster_graph(1)?;
-        let (logits, x) = (graph.outputs()[0].1, graph.inputs()["x"]);
-        let row = graph.slice(logits, 1, r, 1)?;
-        let one = graph.slice(row, 2, c, 1)?;
-        let one = graph.sum_all(one)?;
-        let gradient = graph.gradients(one, &[x])?[0];
-        graph.output("field", gradient);
-        let spec = self.model.state();
-        let mut state = CpuState::<f64>::new(spec);
-        for id in spec.ids() {
-            let values = self.state.read(id, Arena::Value)?;
-            state.tensor_mut(id, Arena::Value).iter_mut().zip(values).for_each(|(to, v)| *to = f64::from(v));
-        }
-        let mut program = CpuProgram::<f64>::new(Plan::new(&graph, spec, false), Arena::Value);
-        let mut seen = BTreeSet::new();
-        for stream in 0..4 {
-            let image: Vec<f64> = self.noise(1, stream).into_iter().map(f64::from).collect();
-            program.write("x", &image)?;
-            program.run(&mut state, &Step::default());
-            let values = program.read(&state, "field")?;
-            seen.extend((0..h * w).filter(|at| values[*at] != 0.0).map(|at| [at / w, at % w]));
-        }
-        Ok(seen)
-    }
-
-    fn score(&mut self, images: &[f32], batch: usize) -> Result<eval::Scores> {
-        let source = Arc::new(Memory { dims: self.dims, levels: self.levels, images: images.to_vec() });
-        let options = LikelihoodOptions { batch, seed: 1, binarization: Binarization::None, weights: Weights::Current, per_pixel: true };
-        eval::score(&Device::Cpu, self.model.as_ref(), &mut self.state, source, &options, |_| {})
-    }
-
-    fn draw(&mut self, method: Method, count: usize, first: usize) -> Result<Drawn> {
-        self.draw_as(method, &Job { count, seed: 17, first, temperature: 1.0, keep: None, inputs: &[] })
-    }
-
-    fn draw_as(&mut self, method: Method, job: &Job<'_>) -> Result<Drawn> {
-        let mut sampler = RasterSampler::new(&Device::Cpu, self.model.as_ref(), &self.state, Weights::Current, method)?;
-        sampler.sample(self.model.as_ref(), &mut self.state, job)
-    }
-}
-
-/// Images in memory, given in levels.
-struct Memory {
-    dims: [usize; 3],
-    levels: usize,
-    images: Vec<f32>,
-}
-
-impl Source for Memory {
-    fn len(&self) -> usize {
-        self.images.len() / self.dims.iter().product::<usize>()
-    }
-    fn dims(&self) -> [usize; 3] {
-        self.dims
-    }
-    fn kind(&self) -> Kind {
-        if self.levels == 2 { Kind::Binary } else { Kind::Pixels }
-    }
-    fn read(&self, index: usize, out: &mut [f32]) -> Result<()> {
-        let levels = self.levels as f32;
-        let byte = |level: f32| if levels == 2.0 { 255.0 * level } else { (level * 256.0 / levels).ceil() };
-        let item = out.len();
-        out.iter_mut().zip(&self.images[index * item..]).for_each(|(o, v)| *o = byte(*v));
-        Ok(())
-    }
-    fn name(&self) -> String {
-        "memory".into()
-    }
+    Ok(seen)
 }
 
 #[test]
@@ -169,7 +68,7 @@ fn sizes_are_those_of_the_reference() -> Result<()> {
         ("layer = 'diagonal'\npreset = 'small'", 20_545),
         ("layer = 'diagonal'\npreset = 'mnist'", 65_185),
     ] {
-        let net = Net::new([28, 28, 1], 2, hyper)?;
+        let net = rnn([28, 28, 1], 2, hyper)?;
         // Kernels without a right half have no zeros to count.
         assert_eq!(net.model.state().parameters(true), parameters, "{hyper}");
     }
@@ -180,12 +79,9 @@ fn sizes_are_those_of_the_reference() -> Result<()> {
 fn no_logit_sees_its_own_value_or_a_later_one() -> Result<()> {
     for layer in LAYERS {
         for (dims, levels) in [([5, 7, 1], 2), ([7, 4, 1], 256), ([3, 5, 3], 2), ([4, 3, 3], 9), ([2, 9, 1], 7)] {
-            let mut net = Net::new(dims, levels, &format!("{layer}\n{SMALL}"))?;
-            let base = net.noise(1, 1);
-            for (j, changed) in net.influence(&base)?.iter().enumerate() {
-                let early: Vec<_> = changed.range(..=j).collect();
-                assert!(early.is_empty(), "{layer}, {dims:?}, {levels} levels: value {j} changed the logits of {early:?}");
-            }
+            let mut net = rnn(dims, levels, &format!("{layer}\n{SMALL}"))?;
+            let early = early(&mut net)?;
+            assert!(early.is_empty(), "{layer}, {dims:?}, {levels} levels: values changed the logits of earlier ones: {early:?}");
         }
     }
     Ok(())
@@ -194,15 +90,8 @@ fn no_logit_sees_its_own_value_or_a_later_one() -> Result<()> {
 #[test]
 fn a_colour_sees_the_colours_before_it_in_its_own_pixel() -> Result<()> {
     for layer in LAYERS {
-        let mut net = Net::new([3, 4, 3], 2, &format!("{layer}\nhidden = 12\nhead = 12"))?;
-        let mut seen = BTreeSet::new();
-        for stream in 0..4 {
-            let base = net.noise(1, stream);
-            for (j, changed) in net.influence(&base)?.iter().enumerate() {
-                seen.extend(changed.iter().filter(|&&v| v / 3 == j / 3).map(|&v| (j % 3, v % 3)));
-            }
-        }
-        assert_eq!(seen, BTreeSet::from([(0, 1), (0, 2), (1, 2)]), "{layer}");
+        let mut net = rnn([3, 4, 3], 2, &format!("{layer}\nhidden = 12\nhead = 12"))?;
+        assert_eq!(seen_in_a_pixel(&mut net)?, BTreeSet::from([(0, 1), (0, 2), (1, 2)]), "{layer}");
     }
     Ok(())
 }
@@ -210,7 +99,7 @@ fn a_colour_sees_the_colours_before_it_in_its_own_pixel() -> Result<()> {
 #[test]
 fn the_diagonal_network_sees_every_earlier_pixel_but_one() -> Result<()> {
     for (layers, [h, w]) in [(1, [6, 10]), (2, [7, 9]), (1, [8, 5])] {
-        let net = Net::new([h, w, 1], 2, &format!("layer = 'diagonal'\nlayers = {layers}\nhidden = 4\nhead = 8"))?;
+        let net = rnn([h, w, 1], 2, &format!("layer = 'diagonal'\nlayers = {layers}\nhidden = 4\nhead = 8"))?;
         for at in 0..h * w {
             let [r, c] = [at / w, at % w];
             let mut want: BTreeSet<[usize; 2]> = (0..at).map(|j| [j / w, j % w]).collect();
@@ -218,7 +107,7 @@ fn the_diagonal_network_sees_every_earlier_pixel_but_one() -> Result<()> {
             if r > 0 && c + 3 < w - 1 {
                 want.remove(&[r - 1, w - 1]);
             }
-            assert_eq!(net.field([r, c])?, want, "{layers} layers, {h}×{w}, pixel {:?}", [r, c]);
+            assert_eq!(field(&net, [r, c])?, want, "{layers} layers, {h}×{w}, pixel {:?}", [r, c]);
         }
     }
     Ok(())
@@ -227,7 +116,7 @@ fn the_diagonal_network_sees_every_earlier_pixel_but_one() -> Result<()> {
 #[test]
 fn the_row_network_sees_a_triangle() -> Result<()> {
     let [h, w] = [7, 19];
-    let net = Net::new([h, w, 1], 2, "layer = 'row'\nlayers = 1\nhidden = 4\nhead = 8")?;
+    let net = rnn([h, w, 1], 2, "layer = 'row'\nlayers = 1\nhidden = 4\nhead = 8")?;
     for at in 0..h * w {
         let [r, c] = [(at / w) as i32, (at % w) as i32];
         let mut want = BTreeSet::new();
@@ -238,7 +127,7 @@ fn the_row_network_sees_a_triangle() -> Result<()> {
             let columns = (c - up - 4).max(0)..=last.min(w as i32 - 1);
             want.extend(columns.map(|x| [(r - up) as usize, x as usize]));
         }
-        assert_eq!(net.field([r as usize, c as usize])?, want, "pixel {:?}", [r, c]);
+        assert_eq!(field(&net, [r as usize, c as usize])?, want, "pixel {:?}", [r, c]);
     }
     Ok(())
 }
@@ -247,12 +136,10 @@ fn the_row_network_sees_a_triangle() -> Result<()> {
 fn probabilities_of_every_image_sum_to_one() -> Result<()> {
     for layer in LAYERS {
         for (dims, levels) in [([3, 3, 1], 2), ([2, 2, 3], 2), ([2, 3, 1], 3)] {
-            let mut net = Net::new(dims, levels, &format!("{layer}\n{SMALL}"))?;
+            let mut net = rnn(dims, levels, &format!("{layer}\n{SMALL}"))?;
             let values = net.item();
             let count = levels.pow(values as u32);
-            let images: Vec<f32> =
-                (0..count).flat_map(|code| (0..values).map(move |v| (code / levels.pow(v as u32) % levels) as f32)).collect();
-            let scores = net.score(&images, 256)?;
+            let scores = net.score(&domain(values, levels), 256)?;
             let total: f64 = scores.nll.iter().map(|nll| (-nll).exp()).sum();
             assert_eq!(scores.nll.len(), count);
             assert!((total - 1.0).abs() < 2e-5, "{layer}, {dims:?}, {levels} levels: {total}");
@@ -265,10 +152,10 @@ fn probabilities_of_every_image_sum_to_one() -> Result<()> {
 fn the_samplers_log_p_is_the_scorers_however_a_job_is_split() -> Result<()> {
     for layer in LAYERS {
         for (dims, levels) in [([4, 5, 1], 2), ([2, 3, 3], 5)] {
-            let mut net = Net::new(dims, levels, &format!("{layer}\n{SMALL}"))?;
-            let drawn = net.draw(Method::Cached, 7, 0)?;
-            assert_eq!(drawn, net.draw(Method::Naive, 7, 0)?, "{layer}, {dims:?}");
-            let rest = net.draw(Method::Cached, 4, 3)?;
+            let mut net = rnn(dims, levels, &format!("{layer}\n{SMALL}"))?;
+            let drawn = net.draw(Method::Cached, &job(7, 0))?;
+            assert_eq!(drawn, net.draw(Method::Naive, &job(7, 0))?, "{layer}, {dims:?}");
+            let rest = net.draw(Method::Cached, &job(4, 3))?;
             assert_eq!(rest.images, drawn.images[3 * net.item()..]);
             let scores = net.score(&drawn.images, 4)?;
             for (log_p, nll) in drawn.log_p.iter().zip(&scores.nll) {
@@ -280,7 +167,7 @@ fn the_samplers_log_p_is_the_scorers_however_a_job_is_split() -> Result<()> {
 }
 
 /// One-hot labels of three classes in turn.
-fn labels(count: usize) -> Vec<f32> {
+fn labels_in_turn(count: usize) -> Vec<f32> {
     (0..count * 3).map(|i| f32::from(u8::from(i % 3 == i / 3 % 3))).collect()
 }
 
@@ -297,20 +184,20 @@ fn cached_sampling_is_naive_sampling_bit_for_bit() -> Result<()> {
             ([6, 2, 2], 3, "conditional = true"),
         ] {
             let hyper: Vec<&str> = SMALL.lines().filter(|line| !more.contains(line.split(' ').next().unwrap_or(line))).collect();
-            let mut net = Net::given(3, dims, levels, &format!("{layer}\n{}\n{more}", hyper.join("\n")))?;
+            let mut net = rnn(dims, levels, &format!("{layer}\n{}\n{more}", hyper.join("\n")))?;
             // One image, and more than are drawn side by side.
             for count in [1, 11] {
-                let hot = labels(count);
+                let hot = labels_in_turn(count);
                 let inputs = [("labels", &hot[..])];
                 let inputs: &[_] = if more.contains("conditional") { &inputs } else { &[] };
                 let job = Job { count, seed: 17, first: 5, temperature: 0.9, keep: None, inputs };
-                let cached = net.draw_as(Method::Cached, &job)?;
-                assert_eq!(cached, net.draw_as(Method::Naive, &job)?, "{layer}, {dims:?}, {levels} levels, {more}, {count} images");
+                let cached = net.draw(Method::Cached, &job)?;
+                assert_eq!(cached, net.draw(Method::Naive, &job)?, "{layer}, {dims:?}, {levels} levels, {more}, {count} images");
                 let kept: Vec<bool> = (0..net.item()).map(|i| i * 7 % 5 < 2).collect();
                 let given = net.noise(count, 8);
                 let job = Job { keep: Some((&given, &kept)), ..job };
-                let cached = net.draw_as(Method::Cached, &job)?;
-                assert_eq!(cached, net.draw_as(Method::Naive, &job)?, "{layer}, {dims:?}, {levels} levels, {more}, completed");
+                let cached = net.draw(Method::Cached, &job)?;
+                assert_eq!(cached, net.draw(Method::Naive, &job)?, "{layer}, {dims:?}, {levels} levels, {more}, completed");
                 let stays = |(i, value): (usize, &f32)| !kept[i % kept.len()] || *value == given[i];
                 assert!(cached.images.iter().enumerate().all(stays), "{layer}, {dims:?}: what was given did not stay");
             }
@@ -322,7 +209,7 @@ fn cached_sampling_is_naive_sampling_bit_for_bit() -> Result<()> {
 #[test]
 fn the_sampler_keeps_the_rows_that_are_read_and_no_more() -> Result<()> {
     for layer in LAYERS {
-        let net = Net::new([28, 28, 1], 2, &format!("{layer}\npreset = 'small'"))?;
+        let net = rnn([28, 28, 1], 2, &format!("{layer}\npreset = 'small'"))?;
         let graph = need::raster(net.model.as_ref())?.raster_graph(1)?;
         let program = RasterProgram::new(&graph, net.model.state())?;
         let rows: Vec<usize> = program.features.iter().map(|feature| feature.rows).collect();
@@ -341,7 +228,7 @@ fn it_learns_one_batch_by_heart() -> Result<()> {
     for layer in LAYERS {
         let count = 8;
         // Four columns: a Row LSTM's triangle is then the whole of the rows above, and every image can be told from the others.
-        let mut net = Net::new([10, 4, 1], 2, &format!("{layer}\nhidden = 16\nhead = 24"))?;
+        let mut net = rnn([10, 4, 1], 2, &format!("{layer}\nhidden = 16\nhead = 24"))?;
         let images = net.noise(count, 30);
         let recipe = TrainRecipe::new(&net.model.defaults());
         let graph = net.model.train_graph(count, &|group| recipe.update(group))?;
@@ -393,7 +280,7 @@ fn labels_shift_the_gates_of_every_layer() -> Result<()> {
 #[test]
 fn what_does_not_fit_is_refused() {
     let refused = |dims, levels: usize, hyper: &str, words: &[&str]| {
-        let error = Net::new(dims, levels, hyper).err().unwrap_or_else(|| panic!("{hyper} was accepted"));
+        let error = Net::of("pixelrnn", data(dims, levels, 0), levels, hyper).err().unwrap_or_else(|| panic!("{hyper} was accepted"));
         assert!(matches!(error, Error::Usage(_)), "{error:?}");
         let said = error.to_string();
         assert!(words.iter().all(|word| said.contains(word)), "{said}");

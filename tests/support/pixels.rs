@@ -111,6 +111,12 @@ impl Net {
         eval::score(&self.device, self.model.as_ref(), &mut self.state, source, &options, |_| {})
     }
 
+    /// Scores of images of a class.
+    pub fn score_as(&mut self, class: usize, images: &[f32], batch: usize) -> Result<Scores> {
+        self.class = class;
+        self.score(images, batch)
+    }
+
     pub fn draw(&mut self, method: Method, job: &Job<'_>) -> Result<Drawn> {
         let mut sampler = RasterSampler::new(&self.device, self.model.as_ref(), &self.state, Weights::Current, method)?;
         sampler.sample(self.model.as_ref(), &mut self.state, job)
@@ -152,6 +158,25 @@ impl Source for Memory {
     fn name(&self) -> String {
         "memory".into()
     }
+}
+
+/// For colours before others in one pixel: which of the first change the logits of which of the second, in some images.
+pub fn seen_in_a_pixel(net: &mut Net) -> Result<BTreeSet<(usize, usize)>> {
+    let mut seen = BTreeSet::new();
+    for stream in 0..4 {
+        let base = net.noise(1, stream);
+        for (j, changed) in net.influence(&base)?.iter().enumerate() {
+            seen.extend(changed.iter().filter(|&&v| v / 3 == j / 3).map(|&v| (j % 3, v % 3)));
+        }
+    }
+    Ok(seen)
+}
+
+/// Values whose logits a value changes although it does not come before them: pairs of both.
+pub fn early(net: &mut Net) -> Result<Vec<(usize, usize)>> {
+    let base = net.noise(1, 1);
+    let influence = net.influence(&base)?;
+    Ok(influence.iter().enumerate().flat_map(|(j, changed)| changed.range(..=j).map(move |v| (j, *v))).collect())
 }
 
 /// Every image of `values` values of `levels` levels.
