@@ -26,7 +26,8 @@ struct Job {
 @group(0) @binding(3) var<storage, read> kept: array<u32>;
 // For each step its kind and what tells it from others of the kind, COUNT rows; then three words for each turn: the first word of the
 // step's row, its stride, and the order of its columns (0 together, 1 rightward, 2 leftward). Turns are taken when a row of the image is
-// finished (ENDED_STEPS), when one begins (ROW_STEPS), at each position (PIXEL_STEPS) and after its last value (LATE_STEPS).
+// finished (ENDED_STEPS), when one begins (ROW_STEPS), at each position (PIXEL_STEPS), again for each of its further colours (AGAIN_STEPS)
+// and after its last value (LATE_STEPS).
 @group(0) @binding(4) var<storage, read> table: array<u32>;
 @group(0) @binding(5) var<storage, read_write> features: array<f32>;
 // [image, row, column, colour], in levels; given values stand there from the start.
@@ -46,6 +47,7 @@ const STREAM: u32 = {{STREAM}}u;
 const ENDED_STEPS: u32 = {{ENDED_STEPS}}u;
 const ROW_STEPS: u32 = {{ROW_STEPS}}u;
 const PIXEL_STEPS: u32 = {{PIXEL_STEPS}}u;
+const AGAIN_STEPS: u32 = {{AGAIN_STEPS}}u;
 const LATE_STEPS: u32 = {{LATE_STEPS}}u;
 // Where the turns begin in the table.
 const TURNS: u32 = {{COUNT}}u * {{ROW}}u;
@@ -86,15 +88,14 @@ fn draw_image(image: u32, lane: u32) {
             } else if phase == 1u {
                 start = ENDED_STEPS;
                 count = ROW_STEPS;
-            } else if phase < COLOURS + 2u {
+            } else if phase == 2u {
                 start = ENDED_STEPS + ROW_STEPS;
-//!if OF_PIXELS
-                count = select(0u, PIXEL_STEPS, phase == 2u);
-//!else
                 count = PIXEL_STEPS;
-//!end
-            } else {
+            } else if phase < COLOURS + 2u {
                 start = ENDED_STEPS + ROW_STEPS + PIXEL_STEPS;
+                count = AGAIN_STEPS;
+            } else {
+                start = ENDED_STEPS + ROW_STEPS + PIXEL_STEPS + AGAIN_STEPS;
                 count = LATE_STEPS;
             }
             if phase == 2u {

@@ -68,6 +68,7 @@ fn raster(texts: &mut BTreeMap<String, String>) {
         ("gated-pixelcnn", [6, 4, 1], "layers = 2\nhidden = 4\nhead = 4\nscales = 2"),
         ("gated-pixelcnn", [4, 4, 3], "layers = 2\nhidden = 3\nhead = 3\nlikelihood = 'mixture'"),
         ("pixelcnn", [4, 4, 3], "blocks = 1\nhidden = 3\nhead = 3\nlikelihood = 'mixture'\nmixtures = 1\nlevels = 4"),
+        ("pixelcnn-pp", [4, 8, 1], "filters = 2\nblocks = 1\nstages = 2\nconditional = true"),
         ("pixelrnn", [6, 5, 1], "layer = 'row'\nlayers = 2\nconditional = true"),
         ("pixelrnn", [4, 5, 3], "layer = 'diagonal'\nlayers = 2\nhidden = 3\nhead = 3\nlevels = 4"),
     ] {

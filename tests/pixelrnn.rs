@@ -10,7 +10,7 @@ use kiln::graph::{Plan, Step};
 use kiln::model::{self, need};
 use kiln::random::Draws;
 use kiln::runtime::{Device, Program, State, Weights};
-use kiln::sample::raster::{Job, Method, RasterProgram};
+use kiln::sample::raster::{Job, Method, RasterProgram, RasterSampler};
 use kiln::train::TrainRecipe;
 use kiln::{Error, Result};
 
@@ -202,6 +202,22 @@ fn cached_sampling_is_naive_sampling_bit_for_bit() -> Result<()> {
                 assert!(cached.images.iter().enumerate().all(stays), "{layer}, {dims:?}: what was given did not stay");
             }
         }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_job_is_given_up_once_it_is_told_so() -> Result<()> {
+    for method in [Method::Cached, Method::Naive] {
+        let mut net = rnn([5, 4, 1], 2, SMALL)?;
+        let mut sampler = RasterSampler::new(&Device::Cpu, net.model.as_ref(), &net.state, Weights::Current, method)?;
+        let job = Job { count: 9, seed: 17, first: 0, temperature: 1.0, keep: None, inputs: &[] };
+        for patience in [0, 3] {
+            let asked = std::sync::atomic::AtomicUsize::new(0);
+            let stop = || asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) >= patience;
+            assert_eq!(sampler.sample_unless(net.model.as_ref(), &mut net.state, &job, &stop)?, None, "{method:?}");
+        }
+        assert!(sampler.sample_unless(net.model.as_ref(), &mut net.state, &job, &|| false)?.is_some(), "{method:?}");
     }
     Ok(())
 }

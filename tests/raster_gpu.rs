@@ -1,13 +1,16 @@
 //! Sampling in raster order on a GPU: the one-kernel sampler draws what whole forward passes draw.
 
+#[path = "support/ladder.rs"]
+mod ladder;
 mod support;
 
 use kiln::data::{Binarization, Kind};
 use kiln::graph::Step;
-use kiln::model::{self, DataSpec};
+use kiln::model::{self, DataSpec, Model};
 use kiln::runtime::{Device, Program, State, Weights};
 use kiln::sample::raster::{Job, Method, RasterSampler};
 use kiln::tensor::Arena;
+use ladder::Ladder;
 
 fn device() -> Option<Device> {
     match Device::open("gpu") {
@@ -24,17 +27,21 @@ fn device() -> Option<Device> {
 const COUNT: usize = 9;
 
 fn compare(name: &str, dims: [usize; 3], hyper: &str, binary: bool, grouped: bool) -> kiln::Result<()> {
-    let Some(device) = device() else { return Ok(()) };
     let (kind, binarization) = if binary { (Kind::Binary, Binarization::Static) } else { (Kind::Pixels, Binarization::None) };
     let data = DataSpec { dims, classes: 2, kind, binarization, mean: None };
     let model = model::build(name, &toml::from_str(hyper).expect("hyper-parameters"), &data)?;
+    compare_model(model.as_ref(), dims, grouped)
+}
+
+fn compare_model(model: &dyn Model, dims: [usize; 3], grouped: bool) -> kiln::Result<()> {
+    let Some(device) = device() else { return Ok(()) };
     let mut state = State::initial(&device, model.state(), 3)?;
     // Every other image is of the second class.
     let labels: Vec<f32> = (0..2 * COUNT).map(|i| f32::from(u8::from(i / 2 % 2 == i % 2))).collect();
     let inputs: &[(&str, &[f32])] = &[("labels", &labels)];
     let draw = |method, state: &mut State, keep| {
-        let mut sampler = RasterSampler::new(&device, model.as_ref(), state, Weights::Current, method)?;
-        sampler.sample(model.as_ref(), state, &Job { count: COUNT, seed: 7, first: 2, temperature: 1.0, keep, inputs })
+        let mut sampler = RasterSampler::new(&device, model, state, Weights::Current, method)?;
+        sampler.sample(model, state, &Job { count: COUNT, seed: 7, first: 2, temperature: 1.0, keep, inputs })
     };
     let naive = draw(Method::Naive, &mut state, None)?;
     let cached = draw(Method::Cached, &mut state, None)?;
@@ -152,4 +159,24 @@ fn mixtures_come_as_often_as_the_model_says() -> kiln::Result<()> {
     // 63 degrees of freedom: above 103.4 one time in a thousand.
     assert!(chi < 103.4, "χ² = {chi}");
     Ok(())
+}
+
+#[test]
+fn streams_at_several_sizes() -> kiln::Result<()> {
+    compare_model(&Ladder::new(ladder::Kind::Streams, [5, 6, 1], 2)?, [5, 6, 1], false)
+}
+
+#[test]
+fn recurrences_at_half_the_size() -> kiln::Result<()> {
+    compare_model(&Ladder::new(ladder::Kind::Recurrent, [5, 6, 1], 2)?, [5, 6, 1], false)
+}
+
+#[test]
+fn what_depends_on_the_last_colour_of_a_position_is_computed_late() -> kiln::Result<()> {
+    compare_model(&Ladder::new(ladder::Kind::Late, [4, 5, 2], 3)?, [4, 5, 2], true)
+}
+
+#[test]
+fn two_streams_with_a_label() -> kiln::Result<()> {
+    compare("pixelcnn-pp", [4, 4, 1], "filters = 2\nblocks = 1\nstages = 2\nconditional = true", true, false)
 }

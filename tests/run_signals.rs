@@ -66,8 +66,8 @@ fn signals_save_and_several_at_once_are_one() {
 #[test]
 fn a_picture_that_takes_minutes_is_given_up() {
     let place = Place::new();
-    // Drawn by whole passes: 784 of them for a picture.
-    let words = "--set layer=diagonal --set hidden=64 --set head=64 --set layers=3 --set valid_every=0 --set sample_every=1 --steps 9";
+    // A picture is of many images, a step of one.
+    let words = "--set layer=diagonal --set hidden=256 --set head=256 --set layers=4 --set valid_every=0 --set sample_every=1 --steps 9";
     let words = format!("train pixelrnn --data builtin:digits --limit 100 --batch 1 --set log_every=1 {words} --out run");
     let child = place.command(&words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
     wait_for("a step", || std::fs::read_to_string(place.path("run/metrics.jsonl")).is_ok_and(|text| !text.is_empty()));

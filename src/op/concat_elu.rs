@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::gate::{LANES, TASK, items};
 use crate::error::{Error, Result};
-use crate::graph::{Batching, Eval, Graph, NodeId, Operation, Read, Shape, Signature};
+use crate::graph::{Batching, Binary, Eval, Expr, Graph, NodeId, Operation, Read, Shape, Signature, Unary};
 use crate::native::{Real, simd};
 use crate::shader::{Launch, Target};
 use crate::tensor::Reach;
@@ -21,6 +21,23 @@ pub struct ConcatElu;
 pub struct ConcatEluGradient;
 
 impl ConcatElu {
+    /// Its two halves as programs over x.
+    pub fn exprs() -> [Expr; 2] {
+        let half = |upper: bool| {
+            Expr::build(|b| {
+                let (x, zero) = (b.input(0), b.constant(0.0));
+                let positive = b.binary(Binary::Greater, x, zero);
+                let size = b.unary(Unary::Abs, x);
+                let minus = b.neg(size);
+                let power = b.unary(Unary::Exp, minus);
+                let curved = b.offset(power, -1.0);
+                let negative = b.neg(x);
+                if upper { b.select(positive, x, curved) } else { b.select(positive, curved, negative) }
+            })
+        };
+        [half(true), half(false)]
+    }
+
     fn eval<T: Real>(e: Eval<'_, T>) {
         let channels = e.shape.channels() / 2;
         let cells = (TASK / channels.max(1)).max(1);

@@ -39,6 +39,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("raster_bernoulli", include_str!("../../shaders/raster_bernoulli.wgsl")),
     ("raster_categorical", include_str!("../../shaders/raster_categorical.wgsl")),
     ("raster_conv", include_str!("../../shaders/raster_conv.wgsl")),
+    ("raster_halves", include_str!("../../shaders/raster_halves.wgsl")),
     ("raster_join", include_str!("../../shaders/raster_join.wgsl")),
     ("raster_map", include_str!("../../shaders/raster_map.wgsl")),
     ("raster_mixture", include_str!("../../shaders/raster_mixture.wgsl")),

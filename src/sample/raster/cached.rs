@@ -5,8 +5,7 @@ use rayon::prelude::*;
 use super::draw::{Chance, Pixel};
 use super::program::{Order, RasterProgram};
 use super::steps::{Group, Network, Place};
-use super::{Drawn, Job};
-use crate::error::Result;
+use super::{Drawn, Job, Stop};
 use crate::graph::Shape;
 use crate::model::Law;
 use crate::native::simd;
@@ -23,23 +22,25 @@ impl CachedSampler {
         Self { network: Network::new(program, constants), law }
     }
 
-    /// Draws (or completes) a batch of images. `given` holds the values of [`RasterProgram::given`] for all of them, in that order.
-    pub fn sample(&self, job: &Job<'_>, given: &[Vec<f32>]) -> Result<Drawn> {
+    /// Draws (or completes) a batch of images, or none once `stop` says so. `given` holds the values of [`RasterProgram::given`] for all of them, in that order.
+    pub fn sample(&self, job: &Job<'_>, given: &[Vec<f32>], stop: &Stop<'_>) -> Option<Drawn> {
         let group = simd::rows();
         let item = self.network.item();
         let mut images = vec![0.0; job.count * item];
         let mut log_p = vec![0.0; job.count];
-        images.par_chunks_mut(group * item).zip(log_p.par_chunks_mut(group)).enumerate().for_each(|(g, (images, log_p))| {
+        let groups = images.par_chunks_mut(group * item).zip(log_p.par_chunks_mut(group)).enumerate();
+        let done = groups.all(|(g, (images, log_p))| {
             let mut images_of_group = Group::new(&self.network, log_p.len());
             images_of_group.give(g * group, given);
-            images_of_group.run(&self.law, job, g * group, images, log_p);
+            images_of_group.run(&self.law, job, g * group, images, log_p, stop)
         });
-        Ok(Drawn { images, log_p })
+        done.then_some(Drawn { images, log_p })
     }
 }
 
 impl Group<'_> {
-    fn run(&mut self, law: &Law, job: &Job<'_>, first: usize, images: &mut [f32], log_p: &mut [f64]) {
+    /// Draws the images from number `first` on to the end, unless `stop` says so.
+    fn run(&mut self, law: &Law, job: &Job<'_>, first: usize, images: &mut [f32], log_p: &mut [f64], stop: &Stop<'_>) -> bool {
         let program = &self.network.program;
         let [height, width] = program.size;
         let colours = program.features[0].channels;
@@ -47,6 +48,9 @@ impl Group<'_> {
         let outputs = program.features[logits].channels;
         let item = height * width * colours;
         for row in 0..height {
+            if stop() {
+                return false;
+            }
             if row > 0 {
                 self.compute_row(&program.ended, row - 1);
             }
@@ -57,9 +61,7 @@ impl Group<'_> {
                 let here = self.at(0, row, column);
                 self.buffers[0][here..here + self.count * colours].fill(0.0);
                 for colour in 0..colours {
-                    if colour == 0 || !law.is_of_pixels() {
-                        self.compute_at(&program.pixel, position);
-                    }
+                    self.compute_at(if colour == 0 { &program.pixel } else { &program.again }, position);
                     let place = (row * width + column) * colours + colour;
                     let base = self.at(logits, row, column);
                     for i in 0..self.count {
@@ -81,6 +83,7 @@ impl Group<'_> {
                 self.compute_at(&program.late, position);
             }
         }
+        true
     }
 
     /// Carries out steps for all columns of a row.
@@ -93,9 +96,10 @@ impl Group<'_> {
                 continue;
             }
             let columns = output.columns(program.size[1]);
-            let one = |column: usize| Place { row, column: column * output.stride, columns: 1 };
+            let stride = output.stride;
+            let one = |column: usize| Place { row, column: column * stride, columns: 1, stride };
             match step.order() {
-                Order::Together => self.compute(number, Place { row, column: 0, columns }),
+                Order::Together => self.compute(number, Place { row, column: 0, columns, stride }),
                 Order::Rightward => (0..columns).for_each(|column| self.compute(number, one(column))),
                 Order::Leftward => (0..columns).rev().for_each(|column| self.compute(number, one(column))),
             }
@@ -108,7 +112,7 @@ impl Group<'_> {
         for &number in steps {
             let stride = program.features[program.steps[number].output].stride;
             if row.is_multiple_of(stride) && column.is_multiple_of(stride) {
-                self.compute(number, Place { row, column, columns: 1 });
+                self.compute(number, Place { row, column, columns: 1, stride });
             }
         }
     }

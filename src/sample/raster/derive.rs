@@ -2,8 +2,8 @@
 
 use super::program::{Feature, Known, Operand, RasterProgram, RasterStep, View, Work};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Kind, Node, NodeId, Reaches};
-use crate::op::{Concat, Conv, Gate, Map, Scan, Slice};
+use crate::graph::{Expr, Graph, Kind, Node, NodeId, Reaches};
+use crate::op::{Concat, ConcatElu, Conv, Gate, GatedResidual, Map, Scan, Slice};
 use crate::tensor::{StateSpec, Walk};
 
 /// The lag of what does not depend on the image at all.
@@ -36,6 +36,7 @@ impl RasterProgram {
             ended: Vec::new(),
             row: Vec::new(),
             pixel: Vec::new(),
+            again: Vec::new(),
             late: Vec::new(),
             logits: 0,
             constants: Vec::new(),
@@ -179,10 +180,20 @@ impl<'a> Derivation<'a> {
     }
 
     fn view(&mut self, id: NodeId, stride: usize) -> Said<View> {
-        match self.operand(id, stride)? {
-            Operand::Feature(view) => Ok(view),
-            Operand::Constant(_) => Err("a constant image".into()),
+        let constant = match self.operand(id, stride)? {
+            Operand::Feature(view) => return Ok(view),
+            constant @ Operand::Constant(_) => constant,
+        };
+        let &[_, h, w, channels] = self.graph.shape(id).dims() else { return Err("a constant that is no image".into()) };
+        if [h, w] != self.grid(stride) {
+            return Err("a constant image of another size".into());
         }
+        // What is the same for all images is laid down row by row.
+        let reading = self.reading(&[constant], None)?;
+        let work = Work::Map { expr: Expr::identity(), operands: vec![constant] };
+        let view = self.push(id, [channels, stride], &reading, work);
+        self.homes[id.0] = Some(Home::Feature(view));
+        Ok(view)
     }
 
     fn operands(&mut self, ids: &[NodeId], stride: usize) -> Said<Vec<Operand>> {
@@ -214,7 +225,7 @@ impl<'a> Derivation<'a> {
                 return Err(format!("a convolution reads {dy} rows down and {dx} columns to the right"));
             }
             reading.ends |= *dy == 0 && known == Known::RowEnd;
-            reading.lag = reading.lag.min(self.lags[*feature] + dy.unsigned_abs() as usize);
+            reading.lag = reading.lag.min(self.lags[*feature].saturating_add(dy.unsigned_abs() as usize));
         }
         Ok(reading)
     }
@@ -248,19 +259,23 @@ impl<'a> Derivation<'a> {
             Known::Row => self.program.row.push(at),
             Known::Pixel | Known::Given => self.program.pixel.push(at),
         }
-        if known == Known::Pixel && self.follows(from, stride) {
-            self.program.late.push(at);
+        if known == Known::Pixel && self.reads(from, stride, 0) {
+            self.program.again.push(at);
+            if self.reads(from, stride, self.program.features[0].channels - 1) {
+                self.program.late.push(at);
+            }
         }
         output
     }
 
-    /// Whether a node depends at a position on the last value of that position.
-    fn follows(&self, id: NodeId, stride: usize) -> bool {
+    /// Whether a node depends at some position on the value of a colour of that position, or on a later one.
+    fn reads(&self, id: NodeId, stride: usize, colour: usize) -> bool {
         let Some(reach) = self.reaches.of(id) else { return false };
         let colours = self.program.features[0].channels;
         let [height, width] = self.grid(stride);
-        let last = |place: usize| (place / width * stride * self.program.size[1] + place % width * stride + 1) * colours;
-        (0..height * width).any(|place| (0..reach.classes()).any(|class| reach.of_class(place, class) as usize >= last(place)))
+        let position = |place: usize| place / width * stride * self.program.size[1] + place % width * stride;
+        let does = |place: usize, class: usize| reach.of_class(place, class) as usize > position(place) * colours + colour;
+        (0..height * width).any(|place| (0..reach.classes()).any(|class| does(place, class)))
     }
 
     fn derive(&mut self, id: NodeId, node: &Node) -> Said<View> {
@@ -302,6 +317,19 @@ impl<'a> Derivation<'a> {
             let operands = vec![half(0), half(1)];
             let reading = self.reading(&operands, None)?;
             return Ok(self.push(id, [channels, stride], &reading, Work::Map { expr: Gate::expr(), operands }));
+        }
+        if any.is::<GatedResidual>() {
+            let x = self.operand(node.inputs[0], stride)?;
+            let View { feature, first, .. } = self.view(node.inputs[1], stride)?;
+            let half = |k: usize| Operand::Feature(View { feature, first: first + k * channels, channels });
+            let operands = vec![x, half(0), half(1)];
+            let reading = self.reading(&operands, None)?;
+            return Ok(self.push(id, [channels, stride], &reading, Work::Map { expr: GatedResidual::expr(), operands }));
+        }
+        if any.is::<ConcatElu>() {
+            let source = self.view(node.inputs[0], stride)?;
+            let reading = self.reading(&[Operand::Feature(source)], None)?;
+            return Ok(self.push(id, [channels, stride], &reading, Work::Halves { exprs: ConcatElu::exprs(), source }));
         }
         if let Some(scan) = any.downcast_ref::<Scan>() {
             return self.recurrence(scan.walk, id, node);

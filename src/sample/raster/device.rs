@@ -1,10 +1,11 @@
 //! The raster sampler on the GPU: the steps of rows and positions as one kernel, compiled from the network's own graph.
 
+use std::ops::Range;
 use std::time::Instant;
 
 use super::kernel::{ALONE, Compiled, kernel};
 use super::program::RasterProgram;
-use super::{Drawn, Job};
+use super::{Drawn, Job, Stop};
 use crate::error::Result;
 use crate::gpu::{Gpu, Standalone};
 use crate::graph::Shape;
@@ -73,18 +74,24 @@ impl DeviceSampler {
         })
     }
 
-    /// Draws (or completes) images; nothing is read back before they are done. Adds to `spent` where the time went. `given` holds the
+    /// Draws (or completes) images, or none once `stop` says so; nothing is read back before they are done. Adds to `spent` where the time went. `given` holds the
     /// values of [`RasterProgram::given`] for all of them, in that order.
     ///
     /// # Errors
     /// [`Error::Device`] where the device was lost or the images do not fit.
-    pub fn sample(&mut self, job: &Job<'_>, given: &[Vec<f32>], spent: &mut Spent) -> Result<Drawn> {
+    pub fn sample(&mut self, job: &Job<'_>, given: &[Vec<f32>], spent: &mut Spent, stop: &Stop<'_>) -> Result<Option<Drawn>> {
         let mut drawn = Drawn { images: Vec::new(), log_p: Vec::new() };
         for start in (0..job.count).step_by(MOST_IMAGES) {
             let count = MOST_IMAGES.min(job.count - start);
-            self.part(job, given, start, count, &mut drawn, spent)?;
+            match self.part(job, given, start..start + count, spent, stop)? {
+                Some(part) => {
+                    drawn.images.extend(part.images);
+                    drawn.log_p.extend(part.log_p);
+                }
+                None => return Ok(None),
+            }
         }
-        Ok(drawn)
+        Ok(Some(drawn))
     }
 
     /// Elements of some images' features before the first is drawn: zeros, and what is given.
@@ -99,7 +106,8 @@ impl DeviceSampler {
         words
     }
 
-    fn part(&mut self, job: &Job<'_>, given: &[Vec<f32>], start: usize, count: usize, drawn: &mut Drawn, spent: &mut Spent) -> Result<()> {
+    fn part(&mut self, job: &Job<'_>, given: &[Vec<f32>], part: Range<usize>, spent: &mut Spent, stop: &Stop<'_>) -> Result<Option<Drawn>> {
+        let (start, count) = (part.start, part.len());
         if self.kernel.as_ref().is_none_or(|(made, _)| *made != count) {
             let sizes = [
                 (Access::Read, 12),
@@ -116,7 +124,7 @@ impl DeviceSampler {
             kernel.upload(Buffer::Table as usize, &self.table);
             self.kernel = Some((count, kernel));
         }
-        let Some((_, kernel)) = &self.kernel else { return Ok(()) };
+        let Some((_, kernel)) = &self.kernel else { return Ok(None) };
         let begun = Instant::now();
         kernel.upload(Buffer::Step as usize, &[job.seed as u32, (job.seed >> 32) as u32, 0, (job.first + start) as u32]);
         kernel.upload(Buffer::Features as usize, &self.first_features(given, start, count));
@@ -132,6 +140,9 @@ impl DeviceSampler {
         let mut at = 0;
         let mut each = 1;
         while at < self.positions {
+            if stop() {
+                return Ok(None);
+            }
             let last = (at + each).min(self.positions);
             let words = [at as u32, last as u32, (1.0 / job.temperature).to_bits(), u32::from(job.keep.is_some()), count as u32];
             let begun = Instant::now();
@@ -150,9 +161,9 @@ impl DeviceSampler {
             at = last;
         }
         let begun = Instant::now();
-        drawn.images.extend(kernel.read(Buffer::Images as usize, count * self.item)?);
-        drawn.log_p.extend(kernel.read(Buffer::LogP as usize, count)?.into_iter().map(f64::from));
+        let images = kernel.read(Buffer::Images as usize, count * self.item)?;
+        let log_p = kernel.read(Buffer::LogP as usize, count)?.into_iter().map(f64::from).collect();
         spent.transfers += begun.elapsed().as_secs_f64();
-        Ok(())
+        Ok(Some(Drawn { images, log_p }))
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::draw::STREAM;
-use super::program::{Known, Operand, Order, RasterProgram, RasterStep, View, Work};
+use super::program::{Known, Operand, Order, RasterProgram, RasterStep, View, Work, extents};
 use crate::error::{Error, Result};
 use crate::graph::{Expr, Shape};
 use crate::model::Law;
@@ -62,11 +62,20 @@ impl Layout<'_> {
         self.feature(view.feature, &start)
     }
 
-    /// WGSL of an operand's element for channel `index`.
-    fn operand(&self, operand: Operand, channels: usize, row: &mut Row) -> Result<String> {
+    /// WGSL of an operand's element for channel `index` of a step of so many channels and such a stride.
+    fn operand(&self, operand: Operand, (channels, stride): (usize, usize), row: &mut Row) -> Result<String> {
         let (array, at, len) = match operand {
             Operand::Feature(view) => ("features", self.named(view, row), view.channels),
-            Operand::Constant(c) => ("constants", row.address(self.constant_at[c]), self.constants[c].1.len()),
+            Operand::Constant(c) => {
+                let [rows, columns, own] = extents(&self.constants[c].0);
+                let mut at = row.address(self.constant_at[c]);
+                for (name, extent, each) in [("row", rows, columns * own), ("column", columns, own)] {
+                    if extent > 1 {
+                        at += &format!(" + {name} / {stride}u * {each}u");
+                    }
+                }
+                ("constants", at, own)
+            }
         };
         match len {
             1 => Ok(format!("{array}[{at}]")),
@@ -75,12 +84,12 @@ impl Layout<'_> {
         }
     }
 
-    fn program(&self, expr: &Expr, given: Option<&str>, operands: &[Operand], channels: usize, row: &mut Row) -> Result<String> {
+    fn program(&self, expr: &Expr, given: Option<&str>, operands: &[Operand], size: (usize, usize), row: &mut Row) -> Result<String> {
         let mut inputs: Vec<String> = given.map(String::from).into_iter().collect();
         for operand in operands {
-            inputs.push(self.operand(*operand, channels, row)?);
+            inputs.push(self.operand(*operand, size, row)?);
         }
-        Ok(function(expr, &inputs, false, channels, channels).trim_end().to_string())
+        Ok(function(expr, &inputs, false, size.0, size.0).trim_end().to_string())
     }
 
     /// WGSL of a step whose functions are called by `kind`, and its row of the table.
@@ -98,8 +107,16 @@ impl Layout<'_> {
         ];
         let text = match work {
             Work::Map { expr, operands } => {
-                defines.push(("PROGRAM", self.program(expr, None, operands, d, &mut row)?));
+                defines.push(("PROGRAM", self.program(expr, None, operands, (d, stride), &mut row)?));
                 expand("raster_map", &defines)
+            }
+            Work::Halves { exprs, source } => {
+                let mut half = |expr| self.program(expr, None, &[Operand::Feature(*source)], (source.channels, stride), &mut row);
+                let [first, second] = [half(&exprs[0])?, half(&exprs[1])?];
+                defines.push(("FIRST", first));
+                defines.push(("SECOND", second));
+                defines.push(("HALF", source.channels.to_string()));
+                expand("raster_halves", &defines)
             }
             Work::Join([a, b]) => {
                 defines.push(("FIRST_AT", self.named(*a, &mut row)));
@@ -124,7 +141,7 @@ impl Layout<'_> {
                 defines.push(("OF_OUTPUT", times(of_output)));
                 defines.push(("OF_INPUT", times(of_input)));
                 defines.push(("STEP", of_output.to_string()));
-                defines.push(("PROGRAM", self.program(expr, Some("sum"), operands, d, &mut row)?));
+                defines.push(("PROGRAM", self.program(expr, Some("sum"), operands, (d, stride), &mut row)?));
                 defines.push(("TAPS", taps.len().to_string()));
                 defines.push(("OFFSETS", row.address(self.offsets_at[number])));
                 // Taps of what is given may reach below the image, and a transposed convolution's lie between the source's places.
@@ -180,7 +197,7 @@ fn offsets(work: &Work) -> Vec<f32> {
     match work {
         Work::Conv { taps, .. } => flat(taps),
         Work::Scan { walk, .. } => flat(&walk.taps()),
-        Work::Map { .. } | Work::Join(_) => Vec::new(),
+        Work::Map { .. } | Work::Halves { .. } | Work::Join(_) => Vec::new(),
     }
 }
 
@@ -262,7 +279,7 @@ pub fn kernel(program: &RasterProgram, law: &Law, constants: &[(Shape, Vec<f32>)
         };
         [(number * row_len) as u32, program.features[step.output].stride as u32, order]
     };
-    let turns = [&program.ended, &program.row, &program.pixel, &program.late].into_iter().flatten().flat_map(turn);
+    let turns = [&program.ended, &program.row, &program.pixel, &program.again, &program.late].into_iter().flatten().flat_map(turn);
     let colours = program.features[0].channels;
     let most = program.steps.iter().map(|s| program.features[s.output].channels).max().unwrap_or(1);
     let lanes = if alone { 1 } else { (most.next_power_of_two() as u32).clamp(32, 128).min(target.max_invocations) };
@@ -270,7 +287,6 @@ pub fn kernel(program: &RasterProgram, law: &Law, constants: &[(Shape, Vec<f32>)
         ("STEPS", steps),
         ("CASES", cases.trim_end().to_string()),
         ("ALONE", flag(alone)),
-        ("OF_PIXELS", flag(law.is_of_pixels())),
         ("BARRIER", if alone { "" } else { "storageBarrier();" }.to_string()),
         ("LANES", lanes.to_string()),
         ("THREADS", if alone { ALONE } else { lanes }.to_string()),
@@ -278,6 +294,7 @@ pub fn kernel(program: &RasterProgram, law: &Law, constants: &[(Shape, Vec<f32>)
         ("ENDED_STEPS", program.ended.len().to_string()),
         ("ROW_STEPS", program.row.len().to_string()),
         ("PIXEL_STEPS", program.pixel.len().to_string()),
+        ("AGAIN_STEPS", program.again.len().to_string()),
         ("LATE_STEPS", program.late.len().to_string()),
         ("ROW", row_len.to_string()),
         ("HEIGHT", program.size[0].to_string()),

@@ -24,9 +24,8 @@ use draw::{Chance, Pixel};
 
 use crate::cpu::Arena;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Kind, Node, NodeId, Shape, Step};
+use crate::graph::{Graph, Kind, NodeId, Shape, Step};
 use crate::model::{Law, Model, Raster, need};
-use crate::op::{ConcatElu, Conv};
 use crate::runtime::{Device, Program, Spent, State, Weights};
 
 /// What is to be drawn.
@@ -53,6 +52,9 @@ impl Job<'_> {
         kept[place].then(|| values[image * kept.len() + place])
     }
 }
+
+/// Says whether to stop. It is asked from several threads.
+pub type Stop<'a> = dyn Fn() -> bool + Sync + 'a;
 
 /// Images drawn, in levels from 0, and ln p of the values drawn (not of those given), in nats.
 #[derive(Clone, Debug, PartialEq)]
@@ -153,7 +155,6 @@ impl RasterSampler {
         let graph = raster.raster_graph(1)?;
         let x = graph.inputs().get("x").map(|x| graph.shape(*x).dims().to_vec()).unwrap_or_default();
         let [_, h, w, c] = x[..] else { return Err(Error::Shape("pixels are drawn into images, and the input is none".into())) };
-        let method = if is_uncached(&graph) { Method::Naive } else { method };
         let engine = match method {
             Method::Naive => Engine::Naive,
             Method::Cached | Method::Grouped => {
@@ -185,12 +186,12 @@ impl RasterSampler {
         self.sample_unless(model, state, job, &|| false)?.ok_or(Error::Interrupted)
     }
 
-    /// Draws images, or none once `stop` says so. It is asked between values where a model is drawn by whole passes, which can take minutes;
-    /// a cached sampler ends what it began.
+    /// Draws images, or none once `stop` says so. It is asked between values where a model is drawn by whole passes, between rows on the
+    /// CPU and between dispatches on an adapter.
     ///
     /// # Errors
     /// Those of the device.
-    pub fn sample_unless(&mut self, model: &dyn Model, state: &mut State, job: &Job<'_>, stop: &dyn Fn() -> bool) -> Result<Option<Drawn>> {
+    pub fn sample_unless(&mut self, model: &dyn Model, state: &mut State, job: &Job<'_>, stop: &Stop<'_>) -> Result<Option<Drawn>> {
         if job.count == 0 {
             return Err(Error::usage("at least one image must be drawn; take -n 1 or more"));
         }
@@ -198,7 +199,7 @@ impl RasterSampler {
     }
 
     /// Draws images from the coarsest scale to this one.
-    fn draw(&mut self, raster: &dyn Raster, state: &mut State, job: &Job<'_>, stop: &dyn Fn() -> bool) -> Result<Option<Drawn>> {
+    fn draw(&mut self, raster: &dyn Raster, state: &mut State, job: &Job<'_>, stop: &Stop<'_>) -> Result<Option<Drawn>> {
         let (Some(sampler), Some(coarser)) = (&mut self.coarser, raster.coarser()) else {
             return self.draw_scale(raster, state, job, stop);
         };
@@ -229,17 +230,17 @@ impl RasterSampler {
     }
 
     /// Draws the values of this scale that are not kept.
-    fn draw_scale(&mut self, raster: &dyn Raster, state: &mut State, job: &Job<'_>, stop: &dyn Fn() -> bool) -> Result<Option<Drawn>> {
+    fn draw_scale(&mut self, raster: &dyn Raster, state: &mut State, job: &Job<'_>, stop: &Stop<'_>) -> Result<Option<Drawn>> {
         self.spent = Spent::default();
         let given = self.given(raster, state, job)?;
         match &mut self.engine {
             Engine::Cpu(sampler) => {
                 let begun = Instant::now();
-                let drawn = sampler.sample(job, &given);
+                let drawn = sampler.sample(job, &given, stop);
                 self.spent.kernels = begun.elapsed().as_secs_f64();
-                drawn.map(Some)
+                Ok(drawn)
             }
-            Engine::Gpu(sampler) => sampler.sample(job, &given, &mut self.spent).map(Some),
+            Engine::Gpu(sampler) => sampler.sample(job, &given, &mut self.spent, stop),
             Engine::Naive => self.sample_naively(raster, state, job, stop),
         }
     }
@@ -287,7 +288,7 @@ impl RasterSampler {
         conditions.values(state, job)
     }
 
-    fn sample_naively(&mut self, raster: &dyn Raster, state: &mut State, job: &Job<'_>, stop: &dyn Fn() -> bool) -> Result<Option<Drawn>> {
+    fn sample_naively(&mut self, raster: &dyn Raster, state: &mut State, job: &Job<'_>, stop: &Stop<'_>) -> Result<Option<Drawn>> {
         let [h, w, c] = self.dims;
         let item = h * w * c;
         if self.naive.as_ref().is_none_or(|(count, _)| *count != job.count) {
@@ -335,24 +336,6 @@ impl RasterSampler {
         }
         Ok(Some(drawn))
     }
-}
-
-/// Whether something that depends on the image is not cached, so that the whole network is run for each value: maps of another size than
-/// the image, and concatenated ELUs. What depends on other inputs alone is given to the cached sampler, however it is made.
-fn is_uncached(graph: &Graph) -> bool {
-    let uncached = |node: &Node| {
-        let Kind::Op(op) = &node.kind else { return false };
-        op.as_any().is::<ConcatElu>() || op.as_any().downcast_ref::<Conv>().is_some_and(|conv| conv.taps.stride > 1)
-    };
-    let mut moves: Vec<bool> = Vec::with_capacity(graph.nodes().len());
-    for node in graph.nodes() {
-        let reads = node.inputs.iter().any(|input| moves[input.0]);
-        if reads && uncached(node) {
-            return true;
-        }
-        moves.push(reads || matches!(&node.kind, Kind::Input(name) if name == "x"));
-    }
-    false
 }
 
 /// What items `from..to` of `count` have of `values`.

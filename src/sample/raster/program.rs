@@ -7,7 +7,7 @@
 //!
 //! Rows, columns and offsets are those of the image: a feature behind strides has a place at every s-th row and column alone.
 
-use crate::graph::{Expr, NodeId};
+use crate::graph::{Expr, NodeId, Shape};
 use crate::tensor::Walk;
 
 /// Channels of a feature map.
@@ -26,7 +26,7 @@ pub struct View {
 pub enum Operand {
     /// Channels of a feature map, at the position (or at a tap from it).
     Feature(View),
-    /// A tensor that is the same for all images: one of [`RasterProgram::constants`].
+    /// A tensor that is the same for all images, one of [`RasterProgram::constants`], broadcast to `[1, H, W, C]`.
     Constant(usize),
 }
 
@@ -100,6 +100,13 @@ pub enum Work {
         /// Its inputs.
         operands: Vec<Operand>,
     },
+    /// Two pointwise programs of one feature, the channels of the second behind those of the first.
+    Halves {
+        /// The programs.
+        exprs: [Expr; 2],
+        /// What both read.
+        source: View,
+    },
     /// The channels of one feature behind those of another.
     Join([View; 2]),
     /// A cell of an LSTM (see [`crate::op::Scan`]), which reads the hidden states that it left at earlier places.
@@ -115,6 +122,12 @@ pub enum Work {
         /// The feature that keeps the cell states.
         cells: usize,
     },
+}
+
+/// Rows, columns and channels of a constant; 1 where it is the same along them.
+pub(super) fn extents(shape: &Shape) -> [usize; 3] {
+    let at = |back: usize| shape.rank().checked_sub(back).map_or(1, |axis| shape.dims()[axis]);
+    [at(3), at(2), at(1)]
 }
 
 /// One step: computes a feature at the position.
@@ -163,6 +176,8 @@ pub struct RasterProgram {
     pub row: Vec<usize>,
     /// Steps that are carried out at each position.
     pub pixel: Vec<usize>,
+    /// Those of them that depend on values of the position itself, and are carried out again for each further colour.
+    pub again: Vec<usize>,
     /// Steps that are computed once more when the last value of a position is known, since they depend on it and later positions read
     /// them. (What the first convolution makes of the position does not depend on its last value: mask A.)
     pub late: Vec<usize>,

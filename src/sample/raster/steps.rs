@@ -1,6 +1,6 @@
 //! What the cached sampler on the CPU keeps of some images that are drawn side by side, and the steps that make it.
 
-use super::program::{Operand, RasterProgram, RasterStep, View, Work};
+use super::program::{Operand, RasterProgram, RasterStep, View, Work, extents};
 use crate::graph::{Shape, Step};
 use crate::native::simd::{self, MAX_ROWS, Tile};
 use crate::native::{Evaluator, Operand as Columns};
@@ -44,7 +44,7 @@ impl Network {
                 let (shape, values) = &constants[*weights];
                 Weights::Cells(scan::Cells::new(values, shape.dims()[1]))
             }
-            Work::Map { .. } | Work::Join(_) => Weights::None,
+            Work::Map { .. } | Work::Halves { .. } | Work::Join(_) => Weights::None,
         };
         let weights = program.steps.iter().map(pack_step).collect();
         let most = program.features.iter().map(|f| f.channels).max().unwrap_or(0) as i32;
@@ -85,6 +85,8 @@ pub(super) struct Place {
     pub(super) row: usize,
     pub(super) column: usize,
     pub(super) columns: usize,
+    /// Columns of the image from one to the next.
+    pub(super) stride: usize,
 }
 
 impl<'a> Group<'a> {
@@ -117,7 +119,7 @@ impl<'a> Group<'a> {
     pub(super) fn compute(&mut self, number: usize, place: Place) {
         let network = self.network;
         let (step, weights) = (&network.program.steps[number], &network.weights[number]);
-        let Place { row, column, columns } = place;
+        let Place { row, column, columns, .. } = place;
         let channels = network.program.features[step.output].channels;
         let shape = Shape::from([columns, self.count, 1, channels]);
         if let (Work::Scan { .. }, Weights::Cells(weights)) = (&step.work, weights) {
@@ -138,6 +140,18 @@ impl<'a> Group<'a> {
             (Work::Map { expr, operands }, _) => {
                 let operands = self.operands(operands, &shape, place);
                 Evaluator::new(expr, &operands, &shape, &Step::default()).run(0, out);
+            }
+            (Work::Halves { exprs, source }, _) => {
+                let half = Shape::from([columns, self.count, 1, source.channels]);
+                let operand = self.operands(&[Operand::Feature(*source)], &half, place);
+                scratch::with(half.len(), |values| {
+                    for (expr, first) in exprs.iter().zip([0, source.channels]) {
+                        Evaluator::new(expr, &operand, &half, &Step::default()).run(0, values);
+                        for (cell, values) in out.chunks_exact_mut(channels).zip(values.chunks_exact(source.channels)) {
+                            cell[first..first + source.channels].copy_from_slice(values);
+                        }
+                    }
+                });
             }
             (Work::Join(parts), _) => {
                 let mut from = 0;
@@ -169,7 +183,14 @@ impl<'a> Group<'a> {
         let find = |operand: &Operand| match *operand {
             Operand::Constant(c) => {
                 let (own, values) = &self.network.constants[c];
-                Columns::new(values, own, shape)
+                let [rows, columns, channels] = extents(own);
+                if rows * columns == 1 {
+                    return Columns::new(values, own, shape);
+                }
+                let row = if rows == 1 { 0 } else { place.row / place.stride };
+                let [first, shown] = if columns == 1 { [0, 1] } else { [place.column / place.stride, place.columns] };
+                let values = &values[(row * columns + first) * channels..][..shown * channels];
+                Columns::new(values, &Shape::from([shown, 1, 1, channels]), shape)
             }
             Operand::Feature(view) => {
                 let (values, stride) = self.cells(view, place);
@@ -185,7 +206,7 @@ impl<'a> Group<'a> {
         let program = &self.network.program;
         let Work::Conv { source, taps, .. } = &program.steps[number].work else { return };
         let [height, width] = program.size.map(|side| side as i32);
-        let (from, to) = (&program.features[source.feature], &program.features[program.steps[number].output]);
+        let from = &program.features[source.feature];
         let buffer = &self.buffers[source.feature];
         let wide = simd::columns(d);
         let depth = taps.len() * source.channels;
@@ -202,7 +223,7 @@ impl<'a> Group<'a> {
                     let (mut held, mut origins, mut targets) = (0, [std::ptr::null(); MAX_ROWS], [std::ptr::null_mut(); MAX_ROWS]);
                     let mut at = start;
                     while at < end {
-                        let x = (place.column + at / self.count * to.stride) as i32 + dx;
+                        let x = (place.column + at / self.count * place.stride) as i32 + dx;
                         let next = end.min((at / self.count + 1) * self.count);
                         // What is not there adds nothing.
                         if (0..height).contains(&y) && (0..width).contains(&x) && from.has([y, x]) {
