@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::{Real, simd};
+use crate::tensor::Grouping;
 
 /// Channels that a loop works on at a time; sums of theirs stay in registers.
 const LANES: usize = 16;
@@ -10,12 +11,8 @@ const LANES: usize = 16;
 /// What a normalisation reads, of some images.
 #[derive(Clone, Copy)]
 pub struct Given<'a, T> {
-    /// Groups of channels.
-    pub groups: usize,
-    /// Added to the variance.
-    pub epsilon: f64,
-    /// Whether SiLU follows.
-    pub silu: bool,
+    /// The groups, and what follows.
+    pub grouping: Grouping,
     /// Positions of an image.
     pub rows: usize,
     /// Channels of an image.
@@ -148,7 +145,7 @@ impl<T: Real> simd::Job for Image<'_, T> {
     #[inline(always)]
     fn run(self) {
         let Self { given, job, n, x, scratch, out } = self;
-        let &Given { groups, epsilon, silu, rows, channels, .. } = given;
+        let &Given { grouping: Grouping { groups, epsilon, silu }, rows, channels, .. } = given;
         let count = (rows * channels / groups) as f64;
         let (mean, rest) = scratch.split_at_mut(channels);
         let (unit, rest) = rest.split_at_mut(channels);

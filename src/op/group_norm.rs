@@ -9,19 +9,9 @@ use crate::graph::{Batching, Eval, Graph, NodeId, Operation, Shape, Signature};
 use crate::native::Real;
 use crate::native::group_norm::{self, Given, Job};
 use crate::shader::{Launch, Target};
+use crate::tensor::Grouping;
 
 use super::launch::{self, GroupNormPart};
-
-/// What a normalisation is: how the channels are grouped, and what follows it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Grouping {
-    /// Groups of adjacent channels, each normalised by its own mean and variance over an image.
-    pub groups: usize,
-    /// Added to the variance.
-    pub epsilon: f64,
-    /// Whether `x·σ(x)` follows (SiLU).
-    pub silu: bool,
-}
 
 /// `f(scale·(x − mean)/√(var + ε) + shift)`: inputs x `[N, H, W, C]`, scale and shift `[N, 1, 1, C]` or `[C]` (Wu and He, 2018, "Group
 /// normalization"; a scale and shift an image are those of adaptive normalisation). f is SiLU or nothing. It has no second derivative.
@@ -36,29 +26,26 @@ pub struct GroupNormSums(pub Grouping);
 #[derive(Clone, Debug)]
 pub struct GroupNormInput(pub Grouping);
 
-impl Grouping {
-    /// Checks x, scale and shift.
-    fn check(&self, inputs: &[&Shape]) -> Result<()> {
-        let &[n, _, _, c] = inputs[0].dims() else {
-            return Err(Error::Shape(format!("groups of channels are those of images N×H×W×C, not of {}", inputs[0])));
-        };
-        if self.groups == 0 || c % self.groups != 0 {
-            return Err(Error::Shape(format!("{c} channels cannot be dealt to {} groups", self.groups)));
-        }
-        let fits = |s: &&Shape| **s == Shape::from([n, 1, 1, c]) || **s == Shape::from([c]);
-        match inputs[1..3].iter().find(|s| !fits(s)) {
-            Some(other) => Err(Error::Shape(format!("a scale or shift of {} is {n}×1×1×{c} or {c}, not {other}", inputs[0]))),
-            None => Ok(()),
-        }
+/// Checks x, scale and shift.
+fn check(of: Grouping, inputs: &[&Shape]) -> Result<()> {
+    let &[n, _, _, c] = inputs[0].dims() else {
+        return Err(Error::Shape(format!("groups of channels are those of images N×H×W×C, not of {}", inputs[0])));
+    };
+    if of.groups == 0 || c % of.groups != 0 {
+        return Err(Error::Shape(format!("{c} channels cannot be dealt to {} groups", of.groups)));
     }
+    let fits = |s: &&Shape| **s == Shape::from([n, 1, 1, c]) || **s == Shape::from([c]);
+    match inputs[1..3].iter().find(|s| !fits(s)) {
+        Some(other) => Err(Error::Shape(format!("a scale or shift of {} is {n}×1×1×{c} or {c}, not {other}", inputs[0]))),
+        None => Ok(()),
+    }
+}
 
-    fn eval<'a, T: Real>(&self, e: Eval<'a, T>, job: Job<'a, T>) {
-        let &[_, h, w, channels] = e.shapes[0].dims() else { return };
-        let each = |k: usize| (e.inputs[k], if e.shapes[k].rank() > 1 { channels } else { 0 });
-        let Self { groups, epsilon, silu } = *self;
-        let given = Given { groups, epsilon, silu, rows: h * w, channels, x: e.inputs[0], scale: each(1), shift: each(2) };
-        group_norm::run(&given, job, e.output);
-    }
+fn eval<'a, T: Real>(of: Grouping, e: Eval<'a, T>, job: Job<'a, T>) {
+    let &[_, h, w, channels] = e.shapes[0].dims() else { return };
+    let each = |k: usize| (e.inputs[k], if e.shapes[k].rank() > 1 { channels } else { 0 });
+    let given = Given { grouping: of, rows: h * w, channels, x: e.inputs[0], scale: each(1), shift: each(2) };
+    group_norm::run(&given, job, e.output);
 }
 
 fn items(signature: &Signature<'_>) -> Batching {
@@ -79,7 +66,7 @@ impl Operation for GroupNorm {
     }
 
     fn shape(&self, inputs: &[&Shape]) -> Result<Shape> {
-        self.0.check(inputs)?;
+        check(self.0, inputs)?;
         Ok(inputs[0].clone())
     }
 
@@ -101,11 +88,11 @@ impl Operation for GroupNorm {
     }
 
     fn eval_f32(&self, e: Eval<'_, f32>) {
-        self.0.eval(e, Job::Forward);
+        eval(self.0, e, Job::Forward);
     }
 
     fn eval_f64(&self, e: Eval<'_, f64>) {
-        self.0.eval(e, Job::Forward);
+        eval(self.0, e, Job::Forward);
     }
 
     fn launch(&self, signature: &Signature<'_>, target: &Target) -> Launch {
@@ -131,7 +118,7 @@ impl Operation for GroupNormSums {
     }
 
     fn shape(&self, inputs: &[&Shape]) -> Result<Shape> {
-        self.0.check(inputs)?;
+        check(self.0, inputs)?;
         alike(inputs[0], inputs[3])?;
         let &[n, _, _, c] = inputs[0].dims() else { return Err(Error::Shape("no images".into())) };
         Ok(Shape::from([n, 2, 1, c]))
@@ -143,12 +130,12 @@ impl Operation for GroupNormSums {
 
     fn eval_f32(&self, e: Eval<'_, f32>) {
         let job = Job::Sums { upstream: e.inputs[3] };
-        self.0.eval(e, job);
+        eval(self.0, e, job);
     }
 
     fn eval_f64(&self, e: Eval<'_, f64>) {
         let job = Job::Sums { upstream: e.inputs[3] };
-        self.0.eval(e, job);
+        eval(self.0, e, job);
     }
 
     fn launch(&self, signature: &Signature<'_>, target: &Target) -> Launch {
@@ -185,12 +172,12 @@ impl Operation for GroupNormInput {
 
     fn eval_f32(&self, e: Eval<'_, f32>) {
         let job = Job::Input { upstream: e.inputs[3], sums: e.inputs[4] };
-        self.0.eval(e, job);
+        eval(self.0, e, job);
     }
 
     fn eval_f64(&self, e: Eval<'_, f64>) {
         let job = Job::Input { upstream: e.inputs[3], sums: e.inputs[4] };
-        self.0.eval(e, job);
+        eval(self.0, e, job);
     }
 
     fn launch(&self, signature: &Signature<'_>, target: &Target) -> Launch {

@@ -22,7 +22,7 @@ pub use concat::Concat;
 pub use concat_elu::{ConcatElu, ConcatEluGradient};
 pub use conv::{Conv, ConvWeight};
 pub use gate::{Gate, GateGradient};
-pub use group_norm::{GroupNorm, GroupNormInput, GroupNormSums, Grouping};
+pub use group_norm::{GroupNorm, GroupNormInput, GroupNormSums};
 pub use map::Map;
 pub use mixture::{MixtureNll, MixtureNllGradient};
 pub use norm::BatchNorm;
@@ -31,4 +31,4 @@ pub use residual::{GatedResidual, GatedResidualGradient};
 pub use scan::{Scan, ScanAdjoint};
 pub use slice::{Embed, Slice};
 
-pub use crate::tensor::{Gather, Mixture, Phase, Reduction, Taps, Walk};
+pub use crate::tensor::{Gather, Grouping, Mixture, Phase, Reduction, Taps, Walk};

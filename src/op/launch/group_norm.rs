@@ -2,8 +2,8 @@
 
 use super::{Defines, bytes, flag, rows, text};
 use crate::graph::Signature;
-use crate::op::Grouping;
 use crate::shader::{Binding, Bindings, Launch, Stage, Target};
+use crate::tensor::Grouping;
 
 /// Which of the three kernels.
 #[derive(Clone, Copy, PartialEq, Eq)]
