@@ -105,23 +105,36 @@ struct Backward<'a, T> {
     channels: usize,
 }
 
+/// The gradient at some elements, given that of both halves.
+#[inline(always)]
+fn slopes<T: Real>(x: &[T; LANES], up: &[T; LANES], down: &[T; LANES]) -> [T; LANES] {
+    let zero = T::of(0.0);
+    std::array::from_fn(|i| {
+        let positive = x[i] > zero;
+        let slope = (if positive { zero.minus(x[i]) } else { x[i] }).exponential();
+        let (by_up, by_down) = (up[i].times(slope), down[i].times(slope));
+        (if positive { up[i] } else { by_up }).minus(if positive { by_down } else { down[i] })
+    })
+}
+
 impl<T: Real> simd::Job for Backward<'_, T> {
     #[inline(always)]
     fn run(self) {
-        let zero = T::of(0.0);
-        for ((out, x), upstream) in self
-            .out
-            .chunks_exact_mut(self.channels)
-            .zip(self.x.chunks_exact(self.channels))
-            .zip(self.upstream.chunks_exact(2 * self.channels))
-        {
+        let cells = self.out.chunks_exact_mut(self.channels).zip(self.x.chunks_exact(self.channels));
+        for ((out, x), upstream) in cells.zip(self.upstream.chunks_exact(2 * self.channels)) {
             let (up, down) = upstream.split_at(self.channels);
-            for (((out, &x), &up), &down) in out.iter_mut().zip(x).zip(up).zip(down) {
-                let positive = x > zero;
-                let slope = (if positive { zero.minus(x) } else { x }).exponential();
-                let (straight, curved) = if positive { (up, down) } else { (down, up) };
-                let (straight, curved) = (straight, curved.times(slope));
-                *out = if positive { straight.minus(curved) } else { curved.minus(straight) };
+            let whole = x.as_chunks().0.iter().zip(up.as_chunks().0).zip(down.as_chunks().0);
+            for (out, ((x, up), down)) in out.as_chunks_mut().0.iter_mut().zip(whole) {
+                *out = slopes(x, up, down);
+            }
+            let done = self.channels / LANES * LANES;
+            if done < self.channels {
+                let rest = self.channels - done;
+                let mut held = [[T::default(); LANES]; 3];
+                for (held, from) in held.iter_mut().zip([x, up, down]) {
+                    held[..rest].copy_from_slice(&from[done..]);
+                }
+                out[done..].copy_from_slice(&slopes(&held[0], &held[1], &held[2])[..rest]);
             }
         }
     }

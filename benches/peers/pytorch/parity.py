@@ -166,7 +166,7 @@ def train_vae(args) -> dict:
     }
 
 
-def load_module(path: Path) -> torch.nn.Module | PixelCnnPp:
+def load_module(path: Path) -> torch.nn.Module:
     """The checkpoint in the PyTorch module whose tensors it names. A missing, foreign or misshapen tensor, or a non-zero where the mask is, ends the run."""
     from safetensors.torch import load_file
 
