@@ -44,6 +44,7 @@ pub enum Command {
     #[command(after_help = "Examples:
   kiln train pixelcnn --data builtin:digits --set preset=tiny --out runs/digits
   kiln train pixelcnn --data path/to/mnist --set binarization=dynamic --epochs 10
+  kiln train gated-pixelcnn --data path/to/mnist --set preset=tiny --set scales=2
   kiln train --resume runs/digits --steps 20000")]
     Train(TrainArgs),
     /// Measure a trained model: log p, its bounds or the quality of samples, each with what it is

@@ -35,7 +35,8 @@ pub struct CompleteArgs {
     /// Images to complete, instead of one
     #[arg(long, value_name = "SOURCE", conflicts_with = "image")]
     pub data: Option<String>,
-    /// What is given: top:N rows; with --teacher-forced also bottom:N, left:N or right:N
+    /// What is given: top:N rows; with --teacher-forced also bottom:N, left:N or right:N. A model of several scales draws coarse pixels
+    /// first, which what is kept between them does not guide
     #[arg(long, value_name = "PART")]
     pub keep: String,
     /// Draw each pixel given what stands before it alone, so that what is kept behind it does not guide it: an approximation
