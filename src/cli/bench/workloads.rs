@@ -61,12 +61,13 @@ pub const WORKLOADS: [Workload; 10] = [
 ];
 
 /// Workloads whose models are drawn from, by their names without the batch.
-pub const SAMPLED: [(&str, &Workload); 5] = [
+pub const SAMPLED: [(&str, &Workload); 6] = [
     ("pixelcnn-28", &WORKLOADS[0]),
     ("gated-pixelcnn-28", &WORKLOADS[1]),
     ("gated-pixelcnn-scales-28", &WORKLOADS[8]),
     ("pixelrnn-row-28", &WORKLOADS[2]),
     ("pixelrnn-diag-28", &WORKLOADS[3]),
+    ("pixelcnn-pp-32", &WORKLOADS[9]),
 ];
 
 /// A workload's training step, ready to run.
