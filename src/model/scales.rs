@@ -65,6 +65,9 @@ impl Scales {
             ));
         }
         let channels = said.unwrap_or(channels);
+        if count == 1 {
+            return Ok(Self { count, channels });
+        }
         size::within(model, &[("scale_channels", channels, WIDEST)])?;
         Ok(Self { count, channels })
     }
