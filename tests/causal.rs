@@ -23,7 +23,7 @@ struct Case {
 fn cases(most: usize) -> impl Strategy<Value = Case> {
     let odd = prop::sample::select(vec![1usize, 1, 3, 5, 7]);
     let sizes = (1..=most, 1..=most, prop::sample::select(vec![1usize, 3]), 2..=4usize);
-    (sizes, 0..=3usize, [1..=4usize, 1..=4usize], [odd.clone(), odd]).prop_map(|((h, w, colours, levels), blocks, widths, kernels)| Case {
+    (sizes, 1..=3usize, [1..=4usize, 1..=4usize], [odd.clone(), odd]).prop_map(|((h, w, colours, levels), blocks, widths, kernels)| Case {
         size: [h, w],
         colours,
         levels,

@@ -128,7 +128,7 @@ fn recurrences_over_diagonals_of_colours_given_a_label() -> kiln::Result<()> {
 fn mixtures_come_as_often_as_the_model_says() -> kiln::Result<()> {
     let Some(device) = device() else { return Ok(()) };
     let data = DataSpec { dims: [1, 1, 3], classes: 0, kind: Kind::Pixels, binarization: Binarization::None, mean: None };
-    let hyper = "blocks = 0\nhidden = 1\nhead = 2\nfirst_kernel = 3\nlevels = 4\nlikelihood = 'mixture'\nmixtures = 3";
+    let hyper = "blocks = 1\nhidden = 1\nhead = 2\nfirst_kernel = 3\nlevels = 4\nlikelihood = 'mixture'\nmixtures = 3";
     let model = model::build("pixelcnn", &toml::from_str(hyper).expect("hyper-parameters"), &data)?;
     let mut state = State::initial(&device, model.state(), 3)?;
     let spec = model.state().clone();

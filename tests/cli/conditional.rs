@@ -43,6 +43,7 @@ fn classes_are_chosen_and_what_is_none_is_refused() {
     let train = |words: &str| place.kiln(&format!("train gated-pixelcnn {data} --out none {words}"));
     train("--set kernel=4").refused(2, &["odd"]);
     train("--set layers=0").refused(2, &["layers"]);
+    place.kiln("train pixelcnn --data builtin:digits --set blocks=0 --out none").refused(2, &["blocks", "at least 1"]);
     place.kiln("train gated-pixelcnn --data builtin:faces --set hidden=64 --out none").refused(2, &["3 colours"]);
     assert!(!place.path("x.png").exists() && !place.path("none").exists());
 }

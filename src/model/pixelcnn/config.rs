@@ -87,7 +87,7 @@ impl Config {
         size::within(
             "pixelcnn",
             &[
-                ("blocks", sizes.blocks, 0..=1000),
+                ("blocks", sizes.blocks, 1..=1000),
                 ("hidden", sizes.hidden, 1..=8192),
                 ("head", sizes.head, 1..=8192),
                 ("first_kernel", sizes.first_kernel, 1..=99),
