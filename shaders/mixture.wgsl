@@ -30,26 +30,6 @@ fn log_scale_of(pixel: u32, colour: u32, k: u32) -> f32 {
     return input_parameters[pixel * PARAMETERS + 2u * COMPONENTS + colour * COLOUR + k];
 }
 
-// ln p of each component given the pixel's colours so far.
-var<private> weights: array<f32, {{COMPONENTS}}>;
-
-// Takes off ln sum exp, and returns it.
-fn normalise() -> f32 {
-    var top = weights[0];
-    for (var k = 1u; k < COMPONENTS; k++) {
-        top = max(top, weights[k]);
-    }
-    var total = 0.0;
-    for (var k = 0u; k < COMPONENTS; k++) {
-        total += exp(weights[k] - top);
-    }
-    let whole = top + log(total);
-    for (var k = 0u; k < COMPONENTS; k++) {
-        weights[k] -= whole;
-    }
-    return whole;
-}
-
 //!if GRADIENT
 // The derivatives of ln p by the mean and by the log scale.
 fn slopes(level: f32, mean: f32, log_scale: f32) -> vec2<f32> {

@@ -6,26 +6,6 @@ const COLOUR: u32 = {{COLOUR}}u;
 const TOP: f32 = {{TOP}};
 //!include shared/mixture
 
-// ln p of each component given the pixel's colours so far.
-var<private> weights: array<f32, {{COMPONENTS}}>;
-
-// Takes off ln sum exp, and returns it.
-fn normalise() -> f32 {
-    var top = weights[0];
-    for (var k = 1u; k < COMPONENTS; k++) {
-        top = max(top, weights[k]);
-    }
-    var total = 0.0;
-    for (var k = 0u; k < COMPONENTS; k++) {
-        total += exp(weights[k] - top);
-    }
-    let whole = top + log(total);
-    for (var k = 0u; k < COMPONENTS; k++) {
-        weights[k] -= whole;
-    }
-    return whole;
-}
-
 // The mean of a colour in a component, of a pixel whose levels stand from `values` on.
 fn mean_of(at: u32, values: u32, colour: u32, k: u32) -> f32 {
     let first = at + COMPONENTS + k;

@@ -1,4 +1,4 @@
-// Levels under a logistic. Needs shared/functions, and TOP: the levels less one.
+// Levels under a mixture of logistics. Needs shared/functions, COMPONENTS, and TOP: the levels less one.
 
 // Where a level stands, in [-1, 1].
 fn level_place(level: f32) -> f32 {
@@ -34,4 +34,24 @@ fn level_ln_p(level: f32, mean: f32, inverse: f32) -> f32 {
     let above = -softplus(edges.y);
     let between = below + above + log(rise(level_width(inverse)));
     return select(select(between, above, level >= TOP), below, level <= 0.0);
+}
+
+// ln p of each component given the pixel's colours so far.
+var<private> weights: array<f32, {{COMPONENTS}}>;
+
+// Takes off ln sum exp, and returns it.
+fn normalise() -> f32 {
+    var top = weights[0];
+    for (var k = 1u; k < COMPONENTS; k++) {
+        top = max(top, weights[k]);
+    }
+    var total = 0.0;
+    for (var k = 0u; k < COMPONENTS; k++) {
+        total += exp(weights[k] - top);
+    }
+    let whole = top + log(total);
+    for (var k = 0u; k < COMPONENTS; k++) {
+        weights[k] -= whole;
+    }
+    return whole;
 }
