@@ -68,6 +68,24 @@ fn one_position_reads_itself() -> Result<()> {
 }
 
 #[test]
+fn softmax_and_silu() -> Result<()> {
+    let mut b = Bench::new();
+    let x = b.leaf([3, 2, 5]);
+    let y = b.graph.softmax(x)?;
+    let y = b.graph.silu(y)?;
+    b.check_gradients(y, 1e-6);
+    // Shares sum to 1, and are no others where all numbers are larger by as much.
+    let mut b = Bench::new();
+    let x = b.leaf_of([2, 3], vec![1.0, 2.0, 3.0, 1001.0, 1002.0, 1003.0]);
+    let y = b.graph.softmax(x)?;
+    b.graph.output("y", y);
+    let weights = [1.0f64, 2.0, 3.0].map(f64::exp);
+    let want = weights.map(|w| w / weights.iter().sum::<f64>());
+    close(&b.run::<f32>(true, "y"), &[want, want].concat(), 1e-6, "shares");
+    Ok(())
+}
+
+#[test]
 fn what_does_not_fit_is_refused() {
     let mut b = Bench::new();
     let (x, flat) = (b.leaf([2, 5, 24]), b.leaf([2, 24]));

@@ -4,6 +4,7 @@ pub mod ability;
 mod autoregressive;
 mod causal;
 mod classifier;
+pub mod diffusion;
 mod dropout;
 pub mod gan;
 mod gated;

@@ -1,17 +1,23 @@
 //! Layers: named persistent tensors and the operations they enter.
 
 mod conv;
+mod group_norm;
 mod linear;
 mod lstm;
 mod norm;
 mod one_hot;
+mod time;
+mod upsample;
 mod weight_norm;
 
 pub use conv::{Conv2d, ConvSpec, ConvTransposed2d};
+pub use group_norm::GroupNorm2d;
 pub use linear::Linear;
 pub use lstm::{ImageLstm, LstmSpec};
 pub use norm::{BatchMoments, BatchNorm2d};
 pub use one_hot::OneHot;
+pub use time::TimeWaves;
+pub use upsample::UpsampledConv2d;
 pub use weight_norm::{NormedSpec, Pass, Shift, WeightNorm};
 
 use crate::graph::Init;
@@ -25,6 +31,8 @@ pub enum Start {
     Normal(f32),
     /// Uniform within this bound, biases zero.
     Uniform(f32),
+    /// All zero.
+    Zero,
 }
 
 impl Start {
@@ -33,6 +41,7 @@ impl Start {
             Self::FanIn => Init::Uniform(1.0 / (fan_in as f32).sqrt()),
             Self::Normal(deviation) => Init::Normal(deviation),
             Self::Uniform(bound) => Init::Uniform(bound),
+            Self::Zero => Init::Constant(0.0),
         }
     }
 

@@ -64,6 +64,14 @@ impl Graph {
         self.unary(Unary::Sigmoid, x)
     }
 
+    /// x·σ(x), the sigmoid linear unit (Elfwing, Uchibe and Doya, 2018).
+    pub fn silu(&mut self, x: NodeId) -> Result<NodeId> {
+        self.map(&[x], |b, v| {
+            let open = b.unary(Unary::Sigmoid, v[0]);
+            b.mul(v[0], open)
+        })
+    }
+
     /// The larger of the two, element by element.
     pub fn max(&mut self, a: NodeId, b: NodeId) -> Result<NodeId> {
         self.map(&[a, b], |e, v| e.binary(Binary::Max, v[0], v[1]))
@@ -129,6 +137,51 @@ impl Graph {
     pub fn log_sum_exp(&mut self, x: NodeId) -> Result<NodeId> {
         let rank = self.shape(x).rank();
         self.reduce(Reduction::LogSumExp, x, rank - 1..rank)
+    }
+
+    /// eˣ / Σ eˣ over the innermost axis.
+    pub fn softmax(&mut self, x: NodeId) -> Result<NodeId> {
+        // Large numbers leave the differences few digits. A whole number near the largest is taken out first, which has no gradient.
+        let rank = self.shape(x).rank();
+        let top = self.reduce(Reduction::Max, x, rank - 1..rank)?;
+        let near = self.map(&[x, top], |b, v| {
+            let whole = b.unary(Unary::Floor, v[1]);
+            b.sub(v[0], whole)
+        })?;
+        let total = self.log_sum_exp(near)?;
+        self.map(&[near, total], |b, v| {
+            let below = b.sub(v[0], v[1]);
+            b.unary(Unary::Exp, below)
+        })
+    }
+
+    /// Each pixel twice in a row and each row twice, nearest-neighbour upsampling: `[N, H, W, C] → [N, 2H, 2W, C]`.
+    pub fn upsample(&mut self, x: NodeId) -> Result<NodeId> {
+        let [n, h, w, c] = self.image(x)?;
+        let rows = self.reshape(x, [n * h, 1, w * c])?;
+        let rows = self.program(Expr::identity(), &[rows], [n * h, 2, w * c])?;
+        let pixels = self.reshape(rows, [2 * n * h * w, 1, c])?;
+        let pixels = self.program(Expr::identity(), &[pixels], [2 * n * h * w, 2, c])?;
+        self.reshape(pixels, [n, 2 * h, 2 * w, c])
+    }
+
+    /// The means of squares of 2×2 pixels: `[N, 2H, 2W, C] → [N, H, W, C]`.
+    pub fn average_pool(&mut self, x: NodeId) -> Result<NodeId> {
+        let [n, h, w, c] = self.image(x)?;
+        if h % 2 != 0 || w % 2 != 0 {
+            return Err(Error::Shape(format!("squares of 2×2 pixels do not cover {}", self.shape(x))));
+        }
+        let (h, w) = (h / 2, w / 2);
+        let rows = self.reshape(x, [n * h, 2, 2 * w * c])?;
+        let rows = self.reduce(Reduction::Sum, rows, 1..2)?;
+        let pixels = self.reshape(rows, [n * h * w, 2, c])?;
+        let pixels = self.reduce(Reduction::Sum, pixels, 1..2)?;
+        let pixels = self.scale(pixels, 0.25)?;
+        self.reshape(pixels, [n, h, w, c])
+    }
+
+    fn image(&self, x: NodeId) -> Result<[usize; 4]> {
+        <[usize; 4]>::try_from(self.shape(x).dims()).map_err(|_| Error::Shape(format!("images are N×H×W×C, not {}", self.shape(x))))
     }
 
     /// Elements `start..start + len` of an axis.

@@ -43,6 +43,11 @@ pub enum Layout {
         /// Kernel height and width.
         kernel: [usize; 2],
     },
+    /// `[taps, out, in]` here, of a convolution that is carried out as an adjoint, `[out, in, kh, kw]` there.
+    ConvOfAdjoint {
+        /// Kernel height and width.
+        kernel: [usize; 2],
+    },
     /// `[1, in, out]` here, `[out, in]` there. Where the input is a flattened image, its channels-last order `[h, w, c]` here is
     /// channels-first there, and features that follow the image stay where they are; likewise for the output.
     Linear {

@@ -10,6 +10,7 @@ pub fn torch_shape(spec: &TensorSpec) -> Vec<usize> {
         Layout::Conv { kernel: [h, w], .. } => vec![dims[2], dims[1], *h, *w],
         // Here [taps, out, in]: the convolution whose adjoint it is maps out to in.
         Layout::ConvTransposed { kernel: [h, w] } => vec![dims[2], dims[1], *h, *w],
+        Layout::ConvOfAdjoint { kernel: [h, w] } => vec![dims[1], dims[2], *h, *w],
         Layout::Linear { .. } => vec![dims[2], dims[1]],
     }
 }
@@ -31,6 +32,10 @@ fn places(spec: &TensorSpec) -> Vec<usize> {
         Layout::ConvTransposed { kernel: [h, w] } => {
             let d = dims[1];
             cells(dims).map(|[t, o, i]| (i * d + o) * h * w + t).collect()
+        }
+        Layout::ConvOfAdjoint { kernel: [h, w] } => {
+            let c = dims[2];
+            cells(dims).map(|[t, o, i]| (o * c + i) * h * w + t).collect()
         }
         Layout::Linear { input_image, output_image } => {
             let flat = |i: usize, image: &Option<[usize; 3]>| match image {
@@ -74,10 +79,11 @@ mod tests {
 
     #[test]
     fn every_layout_comes_back() {
-        let layouts: [(&[usize], Layout); 7] = [
+        let layouts: [(&[usize], Layout); 8] = [
             (&[5], Layout::Plain),
             (&[2, 3, 4], Layout::Conv { kernel: [3, 3], taps: vec![[0, 2], [1, 1]] }),
             (&[4, 3, 2], Layout::ConvTransposed { kernel: [2, 2] }),
+            (&[4, 3, 2], Layout::ConvOfAdjoint { kernel: [2, 2] }),
             (&[1, 12, 5], Layout::Linear { input_image: Some([2, 2, 3]), output_image: None }),
             (&[12], Layout::ImageVector([2, 2, 3])),
             (&[1, 15, 5], Layout::Linear { input_image: Some([2, 2, 3]), output_image: None }),

@@ -353,6 +353,12 @@ pub fn movement() -> Result<Vec<Case>> {
             Ok(vec![slice, embed, joined])
         })?);
     }
+    for shape in [[2usize, 2, 4, 3], [1, 6, 2, 8]] {
+        cases.push(case(format!("{shape:?} doubled, halved and as shares"), |b| {
+            let x = b.leaf(shape);
+            Ok(vec![b.graph.upsample(x)?, b.graph.average_pool(x)?, b.graph.softmax(x)?])
+        })?);
+    }
     Ok(cases)
 }
 

@@ -1,0 +1,6 @@
+//! Diffusion models.
+
+mod block;
+mod unet;
+
+pub use unet::{UNet, UNetPreset, UNetSize};
