@@ -13,6 +13,7 @@ use super::measured::{weights, weights_in_words};
 use super::output::{Output, as_text};
 use super::pictures::check_grid;
 use super::sample::write_log_p;
+use super::sequences::Sequences;
 use crate::data::{self, Scale, Source, one_hot};
 use crate::error::{Error, Result};
 use crate::model::need;
@@ -35,7 +36,7 @@ pub struct CompleteArgs {
     /// Images to complete, instead of one
     #[arg(long, value_name = "SOURCE", conflicts_with = "image")]
     pub data: Option<String>,
-    /// What is given: top:N rows; with --teacher-forced also bottom:N, left:N or right:N. A model of several scales draws coarse pixels
+    /// What is given: top:N rows, which of series are steps; with --teacher-forced also bottom:N, left:N or right:N. A model of several scales draws coarse pixels
     /// first, which what is kept between them does not guide
     #[arg(long, value_name = "PART")]
     pub keep: String,
@@ -45,7 +46,7 @@ pub struct CompleteArgs {
     /// Completions of the image, or images of the source
     #[arg(short = 'n', long, default_value_t = 8, value_name = "N", allow_negative_numbers = true)]
     pub count: usize,
-    /// The .png grid (or .npy) to write
+    /// The .png grid (or .npy) to write; of series, a .png of lines, .npy, .csv or .wav
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
     /// Write log p of each image's rest given what is kept, in nats
@@ -134,7 +135,7 @@ impl Given {
 
 /// `kiln complete`
 pub fn run(args: &CompleteArgs, common: &Common, output: &Output) -> Result<()> {
-    endings::check(&args.out, "completed images", &["png", "npy"])?;
+    endings::check(&args.out, "completed images", &["png", "npy", "csv", "wav"])?;
     if let Some(path) = &args.log_p {
         endings::check(path, "log p", &["npy", "csv"])?;
     }
@@ -161,12 +162,17 @@ pub fn run(args: &CompleteArgs, common: &Common, output: &Output) -> Result<()> 
     let (levels, top) = (sampler.levels(), (sampler.levels() - 1) as f32);
     let given = Given::open(args, &trained, levels)?;
     let count = given.count;
+    let cut = &trained.recipe.data.reading.series;
+    let mut series = if cut.is_settled() { Some(Sequences::new(&args.out, count, dims, cut)?) } else { None };
     let picture = endings::of(&args.out) == "png";
-    if picture {
-        check_grid(3 * count, dims, false)?;
+    if series.is_none() {
+        endings::check(&args.out, "completed images", &["png", "npy"])?;
+        if picture {
+            check_grid(3 * count, dims, false)?;
+        }
     }
     let shape: Vec<usize> = [count].into_iter().chain(dims).collect();
-    let mut array = if picture { None } else { Some(NpyStream::create(&args.out, &shape)?) };
+    let mut array = if picture || series.is_some() { None } else { Some(NpyStream::create(&args.out, &shape)?) };
     let (mut whole, mut seen, mut rest, mut log_p) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut first = 0;
     for part in given.parts(&trained, seed, levels) {
@@ -178,9 +184,10 @@ pub fn run(args: &CompleteArgs, common: &Common, output: &Output) -> Result<()> 
         let job = Job { count: here, seed, first, temperature: args.temperature, keep: Some((&part, &mask)), inputs: &inputs };
         let drawn = sampler.sample_in_parts(trained.model.as_ref(), &mut trained.state, &job)?;
         let made: Vec<f32> = drawn.images.iter().map(|v| v / top).collect();
-        match &mut array {
-            Some(array) => array.extend(&made)?,
-            None => {
+        match (&mut array, &mut series) {
+            (Some(array), _) => array.extend(&made)?,
+            (None, Some(series)) => series.take(&made),
+            (None, None) => {
                 whole.extend(part.iter().map(|v| v / top));
                 seen.extend(part.iter().enumerate().map(|(i, v)| if mask[i % item] { v / top } else { 0.5 }));
                 rest.extend(made);
@@ -189,9 +196,10 @@ pub fn run(args: &CompleteArgs, common: &Common, output: &Output) -> Result<()> 
         log_p.extend(drawn.log_p);
         first += here;
     }
-    match array {
-        Some(array) => array.finish()?,
-        None => {
+    match (array, series) {
+        (Some(array), _) => array.finish()?,
+        (None, Some(series)) => series.finish(&format!("series from their beginning on, kept {}", args.keep))?,
+        (None, None) => {
             let captions = ["image", "what is kept", "completed"].map(String::from).to_vec();
             let options = GridOptions { columns: count, row_captions: captions, ..GridOptions::default() };
             report::save_png(&args.out, &report::grid_with(&[whole, seen, rest].concat(), dims, &options))?;

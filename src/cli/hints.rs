@@ -8,6 +8,7 @@ use clap::CommandFactory;
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 use super::args::Cli;
+use crate::data::series::Cut;
 use crate::data::{Augment, Binarization, Kind, Reading};
 use crate::model::{self, DataSpec};
 use crate::train::{TrainRecipe, parse_settings};
@@ -98,7 +99,12 @@ fn wrong_setting(key: &str, value: &str, family: &[&str]) -> Option<String> {
     if key == "binarization" && value.starts_with(|c: char| c.is_ascii_lowercase()) && value.parse::<Binarization>().is_err() {
         return Some(format!("binarization={value} is none"));
     }
-    if BY_HAND.contains(&key) || Reading::KEYS.contains(&key) || Augment::KEYS.contains(&key) || TrainRecipe::is_key(key) {
+    if BY_HAND.contains(&key)
+        || Reading::KEYS.contains(&key)
+        || Cut::KEYS.contains(&key)
+        || Augment::KEYS.contains(&key)
+        || TrainRecipe::is_key(key)
+    {
         return None;
     }
     let said: Vec<String> = family.iter().map(|name| refusal(name, key, value)).collect();

@@ -25,6 +25,7 @@ mod pictures;
 mod quality;
 mod sample;
 mod score;
+mod sequences;
 mod signals;
 mod theory;
 mod threads;

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::endings;
+use super::sequences::Sequences;
+use crate::data::series::Cut;
 use crate::error::{Error, Result};
 use crate::report::{self, NpyStream, PointSet};
 
@@ -27,6 +29,8 @@ pub enum Pictures {
     },
     /// An array.
     Array(NpyStream),
+    /// Series, whatever they are written as.
+    Series(Sequences),
     /// A file an image.
     Folder {
         /// The folder.
@@ -44,7 +48,8 @@ pub enum Pictures {
 /// [`Error::Usage`].
 pub fn check_ending(path: &Path) -> Result<()> {
     match endings::of(path).as_str() {
-        "" | "npy" | "png" => Ok(()),
+        // Tables and sounds are of series, which the run tells.
+        "" | "npy" | "png" | "csv" | "wav" => Ok(()),
         other => Err(Error::usage(format!("images are written as .png, .npy or into a folder, not as .{other}"))),
     }
 }
@@ -78,9 +83,13 @@ impl Pictures {
     /// # Errors
     /// [`Error::Usage`] for a path that images are not written to, too many for a grid, or a folder that holds other files; errors of the
     /// disk.
-    pub fn create(path: &Path, count: usize, dims: [usize; 3], points: bool, overwrite: bool) -> Result<Self> {
+    pub fn create(path: &Path, count: usize, dims: [usize; 3], (points, series): (bool, &Cut), overwrite: bool) -> Result<Self> {
         check_ending(path)?;
+        if series.is_settled() {
+            return Ok(Self::Series(Sequences::new(path, count, dims, series)?));
+        }
         match endings::of(path).as_str() {
+            other @ ("csv" | "wav") => Err(Error::usage(format!("images are written as .png, .npy or into a folder, not as .{other}"))),
             "png" => {
                 check_grid(count, dims, points)?;
                 Ok(Self::Grid { path: path.into(), images: Vec::new(), dims, points })
@@ -108,6 +117,10 @@ impl Pictures {
                 Ok(())
             }
             Self::Array(stream) => stream.extend(part),
+            Self::Series(series) => {
+                series.take(part);
+                Ok(())
+            }
             Self::Folder { path, dims, next } => {
                 for image in part.chunks(dims.iter().product()) {
                     report::save_image(&path.join(format!("{next:05}.png")), image, *dims)?;
@@ -129,6 +142,7 @@ impl Pictures {
             }
             Self::Grid { path, images, dims, .. } => report::save_png(&path, &report::grid(&images, dims, 0)),
             Self::Array(stream) => stream.finish(),
+            Self::Series(series) => series.finish("samples"),
             Self::Folder { .. } => Ok(()),
         }
     }

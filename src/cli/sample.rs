@@ -29,7 +29,7 @@ pub struct SampleArgs {
     /// Number of images [default: 64, or as many as --z holds]
     #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true)]
     pub count: Option<usize>,
-    /// Where they go: a .png grid, .npy, or a new folder of .png
+    /// Where they go: a .png grid, .npy, or a new folder of .png; of series, a .png of lines, .npy, .csv or .wav
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
     /// Below 1, likelier and less varied images
@@ -144,7 +144,8 @@ pub fn run(args: &SampleArgs, common: &Common, output: &Output) -> Result<()> {
         z,
     };
     draw::check(&trained, &order)?;
-    let mut pictures = Pictures::create(&args.out, count, dims, trained.recipe.data.points, args.overwrite)?;
+    let kind = (trained.recipe.data.points, &trained.recipe.data.reading.series);
+    let mut pictures = Pictures::create(&args.out, count, dims, kind, args.overwrite)?;
     let mut kept_z = args.save_z.as_ref().map(|path| NpyStream::create(path, &[count, latent])).transpose()?;
     let (mut log_p, mut sum, mut known) = (Vec::new(), 0.0, 0);
     let bar = output.bar(count as u64, "images");

@@ -11,7 +11,8 @@ use serde_json::json;
 use super::common::Common;
 use super::output::{Output, as_text};
 use super::signals;
-use crate::data::{self, Augment, Binarization, Kind, OpenOptions, Reading};
+use crate::data::series::Cut;
+use crate::data::{self, Augment, Binarization, Kind, OpenOptions, Reading, Source};
 use crate::error::{Error, Result};
 use crate::model;
 use crate::runtime::Device;
@@ -26,7 +27,7 @@ pub struct TrainArgs {
     /// The model: pixelcnn, …
     #[arg(required_unless_present = "resume")]
     pub model: Option<String>,
-    /// builtin:digits, builtin:faces, builtin:gaussians8, a folder or a file; :train, :valid or :test behind it picks the split.
+    /// builtin:digits, faces, gaussians8, waves, pendulum or cartpole, a folder or a file; :train, :valid or :test behind it picks the split.
     /// With --resume: where the same data lies now
     #[arg(long, value_name = "SOURCE", required_unless_present = "resume")]
     pub data: Option<String>,
@@ -82,7 +83,7 @@ fn data_settings(settings: &mut toml::Table) -> Result<DataSettings> {
 fn with_known_keys(error: Error) -> Error {
     match error {
         Error::Usage(said) if said.contains("unknown field") => {
-            let keys = [&Reading::KEYS[..], &Augment::KEYS, &TrainRecipe::KEYS].concat();
+            let keys = [&Reading::KEYS[..], &Augment::KEYS, &TrainRecipe::KEYS, &Cut::KEYS].concat();
             Error::Usage(format!("{said}; every model takes binarization, {}", keys.join(", ")))
         }
         other => other,
@@ -90,8 +91,8 @@ fn with_known_keys(error: Error) -> Error {
 }
 
 /// Binarization where none is asked for: what the data are, or for grey data what lets the model see bits if it must.
-fn default_binarization(model: &str, kind: Kind, dims: [usize; 3], settings: &toml::Table) -> Binarization {
-    let grey = dims[2] == 1;
+fn default_binarization(model: &str, kind: Kind, source: &dyn Source, settings: &toml::Table) -> Binarization {
+    let grey = source.dims()[2] == 1 && source.series().is_none();
     let many = settings.get("levels").and_then(toml::Value::as_integer).is_some_and(|l| l > 2);
     match kind {
         Kind::Binary => Binarization::Static,
@@ -117,7 +118,7 @@ pub fn make_recipe(args: &TrainArgs, common: &Common, device: &Device) -> Result
     let (name_of_data, kind, dims) = (settled.source.name(), settled.kind, settled.dims);
     let encoder = args.encoder.as_ref().map(|path| adopt_encoder(path, name, dims, &mut settings)).transpose()?;
     let inherited = wanted.binarization.or(encoder);
-    let binarization = inherited.unwrap_or_else(|| default_binarization(name, kind, dims, &settings));
+    let binarization = inherited.unwrap_or_else(|| default_binarization(name, kind, &*settled.source, &settings));
     binarization.check(kind, &name_of_data)?;
     wanted.augment.check(kind, dims, &name_of_data)?;
     let mut recipe = DataRecipe {
@@ -133,7 +134,7 @@ pub fn make_recipe(args: &TrainArgs, common: &Common, device: &Device) -> Result
         binarization,
         limit: args.limit,
         labels_per_class: args.labels_per_class,
-        reading: wanted.reading,
+        reading: settled.reading,
         augment: wanted.augment,
         mean: None,
     };

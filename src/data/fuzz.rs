@@ -162,7 +162,7 @@ fn what_is_missing_torn_or_foreign_is_refused_with_its_reason() {
     let huge = idx(&[u32::MAX, u32::MAX, 2], &[1; 9]);
     let vast = idx(&[u32::MAX, 1000, 1], &[1; 9]);
     let zeros = gzip(&vec![0; 4_000_000]);
-    let (one, flat) = (npy("<c8", "(1, 2, 2)", &[0; 32]), npy("|u1", "(4,)", &[0; 4]));
+    let (one, flat) = (npy("<c8", "(1, 2, 2)", &[0; 32]), npy("|u1", "(2, 2)", &[0; 4]));
     let (short, over) = (npy("|u1", "(9, 9, 9)", &[7; 9]), npy("|u1", "(18446744073709551615, 9, 9)", &[7; 9]));
     let labels = idx(&[4], &[0; 4]);
     let cases: &[(&str, &[u8], &str)] = &[

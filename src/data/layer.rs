@@ -1,5 +1,6 @@
 //! A source on top of another: what every such wrapper has in common, written once.
 
+use super::series::Cut;
 use super::{Kind, Source, check_read};
 use crate::Result;
 use std::sync::Arc;
@@ -84,6 +85,9 @@ impl<L: Layer> Source for L {
     }
     fn origin(&self) -> Option<String> {
         self.inner().origin()
+    }
+    fn series(&self) -> Option<&Cut> {
+        self.inner().series()
     }
     fn stored_size(&self, index: usize) -> Result<u64> {
         self.inner().stored_size(self.below(index))

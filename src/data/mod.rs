@@ -1,4 +1,4 @@
-//! Data sources: IDX, CIFAR-10 binary, image folders, `.npy` and the built-in sets, behind one [`Source`].
+//! Data sources: IDX, CIFAR-10 binary, image folders, `.npy`, series in `.csv` and `.wav`, and the built-in sets, behind one [`Source`].
 //!
 //! A source holds N items of H×W×C values, channels last. Every reader checks a file against its actual size before it allocates,
 //! and refuses what is missing, torn or foreign in one sentence. [`open`] turns the command line's SOURCE into a source,
@@ -29,6 +29,7 @@ mod open;
 mod picture;
 mod positioned;
 mod reading;
+pub mod series;
 mod subset;
 
 pub use augment::{Augment, Flip};
@@ -195,6 +196,11 @@ pub trait Source: Send + Sync {
     /// Sentences worth saying of how it was read.
     fn notes(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// How its series were cut and scaled, where its items are windows of series: `[T, 1, C]`.
+    fn series(&self) -> Option<&series::Cut> {
+        None
     }
 
     /// What all items follow from, where the program makes them.

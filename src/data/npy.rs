@@ -70,6 +70,29 @@ impl Npy {
     }
 }
 
+/// Shape and values of any array of at most `most` numbers.
+///
+/// # Errors
+/// As [`Npy::open`] of a file that is no array; [`Error::Usage`] for one of more numbers.
+pub fn numbers(path: &Path, most: usize) -> Result<(Vec<usize>, Vec<f64>)> {
+    let array = Array::open(PositionedFile::open(path)?)?;
+    let count: u64 = array.shape.iter().product();
+    if count > most as u64 {
+        return Err(Error::usage(format!("{} holds {count} numbers, more than the {most} that are read; cut it", path.display())));
+    }
+    let mut values = Vec::with_capacity(count as usize);
+    array.all(|value| {
+        values.push(value);
+        true
+    })?;
+    Ok((array.shape.iter().map(|&size| size as usize).collect(), values))
+}
+
+/// The sizes of an array, which is not looked at any further; `None` where the file is none.
+pub fn shape(path: &Path) -> Option<Vec<u64>> {
+    Some(Array::open(PositionedFile::open(path).ok()?).ok()?.shape)
+}
+
 /// The items and the size of one that a shape tells, and whether channels come before rows.
 fn layout(array: &Array, layout: Layout) -> Result<(usize, [usize; 3], bool)> {
     let sizes: Vec<usize> = array.shape.iter().map(|&size| usize::try_from(size).unwrap_or(usize::MAX)).collect();
@@ -84,7 +107,11 @@ fn layout(array: &Array, layout: Layout) -> Result<(usize, [usize; 3], bool)> {
                 Layout::Nchw => ("N×H×W, N×1×H×W or N×3×H×W", "nhwc"),
             };
             let turned = matches!((asked, &sizes[..]), (Layout::Nhwc, [_, 1 | 3, _, _]) | (Layout::Nchw, [_, _, _, 1 | 3]));
-            let hint = if turned { format!("; --set layout={other} reads it") } else { String::new() };
+            let hint = match sizes.len() {
+                _ if turned => format!("; --set layout={other} reads it"),
+                2 => "; --set window=STEPS reads it as a series of steps".into(),
+                _ => String::new(),
+            };
             return Err(Error::format(array.path(), format!("has shape {sizes:?}; {wanted} is wanted{hint}")));
         }
     };

@@ -5,8 +5,9 @@ use super::digest::{Digest, digest};
 use super::folder::{Folder, entries, holds_images};
 use super::frame::Framed;
 use super::picture::has_ending;
+use super::series::{self, Cut, Scaling, Windows};
 use super::subset::{part, subset};
-use super::{Kind, OpenOptions, Source, Split, VALID_FRACTION, builtin, cifar, idx, npy, npz};
+use super::{Kind, OpenOptions, Reading, Source, Split, VALID_FRACTION, builtin, cifar, idx, npy, npz};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,11 +17,11 @@ const MOST_HELD_OUT: f64 = 5000.0;
 
 /// Opens SOURCE of the command line.
 ///
-/// `source` is `builtin:digits`, `builtin:faces`, `builtin:gaussians8`, a folder (IDX files, CIFAR-10 binary files, or images, flat or
-/// with one sub-folder a class, or with `train`, `valid` and `test` folders of those), an `.npy` file, or an IDX images file; then,
-/// where wanted, `:train`, `:valid`, `:test` or `:all`. `default` is the split where none is named. A data set without a validation
+/// `source` is one of the built-in sets such as `builtin:digits`, a folder (IDX files, CIFAR-10 binary files, or images, flat or
+/// with one sub-folder a class, or with `train`, `valid` and `test` folders of those), an `.npy` file, an IDX images file, or series in a
+/// `.csv`, a `.wav` or an `.npy` (of shape `[T]`, or where `reading` asks for series); then, where wanted, `:train`, `:valid`, `:test` or `:all`. `default` is the split where none is named. A data set without a validation
 /// split has a seeded random part of its training data held out for it, the same in every run. A file by itself is training data, whatever
-/// it is called; only within a folder of IDX files do names tell splits.
+/// it is called; only within a folder of IDX files do names tell splits. Series are split in time.
 ///
 /// # Errors
 /// A source or a split that does not exist, or a file that its reader refuses.
@@ -31,7 +32,12 @@ pub fn open(source: &str, default: Split, options: &OpenOptions) -> Result<Arc<d
     let (base, named) = split_suffix(source);
     let request = Request { base, split: named.unwrap_or(default), options };
     options.reading.check()?;
-    let opened = Cached::over(Framed::over(request.open()?, &options.reading)?)?;
+    let opened = request.open()?;
+    if opened.series().is_none() && options.reading.series.is_asked() {
+        let keys = Cut::KEYS.join(", ");
+        return Err(Error::usage(format!("{} holds no series, and {keys} are settings of series; leave them out", opened.name())));
+    }
+    let opened = Cached::over(Framed::over(opened, &options.reading)?)?;
     options.limit.map_or(Ok(opened.clone()), |limit| subset(opened, limit))
 }
 
@@ -45,6 +51,8 @@ pub struct Settled {
     pub kind: Kind,
     /// What the training data is known by again.
     pub digest: Digest,
+    /// How it was read, with what was settled of series.
+    pub reading: Reading,
 }
 
 /// Opens SOURCE to train on it (`options.limit` aside) and settles what its data are, over all splits that lie by themselves.
@@ -64,7 +72,8 @@ pub fn settle(source: &str, options: &OpenOptions) -> Result<Settled> {
         }
     }
     let digest = digest(&*opened)?;
-    Ok(Settled { source: opened, dims, kind, digest })
+    let reading = Reading { series: opened.series().cloned().unwrap_or_default(), ..options.reading };
+    Ok(Settled { source: opened, dims, kind, digest, reading })
 }
 
 /// The split that SOURCE names.
@@ -113,7 +122,7 @@ impl Request<'_> {
 
     fn open(&self) -> Result<Arc<dyn Source>> {
         if let Some(set) = self.base.strip_prefix("builtin:") {
-            return builtin::open(set, self.split, self.options.seed);
+            return builtin::open(set, self.split, self.options.seed, &self.options.reading.series);
         }
         let path = Path::new(self.base);
         if path.is_dir() {
@@ -143,7 +152,7 @@ impl Request<'_> {
         {
             return Error::usage(format!("{base} has no split `{word}`; the splits are train, valid, test and all"));
         }
-        let sources = "a folder of images, IDX or CIFAR-10 files, an .npy, .npz or IDX file, a picture";
+        let sources = "a folder of images, IDX or CIFAR-10 files, an .npy, .npz, .csv, .wav or IDX file, a picture";
         Error::usage(format!("there is no `{}`; --data takes {sources}, or one of {}", self.base, builtin::NAMES.join(", ")))
     }
 
@@ -152,6 +161,11 @@ impl Request<'_> {
         let title = self.name();
         let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
         let reading = &self.options.reading;
+        if series::is_series(path) || (ending == "npy" && (reading.series.is_asked() || npy::shape(path).is_some_and(|s| s.len() == 1))) {
+            let scale = reading.range.map(|range| Scaling { low: range.low, high: range.high });
+            let raw = series::read(path, &reading.series)?;
+            return Ok(Arc::new(Windows::new(raw, reading.series.clone(), scale, self.split, title)?));
+        }
         let whole: Arc<dyn Source> = if ending == "npy" {
             Arc::new(npy::Npy::open(path, reading, title)?)
         } else if ending == "npz" {
@@ -165,7 +179,7 @@ impl Request<'_> {
         } else if has_ending(path) {
             Arc::new(Folder::single(path, reading, title)?)
         } else {
-            let reason = "is no file of a known form; an .npy or .npz file, IDX images (…-images-idx3-ubyte[.gz]) and a picture are read";
+            let reason = "is no file of a known form; an .npy, .npz, .csv or .wav file, IDX images (…-images-idx3-ubyte[.gz]) and a picture are read";
             return Err(Error::format(path, reason));
         };
         self.part_of(whole)

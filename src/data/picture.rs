@@ -38,8 +38,12 @@ pub struct Look {
 
 /// Whether a file's name has the ending of an image that is read.
 pub fn has_ending(path: &Path) -> bool {
-    let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-    ENDINGS.contains(&ending.as_str())
+    ENDINGS.contains(&ending(path).as_str())
+}
+
+/// A path's ending in small letters; empty where there is none.
+pub fn ending(path: &Path) -> String {
+    path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase()
 }
 
 /// Reads an image's header.

@@ -1,5 +1,6 @@
 //! How pictures and arrays are read: the settings of every source.
 
+use super::series::Cut;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -66,10 +67,13 @@ pub struct Reading {
     pub range: Option<Range>,
     /// How an array lies in memory.
     pub layout: Layout,
+    /// How series are read and cut.
+    #[serde(skip_serializing_if = "Cut::is_default")]
+    pub series: Cut,
 }
 
 impl Reading {
-    /// The `--set` keys.
+    /// The `--set` keys beside those of [`Cut`].
     pub const KEYS: [&str; 7] = ["size", "resize", "fit", "background", "channels", "range", "layout"];
 
     /// Whether nothing was asked for.
@@ -115,6 +119,7 @@ impl Reading {
             channels,
             range: word("range").map(|word| word.parse()).transpose()?,
             layout,
+            series: Cut::take(settings)?,
         })
     }
 
@@ -129,7 +134,7 @@ impl Reading {
         if self.channels.is_some_and(|channels| !matches!(channels, 1 | 3)) {
             return Err(Error::usage("channels is 1 (grey) or 3 (colour)"));
         }
-        Ok(())
+        self.series.check()
     }
 }
 

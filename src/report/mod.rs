@@ -12,6 +12,7 @@ mod page;
 mod paint;
 mod roofline;
 mod scatter;
+mod sequences;
 mod text;
 
 pub use chart::{ChartOptions, Series, chart};
@@ -21,3 +22,4 @@ pub use npy::{NpyStream, read_npy_f32, write_npy_f32, write_npy_f64, write_npy_i
 pub use page::Page;
 pub use roofline::{Roof, roofline};
 pub use scatter::{PointSet, scatter};
+pub use sequences::sequences;

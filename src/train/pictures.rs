@@ -41,7 +41,8 @@ impl Pictures {
         stop: &AtomicBool,
     ) -> Result<()> {
         let dims = recipe.data.dims;
-        let count = if recipe.data.points { POINTS } else { COUNT };
+        let series = &recipe.data.reading.series;
+        let count = if recipe.data.points && !series.is_settled() { POINTS } else { COUNT };
         let images = match Draws::of(model) {
             None => return Ok(()),
             Some(Draws::Raster(_)) => {
@@ -66,7 +67,9 @@ impl Pictures {
             }
         };
         let path = folder.file(&format!("samples/{step:06}.png"));
-        let picture = if recipe.data.points {
+        let picture = if series.is_settled() {
+            report::sequences(&format!("samples at step {step}"), &series.in_units(&images), dims[0], &series.names)
+        } else if recipe.data.points {
             report::scatter("samples", &[report::PointSet::from_values(format!("step {step}"), &images)])
         } else {
             report::grid(&images, dims, COLUMNS)

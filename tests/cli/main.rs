@@ -19,6 +19,7 @@ mod paths;
 mod quality;
 mod sample;
 mod score;
+mod series;
 mod train;
 mod tune;
 mod words;

@@ -1,18 +1,24 @@
 //! Data made by the program from a seed, so that a first run needs no download and what was drawn is known.
 
 mod canvas;
+mod cartpole;
 mod digits;
 mod faces;
 mod gaussians;
 mod glyphs;
+mod pendulum;
+mod process;
+mod waves;
 
+use super::series::Cut;
 use super::{Kind, Source, Split, check_read, item_len, streams};
 use crate::random::Draws;
 use crate::{Error, Result};
 use std::sync::{Arc, OnceLock};
 
 /// What SOURCE calls the built-in sets.
-pub const NAMES: [&str; 3] = ["builtin:digits", "builtin:faces", "builtin:gaussians8"];
+pub const NAMES: [&str; 6] =
+    ["builtin:digits", "builtin:faces", "builtin:gaussians8", "builtin:waves", "builtin:pendulum", "builtin:cartpole"];
 
 const TRAIN_LEN: usize = 20_000;
 const HELD_LEN: usize = 2_000;
@@ -40,12 +46,16 @@ fn split_len(split: Split) -> usize {
     if matches!(split, Split::Train | Split::All) { TRAIN_LEN } else { HELD_LEN }
 }
 
-/// Opens `digits`, `faces` or `gaussians8`: 20,000 items to train on, 2,000 to validate, 2,000 to test.
-pub fn open(set: &str, split: Split, seed: u64) -> Result<Arc<dyn Source>> {
+/// Opens `digits`, `faces`, `gaussians8`, or the series `waves`, `pendulum` or `cartpole`, cut as asked: 20,000 items to train on, 2,000 to
+/// validate, 2,000 to test.
+pub fn open(set: &str, split: Split, seed: u64, cut: &Cut) -> Result<Arc<dyn Source>> {
     match set {
         "digits" => Ok(Arc::new(Drawn::new(digits::Digits, split, seed))),
         "faces" => Ok(Arc::new(Drawn::new(faces::Faces, split, seed))),
         "gaussians8" => Ok(Arc::new(gaussians::Gaussians::new(split, seed, split_len(split)))),
+        "waves" => Ok(Arc::new(process::Series::new(waves::Waves::new(cut), split, seed, cut)?)),
+        "pendulum" => Ok(Arc::new(process::Series::new(pendulum::Pendulum, split, seed, cut)?)),
+        "cartpole" => Ok(Arc::new(process::Series::new(cartpole::Cartpole, split, seed, cut)?)),
         _ => Err(Error::usage(format!("there is no builtin:{set}; there are {}", NAMES.join(", ")))),
     }
 }
@@ -122,7 +132,7 @@ mod tests {
     use super::*;
 
     fn item(set: &str, split: Split, seed: u64, index: usize) -> Vec<f32> {
-        let source = open(set, split, seed).unwrap();
+        let source = open(set, split, seed, &Cut::default()).unwrap();
         let mut out = vec![0.0; item_len(source.dims())];
         source.read(index, &mut out).unwrap();
         out
@@ -130,7 +140,7 @@ mod tests {
 
     #[test]
     fn an_item_is_a_function_of_seed_split_and_index() {
-        for set in ["digits", "faces", "gaussians8"] {
+        for set in ["digits", "faces", "gaussians8", "waves", "pendulum", "cartpole"] {
             let first = item(set, Split::Train, 1, 17);
             assert_eq!(first, item(set, Split::Train, 1, 17));
             assert_ne!(first, item(set, Split::Valid, 1, 17));
@@ -144,7 +154,7 @@ mod tests {
     fn sizes_and_classes_are_those_promised() {
         for (set, dims, classes) in [("digits", [28, 28, 1], 10), ("faces", [32, 32, 3], 16), ("gaussians8", [1, 1, 2], 8)] {
             for (split, len) in [(Split::Train, 20_000), (Split::Valid, 2_000), (Split::Test, 2_000)] {
-                let source = open(set, split, 0).unwrap();
+                let source = open(set, split, 0, &Cut::default()).unwrap();
                 assert_eq!((source.len(), source.dims(), source.classes()), (len, dims, classes));
                 assert_eq!(source.class_names().len(), classes);
                 assert!((0..len).all(|i| source.label(i).is_some_and(|label| (label as usize) < classes)));
@@ -154,7 +164,7 @@ mod tests {
 
     #[test]
     fn digits_have_ink_inside_a_margin() {
-        let source = open("digits", Split::Train, 0).unwrap();
+        let source = open("digits", Split::Train, 0, &Cut::default()).unwrap();
         let mut out = vec![0.0; 784];
         for index in 0..500 {
             source.read(index, &mut out).unwrap();
@@ -167,7 +177,7 @@ mod tests {
 
     #[test]
     fn points_lie_on_the_ring() {
-        let source = open("gaussians8", Split::Test, 3).unwrap();
+        let source = open("gaussians8", Split::Test, 3, &Cut::default()).unwrap();
         let mut p = [0.0; 2];
         for index in 0..2000 {
             source.read(index, &mut p).unwrap();
