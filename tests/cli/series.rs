@@ -193,7 +193,8 @@ fn samples_come_in_the_units_of_the_series() {
     train(&place, "sound", "--data tone.wav --set window=64 -q").ok();
     train(&place, "table", "--data t.csv --set window=10 -q").ok();
     place.kiln("sample sound -n 1 --out s.wav -q").ok();
-    let reader = hound::WavReader::new(&place.read("s.wav")[..]).expect("a .wav");
+    let bytes = place.read("s.wav");
+    let reader = hound::WavReader::new(&bytes[..]).expect("a .wav");
     assert_eq!((reader.spec().sample_rate, reader.duration()), (8000, 64));
     place.kiln("sample sound -n 3 --out s.npy -q").ok();
     let (shape, values) = place.array("s.npy");

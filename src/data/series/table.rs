@@ -62,7 +62,7 @@ pub fn read(path: &Path, name: String, cut: &Cut) -> Result<Raw> {
     }
     let channels: Vec<String> = chosen.iter().map(|&column| names[column].clone()).collect();
     for (at, channel) in channels.iter().enumerate() {
-        if !fill(&mut values[at..], channels.len(), cut.gaps) {
+        if !values.is_empty() && !fill(&mut values[at..], channels.len(), cut.gaps) {
             return Err(Error::usage(format!("{name}: column {channel} holds no numbers; leave it out with --set columns=NAME")));
         }
     }
