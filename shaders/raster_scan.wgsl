@@ -34,24 +34,35 @@ fn step_{{K}}(row_here: u32, first: u32, columns: u32, base: u32, lane: u32, ste
                 } else {
                     h = features[{{OUTPUT_AT}} + k];
                 }
-                let w = {{WEIGHTS}} + (t * {{D}}u + k) * {{D}}u * 4u + unit;
+                let w = {{WEIGHTS}} + (t * {{D}}u + k) * {{D}}u * {{ENTERED}}u + unit;
+//!if GRU
+                z = fma(vec4<f32>(h), vec4<f32>(constants[w], constants[w + {{D}}u], constants[w + 2u * {{D}}u], 0.0), z);
+//!else
                 z = fma(vec4<f32>(h), vec4<f32>(constants[w], constants[w + {{D}}u], constants[w + 2u * {{D}}u], constants[w + 3u * {{D}}u]), z);
+//!end
             }
         }
         let y = i32(row_here / {{STRIDE}}u) + {{CARRY_ROW}};
         let x = i32(column_here / {{STRIDE}}u) + {{CARRY_COLUMN}};
         var c: f32;
         if y < 0 || x < 0 || x >= {{SPAN}} {
-            c = constants[{{INITIAL}} + {{D}}u + unit];
+            c = constants[{{INITIAL}} + {{CARRIED}}u * {{D}}u + unit];
         } else {
             row = u32(y) * {{STRIDE}}u;
             column = u32(x) * {{STRIDE}}u;
             c = features[{{CELLS_AT}} + unit];
         }
+//!if GRU
+        let candidate = tanh_stable(z.w + sigmoid(z.x) * z.z);
+        c = candidate + sigmoid(z.y) * (c - candidate);
+        let h = c;
+//!else
         c = sigmoid(z.y) * c + sigmoid(z.x) * tanh_stable(z.z);
+        let h = sigmoid(z.w) * tanh_stable(c);
+//!end
         row = row_here;
         column = column_here;
         features[{{CELLS_AT}} + unit] = c;
-        features[{{OUTPUT_AT}} + unit] = sigmoid(z.w) * tanh_stable(c);
+        features[{{OUTPUT_AT}} + unit] = h;
     }
 }

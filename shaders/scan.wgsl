@@ -1,10 +1,11 @@
-// LSTM over the cells of an image, step by step (rows or diagonals): c = σ(f)·c₋ + σ(i)·tanh(g), h = σ(o)·tanh(c) (van den Oord et al.,
-// 2016). The gates' sums are what the input adds, [image, y, x, 4·unit], plus the hidden states of the lanes read in the step before
-// times weights [tap, unit, 4·unit]. A workgroup goes through an image, the states of two steps in workgroup memory; an invocation always
+// LSTM or GRU over the cells of an image, step by step (rows or diagonals; van den Oord et al., 2016; src/tensor/gating.rs). The gates' sums
+// are what the input adds, [image, y, x, 4·unit], plus the hidden states of the lanes read in the step before times weights
+// [tap, unit, 4·unit], of a GRU [tap, unit, 3·unit]. A workgroup goes through an image, the states of two steps in workgroup memory; an invocation always
 // has the same gate, whose weights it holds in registers, and the same lanes and units, whose cell states it holds.
 // Dispatch: one workgroup an image, in rows of GRID_X.
 //!include shared/functions
 //!include shared/scan
+//!include shared/scan_gating
 
 {{BINDINGS}}
 const IMAGES: u32 = {{IMAGES}}u;
@@ -21,7 +22,7 @@ var<workgroup> states: array<f32, {{STATES}}>;
 fn walk(image: u32, thread: u32) {
     var cell_states: array<f32, OWN>;
     for (var own = 0u; own < OWN; own++) {
-        cell_states[own] = initial[UNITS + (thread + own * THREADS) % UNITS];
+        cell_states[own] = initial[CARRIED + (thread + own * THREADS) % UNITS];
     }
     for (var at = thread; at < 2u * SPAN * UNITS; at += THREADS) {
         let lane = at / UNITS % SPAN;
@@ -29,9 +30,15 @@ fn walk(image: u32, thread: u32) {
         states[at] = select(0.0, initial[at % UNITS], inside);
     }
     let gate = thread % GATES;
+//!if GRU
+    // What no hidden state enters has no weights.
+    let column = min(gate, ENTERED - 1u);
+//!else
+    let column = gate;
+//!end
     var held: array<f32, {{DEPTH}}>;
 //!for K in 0..{{DEPTH}}
-    held[{{K}}u] = weights[{{K}}u * GATES + gate];
+    held[{{K}}u] = weights[{{K}}u * ENTERED + column];
 //!end
     workgroupBarrier();
     for (var step = 0u; step < STEPS; step++) {
@@ -45,13 +52,19 @@ fn walk(image: u32, thread: u32) {
                 let lane = first + start + at / GATES;
                 var sum = sums[(image * CELLS + place(step, lane)) * GATES + gate];
                 var origin = 0u;
+//!if GRU
+                if gate < ENTERED {
+//!end
 //!for TAP in 0..{{TAPS}}
                 origin = (before + read_lane(lane, {{TAP}}u)) * UNITS;
 //!for U in 0..{{UNITS}}
                 sum = fma(states[origin + {{U}}u], held[{{TAP}}u * UNITS + {{U}}u], sum);
 //!end
 //!end
-                gates[at] = select(sigmoid(sum), tanh_stable(sum), gate / UNITS == 2u);
+//!if GRU
+                }
+//!end
+                gates[at] = gate_value(sum, gate);
             }
             workgroupBarrier();
             for (var own = 0u; own < OWN; own++) {
@@ -60,8 +73,9 @@ fn walk(image: u32, thread: u32) {
                 if lane >= first + start && lane < first + start + cells {
                     let unit = at % UNITS;
                     let g = (lane - first - start) * GATES + unit;
-                    let c = gates[g + UNITS] * cell_states[own] + gates[g] * gates[g + 2u * UNITS];
-                    let h = gates[g + 3u * UNITS] * tanh_stable(c);
+                    let own_gates = vec4<f32>(gates[g], gates[g + UNITS], gates[g + 2u * UNITS], gates[g + 3u * UNITS]);
+                    let c = next_state(own_gates, cell_states[own]);
+                    let h = hidden_state(own_gates, c);
                     cell_states[own] = c;
                     states[(after + MARGIN + lane) * UNITS + unit] = h;
                     output[(image * CELLS + place(step, lane)) * UNITS + unit] = h;

@@ -1,6 +1,6 @@
 // The steps of a scan's adjoint in reverse (shaders/scan.wgsl): dh = upstream + Σ over taps of the readers' dz · weights, and from it the
 // cell's dz, [y, x, 4·unit] of the first part of each image's output. The dz of two steps lie in workgroup memory, what cells ask of the
-// cell states before them in registers, and at the end in `asked`.
+// states before them in registers, and at the end in `asked`.
 // Dispatch: one workgroup an image, in rows of GRID_X.
 //!include shared/functions
 //!include shared/scan
@@ -39,8 +39,8 @@ fn walk(image: u32, thread: u32) {
                     var dh = upstream[(image * CELLS + place(step, lane)) * UNITS + unit];
                     for (var tap = 0u; tap < TAPS; tap++) {
                         let origin = (later + reader_lane(lane, tap)) * GATES;
-                        let row = (tap * UNITS + unit) * GATES;
-                        for (var k = 0u; k < GATES; k++) {
+                        let row = (tap * UNITS + unit) * ENTERED;
+                        for (var k = 0u; k < ENTERED; k++) {
                             dh = fma(states[origin + k], weights[row + k], dh);
                         }
                     }

@@ -26,8 +26,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let reader = reader_lane(lane, tap) - MARGIN;
         if step + 1u < STEPS && is_cell(step + 1u, reader) {
             let origin = image * LENGTH + place(step + 1u, reader) * GATES;
-            let row = (tap * UNITS + unit) * GATES;
-            for (var k = 0u; k < GATES; k++) {
+            let row = (tap * UNITS + unit) * ENTERED;
+            for (var k = 0u; k < ENTERED; k++) {
                 dh = fma(output[origin + k], weights[row + k], dh);
             }
         }

@@ -1,4 +1,4 @@
-// The cell states of a scan (shaders/scan.wgsl) again from its gates, c = f·c₋ + i·g: [image, y, x, unit].
+// The cell states of an LSTM's scan (shaders/scan.wgsl) again from its gates, c = f·c₋ + i·g: [image, y, x, unit].
 // Dispatch: one invocation a lane and unit, workgroups in rows of GRID_X.
 //!include shared/scan
 
@@ -14,7 +14,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let unit = id % UNITS;
     let lane = id / UNITS % LANES;
     let image = id / (UNITS * LANES);
-    var c = initial[UNITS + unit];
+    var c = initial[CARRIED + unit];
     for (var step = 0u; step < STEPS; step++) {
         if is_cell(step, lane) {
             let cell = image * CELLS + place(step, lane);

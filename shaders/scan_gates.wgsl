@@ -2,6 +2,7 @@
 // Dispatch: one invocation a gate, workgroups in rows of GRID_X.
 //!include shared/functions
 //!include shared/scan
+//!include shared/scan_gating
 
 {{BINDINGS}}
 const COUNT: u32 = {{COUNT}}u;
@@ -18,15 +19,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var sum = sums[id];
     for (var tap = 0u; tap < TAPS; tap++) {
         let other = read_place(step_of(cell), lane_of(cell), tap);
-        if other <= CELLS {
+        if other <= CELLS && gate < ENTERED {
             for (var k = 0u; k < UNITS; k++) {
                 var h = initial[k];
                 if other < CELLS {
                     h = hidden[(image * CELLS + other) * UNITS + k];
                 }
-                sum = fma(h, weights[(tap * UNITS + k) * GATES + gate], sum);
+                sum = fma(h, weights[(tap * UNITS + k) * ENTERED + gate], sum);
             }
         }
     }
-    gates[id] = select(sigmoid(sum), tanh_stable(sum), gate / UNITS == 2u);
+    gates[id] = gate_value(sum, gate);
 }

@@ -3,6 +3,7 @@
 // Dispatch: one invocation a cell of the step and unit, workgroups in rows of GRID_X.
 //!include shared/functions
 //!include shared/scan
+//!include shared/scan_gating
 
 {{BINDINGS}}
 const COUNT: u32 = {{COUNT}}u;
@@ -28,16 +29,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 if other < CELLS {
                     h = output[(image * CELLS + other) * UNITS + k];
                 }
-                let row = (tap * UNITS + k) * GATES + unit;
+                let row = (tap * UNITS + k) * ENTERED + unit;
+//!if GRU
+                z = fma(vec4<f32>(h), vec4<f32>(weights[row], weights[row + UNITS], weights[row + 2u * UNITS], 0.0), z);
+//!else
                 z = fma(vec4<f32>(h), vec4<f32>(weights[row], weights[row + UNITS], weights[row + 2u * UNITS], weights[row + 3u * UNITS]), z);
+//!end
             }
         }
     }
-    var c = initial[UNITS + unit];
+    var c = initial[CARRIED + unit];
     if step > 0u && is_cell(step - 1u, lane) {
         c = cells[(image * CELLS + place(step - 1u, lane)) * UNITS + unit];
     }
-    c = sigmoid(z.y) * c + sigmoid(z.x) * tanh_stable(z.z);
+    z = vec4<f32>(gate_value(z.x, 0u), gate_value(z.y, UNITS), gate_value(z.z, 2u * UNITS), gate_value(z.w, 3u * UNITS));
+    c = next_state(z, c);
     cells[cell * UNITS + unit] = c;
-    output[cell * UNITS + unit] = sigmoid(z.w) * tanh_stable(c);
+    output[cell * UNITS + unit] = hidden_state(z, c);
 }

@@ -5,23 +5,28 @@ mod support;
 
 use kiln::Result;
 use kiln::graph::NodeId;
-use kiln::op::{Taps, Walk};
+use kiln::op::{Gating, Taps, Walk};
 use support::{Bench, close, normals};
 
 const WALKS: [Walk; 5] = [Walk::Rows { kernel: 1 }, Walk::Rows { kernel: 3 }, Walk::Rows { kernel: 5 }, Walk::Rightward, Walk::Leftward];
 
 /// A scan of random leaves: sums, weights, initial states.
-fn scan(b: &mut Bench, walk: Walk, [n, height, width, h]: [usize; 4]) -> Result<NodeId> {
+fn scan(b: &mut Bench, walk: Walk, gating: Gating, [n, height, width, h]: [usize; 4]) -> Result<NodeId> {
     let sums = b.leaf([n, height, width, 4 * h]);
-    let weights = b.leaf([walk.taps().len(), h, 4 * h]);
-    let initial = b.leaf([2, h]);
+    let weights = b.leaf([walk.taps().len(), h, gating.entered() * h]);
+    let initial = b.leaf([gating.states(), h]);
     let small = b.graph.scale(weights, 0.4)?;
-    b.graph.scan(sums, small, initial, walk)
+    b.graph.scan(sums, small, initial, walk, gating)
+}
+
+/// Every walk of every cell.
+fn all() -> impl Iterator<Item = (Walk, Gating)> {
+    WALKS.into_iter().flat_map(|walk| [Gating::Lstm, Gating::Gru].map(|gating| (walk, gating)))
 }
 
 #[test]
 fn gradients_in_mid_graph_equal_differences() -> Result<()> {
-    for walk in WALKS {
+    for (walk, gating) in all() {
         for dims in [[2, 5, 7, 3], [1, 7, 4, 5], [3, 1, 6, 2], [2, 6, 1, 2], [1, 1, 1, 4]] {
             let mut b = Bench::new();
             let [n, height, width, h] = dims;
@@ -30,9 +35,9 @@ fn gradients_in_mid_graph_equal_differences() -> Result<()> {
             let (into, bias) = (b.leaf([1, 2, 4 * h]), b.leaf([4 * h]));
             let sums = b.graph.conv(x, into, Taps::pointwise([height, width]))?;
             let sums = b.graph.add(sums, bias)?;
-            let weights = b.leaf([walk.taps().len(), h, 4 * h]);
-            let initial = b.leaf([2, h]);
-            let y = b.graph.scan(sums, weights, initial, walk)?;
+            let weights = b.leaf([walk.taps().len(), h, gating.entered() * h]);
+            let initial = b.leaf([gating.states(), h]);
+            let y = b.graph.scan(sums, weights, initial, walk, gating)?;
             b.check_gradients(y, 1e-6);
         }
     }
@@ -41,10 +46,10 @@ fn gradients_in_mid_graph_equal_differences() -> Result<()> {
 
 #[test]
 fn executors_agree_over_awkward_widths() -> Result<()> {
-    for walk in WALKS {
+    for (walk, gating) in all() {
         for dims in [[5, 9, 11, 16], [2, 12, 10, 17], [3, 10, 9, 33], [1, 2, 30, 8], [9, 40, 1, 12]] {
             let mut b = Bench::new();
-            let y = scan(&mut b, walk, dims)?;
+            let y = scan(&mut b, walk, gating, dims)?;
             let weights = b.leaf(dims);
             let dot = b.graph.mul(y, weights)?;
             let loss = b.graph.sum_all(dot)?;
@@ -115,7 +120,7 @@ fn diagonals_are_the_columns_of_the_skewed_map() -> Result<()> {
                 b.leaf_of([2, h, 4 * h], weights.clone()),
                 b.leaf_of([2, h], initial.clone()),
             ];
-            let y = b.graph.scan(nodes[0], nodes[1], nodes[2], walk)?;
+            let y = b.graph.scan(nodes[0], nodes[1], nodes[2], walk, Gating::Lstm)?;
             b.graph.output("y", y);
             Ok(b.run::<f64>(false, "y"))
         };
@@ -133,11 +138,11 @@ fn rows_with_a_kernel_of_one_are_sequences_side_by_side() -> Result<()> {
     let mut b = Bench::new();
     let sums = b.leaf([1, height, width, 4 * h]);
     let (weights, initial) = (b.leaf([1, h, 4 * h]), b.leaf([2, h]));
-    let whole = b.graph.scan(sums, weights, initial, Walk::Rows { kernel: 1 })?;
+    let whole = b.graph.scan(sums, weights, initial, Walk::Rows { kernel: 1 }, Gating::Lstm)?;
     b.graph.output("whole", whole);
     for column in 0..width {
         let one = b.graph.slice(sums, 2, column, 1)?;
-        let one = b.graph.scan(one, weights, initial, Walk::Rows { kernel: 1 })?;
+        let one = b.graph.scan(one, weights, initial, Walk::Rows { kernel: 1 }, Gating::Lstm)?;
         let same = b.graph.slice(whole, 2, column, 1)?;
         b.graph.output(&format!("one{column}"), one);
         b.graph.output(&format!("same{column}"), same);
@@ -151,6 +156,42 @@ fn rows_with_a_kernel_of_one_are_sequences_side_by_side() -> Result<()> {
     Ok(())
 }
 
+/// PyTorch's GRU over one sequence: `r = σ(a_r + W_r h)`, `z = σ(a_z + W_z h)`, `n = tanh(a_n + r ∘ (W_n h + b))`, `h' = (1 − z) n + z h`.
+fn gru([sums, weights, initial]: [&[f64]; 3], [steps, h]: [usize; 2]) -> Vec<f64> {
+    let mut state = initial.to_vec();
+    let mut all = Vec::new();
+    for t in 0..steps {
+        let own = &sums[t * 4 * h..][..4 * h];
+        let product = |column: usize| (0..h).map(|k| state[k] * weights[k * 3 * h + column]).sum::<f64>();
+        let next: Vec<f64> = (0..h)
+            .map(|j| {
+                let (r, z) = (sigmoid(own[j] + product(j)), sigmoid(own[h + j] + product(h + j)));
+                let n = (own[3 * h + j] + r * (own[2 * h + j] + product(2 * h + j))).tanh();
+                (1.0 - z) * n + z * state[j]
+            })
+            .collect();
+        state = next;
+        all.extend(&state);
+    }
+    all
+}
+
+#[test]
+fn a_gru_is_that_of_pytorch() -> Result<()> {
+    for [steps, h] in [[7, 3], [1, 5], [30, 16]] {
+        let (sums, weights, initial) = (normals(steps * 4 * h, 1), normals(3 * h * h, 2), normals(h, 3));
+        let mut b = Bench::new();
+        let nodes =
+            [b.leaf_of([1, steps, 1, 4 * h], sums.clone()), b.leaf_of([1, h, 3 * h], weights.clone()), b.leaf_of([1, h], initial.clone())];
+        let y = b.graph.scan(nodes[0], nodes[1], nodes[2], Walk::Rows { kernel: 1 }, Gating::Gru)?;
+        b.graph.output("y", y);
+        let want = gru([&sums, &weights, &initial], [steps, h]);
+        close(&b.run::<f64>(false, "y"), &want, 1e-12, "f64");
+        close(&b.run::<f32>(true, "y"), &want, 2e-5, "f32");
+    }
+    Ok(())
+}
+
 #[test]
 fn an_open_forget_gate_and_a_shut_input_gate_keep_the_cell_state() -> Result<()> {
     for walk in WALKS {
@@ -160,7 +201,7 @@ fn an_open_forget_gate_and_a_shut_input_gate_keep_the_cell_state() -> Result<()>
         let sums = b.leaf_of([1, height, width, 4 * h], (0..height * width * 4 * h).map(|at| gates(at % (4 * h))).collect());
         let weights = b.leaf([walk.taps().len(), h, 4 * h]);
         let initial = b.leaf_of([2, h], vec![0.0, 0.0, 0.3, -1.2]);
-        let y = b.graph.scan(sums, weights, initial, walk)?;
+        let y = b.graph.scan(sums, weights, initial, walk, Gating::Lstm)?;
         b.graph.output("y", y);
         let want: Vec<f64> = (0..height * width * h).map(|at| [0.3f64, -1.2][at % h].tanh()).collect();
         close(&b.run::<f64>(false, "y"), &want, 1e-12, "f64");
@@ -171,22 +212,25 @@ fn an_open_forget_gate_and_a_shut_input_gate_keep_the_cell_state() -> Result<()>
 
 #[test]
 fn what_one_image_gives_does_not_depend_on_the_others() -> Result<()> {
-    for walk in WALKS {
+    for (walk, gating) in all() {
         let (n, height, width, h) = (7, 3, 9, 16);
         let mut b = Bench::new();
-        let y = scan(&mut b, walk, [n, height, width, h])?;
+        let y = scan(&mut b, walk, gating, [n, height, width, h])?;
         b.graph.output("y", y);
         let all = b.run::<f32>(false, "y");
-        let (sums, weights, initial) =
-            (normals(n * height * width * 4 * h, 1), normals(walk.taps().len() * 4 * h * h, 2), normals(2 * h, 3));
+        let (sums, weights, initial) = (
+            normals(n * height * width * 4 * h, 1),
+            normals(walk.taps().len() * gating.entered() * h * h, 2),
+            normals(gating.states() * h, 3),
+        );
         for image in 0..n {
             let mut b = Bench::new();
             let size = height * width * 4 * h;
             let own = b.leaf_of([1, height, width, 4 * h], sums[image * size..(image + 1) * size].to_vec());
-            let weights = b.leaf_of([walk.taps().len(), h, 4 * h], weights.clone());
-            let initial = b.leaf_of([2, h], initial.clone());
+            let weights = b.leaf_of([walk.taps().len(), h, gating.entered() * h], weights.clone());
+            let initial = b.leaf_of([gating.states(), h], initial.clone());
             let small = b.graph.scale(weights, 0.4)?;
-            let y = b.graph.scan(own, small, initial, walk)?;
+            let y = b.graph.scan(own, small, initial, walk, gating)?;
             b.graph.output("y", y);
             assert_eq!(b.run::<f32>(false, "y"), all[image * size / 4..(image + 1) * size / 4], "{walk:?}, image {image}");
         }
@@ -197,7 +241,7 @@ fn what_one_image_gives_does_not_depend_on_the_others() -> Result<()> {
 #[test]
 fn a_scan_has_no_second_derivative_and_says_so() -> Result<()> {
     let mut b = Bench::new();
-    let y = scan(&mut b, Walk::Rightward, [1, 2, 2, 1])?;
+    let y = scan(&mut b, Walk::Rightward, Gating::Lstm, [1, 2, 2, 1])?;
     let loss = b.graph.sum_all(y)?;
     let x = b.leaves[0].1;
     let gradient = b.graph.gradients(loss, &[x])?[0];

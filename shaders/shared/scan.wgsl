@@ -5,6 +5,9 @@ const UNITS: u32 = {{UNITS}}u;
 const TAPS: u32 = {{TAPS}}u;
 const CELLS: u32 = HEIGHT * WIDTH;
 const GATES: u32 = 4u * UNITS;
+// The first gates, those that hidden states enter; and where what first cells go on from begins in the initial state.
+const ENTERED: u32 = {{ENTERED}}u * UNITS;
+const CARRIED: u32 = {{CARRIED}}u * UNITS;
 const STEPS: u32 = {{STEPS}}u;
 const LANES: u32 = {{LANES}}u;
 // Lanes of zeros on either side of the others.

@@ -4,7 +4,7 @@ use super::{Conv2d, OneHot, Start};
 use crate::error::Result;
 use crate::graph::{Graph, Init, Layout, NodeId, StateId, StateSpec};
 use crate::op::{Taps, Walk};
-use crate::tensor::GATES;
+use crate::tensor::{GATES, Gating};
 
 /// An LSTM whose cells are the pixels of an image: `[N, H, W, C] → [N, H, W, h]`. What the input adds to the gates is one convolution
 /// over the whole map; what neighbours add is a [`crate::op::Scan`].
@@ -100,6 +100,6 @@ impl ImageLstm {
             let more = layer.apply(graph, spec, map)?;
             sums = graph.add(more, sums)?;
         }
-        graph.scan(sums, state, initial, self.walk)
+        graph.scan(sums, state, initial, self.walk, Gating::Lstm)
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Attention, BatchNorm, Concat, ConcatElu, Conv, ConvWeight, Gate, GatedResidual, GroupNorm, Grouping, Map, Mixture, MixtureNll, Reduce,
-    Reduction, Scan, Slice, Taps, Walk,
+    Attention, BatchNorm, Concat, ConcatElu, Conv, ConvWeight, Gate, GatedResidual, Gating, GroupNorm, Grouping, Map, Mixture, MixtureNll,
+    Reduce, Reduction, Scan, Slice, Taps, Walk,
 };
 use crate::error::{Error, Result};
 use crate::graph::{Binary, Distribution, Expr, Graph, NodeId, Shape, Unary};
@@ -261,9 +261,9 @@ impl Graph {
         self.op(Conv::adjoint(taps), &[x, w])
     }
 
-    /// An LSTM over an image; see [`Scan`].
-    pub fn scan(&mut self, sums: NodeId, weights: NodeId, initial: NodeId, walk: Walk) -> Result<NodeId> {
-        self.op(Scan { walk }, &[sums, weights, initial])
+    /// An LSTM or a GRU over an image; see [`Scan`].
+    pub fn scan(&mut self, sums: NodeId, weights: NodeId, initial: NodeId, walk: Walk, gating: Gating) -> Result<NodeId> {
+        self.op(Scan { walk, gating }, &[sums, weights, initial])
     }
 
     /// `[M, K] · [K, N] → [M, N]`

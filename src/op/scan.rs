@@ -12,26 +12,31 @@ use crate::native::ScanJob;
 use crate::native::scan::{self, oracle};
 use crate::op::{ConvWeight, Reduction, Taps, launch};
 use crate::shader::{Launch, Target};
-use crate::tensor::{GATES, Reach, Read, Walk, classify};
+use crate::tensor::{GATES, Gating, Reach, Read, Walk, classify};
 
-/// LSTM over an image: `[N, H, W, 4h]` (what the input adds to the gates i, f, g, o, in PyTorch's order), `[taps, h, 4h]` (what the
-/// hidden states of the neighbours add), `[2, h]` (initial hidden and cell state) → hidden states `[N, H, W, h]`.
+/// LSTM or GRU over an image: `[N, H, W, 4h]` (what the input adds to the gates, see [`Gating`]; those of an LSTM in PyTorch's order),
+/// `[taps, h, 4h]`, of a GRU `[taps, h, 3h]` (what the hidden states of the neighbours add to the first of them), `[2, h]`, of a GRU
+/// `[1, h]` (the initial hidden state, and cell state) → hidden states `[N, H, W, h]`.
 ///
-/// `c = σ(f)·c₋ + σ(i)·tanh(g)`, `h = σ(o)·tanh(c)` with c₋ the cell state of the neighbour at [`Walk::carry`] (van den Oord,
-/// Kalchbrenner and Kavukcuoglu, 2016, "Pixel recurrent neural networks", sections 3.1 and 3.2). It has no second derivative.
+/// c₋ and h₋ of [`Gating`] are the states of the neighbour at [`Walk::carry`] (van den Oord, Kalchbrenner and Kavukcuoglu, 2016, "Pixel
+/// recurrent neural networks", sections 3.1 and 3.2). It has no second derivative.
 #[derive(Clone, Debug)]
 pub struct Scan {
     /// The order of the cells.
     pub walk: Walk,
+    /// The cell.
+    pub gating: Gating,
 }
 
 /// The adjoint of [`Scan`]: the hidden states' gradient `[N, H, W, h]`, then what [`Scan`] reads, then what it made, to `[N, L]`: for
 /// each image the gradient of the gates' sums `[H, W, 4h]`, then for each tap the sum of those of the cells that read the initial state
-/// there `[taps, 4h]`, then the gradient of the initial cell state `[h]`.
+/// there `[taps, 4h]`, then the gradient of the state that first cells go on from `[h]`.
 #[derive(Clone, Debug)]
 pub struct ScanAdjoint {
     /// The order of the cells.
     pub walk: Walk,
+    /// The cell.
+    pub gating: Gating,
 }
 
 /// Largest weights that an executor may pack again for each part of a batch.
@@ -40,13 +45,13 @@ const SMALL_WEIGHTS: usize = 32 * 1024;
 const NARROW: usize = 8;
 
 /// Items, height, width and hidden units, where the three tensors fit each other.
-fn extents(walk: Walk, sums: &Shape, weights: &Shape, initial: &Shape) -> Result<[usize; 4]> {
-    let taps = walk.taps().len();
+fn extents(walk: Walk, gating: Gating, sums: &Shape, weights: &Shape, initial: &Shape) -> Result<[usize; 4]> {
+    let (taps, entered, states) = (walk.taps().len(), gating.entered(), gating.states());
     match (sums.dims(), weights.dims(), initial.dims()) {
-        (&[n, height, width, gates], &[t, h, g], &[2, i]) if [t, g, i, gates] == [taps, GATES * h, h, GATES * h] => {
+        (&[n, height, width, gates], &[t, h, g], &[s, i]) if [t, g, s, i, gates] == [taps, entered * h, states, h, GATES * h] => {
             Ok([n, height, width, h])
         }
-        _ => Err(Error::Shape(format!("a scan takes N×H×W×4h, {taps}×h×4h and 2×h, not {sums}, {weights} and {initial}"))),
+        _ => Err(Error::Shape(format!("a scan takes N×H×W×4h, {taps}×h×{entered}h and {states}×h, not {sums}, {weights} and {initial}"))),
     }
 }
 
@@ -56,9 +61,17 @@ fn batching(walk: Walk, hidden: &Shape, weights: &Shape) -> Batching {
     if splits { Batching::Items(items) } else { Batching::Whole }
 }
 
-fn job<'a, T>(walk: Walk, e: &Eval<'a, T>, first: usize, hidden: &Shape) -> ScanJob<'a, T> {
+fn job<'a, T>(walk: Walk, gating: Gating, e: &Eval<'a, T>, first: usize, hidden: &Shape) -> ScanJob<'a, T> {
     let d = hidden.dims();
-    ScanJob { walk, size: [d[1], d[2]], hidden: d[3], sums: e.inputs[first], weights: e.inputs[first + 1], initial: e.inputs[first + 2] }
+    ScanJob {
+        walk,
+        gating,
+        size: [d[1], d[2]],
+        hidden: d[3],
+        sums: e.inputs[first],
+        weights: e.inputs[first + 1],
+        initial: e.inputs[first + 2],
+    }
 }
 
 impl Graph {
@@ -86,17 +99,17 @@ impl Operation for Scan {
     }
 
     fn shape(&self, inputs: &[&Shape]) -> Result<Shape> {
-        let [n, height, width, h] = extents(self.walk, inputs[0], inputs[1], inputs[2])?;
+        let [n, height, width, h] = extents(self.walk, self.gating, inputs[0], inputs[1], inputs[2])?;
         Ok(Shape::from([n, height, width, h]))
     }
 
     fn gradient(&self, graph: &mut Graph, node: NodeId, upstream: NodeId, wanted: &[bool]) -> Result<Vec<Option<NodeId>>> {
         let [sums, weights, initial] = [0, 1, 2].map(|k| graph.node(node).inputs[k]);
-        let [n, height, width, h] = extents(self.walk, graph.shape(sums), graph.shape(weights), graph.shape(initial))?;
-        let (taps, gates) = (self.walk.taps(), GATES * h);
+        let [n, height, width, h] = extents(self.walk, self.gating, graph.shape(sums), graph.shape(weights), graph.shape(initial))?;
+        let (taps, gates, entered) = (self.walk.taps(), GATES * h, self.gating.entered() * h);
         let cells = height * width * gates;
         let sums = graph.again(sums)?;
-        let all = graph.op(ScanAdjoint { walk: self.walk }, &[upstream, sums, weights, initial, node])?;
+        let all = graph.op(ScanAdjoint { walk: self.walk, gating: self.gating }, &[upstream, sums, weights, initial, node])?;
         let dz = graph.slice(all, 1, 0, cells)?;
         let dz = graph.reshape(dz, [n, height, width, gates])?;
         if !wanted[1] && !wanted[2] {
@@ -106,10 +119,13 @@ impl Operation for Scan {
         let rest = graph.reduce(Reduction::Sum, rest, 0..1)?;
         let met = graph.slice(rest, 1, 0, taps.len() * gates)?;
         let met = graph.reshape(met, [taps.len(), 1, gates])?;
+        // What no hidden state enters has no weights.
+        let met = if entered < gates { graph.slice(met, 2, 0, entered)? } else { met };
+        let by_state = if entered < gates { graph.slice(dz, 3, 0, entered)? } else { dz };
         let d_cell = graph.slice(rest, 1, taps.len() * gates, h)?;
         let size = [height, width];
         let geometry = Taps { offsets: taps, stride: 1, input: size, output: size };
-        let inner = graph.op(ConvWeight::new(geometry), &[node, dz])?;
+        let inner = graph.op(ConvWeight::new(geometry), &[node, by_state])?;
         let first = graph.slice(initial, 0, 0, 1)?;
         let first = graph.reshape(first, [1, h, 1])?;
         let border = graph.mul(first, met)?;
@@ -117,20 +133,23 @@ impl Operation for Scan {
         let products = graph.mul(weights, met)?;
         let by_unit = graph.sum_to(products, &Shape::from([1, h, 1]))?;
         let d_hidden = graph.reshape(by_unit, [1, h])?;
-        let d_initial = graph.concat(d_hidden, d_cell, 0)?;
+        let d_initial = match self.gating {
+            Gating::Lstm => graph.concat(d_hidden, d_cell, 0)?,
+            Gating::Gru => graph.add(d_hidden, d_cell)?,
+        };
         Ok(vec![Some(dz), Some(d_weights), Some(d_initial)])
     }
 
     fn eval_f32(&self, e: Eval<'_, f32>) {
-        scan::forward(&job(self.walk, &e, 0, e.shape), e.output);
+        scan::forward(&job(self.walk, self.gating, &e, 0, e.shape), e.output);
     }
 
     fn eval_f64(&self, e: Eval<'_, f64>) {
-        oracle::forward(&job(self.walk, &e, 0, e.shape), e.output);
+        oracle::forward(&job(self.walk, self.gating, &e, 0, e.shape), e.output);
     }
 
     fn launch(&self, signature: &Signature<'_>, target: &Target) -> Launch {
-        launch::scan(self.walk, signature, target)
+        launch::scan((self.walk, self.gating), signature, target)
     }
 
     fn batching(&self, signature: &Signature<'_>) -> Batching {
@@ -185,7 +204,7 @@ impl Operation for ScanAdjoint {
     }
 
     fn shape(&self, inputs: &[&Shape]) -> Result<Shape> {
-        let [n, height, width, h] = extents(self.walk, inputs[1], inputs[2], inputs[3])?;
+        let [n, height, width, h] = extents(self.walk, self.gating, inputs[1], inputs[2], inputs[3])?;
         let hidden = Shape::from([n, height, width, h]);
         match [inputs[0], inputs[4]].into_iter().find(|s| **s != hidden) {
             Some(other) => Err(Error::Shape(format!("a scan's hidden states are {hidden}, not {other}"))),
@@ -198,15 +217,15 @@ impl Operation for ScanAdjoint {
     }
 
     fn eval_f32(&self, e: Eval<'_, f32>) {
-        scan::adjoint(&job(self.walk, &e, 1, e.shapes[0]), e.inputs[0], e.inputs[4], e.output);
+        scan::adjoint(&job(self.walk, self.gating, &e, 1, e.shapes[0]), e.inputs[0], e.inputs[4], e.output);
     }
 
     fn eval_f64(&self, e: Eval<'_, f64>) {
-        oracle::adjoint(&job(self.walk, &e, 1, e.shapes[0]), e.inputs[0], e.inputs[4], e.output);
+        oracle::adjoint(&job(self.walk, self.gating, &e, 1, e.shapes[0]), e.inputs[0], e.inputs[4], e.output);
     }
 
     fn launch(&self, signature: &Signature<'_>, target: &Target) -> Launch {
-        launch::scan_adjoint(self.walk, signature, target)
+        launch::scan_adjoint((self.walk, self.gating), signature, target)
     }
 
     fn batching(&self, signature: &Signature<'_>) -> Batching {

@@ -2,6 +2,7 @@
 //! the numbers of a step. Knows no graph and no device; the floor that text and machine code for kernels stand on.
 
 mod expr;
+mod gating;
 mod grouping;
 mod mixture;
 mod reach;
@@ -13,6 +14,7 @@ mod taps;
 mod walk;
 
 pub use expr::{Binary, Builder, Distribution, Expr, Instr, Unary, Value, operands};
+pub use gating::Gating;
 pub use grouping::Grouping;
 pub use mixture::{LEAST_LOG_SCALE, Mixture};
 pub use reach::Reach;

@@ -1,6 +1,6 @@
 //! The order in which a scan visits the cells of an image, and what a cell reads.
 
-/// Gates of an LSTM's cell.
+/// Gates of a recurrence's cell.
 pub const GATES: usize = 4;
 
 /// The order in which the cells of an image are visited.

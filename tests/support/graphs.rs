@@ -4,7 +4,8 @@
 use kiln::Result;
 use kiln::graph::{Binary, Distribution, NodeId, Rule, Unary, Update};
 use kiln::op::{
-    ConcatEluGradient, ConvWeight, Embed, GateGradient, GatedResidualGradient, Grouping, Mixture, MixtureNllGradient, Reduction, Taps, Walk,
+    ConcatEluGradient, ConvWeight, Embed, GateGradient, GatedResidualGradient, Gating, Grouping, Mixture, MixtureNllGradient, Reduction,
+    Taps, Walk,
 };
 
 use crate::Bench;
@@ -374,14 +375,14 @@ pub fn scans() -> Result<Vec<Case>> {
         (Walk::Leftward, [3, 6, 4, 16]),
         (Walk::Leftward, [1, 1, 5, 4]),
     ];
-    for (walk, dims) in sizes {
-        cases.push(case(format!("scan {walk:?} of {dims:?}"), |b| {
+    for (gating, (walk, dims)) in [Gating::Lstm, Gating::Gru].into_iter().flat_map(|gating| sizes.map(|size| (gating, size))) {
+        cases.push(case(format!("scan {gating:?} {walk:?} of {dims:?}"), |b| {
             let [n, height, width, h] = dims;
             let sums = b.leaf([n, height, width, 4 * h]);
-            let weights = b.leaf([walk.taps().len(), h, 4 * h]);
-            let initial = b.leaf([2, h]);
+            let weights = b.leaf([walk.taps().len(), h, gating.entered() * h]);
+            let initial = b.leaf([gating.states(), h]);
             let small = b.graph.scale(weights, 0.3)?;
-            let y = b.graph.scan(sums, small, initial, walk)?;
+            let y = b.graph.scan(sums, small, initial, walk, gating)?;
             let upstream = b.leaf(dims);
             let dot = b.graph.mul(y, upstream)?;
             let loss = b.graph.sum_all(dot)?;

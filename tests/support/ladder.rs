@@ -5,7 +5,7 @@ use kiln::Result;
 use kiln::data::Scale;
 use kiln::graph::{Graph, Init, Layout, NodeId, StateId, StateSpec, Update};
 use kiln::model::{Defaults, Law, Model, Optimiser, Raster};
-use kiln::op::{Taps, Walk};
+use kiln::op::{Gating, Taps, Walk};
 
 const CHANNELS: usize = 4;
 
@@ -135,7 +135,7 @@ impl Ladder {
                 for (walk, shift) in [(Walk::Rightward, 0), (Walk::Leftward, -1), (Walk::Rows { kernel: 3 }, 0)] {
                     let gates = t.conv(&mut g, half, &[[0, 0]], 1, None, 4 * c)?;
                     let [weights, initial] = [t.next(&mut g, &[walk.taps().len(), c, 4 * c]), t.next(&mut g, &[2, c])];
-                    let hidden = g.scan(gates, weights, initial, walk)?;
+                    let hidden = g.scan(gates, weights, initial, walk, Gating::Lstm)?;
                     let up = t.conv(&mut g, hidden, &[[shift, 0]], 1, None, c)?;
                     sum = g.add(sum, up)?;
                 }

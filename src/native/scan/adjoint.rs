@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::cell::{activate, retreat};
 use super::{Panels, Plan, ScanJob};
 use crate::native::{scratch, simd};
-use crate::tensor::Read;
+use crate::tensor::{Gating, Read};
 
 /// What `op::ScanAdjoint` makes.
 pub fn adjoint(job: &ScanJob<'_, f32>, upstream: &[f32], hidden: &[f32], output: &mut [f32]) {
@@ -16,9 +16,10 @@ pub fn adjoint(job: &ScanJob<'_, f32>, upstream: &[f32], hidden: &[f32], output:
     }
     let plan = Plan::new(job);
     let depth = plan.taps.len();
-    let forward = Panels::new(depth * n, 4 * n, |k, j| job.weights[k * 4 * n + j]);
-    let back = Panels::new(depth * 4 * n, n, |k, unit| job.weights[(k / (4 * n) * n + unit) * 4 * n + k % (4 * n)]);
-    let offsets = [plan.offsets(n, 1), plan.offsets(4 * n, -1)];
+    let entered = job.entered();
+    let forward = Panels::new(depth * n, entered, |k, j| job.weights[k * entered + j]);
+    let back = Panels::new(depth * entered, n, |k, unit| job.weights[(k / entered * n + unit) * entered + k % entered]);
+    let offsets = [plan.offsets([n, n], 1), plan.offsets([entered, 4 * n], -1)];
     let group = plan.group(upstream.len() / size);
     let rows = group * job.walk.widest(job.size);
     let chains = job.walk.lanes(job.size) * n;
@@ -66,7 +67,7 @@ impl simd::Job for Adjoint<'_> {
             let (hiddens, cell_states) = states.split_at_mut(window);
             gates.fill(0.0);
             plan.begin(hiddens, 0);
-            plan.begin(cell_states, 1);
+            plan.begin(cell_states, plan.job.gating.carried());
             origins.clear();
             targets.clear();
             for cell in &plan.cells {
@@ -82,10 +83,15 @@ impl simd::Job for Adjoint<'_> {
             let carry = plan.jump(plan.job.walk.carry());
             for cell in &plan.cells {
                 let gates = &mut gates[cell.window * 4 * n..][..4 * n];
-                activate(gates, n);
+                activate(gates, n, plan.job.gating);
                 let (own, before) = (cell.window * n, (cell.window as i32 + carry) as usize * n);
-                for k in 0..n {
-                    cell_states[own + k] = gates[n + k] * cell_states[before + k] + gates[k] * gates[2 * n + k];
+                match plan.job.gating {
+                    Gating::Lstm => {
+                        for k in 0..n {
+                            cell_states[own + k] = gates[n + k] * cell_states[before + k] + gates[k] * gates[2 * n + k];
+                        }
+                    }
+                    Gating::Gru => cell_states[own..own + n].copy_from_slice(&hiddens[own..own + n]),
                 }
             }
         }
@@ -114,6 +120,7 @@ impl simd::Job for Adjoint<'_> {
                 for (cell, d_hidden) in cells.iter().zip(&mut rows) {
                     let before = (cell.window as i32 + carry) as usize * n;
                     retreat(
+                        plan.job.gating,
                         &mut gates[cell.window * 4 * n..][..4 * n],
                         &cell_states[cell.window * n..][..n],
                         &cell_states[before..before + n],

@@ -14,8 +14,9 @@ pub fn forward(job: &ScanJob<'_, f32>, output: &mut [f32]) {
         return;
     }
     let plan = Plan::new(job);
-    let panels = Panels::new(plan.taps.len() * n, 4 * n, |k, j| job.weights[k * 4 * n + j]);
-    let offsets = plan.offsets(n, 1);
+    let entered = job.entered();
+    let panels = Panels::new(plan.taps.len() * n, entered, |k, j| job.weights[k * entered + j]);
+    let offsets = plan.offsets([n, n], 1);
     let group = plan.group(output.len() / size);
     let rows = group * job.walk.widest(job.size);
     let chains = job.walk.lanes(job.size) * n;
@@ -37,7 +38,7 @@ struct Forward<'a> {
     sums: &'a [f32],
     /// For each image hidden states with a margin around them.
     windows: &'a mut [f32],
-    /// For each image and lane the cell state.
+    /// For each image and lane the state that cells go on from.
     chains: &'a mut [f32],
     gates: &'a mut [f32],
 }
@@ -54,7 +55,7 @@ impl simd::Job for Forward<'_> {
             plan.begin(w, 0);
         }
         for state in chains.chunks_exact_mut(n) {
-            state.copy_from_slice(&plan.job.initial[n..]);
+            state.copy_from_slice(&plan.job.initial[plan.job.gating.carried() * n..]);
         }
         let mut origins: Vec<*const f32> = Vec::with_capacity(gates.len() / (4 * n));
         let mut targets: Vec<*mut f32> = Vec::with_capacity(gates.len() / (4 * n));
@@ -78,8 +79,8 @@ impl simd::Job for Forward<'_> {
                 for (cell, gates) in cells.iter().zip(&mut rows) {
                     let at = image * size + cell.image * n;
                     let own = &mut output[at..at + n];
-                    activate(gates, n);
-                    advance(gates, &mut chains[image * chain + cell.lane * n..][..n], own);
+                    activate(gates, n, plan.job.gating);
+                    advance(plan.job.gating, gates, &mut chains[image * chain + cell.lane * n..][..n], own);
                     windows[image * window + cell.window * n..][..n].copy_from_slice(own);
                 }
             }

@@ -14,21 +14,23 @@ pub use forward::forward;
 pub use side::Cells;
 
 use crate::native::simd::{self, MAX_ROWS, Tile};
-use crate::tensor::Walk;
+use crate::tensor::{Gating, Walk};
 
 /// A recurrence over images; see `op::Scan`.
 pub struct ScanJob<'a, T> {
     /// The order of the cells.
     pub walk: Walk,
+    /// The cell.
+    pub gating: Gating,
     /// Height and width.
     pub size: [usize; 2],
     /// Hidden units, h.
     pub hidden: usize,
     /// What the input adds to the gates, `[N, H, W, 4h]`.
     pub sums: &'a [T],
-    /// `[taps, h, 4h]`.
+    /// `[taps, h, 4h]`, of a GRU `[taps, h, 3h]`.
     pub weights: &'a [T],
-    /// Hidden and cell state before the first cells, `[2, h]`.
+    /// Hidden and cell state before the first cells, `[2, h]`, of a GRU `[1, h]`.
     pub initial: &'a [T],
 }
 
@@ -36,6 +38,11 @@ impl<T> ScanJob<'_, T> {
     /// Cells of an image.
     pub fn cells(&self) -> usize {
         self.size[0] * self.size[1]
+    }
+
+    /// Columns of the weights: gates that hidden states enter.
+    fn entered(&self) -> usize {
+        self.gating.entered() * self.hidden
     }
 
     /// Elements that the adjoint makes of an image.
@@ -90,16 +97,16 @@ impl<'a> Plan<'a> {
         dy * self.stride as i32 + dx
     }
 
-    /// Offsets that a product over `channels` channels of each tap gathers; `sign` −1 goes the other way.
-    fn offsets(&self, channels: usize, sign: i32) -> Vec<i32> {
+    /// Offsets that a product over the first `used` of `channels` channels of each tap gathers; `sign` −1 goes the other way.
+    fn offsets(&self, [used, channels]: [usize; 2], sign: i32) -> Vec<i32> {
         let of = |tap: &[i32; 2]| {
             let base = sign * self.jump(*tap) * channels as i32;
-            (0..channels as i32).map(move |k| base + k)
+            (0..used as i32).map(move |k| base + k)
         };
         self.taps.iter().flat_map(of).collect()
     }
 
-    /// Zeros, and states `which` (0 hidden, 1 cell) that were before the first cells.
+    /// Zeros, and the states of a row of the initial ones before the first cells.
     fn begin(&self, window: &mut [f32], which: usize) {
         let n = self.job.hidden;
         window.fill(0.0);

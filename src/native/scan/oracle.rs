@@ -1,7 +1,7 @@
 //! Scans as their definition says, for the `f64` oracle.
 
 use super::ScanJob;
-use crate::tensor::Read;
+use crate::tensor::{Gating, Read};
 
 fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
@@ -18,7 +18,7 @@ impl Image<'_, '_> {
         y * self.job.size[1] + x
     }
 
-    /// The hidden state (`which` 0) or cell state (1) that a cell finds at an offset.
+    /// The state that a cell finds at an offset, `which` row of the initial ones where none was before it.
     fn state(&self, states: &[f64], cell: [usize; 2], tap: [i32; 2], unit: usize, which: usize) -> f64 {
         let n = self.job.hidden;
         match self.job.walk.read(cell, tap, self.job.size) {
@@ -28,20 +28,28 @@ impl Image<'_, '_> {
         }
     }
 
-    /// The gates i, f, g, o of a unit.
+    /// The gates i, f, g, o of a unit of an LSTM; r, z, m and the candidate of a GRU.
     fn gates(&self, hidden: &[f64], cell: [usize; 2], unit: usize) -> [f64; 4] {
         let n = self.job.hidden;
         let sum = |gate: usize| {
             let column = gate * n + unit;
             let mut sum = self.sums[self.index(cell) * 4 * n + column];
+            let entered = self.job.entered();
+            if column >= entered {
+                return sum;
+            }
             for (t, tap) in self.job.walk.taps().into_iter().enumerate() {
                 for k in 0..n {
-                    sum += self.state(hidden, cell, tap, k, 0) * self.job.weights[(t * n + k) * 4 * n + column];
+                    sum += self.state(hidden, cell, tap, k, 0) * self.job.weights[(t * n + k) * entered + column];
                 }
             }
             sum
         };
-        [sigmoid(sum(0)), sigmoid(sum(1)), sum(2).tanh(), sigmoid(sum(3))]
+        let [first, second, third, fourth] = [sigmoid(sum(0)), sigmoid(sum(1)), sum(2), sum(3)];
+        match self.job.gating {
+            Gating::Lstm => [first, second, third.tanh(), sigmoid(fourth)],
+            Gating::Gru => [first, second, third, (fourth + first * third).tanh()],
+        }
     }
 
     fn cells(&self) -> Vec<[usize; 2]> {
@@ -49,16 +57,24 @@ impl Image<'_, '_> {
         (0..walk.steps(size)).flat_map(|step| walk.cells(step, size)).collect()
     }
 
-    /// Fills hidden and cell states.
+    /// Fills hidden states and those that cells go on from.
     fn forward(&self, hidden: &mut [f64], cell_states: &mut [f64]) {
         let n = self.job.hidden;
         for cell in self.cells() {
             for unit in 0..n {
-                let [i, f, g, o] = self.gates(hidden, cell, unit);
-                let c = f * self.state(cell_states, cell, self.job.walk.carry(), unit, 1) + i * g;
+                let gates = self.gates(hidden, cell, unit);
+                let before = self.state(cell_states, cell, self.job.walk.carry(), unit, self.job.gating.carried());
                 let at = self.index(cell) * n + unit;
-                cell_states[at] = c;
-                hidden[at] = o * c.tanh();
+                (cell_states[at], hidden[at]) = match (self.job.gating, gates) {
+                    (Gating::Lstm, [i, f, g, o]) => {
+                        let c = f * before + i * g;
+                        (c, o * c.tanh())
+                    }
+                    (Gating::Gru, [_, z, _, candidate]) => {
+                        let h = (1.0 - z) * candidate + z * before;
+                        (h, h)
+                    }
+                };
             }
         }
     }
@@ -93,27 +109,38 @@ pub fn adjoint(job: &ScanJob<'_, f64>, upstream: &[f64], hidden: &[f64], output:
         for cell in image.cells().into_iter().rev() {
             for unit in 0..n {
                 let at = image.index(cell);
-                let [i, f, g, o] = image.gates(hidden, cell, unit);
-                let before = image.state(&cell_states, cell, walk.carry(), unit, 1);
-                let squashed = cell_states[at * n + unit].tanh();
-                let dh = d_hidden[at * n + unit];
-                let dc = d_cells[at * n + unit] + dh * o * (1.0 - squashed * squashed);
+                let gates = image.gates(hidden, cell, unit);
+                let before = image.state(&cell_states, cell, walk.carry(), unit, job.gating.carried());
+                let (dh, asked) = (d_hidden[at * n + unit], d_cells[at * n + unit]);
+                let (parts, d_before) = match (job.gating, gates) {
+                    (Gating::Lstm, [i, f, g, o]) => {
+                        let squashed = cell_states[at * n + unit].tanh();
+                        let dc = asked + dh * o * (1.0 - squashed * squashed);
+                        let di = dc * g * i * (1.0 - i);
+                        ([di, dc * before * f * (1.0 - f), dc * i * (1.0 - g * g), dh * squashed * o * (1.0 - o)], dc * f)
+                    }
+                    (Gating::Gru, [r, z, m, candidate]) => {
+                        let d = asked + dh;
+                        let dn = d * (1.0 - z) * (1.0 - candidate * candidate);
+                        ([dn * m * r * (1.0 - r), d * (before - candidate) * z * (1.0 - z), dn * r, dn], d * z)
+                    }
+                };
                 match walk.read(cell, walk.carry(), job.size) {
-                    Read::Cell(other) => d_cells[image.index(other) * n + unit] = dc * f,
-                    Read::Initial => d_initial[unit] += dc * f,
+                    Read::Cell(other) => d_cells[image.index(other) * n + unit] = d_before,
+                    Read::Initial => d_initial[unit] += d_before,
                     Read::Zero => {}
                 }
-                let parts = [dc * g * i * (1.0 - i), dc * before * f * (1.0 - f), dc * i * (1.0 - g * g), dh * squashed * o * (1.0 - o)];
                 for (gate, part) in parts.into_iter().enumerate() {
                     dz[at * 4 * n + gate * n + unit] = part;
                 }
             }
             let own = &dz[image.index(cell) * 4 * n..][..4 * n];
+            let entered = job.entered();
             for (t, tap) in walk.taps().into_iter().enumerate() {
                 match walk.read(cell, tap, job.size) {
                     Read::Cell(other) => {
                         for k in 0..n {
-                            let row = &job.weights[(t * n + k) * 4 * n..][..4 * n];
+                            let row = &job.weights[(t * n + k) * entered..][..entered];
                             d_hidden[image.index(other) * n + k] += row.iter().zip(own).map(|(w, d)| w * d).sum::<f64>();
                         }
                     }

@@ -3,9 +3,11 @@
 use super::Panels;
 use super::cell::{activate, advance};
 use crate::native::simd::{self, MAX_ROWS};
+use crate::tensor::Gating;
 
 /// The weights of a scan, ready for its cells one step at a time.
 pub struct Cells {
+    gating: Gating,
     hidden: usize,
     /// What the hidden states found at each tap add to the gates.
     taps: Vec<Panels>,
@@ -14,16 +16,17 @@ pub struct Cells {
 }
 
 impl Cells {
-    /// From weights `[taps, h, 4h]`.
-    pub fn new(weights: &[f32], hidden: usize) -> Self {
-        let size = (4 * hidden * hidden).max(1);
-        let taps = weights.chunks_exact(size).map(|w| Panels::new(hidden, 4 * hidden, |k, j| w[k * 4 * hidden + j])).collect();
-        Self { hidden, taps, units: (0..hidden as i32).collect() }
+    /// From weights `[taps, h, 4h]`, of a GRU `[taps, h, 3h]`.
+    pub fn new(weights: &[f32], hidden: usize, gating: Gating) -> Self {
+        let entered = gating.entered() * hidden;
+        let size = (entered * hidden).max(1);
+        let taps = weights.chunks_exact(size).map(|w| Panels::new(hidden, entered, |k, j| w[k * entered + j])).collect();
+        Self { gating, hidden, taps, units: (0..hidden as i32).collect() }
     }
 
     /// Advances cells by one step, side by side. `neighbours`: for each tap and each cell the hidden state found there, none beyond the
-    /// image. `gates`: what the input adds to the gates, `[cells, 4h]`, afterwards their values. `cells`: the cell states before,
-    /// afterwards theirs. `hidden`: where hidden states go. Sums run in the order of [`super::forward`].
+    /// image. `gates`: what the input adds to the gates, `[cells, 4h]`, afterwards their values. `cells`: the states they go on
+    /// from, afterwards theirs. `hidden`: where hidden states go. Sums run in the order of [`super::forward`].
     pub fn step(&self, neighbours: &[Option<&[f32]>], gates: &mut [f32], cells: &mut [f32], hidden: &mut [f32]) {
         simd::dispatch(Step { weights: self, neighbours, gates, cells, hidden });
     }
@@ -63,8 +66,8 @@ impl simd::Job for Step<'_> {
             }
         }
         for ((gates, cell), hidden) in gates.chunks_exact_mut(4 * n).zip(cells.chunks_exact_mut(n)).zip(hidden.chunks_exact_mut(n)) {
-            activate(gates, n);
-            advance(gates, cell, hidden);
+            activate(gates, n, weights.gating);
+            advance(weights.gating, gates, cell, hidden);
         }
     }
 }

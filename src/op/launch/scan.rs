@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Defines, bytes, flag, flat, rows, text};
 use crate::graph::Signature;
 use crate::shader::{Binding, Bindings, Launch, Stage, Target};
-use crate::tensor::{GATES, Walk};
+use crate::tensor::{GATES, Gating, Walk};
 
 /// Most units whose weights, those of one gate, an invocation holds in registers.
 const HELD: usize = 32;
@@ -18,6 +18,7 @@ const F32: usize = 4;
 /// What the kernels know of a scan.
 struct Geometry<'a> {
     walk: Walk,
+    gating: Gating,
     images: usize,
     size: [usize; 2],
     units: usize,
@@ -25,8 +26,8 @@ struct Geometry<'a> {
 }
 
 impl<'a> Geometry<'a> {
-    fn of(walk: Walk, hidden: &[usize], target: &'a Target) -> Self {
-        Self { walk, images: hidden[0], size: [hidden[1], hidden[2]], units: hidden[3], target }
+    fn of((walk, gating): (Walk, Gating), hidden: &[usize], target: &'a Target) -> Self {
+        Self { walk, gating, images: hidden[0], size: [hidden[1], hidden[2]], units: hidden[3], target }
     }
 
     fn gates(&self) -> usize {
@@ -65,6 +66,9 @@ impl<'a> Geometry<'a> {
             ("WIDTH", text(self.size[1])),
             ("UNITS", text(self.units)),
             ("TAPS", text(self.walk.taps().len())),
+            ("ENTERED", text(self.gating.entered())),
+            ("CARRIED", text(self.gating.carried())),
+            ("GRU", flag(self.gating == Gating::Gru)),
             ("STEPS", text(self.walk.steps(self.size))),
             ("LANES", text(self.walk.lanes(self.size))),
             ("MARGIN", text(self.walk.margin())),
@@ -130,11 +134,12 @@ impl<'a> Geometry<'a> {
     }
 }
 
-pub(in crate::op) fn scan(walk: Walk, s: &Signature<'_>, target: &Target) -> Launch {
+pub(in crate::op) fn scan(of: (Walk, Gating), s: &Signature<'_>, target: &Target) -> Launch {
     if s.output.is_empty() {
         return Launch::default();
     }
-    let geometry = Geometry::of(walk, s.output.dims(), target);
+    let geometry = Geometry::of(of, s.output.dims(), target);
+    let walk = geometry.walk;
     let (gates, states) = (geometry.gates(), geometry.states(geometry.units));
     let flops = (2 * geometry.cells() * s.inputs[1].len()) as u64;
     let mut bound =
@@ -155,24 +160,39 @@ pub(in crate::op) fn scan(walk: Walk, s: &Signature<'_>, target: &Target) -> Lau
     Launch { stages: vec![geometry.walk("scan", threads, own, &bound, flops, moved)], ..Launch::default() }
 }
 
-pub(in crate::op) fn scan_adjoint(walk: Walk, s: &Signature<'_>, target: &Target) -> Launch {
-    let geometry = Geometry::of(walk, s.inputs[0].dims(), target);
+pub(in crate::op) fn scan_adjoint(of: (Walk, Gating), s: &Signature<'_>, target: &Target) -> Launch {
+    let geometry = Geometry::of(of, s.inputs[0].dims(), target);
+    let walk = geometry.walk;
     if s.output.is_empty() || geometry.cells() == 0 {
         return Launch::default();
     }
     let (cells, gates, units) = (geometry.cells(), geometry.gates(), geometry.units);
     let flops = (2 * cells * s.inputs[2].len()) as u64;
     let [upstream, sums, weights, initial, hidden] = [0, 1, 2, 3, 4].map(Binding::Input);
-    let scratch = vec![cells * gates, cells * units, geometry.chains()];
-    let [all_gates, all_cells] = [0, 1].map(Binding::ScratchRead);
+    let mut scratch = vec![cells * gates, geometry.chains()];
+    let all_gates = Binding::ScratchRead(0);
 
-    let bound =
-        [(Binding::Scratch(0), "gates"), (sums, "sums"), (weights.clone(), "weights"), (initial.clone(), "initial"), (hidden, "hidden")];
+    let bound = [
+        (Binding::Scratch(0), "gates"),
+        (sums, "sums"),
+        (weights.clone(), "weights"),
+        (initial.clone(), "initial"),
+        (hidden.clone(), "hidden"),
+    ];
     let moved = bytes([s.inputs[1], s.inputs[1], s.inputs[4]]);
     let mut stages = vec![geometry.flat("scan_gates", cells * gates, &bound, flops, moved)];
 
-    let bound = [(Binding::Scratch(1), "cells"), (all_gates.clone(), "gates"), (initial.clone(), "initial")];
-    stages.push(geometry.flat("scan_cells", geometry.chains(), &bound, 3 * (cells * units) as u64, bytes([s.inputs[1], s.inputs[0]])));
+    // What cells go on from are the hidden states themselves in a GRU.
+    let all_cells = match geometry.gating {
+        Gating::Gru => hidden,
+        Gating::Lstm => {
+            scratch.push(cells * units);
+            let bound = [(Binding::Scratch(2), "cells"), (all_gates.clone(), "gates"), (initial.clone(), "initial")];
+            let moved = bytes([s.inputs[1], s.inputs[0]]);
+            stages.push(geometry.flat("scan_cells", geometry.chains(), &bound, 3 * (cells * units) as u64, moved));
+            Binding::ScratchRead(2)
+        }
+    };
 
     let bound = [
         (Binding::Output, "output"),
@@ -181,7 +201,7 @@ pub(in crate::op) fn scan_adjoint(walk: Walk, s: &Signature<'_>, target: &Target
         (initial, "initial"),
         (all_gates, "gates"),
         (all_cells, "cells"),
-        (Binding::Scratch(2), "asked"),
+        (Binding::Scratch(1), "asked"),
     ];
     let states = geometry.states(gates);
     match geometry.threads(states) {
@@ -193,6 +213,6 @@ pub(in crate::op) fn scan_adjoint(walk: Walk, s: &Signature<'_>, target: &Target
     }
 
     let sums = geometry.images * (walk.taps().len() * gates + units);
-    stages.push(geometry.flat("scan_initial", sums, &[(Binding::Output, "output"), (Binding::ScratchRead(2), "asked")], 0, 0));
+    stages.push(geometry.flat("scan_initial", sums, &[(Binding::Output, "output"), (Binding::ScratchRead(1), "asked")], 0, 0));
     Launch { stages, scratch, ..Launch::default() }
 }

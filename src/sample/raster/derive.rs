@@ -332,7 +332,7 @@ impl<'a> Derivation<'a> {
             return Ok(self.push(id, [channels, stride], &reading, Work::Halves { exprs: ConcatElu::exprs(), source }));
         }
         if let Some(scan) = any.downcast_ref::<Scan>() {
-            return self.recurrence(scan.walk, id, node);
+            return self.recurrence(scan, id, node);
         }
         Err(format!("{} mixes positions", op.name()))
     }
@@ -368,7 +368,8 @@ impl<'a> Derivation<'a> {
         Ok(self.push(id, [channels, to], &reading, work))
     }
 
-    fn recurrence(&mut self, walk: Walk, id: NodeId, node: &Node) -> Said<View> {
+    fn recurrence(&mut self, scan: &Scan, id: NodeId, node: &Node) -> Said<View> {
+        let Scan { walk, gating } = *scan;
         let stride = self.stride(node);
         let sums = self.view(node.inputs[0], stride)?;
         let [weights, initial] = [self.constant(node.inputs[1])?, self.constant(node.inputs[2])?];
@@ -377,7 +378,7 @@ impl<'a> Derivation<'a> {
         reading.ends |= walk == Walk::Leftward;
         let hidden = node.shape.channels();
         let cells = self.feature(hidden, stride, reading.known(), reading.lag);
-        let work = Work::Scan { walk, sums, weights, initial, cells: cells.feature };
+        let work = Work::Scan { walk, gating, sums, weights, initial, cells: cells.feature };
         let states = self.push(id, [hidden, stride], &reading, work);
         let unit = stride as i32;
         let own = walk.taps().into_iter().map(|tap| (states.feature, tap.map(|offset| offset * unit)));

@@ -8,8 +8,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Expr, Shape};
 use crate::model::Law;
 use crate::shader::{Target, expand, function};
-use crate::tensor::LEAST_LOG_SCALE;
-use crate::tensor::Walk;
+use crate::tensor::{Gating, LEAST_LOG_SCALE, Walk};
 
 /// Images of a workgroup where an invocation draws one by itself: as many as a CPU's vectors hold.
 pub(super) const ALONE: u32 = 8;
@@ -150,7 +149,7 @@ impl Layout<'_> {
                 defines.push(("STRIDE", from.stride.to_string()));
                 expand("raster_conv", &defines)
             }
-            Work::Scan { walk, sums, weights, initial, cells } => {
+            Work::Scan { walk, gating, sums, weights, initial, cells } => {
                 let [height, width] = self.program.size.map(|side| side.div_ceil(stride));
                 defines.push(("SUMS_AT", self.named(*sums, &mut row)));
                 defines.push(("CELLS_AT", self.named(whole(*cells), &mut row)));
@@ -161,6 +160,9 @@ impl Layout<'_> {
                 defines.push(("HEIGHT", height.to_string()));
                 defines.push(("SPAN", width.to_string()));
                 defines.push(("STRIDE", stride.to_string()));
+                defines.push(("ENTERED", gating.entered().to_string()));
+                defines.push(("CARRIED", gating.carried().to_string()));
+                defines.push(("GRU", flag(*gating == Gating::Gru)));
                 defines.push(("BY_ROWS", flag(matches!(walk, Walk::Rows { .. }))));
                 let [dy, dx] = walk.carry();
                 defines.push(("CARRY_ROW", dy.to_string()));

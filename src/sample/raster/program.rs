@@ -8,7 +8,7 @@
 //! Rows, columns and offsets are those of the image: a feature behind strides has a place at every s-th row and column alone.
 
 use crate::graph::{Expr, NodeId, Shape};
-use crate::tensor::Walk;
+use crate::tensor::{Gating, Walk};
 
 /// Channels of a feature map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,17 +109,19 @@ pub enum Work {
     },
     /// The channels of one feature behind those of another.
     Join([View; 2]),
-    /// A cell of an LSTM (see [`crate::op::Scan`]), which reads the hidden states that it left at earlier places.
+    /// A cell of a recurrence (see [`crate::op::Scan`]), which reads the hidden states that it left at earlier places.
     Scan {
         /// Where it reads them.
         walk: Walk,
+        /// What its gates make of them.
+        gating: Gating,
         /// What the input adds to the gates.
         sums: View,
-        /// Constant `[taps, h, 4h]`.
+        /// Constant `[taps, h, 4h]`, of a GRU `[taps, h, 3h]`.
         weights: usize,
-        /// Constant `[2, h]`: hidden and cell state before the first cells.
+        /// Constant `[2, h]`: hidden and cell state before the first cells; of a GRU `[1, h]`.
         initial: usize,
-        /// The feature that keeps the cell states.
+        /// The feature that keeps the states that cells go on from.
         cells: usize,
     },
 }

@@ -40,9 +40,9 @@ impl Network {
                     values[(t * rows + row) * columns + column]
                 }))
             }
-            Work::Scan { weights, .. } => {
+            Work::Scan { weights, gating, .. } => {
                 let (shape, values) = &constants[*weights];
-                Weights::Cells(scan::Cells::new(values, shape.dims()[1]))
+                Weights::Cells(scan::Cells::new(values, shape.dims()[1], *gating))
             }
             Work::Map { .. } | Work::Halves { .. } | Work::Join(_) => Weights::None,
         };
@@ -259,7 +259,7 @@ impl<'a> Group<'a> {
     /// Cells of a recurrence.
     fn advance(&mut self, number: usize, weights: &scan::Cells, place: Place) {
         let step = &self.network.program.steps[number];
-        let Work::Scan { walk, sums, initial, cells, .. } = step.work else { return };
+        let Work::Scan { walk, gating, sums, initial, cells, .. } = step.work else { return };
         let n = self.network.program.features[step.output].channels;
         let len = place.columns * self.count * n;
         scratch::with((GATES + 2) * len, |room| {
@@ -275,7 +275,7 @@ impl<'a> Group<'a> {
             for tap in taps {
                 neighbours.extend(self.states(walk, step.output, [initial, 0], tap, place));
             }
-            let carried = self.states(walk, cells, [initial, 1], walk.carry(), place);
+            let carried = self.states(walk, cells, [initial, gating.carried()], walk.carry(), place);
             for (state, before) in cell_states.chunks_exact_mut(n).zip(carried) {
                 match before {
                     Some(before) => state.copy_from_slice(before),
