@@ -76,7 +76,7 @@ fn inputs() -> ProptestConfig {
 }
 
 /// What a tiny run of each model is trained with.
-const RUNS: [(&str, &str); 12] = [
+const RUNS: [(&str, &str); 14] = [
     ("autoencoder", "--set form=mlp --set hidden=4 --set latent=2"),
     ("classifier", "--set form=mlp --set hidden=4 --set shift=1"),
     ("cvae", "--set form=mlp --set hidden=4 --set latent=2 --set binarization=dynamic"),
@@ -86,7 +86,9 @@ const RUNS: [(&str, &str); 12] = [
     ("pixelcnn", "--set blocks=1 --set hidden=4 --set head=4"),
     ("pixelcnn-pp", "--set blocks=1 --set stages=2 --set filters=2 --set dropout=0.2 --set binarization=dynamic"),
     ("pixelrnn", "--set layers=1 --set hidden=4 --set head=4 --set schedule=cosine"),
+    ("rnn", "--data builtin:waves --limit 9 --set window=12 --set levels=8 --set hidden=4 --set layers=2"),
     ("vae", "--set form=conv --set filters=2 --set latent=2 --set accumulate=2"),
+    ("wavenet", "--data builtin:cartpole --limit 9 --set window=6 --set levels=4 --set residual=6 --set skip=6 --set head=6 --set depth=2"),
     ("wgan", "--set form=mlp --set hidden=4 --set judge=4 --set latent=3"),
     ("wgan-gp", "--set form=mlp --set hidden=4 --set judge=4 --set latent=3"),
 ];
@@ -99,7 +101,8 @@ fn runs() -> &'static Place {
         place.write("d/train-images-idx3-ubyte", &idx(&[40, 16, 16], &noise(40 * 256, 256)));
         place.write("d/train-labels-idx1-ubyte", &idx(&[40], &(0..40).map(|n| n % 2).collect::<Vec<u8>>()));
         for (name, words) in RUNS {
-            place.kiln(&format!("train {name} --data d {words} --batch 2 --steps 1 --set sample_every=0 --out {name} -q")).ok();
+            let data = if words.contains("--data") { "" } else { "--data d" };
+            place.kiln(&format!("train {name} {data} {words} --batch 2 --steps 1 --set sample_every=0 --out {name} -q")).ok();
         }
         place
     })

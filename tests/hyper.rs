@@ -101,6 +101,20 @@ fn keys(model: &str) -> Vec<(&'static str, BoxedStrategy<String>)> {
             keys.extend([form(), ("loss", loss), ("discriminator_norm", word(&["batch", "none"])), ("conditional", flag())]);
             keys
         }
+        "wavenet" => {
+            let mut keys = numbers(&["residual", "skip", "head", "depth", "stacks", "kernel", "levels"]);
+            keys.push(("conditional", flag()));
+            keys.extend(reals(&["dropout"]));
+            keys.extend(mixture);
+            keys
+        }
+        "rnn" => {
+            let mut keys = numbers(&["layers", "hidden", "levels"]);
+            keys.extend([("cell", word(&["gru", "lstm"])), ("conditional", flag())]);
+            keys.extend(reals(&["dropout"]));
+            keys.extend(mixture);
+            keys
+        }
         other => panic!("the keys of {other} are not listed here"),
     }
 }
@@ -121,14 +135,14 @@ fn data() -> impl Strategy<Value = DataSpec> {
     let classes = prop_oneof![9 => select(vec![0usize, 1, 2, 10]), 1 => select(vec![1usize << 19, usize::MAX])];
     let kind = select(vec![Kind::Binary, Kind::Pixels, Kind::Pixels, Kind::Points]);
     let binarization = select(vec![Binarization::None, Binarization::Dynamic, Binarization::Static]);
-    (side.clone(), side, channels, classes, kind, binarization, 0..=4usize).prop_map(|(h, w, c, classes, kind, binarization, mean)| {
-        DataSpec {
-            dims: if kind == Kind::Points { [1, 1, 2] } else { [h, w, c] },
-            classes,
-            kind,
-            binarization,
-            mean: (mean == 0).then(|| vec![0.5; 4]),
-        }
+    // Series are one column wide.
+    let width = prop_oneof![4 => side.clone(), 1 => Just(1usize)];
+    (side, width, channels, classes, kind, binarization, 0..=4usize).prop_map(|(h, w, c, classes, kind, binarization, mean)| DataSpec {
+        dims: if kind == Kind::Points { [1, 1, 2] } else { [h, w, c] },
+        classes,
+        kind,
+        binarization,
+        mean: (mean == 0).then(|| vec![0.5; 4]),
     })
 }
 
@@ -174,7 +188,8 @@ proptest! {
 #[test]
 fn colour_trains_with_the_defaults_of_every_model() -> Result<()> {
     for (name, colours) in model::names().into_iter().flat_map(|name| [(name, 1), (name, 3)]) {
-        let model = model::build(name, &toml::Table::new(), &images([32, 32, colours], Kind::Pixels))?;
+        let width = if ["rnn", "wavenet"].contains(&name) { 1 } else { 32 };
+        let model = model::build(name, &toml::Table::new(), &images([32, width, colours], Kind::Pixels))?;
         assert!(!graphs(model.as_ref())?.is_empty(), "{name}");
     }
     for preset in ["tiny", "paper", "custom"] {

@@ -180,3 +180,20 @@ fn what_depends_on_the_last_colour_of_a_position_is_computed_late() -> kiln::Res
 fn two_streams_with_a_label() -> kiln::Result<()> {
     compare("pixelcnn-pp", [4, 4, 1], "filters = 2\nblocks = 1\nstages = 2\nconditional = true", true, false)
 }
+
+#[test]
+fn dilated_layers_of_levels() -> kiln::Result<()> {
+    compare("wavenet", [12, 1, 1], "residual = 4\nskip = 4\nhead = 4\ndepth = 2\nstacks = 1\nlevels = 5\nconditional = true", false, false)
+}
+
+#[test]
+fn dilated_layers_of_several_channels() -> kiln::Result<()> {
+    compare("wavenet", [6, 1, 2], "residual = 4\nskip = 4\nhead = 4\ndepth = 2\nstacks = 1\nlevels = 5", false, false)
+}
+
+#[test]
+fn stacked_grus_and_lstms() -> kiln::Result<()> {
+    compare("rnn", [8, 1, 1], "hidden = 5\nlayers = 2\nlevels = 7\nconditional = true", false, true)?;
+    compare("rnn", [6, 1, 2], "hidden = 4\ncell = 'gru'\nlevels = 4", false, false)?;
+    compare("rnn", [8, 1, 1], "hidden = 3\ncell = 'lstm'\nlikelihood = 'mixture'\nmixtures = 2\nlevels = 16", false, false)
+}

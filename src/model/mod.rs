@@ -14,10 +14,13 @@ pub mod need;
 mod pixelcnn;
 mod pixelcnn_pp;
 mod pixelrnn;
+mod rnn;
 mod scales;
 mod size;
+mod steps;
 mod trunk;
 pub mod vae;
+mod wavenet;
 
 pub use ability::{Bounds, Decodes, Encodes, Features, Judges, Raster, Score, Scores, Starts};
 pub use classifier::Classifier;
@@ -27,7 +30,9 @@ pub use law::Law;
 pub use pixelcnn::PixelCnn;
 pub use pixelcnn_pp::PixelCnnPp;
 pub use pixelrnn::PixelRnn;
+pub use rnn::Rnn;
 pub use vae::{Autoencoder, Vae};
+pub use wavenet::WaveNet;
 
 use serde::{Deserialize, Serialize};
 
@@ -187,7 +192,7 @@ pub trait Model: Send + Sync {
 type Make = fn(&'static str, &toml::Table, &DataSpec) -> Result<Box<dyn Model>>;
 
 /// Every model by its name on the command line, in alphabetical order.
-const MODELS: [(&str, Make); 12] = [
+const MODELS: [(&str, Make); 14] = [
     ("autoencoder", |name, hyper, data| Ok(Box::new(Autoencoder::new(parse(name, hyper)?, data)?))),
     ("classifier", |name, hyper, data| Ok(Box::new(Classifier::new(parse(name, hyper)?, data)?))),
     ("cvae", |name, hyper, data| Ok(Box::new(Vae::conditional(parse(name, hyper)?, data)?))),
@@ -206,7 +211,9 @@ const MODELS: [(&str, Make); 12] = [
         beside_preset(name, hyper, &[&BESIDE[..], &["layer", "first_kernel", "kernel"]].concat())?;
         Ok(Box::new(PixelRnn::new(parse(name, hyper)?, data)?))
     }),
+    ("rnn", |name, hyper, data| Ok(Box::new(Rnn::new(parse(name, hyper)?, data)?))),
     ("vae", |name, hyper, data| Ok(Box::new(Vae::new(parse(name, hyper)?, data)?))),
+    ("wavenet", |name, hyper, data| Ok(Box::new(WaveNet::new(parse(name, hyper)?, data)?))),
     ("wgan", |_, hyper, data| Ok(Box::new(Gan::new(gan::Family::Wgan, hyper, data)?))),
     ("wgan-gp", |_, hyper, data| Ok(Box::new(Gan::new(gan::Family::WganGp, hyper, data)?))),
 ];

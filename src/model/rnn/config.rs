@@ -1,0 +1,71 @@
+//! Hyper-parameters of recurrent networks over series.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::model::dropout::Dropout;
+use crate::model::levels::Likelihood;
+use crate::model::size;
+
+/// Hyper-parameters.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// `gru` or `lstm`.
+    pub cell: Cell,
+    /// Recurrent layers, one above another.
+    pub layers: usize,
+    /// Hidden units of a layer. Unsaid: 64, or the next multiple of the channels told one after another.
+    pub hidden: Option<usize>,
+    /// Probability that an element is dropped while training, between layers.
+    pub dropout: Dropout,
+    /// Values a channel can take: 2 (Bernoulli) or up to 256 (categorical); 0 takes 2 for bits and 256 for other data.
+    pub levels: usize,
+    /// How values are told: by logits of their levels, or by a mixture of logistics.
+    pub likelihood: Likelihood,
+    /// Logistics of a mixture; 10.
+    pub mixtures: Option<usize>,
+    /// Whether series are modelled given their labels: a vector for each class is added to what the first layer reads.
+    pub conditional: bool,
+}
+
+/// The recurrent cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cell {
+    /// Cho et al., 2014, as PyTorch has it.
+    Gru,
+    /// Hochreiter and Schmidhuber, 1997, with forget gates.
+    Lstm,
+}
+
+impl Default for Config {
+    /// One layer of a GRU of 64.
+    fn default() -> Self {
+        Self {
+            cell: Cell::Gru,
+            layers: 1,
+            hidden: None,
+            dropout: Dropout::NONE,
+            levels: 0,
+            likelihood: Likelihood::default(),
+            mixtures: None,
+            conditional: false,
+        }
+    }
+}
+
+impl Config {
+    /// Hidden units, where so many channels of a step are told one after another.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for what makes no network.
+    pub fn units(&self, ordered: usize) -> Result<usize> {
+        let hidden = self.hidden.unwrap_or(64usize.next_multiple_of(ordered));
+        size::within("rnn", &[("layers", self.layers, 1..=100), ("hidden", hidden, 1..=8192)])?;
+        if !hidden.is_multiple_of(ordered) {
+            return Err(Error::usage(format!("rnn: hidden={hidden} must be a multiple of the {ordered} channels of a step")));
+        }
+        Ok(hidden)
+    }
+}

@@ -1,0 +1,94 @@
+//! What networks of series have in common: the data they are made for, and how earlier steps are shown to them.
+
+use super::levels::{Levels, Likelihood, Mask, colour_mask};
+use super::{DataSpec, Law};
+use crate::data::Kind;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, NodeId, StateSpec, Unary};
+use crate::nn::{Conv2d, Start};
+use crate::op::Taps;
+
+/// The values of series as a recipe wants them told.
+///
+/// # Errors
+/// [`Error::Usage`] for images and continuous values, and as of [`Levels`].
+pub fn told(model: &str, levels: usize, (likelihood, mixtures): (Likelihood, Option<usize>), data: &DataSpec) -> Result<Levels> {
+    let [h, w, _] = data.dims;
+    if w != 1 {
+        return Err(Error::usage(format!(
+            "{model} draws series step by step, and these are images of {h}×{w}; take pixelcnn, or data of steps such as a .csv"
+        )));
+    }
+    if data.kind == Kind::Points {
+        return Err(Error::usage(format!("{model} tells values by levels, and these are continuous; take quantize=linear or mulaw")));
+    }
+    Levels::new(model, levels, data)?.told_by(model, likelihood, mixtures)
+}
+
+/// Classes that a model reads.
+///
+/// # Errors
+/// [`Error::Usage`] where labels are asked for and there are none.
+pub fn classes(model: &str, conditional: bool, data: &DataSpec) -> Result<usize> {
+    match (conditional, data.classes) {
+        (false, _) => Ok(0),
+        (true, 0) => Err(Error::usage(format!("{model}: conditional=true needs labels, and these data have none; leave it out"))),
+        (true, classes) => Ok(classes),
+    }
+}
+
+/// The steps before each, shown to a network: `[N, T, 1, C] → [N, T, 1, D]`. The level of a single channel is shown by a vector of its own,
+/// as an embedding shows it; of several channels, or of bits, their values are, and where channels are told one after another also the
+/// earlier ones of the step itself.
+pub struct Front {
+    conv: Conv2d,
+    /// Levels that have vectors.
+    levels: Option<usize>,
+}
+
+impl Front {
+    /// Registers `name.weight` and `name.bias`.
+    pub fn new(spec: &mut StateSpec, group: usize, name: &str, values: &Levels, channels: usize) -> Self {
+        let [steps, _, c] = values.dims;
+        let levels = match values.law {
+            Law::Categorical { levels } if c == 1 => Some(levels),
+            _ => None,
+        };
+        let ordered = values.ordered();
+        let inputs = levels.unwrap_or(c);
+        let kernel = if ordered > 1 { [2, 1] } else { [1, 1] };
+        let mask = |taps: &Taps| colour_mask(taps, [inputs, channels], ordered, Mask::A, 1);
+        let masked = (ordered > 1).then_some(&mask as &dyn Fn(&Taps) -> Vec<f32>);
+        // An embedding starts with vectors of the standard normal.
+        let start = if levels.is_some() { Start::Normal(1.0) } else { Start::FanIn };
+        let conv = Conv2d::rectangle(spec, group, name, [steps, 1], [inputs, channels], (kernel, [1, 0], 1), masked, start);
+        Self { conv, levels }
+    }
+
+    /// Numbers that it is made of, about.
+    pub fn weights(values: &Levels, channels: usize) -> u64 {
+        (channels * values.levels().max(values.dims[2])) as u64
+    }
+
+    /// What is known before each step, from values as [`Levels::shown`] shows them.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where x does not fit.
+    pub fn apply(&self, g: &mut Graph, spec: &StateSpec, x: NodeId) -> Result<NodeId> {
+        let Some(levels) = self.levels else { return self.conv.apply(g, spec, x) };
+        let &[n, steps, _, _] = g.shape(x).dims() else { return Err(Error::Shape(format!("{} is no series", g.shape(x)))) };
+        let half = (levels as f64 - 1.0) / 2.0;
+        let hot = g.map_to(&[x], [n, steps, 1, levels], |b, v| {
+            let (own, channel) = (b.offset(v[0], 1.0), b.channel());
+            let level = b.scale(own, half);
+            let apart = b.sub(level, channel);
+            let apart = b.unary(Unary::Abs, apart);
+            // Within half a level, whatever rounding left of it.
+            let apart = b.offset(apart, -0.5);
+            let other = b.unary(Unary::Step, apart);
+            let same = b.neg(other);
+            b.offset(same, 1.0)
+        })?;
+        self.conv.apply(g, spec, hot)
+    }
+}

@@ -1,0 +1,81 @@
+//! Hyper-parameters of WaveNet.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::model::dropout::Dropout;
+use crate::model::levels::Likelihood;
+use crate::model::size;
+
+/// Hyper-parameters.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Channels between layers, R. Unsaid: 32, or the next multiple of the channels told one after another.
+    pub residual: Option<usize>,
+    /// Channels that layers hand to the head. Unsaid: 128, or as before.
+    pub skip: Option<usize>,
+    /// Channels within the head. Unsaid: 128, or as before.
+    pub head: Option<usize>,
+    /// Layers of a stack; layer l looks 2ˡ steps back.
+    pub depth: usize,
+    /// Stacks, each beginning with a dilation of 1 again.
+    pub stacks: usize,
+    /// Taps of a dilated convolution.
+    pub kernel: usize,
+    /// Probability that an element is dropped while training, of every gated map.
+    pub dropout: Dropout,
+    /// Values a channel can take: 2 (Bernoulli) or up to 256 (categorical); 0 takes 2 for bits and 256 for other data.
+    pub levels: usize,
+    /// How values are told: by logits of their levels, or by a mixture of logistics.
+    pub likelihood: Likelihood,
+    /// Logistics of a mixture; 10.
+    pub mixtures: Option<usize>,
+    /// Whether series are modelled given their labels: a vector for each class enters the gates of every layer.
+    pub conditional: bool,
+}
+
+impl Default for Config {
+    /// 2 stacks of 8 layers, R = 32, 128 and 128 channels: a field of 512 steps.
+    fn default() -> Self {
+        Self {
+            residual: None,
+            skip: None,
+            head: None,
+            depth: 8,
+            stacks: 2,
+            kernel: 2,
+            dropout: Dropout::NONE,
+            levels: 0,
+            likelihood: Likelihood::default(),
+            mixtures: None,
+            conditional: false,
+        }
+    }
+}
+
+impl Config {
+    /// Channels between layers, handed to the head, and within it, where so many channels of a step are told one after another.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for what makes no network.
+    pub fn channels(&self, ordered: usize) -> Result<[usize; 3]> {
+        let or = |asked: Option<usize>, usual: usize| asked.unwrap_or(usual.next_multiple_of(ordered));
+        let [residual, skip, head] = [or(self.residual, 32), or(self.skip, 128), or(self.head, 128)];
+        let keys = [
+            ("residual", residual, 1..=8192),
+            ("skip", skip, 1..=8192),
+            ("head", head, 1..=8192),
+            ("depth", self.depth, 1..=16),
+            ("stacks", self.stacks, 1..=100),
+            ("kernel", self.kernel, 2..=16),
+        ];
+        size::within("wavenet", &keys)?;
+        if [residual, skip, head].iter().any(|channels| channels % ordered != 0) {
+            return Err(Error::usage(format!(
+                "wavenet: residual={residual}, skip={skip} and head={head} must be multiples of the {ordered} channels of a step"
+            )));
+        }
+        Ok([residual, skip, head])
+    }
+}
