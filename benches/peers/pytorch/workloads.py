@@ -251,6 +251,76 @@ def nats_per_image(logits: Tensor, x: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(1)
 
 
+# --- Series ---------------------------------------------------------------------------------------------------------------------
+
+
+class WaveNet(nn.Module):
+    """Logits [N,L,T] of levels [N,T] (van den Oord et al. 2016c): inputs are shifted by one step, and start with a token of their own."""
+
+    def __init__(self, levels: int = 256, residual: int = 32, skip: int = 128, head: int = 128, depth: int = 8, stacks: int = 2):
+        super().__init__()
+        self.levels, self.dilations = levels, [2**i for _ in range(stacks) for i in range(depth)]
+        self.embed = nn.Embedding(levels + 1, residual)
+        count = len(self.dilations)
+        self.conv = nn.ModuleList(nn.Conv1d(residual, 2 * residual, 2, dilation=d) for d in self.dilations)
+        self.res = nn.ModuleList(nn.Conv1d(residual, residual, 1) for _ in range(count - 1))
+        self.skip = nn.ModuleList(nn.Conv1d(residual, skip, 1) for _ in range(count))
+        self.head = nn.ModuleList([nn.Conv1d(skip, head, 1), nn.Conv1d(head, levels, 1)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.embed(F.pad(x[:, :-1], (1, 0), value=self.levels)).transpose(1, 2)
+        total = 0.0
+        for at, d in enumerate(self.dilations):
+            z = gate(self.conv[at](F.pad(h, (d, 0))))
+            total = total + self.skip[at](z)
+            if at < len(self.res):
+                h = h + self.res[at](z)
+        for layer in self.head:
+            total = layer(F.relu(total))
+        return total
+
+    @torch.no_grad()
+    def generate(self, count: int, steps: int, naive: bool = False) -> Tensor:
+        """Levels [count, steps]: one product a layer and step over rings of the last `dilation` vectors, or whole passes."""
+        if naive:
+            x = torch.zeros(count, steps, dtype=torch.long)
+            for t in range(steps):
+                x[:, t] = torch.multinomial(torch.softmax(self(x)[:, :, t], 1), 1)[:, 0]
+            return x
+        rings = [torch.zeros(d, count, self.embed.embedding_dim) for d in self.dilations]
+        kernels = [(c.weight[:, :, 0].T.contiguous(), c.weight[:, :, 1].T.contiguous(), c.bias) for c in self.conv]
+        own = lambda layer: (layer.bias, layer.weight[:, :, 0].T.contiguous())
+        skips, residuals, heads = [[own(layer) for layer in layers] for layers in (self.skip, self.res, self.head)]
+        level, drawn = torch.full((count,), self.levels), []
+        for t in range(steps):
+            h, total = self.embed(level), 0.0
+            for at, (ring, d, (before, now, bias)) in enumerate(zip(rings, self.dilations, kernels)):
+                z = gate(torch.addmm(bias, ring[t % d], before) + h @ now)
+                ring[t % d] = h
+                total = total + torch.addmm(skips[at][0], z, skips[at][1])
+                if at < len(residuals):
+                    h = h + torch.addmm(residuals[at][0], z, residuals[at][1])
+            for bias, weight in heads:
+                total = torch.addmm(bias, F.relu(total), weight)
+            level = torch.multinomial(torch.softmax(total, 1), 1)[:, 0]
+            drawn.append(level)
+        return torch.stack(drawn, 1)
+
+
+class Recurrent(nn.Module):
+    """Logits [N,T] of bits [N,T] by a GRU or an LSTM over the bits before each."""
+
+    def __init__(self, kind: type, hidden: int = 64):
+        super().__init__()
+        self.embed = nn.Linear(1, hidden)
+        self.rnn = kind(hidden, hidden, batch_first=True)
+        self.out = nn.Linear(hidden, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        before = F.pad(x[:, :-1], (1, 0))[..., None]
+        return self.out(self.rnn(self.embed(before))[0])[..., 0]
+
+
 # --- Variational autoencoders ---------------------------------------------------------------------------------------------------
 
 
@@ -436,6 +506,17 @@ def mixture_training(batch: int, device: torch.device, compiled: bool) -> Traini
     return _likelihood_training(model, batch, device, compiled, lambda f, x: mixture_nats_per_image(f(x), x, 5).mean(), x, (0.95, 0.9995))
 
 
+def wavenet_training(batch: int, device: torch.device, compiled: bool) -> Training:
+    x = torch.randint(0, 256, (batch, 2048), generator=torch.Generator().manual_seed(1)).to(device)
+    loss = lambda f, x: F.cross_entropy(f(x), x, reduction="sum") / batch
+    return _likelihood_training(WaveNet(), batch, device, compiled, loss, x)
+
+
+def recurrent_training(kind: type, batch: int, device: torch.device, compiled: bool) -> Training:
+    x = binary_images(batch, 28, 1, device).flatten(1)
+    return _likelihood_training(Recurrent(kind), batch, device, compiled, lambda f, x: nats_per_image(f(x), x).mean(), x)
+
+
 def variational_training(model: nn.Module, batch: int, device: torch.device, compiled: bool) -> Training:
     return _likelihood_training(model, batch, device, compiled, lambda f, x: negative_elbo(*f(x), x).mean())
 
@@ -477,6 +558,9 @@ WORKLOADS: dict[str, tuple[Callable[[torch.device, bool], Training], int]] = {
     "pixelrnn-diag-28-b16": (lambda dev, c: autoregressive_training(PixelRNN(), 16, dev, c), 20_545),
     "pixelrnn-row-28-b16": (lambda dev, c: autoregressive_training(PixelRNN(RowLayer, layers=3), 16, dev, c), 26_113),
     "pixelcnn-pp-32-b16": (lambda dev, c: mixture_training(16, dev, c), 973_156),
+    "wavenet-2048-b4": (lambda dev, c: wavenet_training(4, dev, c), 207_744),
+    "rnn-784-b16": (lambda dev, c: recurrent_training(nn.GRU, 16, dev, c), 25_153),
+    "rnn-lstm-784-b16": (lambda dev, c: recurrent_training(nn.LSTM, 16, dev, c), 33_473),
     "vae-mlp-28-b128": (lambda dev, c: variational_training(vae_mlp(), 128, dev, c), 652_824),
     "vae-conv-28-b128": (lambda dev, c: variational_training(vae_conv(), 128, dev, c), 258_025),
     "dcgan-32-b64": (lambda dev, c: adversarial_training(32, 1, 64, dev, c), 1_728_128),

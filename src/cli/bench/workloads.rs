@@ -19,7 +19,7 @@ pub struct Workload {
 }
 
 /// Every workload; those of [`SAMPLED`] are also drawn from.
-pub const WORKLOADS: [Workload; 10] = [
+pub const WORKLOADS: [Workload; 13] = [
     Workload { name: "pixelcnn-28-b64", model: "pixelcnn", hyper: "preset = 'tiny'", batch: 64, dims: [28, 28, 1], binary: true },
     Workload {
         name: "gated-pixelcnn-28-b32",
@@ -58,16 +58,21 @@ pub const WORKLOADS: [Workload; 10] = [
         binary: true,
     },
     Workload { name: "pixelcnn-pp-32-b16", model: "pixelcnn-pp", hyper: "preset = 'small'", batch: 16, dims: [32, 32, 3], binary: false },
+    Workload { name: "wavenet-2048-b4", model: "wavenet", hyper: "", batch: 4, dims: [2048, 1, 1], binary: false },
+    Workload { name: "rnn-784-b16", model: "rnn", hyper: "", batch: 16, dims: [784, 1, 1], binary: true },
+    Workload { name: "rnn-lstm-784-b16", model: "rnn", hyper: "cell = 'lstm'", batch: 16, dims: [784, 1, 1], binary: true },
 ];
 
 /// Workloads whose models are drawn from, by their names without the batch.
-pub const SAMPLED: [(&str, &Workload); 6] = [
+pub const SAMPLED: [(&str, &Workload); 8] = [
     ("pixelcnn-28", &WORKLOADS[0]),
     ("gated-pixelcnn-28", &WORKLOADS[1]),
     ("gated-pixelcnn-scales-28", &WORKLOADS[8]),
     ("pixelrnn-row-28", &WORKLOADS[2]),
     ("pixelrnn-diag-28", &WORKLOADS[3]),
     ("pixelcnn-pp-32", &WORKLOADS[9]),
+    ("wavenet-2048", &WORKLOADS[10]),
+    ("rnn-784", &WORKLOADS[11]),
 ];
 
 /// A workload's training step, ready to run.
@@ -88,6 +93,11 @@ impl Workload {
         let hyper = toml::from_str(self.hyper).map_err(|e| Error::usage(e.to_string()))?;
         let (kind, binarization) = if self.binary { (Kind::Binary, Binarization::Static) } else { (Kind::Pixels, Binarization::None) };
         model::build(self.model, &hyper, &DataSpec { dims: self.dims, classes: 10, kind, binarization, mean: None })
+    }
+
+    /// Whether whole passes, one a place, would take too long to be timed.
+    pub fn is_long(&self) -> bool {
+        self.dims[0] * self.dims[1] > 1024
     }
 
     /// Made-up data in the model's scale.
