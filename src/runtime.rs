@@ -308,6 +308,21 @@ impl Program {
         }
     }
 
+    /// Copies a named result of the last run into an input of the next, on the device.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where the plan has no such output or input, [`Error::Shape`] where they differ in length.
+    pub fn carry(&mut self, state: &State, output: &str, input: &str) -> Result<()> {
+        match (self, state) {
+            (Self::Cpu(program), State::Cpu(_, state)) => {
+                let values = program.read(state, output)?.to_vec();
+                program.write(input, &values)
+            }
+            (Self::Gpu(program), State::Gpu(..)) => program.carry(output, input),
+            _ => Err(elsewhere()),
+        }
+    }
+
     /// The kernel variant of every product, by problem; none on the CPU.
     pub fn variants(&self) -> BTreeMap<String, String> {
         match self {

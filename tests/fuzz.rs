@@ -76,11 +76,15 @@ fn inputs() -> ProptestConfig {
 }
 
 /// What a tiny run of each model is trained with.
-const RUNS: [(&str, &str); 14] = [
+const RUNS: [(&str, &str); 15] = [
     ("autoencoder", "--set form=mlp --set hidden=4 --set latent=2"),
     ("classifier", "--set form=mlp --set hidden=4 --set shift=1"),
     ("cvae", "--set form=mlp --set hidden=4 --set latent=2 --set binarization=dynamic"),
     ("dcgan", "--set filters=2 --set latent=3 --set clip_norm=1"),
+    (
+        "diffusion",
+        "--set filters=4 --set multipliers=[1,1] --set blocks=1 --set heads=1 --set variance=learnt --set importance=true --set timesteps=9",
+    ),
     ("gan", "--set form=mlp --set hidden=4 --set judge=4 --set latent=3 --set flip=horizontal"),
     ("gated-pixelcnn", "--set hidden=4 --set layers=2 --set head=4 --set dilations=[1,2]"),
     ("pixelcnn", "--set blocks=1 --set hidden=4 --set head=4"),

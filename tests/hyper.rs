@@ -32,6 +32,10 @@ fn word(words: &[&'static str]) -> BoxedStrategy<String> {
     select(words.to_vec()).prop_map(|w| if ["true", "false"].contains(&w) { w.to_string() } else { format!("'{w}'") }).boxed()
 }
 
+fn list(lists: &[&'static str]) -> BoxedStrategy<String> {
+    select(lists.to_vec()).prop_map(String::from).boxed()
+}
+
 /// Every key of a model, with what it may be set to.
 fn keys(model: &str) -> Vec<(&'static str, BoxedStrategy<String>)> {
     let numbers = |keys: &[&'static str]| keys.iter().map(|k| (*k, number().boxed())).collect::<Vec<_>>();
@@ -99,6 +103,20 @@ fn keys(model: &str) -> Vec<(&'static str, BoxedStrategy<String>)> {
             keys.extend(reals(&["dropout", "input_dropout", "label_smoothing", "clip", "penalty", "r1"]));
             let loss = word(&["minimax", "non-saturating", "wasserstein", "least-squares", "hinge"]);
             keys.extend([form(), ("loss", loss), ("discriminator_norm", word(&["batch", "none"])), ("conditional", flag())]);
+            keys
+        }
+        "diffusion" => {
+            let mut keys = numbers(&["filters", "blocks", "heads", "timesteps", "hidden", "layers"]);
+            keys.extend(reals(&["dropout", "label_dropout"]));
+            keys.extend([("conditional", flag()), ("importance", flag()), ("film", flag())]);
+            keys.extend([
+                ("preset", word(&["tiny", "small", "vast"])),
+                ("schedule", word(&["linear", "cosine", "edm", "flow"])),
+                ("target", word(&["eps", "v", "x0"])),
+                ("variance", word(&["fixed_small", "fixed_large", "learnt"])),
+                ("multipliers", list(&["[1]", "[1, 2]", "[]", "[0]", "[1, 1, 1]"])),
+                ("attention", list(&["[]", "[8]", "[4, 16]"])),
+            ]);
             keys
         }
         "wavenet" => {

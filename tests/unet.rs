@@ -305,8 +305,8 @@ fn what_does_not_fit_is_refused() {
         (UNetSize { heads: 3, ..good.clone() }, [28, 28, 1], "heads=3 takes a multiple of 12 channels, and there are 32"),
         (UNetSize { heads: 0, ..good.clone() }, [28, 28, 1], "heads=0"),
         (UNetSize { blocks: 0, ..good.clone() }, [28, 28, 1], "blocks must be at least 1"),
-        (UNetSize { channels: 0, ..good.clone() }, [28, 28, 1], "channels must be at least 4"),
-        (UNetSize { channels: 17, ..good.clone() }, [28, 28, 1], "channels=17 is odd"),
+        (UNetSize { channels: 0, ..good.clone() }, [28, 28, 1], "filters must be at least 4"),
+        (UNetSize { channels: 17, ..good.clone() }, [28, 28, 1], "filters=17 is odd"),
         (UNetSize { channels: 150, heads: 1, attention: vec![], ..good.clone() }, [28, 28, 1], "150 channels do not fall into 32 groups"),
     ] {
         match network(&size, dims, 0, 1).err() {

@@ -208,7 +208,14 @@ fn the_bounds_error_is_what_it_moves_by_and_its_gap_what_it_lacks() {
     let truth = -mean_log_p(&*model, &state, &x);
     let source: Arc<dyn Source> = Arc::new(Held(x));
     let mut figure = |seed: u64, samples: usize| {
-        let options = LikelihoodOptions { batch: 20, seed, binarization: Binarization::None, weights: Weights::Current, per_pixel: false };
+        let options = LikelihoodOptions {
+            batch: 20,
+            seed,
+            binarization: Binarization::None,
+            weights: Weights::Current,
+            per_pixel: false,
+            steps: None,
+        };
         let scores = eval::importance_bound(&Device::Cpu, &*model, &mut state, Arc::clone(&source), &options, samples, |_| {});
         scores.expect("bounds").figure(D)
     };

@@ -4,6 +4,7 @@ use crate::data::{find_class, one_hot};
 use crate::error::{Error, Result};
 use crate::model::need;
 use crate::runtime::Device;
+use crate::sample::diffusion::{Drawer, Settings, Unwatched};
 use crate::sample::latent::Decoder;
 use crate::sample::raster::{Job, Method, RasterSampler};
 use crate::sample::{latents, truncated_latents};
@@ -30,12 +31,14 @@ pub struct Order {
     pub class: Option<u32>,
     /// Latents `[count, latent]` to take instead of drawn ones.
     pub z: Option<Vec<f32>>,
+    /// How noise is taken away, of models that do; `None` as suits the model.
+    pub denoising: Option<Settings>,
 }
 
 impl Order {
     /// So many images of the model itself.
     pub fn plain(count: usize, seed: u64) -> Self {
-        Self { count, seed, temperature: 1.0, truncation: None, method: Method::Cached, class: None, z: None }
+        Self { count, seed, temperature: 1.0, truncation: None, method: Method::Cached, class: None, z: None, denoising: None }
     }
 }
 
@@ -95,6 +98,15 @@ pub fn check(trained: &Trained, order: &Order) -> Result<()> {
     if model.raster().is_some() && order.truncation.is_some() {
         return Err(Error::usage(format!("{name} draws pixel by pixel and has no latents to truncate; take --temperature below 1")));
     }
+    if let Some(network) = model.denoises() {
+        if order.temperature != 1.0 {
+            return Err(Error::usage(format!("{name} has no --temperature; take more --guidance, or leave it out")));
+        }
+        if order.truncation.is_some() {
+            return Err(Error::usage(format!("{name} does not truncate latents; leave --truncation out")));
+        }
+        return order.denoising.map_or(Ok(()), |settings| settings.check(network));
+    }
     // Latents that are given need no distribution to draw them from.
     if order.z.is_some() { need::decodes(model).map(|_| ()) } else { need::draws(model).map(|_| ()) }
 }
@@ -107,6 +119,9 @@ pub fn draw(trained: &mut Trained, device: &Device, order: &Order, take: &mut dy
     check(trained, order)?;
     if trained.model.raster().is_some() {
         return by_pixels(trained, device, order, take);
+    }
+    if trained.model.denoises().is_some() {
+        return by_noise(trained, device, order, take);
     }
     let weights = weights(trained);
     let classes = trained.recipe.data.classes;
@@ -122,6 +137,25 @@ pub fn draw(trained: &mut Trained, device: &Device, order: &Order, take: &mut dy
         let z: Vec<f32> = z.into_iter().map(|v| v * order.temperature).collect();
         let labels = labels(classes, order.class, first, count);
         let images = decoder.decode(&mut trained.state, &z, (&labels, classes))?;
+        take(Part { images, log_p: Vec::new(), z })?;
+    }
+    Ok(())
+}
+
+fn by_noise(trained: &mut Trained, device: &Device, order: &Order, take: &mut dyn FnMut(Part) -> Result<()>) -> Result<()> {
+    let model = trained.model.as_ref();
+    let network = need::denoises(model)?;
+    let settings = order.denoising.unwrap_or_else(|| Settings::of(network, None, None));
+    let len: usize = network.dims().iter().product();
+    let mut drawer = Drawer::new(device, model, &trained.state, weights(trained), &settings, order.count.min(CHUNK))?;
+    for first in (0..order.count).step_by(drawer.chunk()) {
+        let count = drawer.chunk().min(order.count - first);
+        let z = match &order.z {
+            Some(given) => given[first * len..(first + count) * len].to_vec(),
+            None => latents(order.seed, first, count, len),
+        };
+        let labels = if model.conditional() { labels(network.classes(), order.class, first, count) } else { Vec::new() };
+        let images = drawer.draw(&mut trained.state, &z, &labels, (order.seed, first), &mut Unwatched)?;
         take(Part { images, log_p: Vec::new(), z })?;
     }
     Ok(())

@@ -32,7 +32,10 @@ pub fn run(args: &EvalArgs, common: &Common, output: &Output) -> Result<()> {
 fn likelihood(measured: &mut Measured, args: &EvalArgs, common: &Common, output: &Output) -> Result<()> {
     let samples = measured.samples()?;
     let name = measured.trained.recipe.model.clone();
-    measured.refuse_settings(&format!("kiln eval of a {name}"), "binarization=, iw= (importance samples) and quality=true")?;
+    measured.refuse_settings(
+        &format!("kiln eval of a {name}"),
+        "binarization=, iw= (importance samples), steps= (of a diffusion model's bound) and quality=true",
+    )?;
     let scores = measured.score(args, common, false, output)?;
     let values = measured.source.dims().iter().product();
     let figure = scores.figure(values);
@@ -48,15 +51,26 @@ fn likelihood(measured: &mut Measured, args: &EvalArgs, common: &Common, output:
     let weights = weights_in_words(&measured.trained, args.best);
     let mut object = json!({
         "model": name, "step": step, "weights": weights, "data": measured.source.name(),
-        "figure": if is_bound { "-ELBO, an upper bound of -log p, of one latent an image" } else { "-log p, exact" },
+        "figure": if is_bound { "-ELBO, an upper bound of -log p, of one draw of its latents an image" } else { "-log p, exact" },
         "binarization": measured.binarization.to_string(), "nats": figure.nats, "standard_error": figure.error,
         "bits_per_dim": figure.bits_per_dim, "images": figure.count, "device": measured.device.name(),
     });
     if is_bound {
-        let part = |name: &str| scores.part(name).unwrap_or(0.0);
-        words += &format!(" (reconstruction {:.3}, KL {:.3})", part("recon"), part("kl"));
-        object["recon"] = json!(part("recon"));
-        object["kl"] = json!(part("kl"));
+        let parts = need::scores(measured.trained.model.as_ref())?.parts();
+        let told: Vec<String> = parts.iter().filter_map(|(name, words)| Some(format!("{words} {:.3}", scores.part(name)?))).collect();
+        words += &format!(" ({})", told.join(", "));
+        for (name, _) in parts {
+            object[*name] = json!(scores.part(name));
+        }
+    }
+    if !scores.passes.is_empty() {
+        let steps = scores.passes.len();
+        words += &format!("\na bound of {steps} steps, each counted");
+        if let Some(most) = measured.trained.model.denoises().map(|d| d.process().steps()).filter(|most| *most > steps) {
+            words += &format!("; --set steps={most} is that of the chain it was trained as");
+        }
+        object["steps"] = json!(steps);
+        object["terms"] = json!(scores.passes);
     }
     if !is_bound {
         let shares: Vec<(&str, f64)> = scores.parts.iter().filter_map(|(name, _)| Some((name.as_str(), scores.part(name)?))).collect();

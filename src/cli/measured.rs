@@ -75,6 +75,8 @@ pub struct Measured {
     pub asked: Option<Binarization>,
     /// Settings that belong to the evaluation.
     pub settings: toml::Table,
+    /// Steps of a bound, where the command says how many.
+    pub steps: Option<usize>,
 }
 
 impl Measured {
@@ -100,7 +102,12 @@ impl Measured {
             let words = "and this run models black and white; take --set binarization=dynamic or threshold";
             return Err(Error::usage(format!("{} is grey {words}", source.name())));
         }
-        Ok(Self { trained, device, source, binarization, asked, settings })
+        let steps = match settings.remove("steps") {
+            Some(toml::Value::Integer(steps)) if steps > 0 => Some(steps as usize),
+            Some(other) => return Err(Error::usage(format!("steps is a number of steps of a bound, not {other}"))),
+            None => None,
+        };
+        Ok(Self { trained, device, source, binarization, asked, settings, steps })
     }
 
     /// The averaged weights where the run keeps them.
@@ -148,6 +155,7 @@ impl Measured {
             binarization: self.binarization,
             weights: self.weights(),
             per_pixel,
+            steps: self.steps,
         }
     }
 

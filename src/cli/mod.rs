@@ -6,6 +6,7 @@ mod bench;
 mod common;
 mod complete;
 mod demo;
+mod denoising;
 mod devices;
 mod draw;
 mod encode;

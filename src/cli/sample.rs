@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::common::Common;
+use super::denoising::DenoisingArgs;
 use super::draw::{self, Order};
 use super::endings;
 use super::measured::weights_in_words;
@@ -44,6 +45,8 @@ pub struct SampleArgs {
     /// Class of the images by its name, for conditional models [default: each in turn]
     #[arg(long, value_name = "CLASS")]
     pub class: Option<String>,
+    #[command(flatten)]
+    pub denoising: DenoisingArgs,
     /// Images of these latents, [N, latent] floats, instead of drawn ones
     #[arg(long, value_name = "F.npy", conflicts_with = "truncation")]
     pub z: Option<PathBuf>,
@@ -129,7 +132,8 @@ pub fn run(args: &SampleArgs, common: &Common, output: &Output) -> Result<()> {
     check_side_files(args, &trained)?;
     let class = draw::chosen_class(&trained, args.class.as_deref())?;
     let dims = trained.recipe.data.dims;
-    let latent = trained.model.decodes().map_or(0, |d| d.latent());
+    let noise = trained.model.denoises().map(|network| network.dims().iter().product());
+    let latent = trained.model.decodes().map_or(noise.unwrap_or(0), |d| d.latent());
     let (count, z) = match &args.z {
         Some(path) => given(path, args.count, latent).map(|(count, z)| (count, Some(z)))?,
         None => (args.count.unwrap_or(COUNT), None),
@@ -142,6 +146,7 @@ pub fn run(args: &SampleArgs, common: &Common, output: &Output) -> Result<()> {
         method: if args.method == MethodArg::Naive { Method::Naive } else { Method::Cached },
         class,
         z,
+        denoising: args.denoising.settings(trained.model.as_ref())?,
     };
     draw::check(&trained, &order)?;
     let kind = (trained.recipe.data.points, &trained.recipe.data.reading.series);

@@ -21,6 +21,8 @@ pub struct LikelihoodOptions {
     pub weights: Weights,
     /// Whether values of single pixels are wanted too.
     pub per_pixel: bool,
+    /// Steps of a bound that has any; `None` as suits the model.
+    pub steps: Option<usize>,
 }
 
 /// −ln p (or a bound of it) of every image, in nats.
@@ -32,6 +34,8 @@ pub struct Scores {
     pub map: Vec<f32>,
     /// The terms that a bound is a sum of (`recon`, `kl`), or those of several scales (`nats_HxW`), each with one an image.
     pub parts: Vec<(String, Vec<f64>)>,
+    /// What each pass of a score in several adds, in nats, over all images: the first from most noise.
+    pub passes: Vec<f64>,
 }
 
 /// A mean with its standard error.
@@ -102,6 +106,8 @@ pub fn score(
     let classes = source.classes();
     let names = graph.outputs().iter().map(|(name, _)| name.clone()).filter(|name| !name.starts_with("nll"));
     let mut scores = Scores { parts: names.map(|name| (name, Vec::new())).collect(), ..Scores::default() };
+    let passes = scoring.passes(options.steps)?;
+    scores.passes = vec![0.0; passes.len()];
     for part in data::sequential(source, batch, options.seed, options.binarization, model.scale()) {
         let mut part = part?;
         let count = part.indices.len();
@@ -111,16 +117,39 @@ pub fn score(
         if model.conditional() {
             program.write("labels", &one_hot(&part.labels, classes, batch))?;
         }
-        let step = Step { seed: options.seed, first_item: scores.nll.len() as u32, ..Step::default() };
-        program.run(state, &step)?;
-        scores.nll.extend(program.read(state, "nll")?[..count].iter().map(|v| f64::from(*v)));
-        for (name, values) in &mut scores.parts {
-            values.extend(program.read(state, name)?[..count].iter().map(|v| f64::from(*v)));
-        }
-        if options.per_pixel {
-            scores.map.extend_from_slice(&program.read(state, "nll_map")?[..count * item]);
+        let (first, first_map) = (scores.nll.len(), scores.map.len());
+        for number in 0..passes.len().max(1) {
+            if let Some(row) = passes.get(number) {
+                program.write("pass", row)?;
+            }
+            let step = Step { seed: options.seed, step: number as u32, first_item: first as u32, ..Step::default() };
+            program.run(state, &step)?;
+            let nll = program.read(state, "nll")?;
+            if let Some(sum) = scores.passes.get_mut(number) {
+                *sum += nll[..count].iter().map(|v| f64::from(*v)).sum::<f64>();
+            }
+            add(&mut scores.nll, first, &nll[..count]);
+            for (name, values) in &mut scores.parts {
+                add(values, first, &program.read(state, name)?[..count]);
+            }
+            if options.per_pixel {
+                let map = &program.read(state, "nll_map")?[..count * item];
+                if number == 0 {
+                    scores.map.extend_from_slice(map);
+                } else {
+                    scores.map[first_map..].iter_mut().zip(map).for_each(|(sum, v)| *sum += v);
+                }
+            }
         }
         progress(scores.nll.len());
     }
+    let count = scores.nll.len() as f64;
+    scores.passes.iter_mut().for_each(|sum| *sum /= count);
     Ok(scores)
+}
+
+/// Adds values to those from number `first` on, which may not be there yet.
+fn add(sums: &mut Vec<f64>, first: usize, values: &[f32]) {
+    sums.resize(first + values.len(), 0.0);
+    sums[first..].iter_mut().zip(values).for_each(|(sum, v)| *sum += f64::from(*v));
 }

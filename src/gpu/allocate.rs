@@ -86,7 +86,7 @@ impl Gpu {
         }
     }
 
-    /// Queues a copy of part of a buffer into a staging buffer that the host can read.
+    /// Queues a copy of part of a buffer to the start of another: a staging buffer that the host can read, or an input.
     pub(super) fn stage(&self, from: &wgpu::Buffer, offset: u64, to: &wgpu::Buffer, bytes: u64) -> wgpu::SubmissionIndex {
         let mut encoder = self.inner().device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("readback") });
         encoder.copy_buffer_to_buffer(from, offset, to, 0, bytes);

@@ -167,6 +167,24 @@ impl GpuProgram {
         Ok(Some(Pending { staging, bytes, copied }))
     }
 
+    /// Queues the copy of a named result of the last run into an input of the next. An input that nothing depends on is ignored.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where the plan has no such output, [`Error::Shape`] where they differ in length.
+    pub fn carry(&self, output: &str, input: &str) -> Result<()> {
+        let (buffer, offset, len) = self.outputs.get(output).ok_or_else(|| Error::usage(format!("the plan has no output {output}")))?;
+        let Some(at) = self.plan.inputs.iter().position(|(n, _)| n == input) else { return Ok(()) };
+        let shape = &self.plan.inputs[at].1;
+        if shape.len() != *len {
+            return Err(Error::Shape(format!("input {input} is {shape}, and output {output} has {len} elements")));
+        }
+        let to = &self.buffers.inputs[at];
+        if buffer != to {
+            self.gpu.stage(buffer, *offset, to, 4 * *len as u64);
+        }
+        self.gpu.check()
+    }
+
     /// Waits for a result.
     ///
     /// # Errors

@@ -3,8 +3,9 @@
 //! Each is a graph that a command runs; names and shapes of its inputs and outputs are the trait's contract.
 
 use super::Law;
-use crate::error::Result;
-use crate::graph::Graph;
+use super::noise::{Process, Variance};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, NodeId};
 
 /// What a score is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,26 @@ pub trait Starts {
 pub trait Scores {
     /// Which of the two.
     fn score(&self) -> Score;
+
+    /// The terms of a bound: names of the graph's outputs, and what they are in words.
+    fn parts(&self) -> &'static [(&'static str, &'static str)] {
+        match self.score() {
+            Score::Exact => &[],
+            Score::Bound => &[("recon", "reconstruction"), ("kl", "KL")],
+        }
+    }
+
+    /// Where a score is a sum over several runs of its graph: the values of the input `pass` in each, for a bound of so many steps (unsaid: as
+    /// suits the model). Empty where one run is all.
+    ///
+    /// # Errors
+    /// [`crate::Error::Usage`] where there is no bound of so many steps.
+    fn passes(&self, steps: Option<usize>) -> Result<Vec<Vec<f32>>> {
+        match steps {
+            Some(_) => Err(Error::usage("steps= counts those of a diffusion model's bound, and this score has none; leave it out")),
+            None => Ok(Vec::new()),
+        }
+    }
 
     /// What must be known to read its figures, where that is not plain.
     fn note(&self) -> Option<&'static str> {
@@ -70,6 +91,40 @@ pub trait Raster {
     /// # Errors
     /// [`crate::Error::Shape`] where the graph cannot be built.
     fn raster_graph(&self, batch: usize) -> Result<Graph>;
+}
+
+/// What a network makes of noised items.
+#[derive(Clone, Copy, Debug)]
+pub struct Denoised {
+    /// The items as they seem to be, x̂₀ `[N, H, W, C]`.
+    pub x0: NodeId,
+    /// Where the variance of a step back lies between small (0) and large (1), in its logarithm, `[N, H, W, C]`; `None` where it is not learnt.
+    pub share: Option<NodeId>,
+}
+
+/// It takes noise away.
+pub trait Denoises {
+    /// How noise is added.
+    fn process(&self) -> &Process;
+
+    /// The variance of a step back.
+    fn variance(&self) -> Variance;
+
+    /// Height, width and channels of an item.
+    fn dims(&self) -> [usize; 3];
+
+    /// Levels that values stand on, evenly from −1 to 1; `None` where they may be any number.
+    fn value_levels(&self) -> Option<usize>;
+
+    /// Classes that it tells apart; 0 where it is not conditional.
+    fn classes(&self) -> usize;
+
+    /// Adds the network to a graph. It reads noised items `x` `[N, H, W, C]`, each at the level that its row of `head` `[N, 4]` tells
+    /// ([`super::noise::Head::row`]), and, where it is conditional, one-hot `labels` `[N, classes + 1]`, of which the last says that there is none.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] where inputs do not have these shapes.
+    fn denoise(&self, g: &mut Graph, x: NodeId, head: NodeId, labels: Option<NodeId>) -> Result<Denoised>;
 }
 
 /// It makes images of latents.

@@ -10,6 +10,10 @@ pub struct Dropout(f64);
 impl Dropout {
     /// Half of all elements.
     pub const HALF: Self = Self(0.5);
+    /// Three elements of ten.
+    pub const THREE_TENTHS: Self = Self(0.3);
+    /// One element of ten.
+    pub const TENTH: Self = Self(0.1);
     /// None.
     pub const NONE: Self = Self(0.0);
 }

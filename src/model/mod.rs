@@ -5,12 +5,14 @@ mod autoregressive;
 mod causal;
 mod classifier;
 pub mod diffusion;
+mod discretised;
 mod dropout;
 pub mod gan;
 mod gated;
 mod law;
 mod levels;
 pub mod need;
+pub mod noise;
 mod pixelcnn;
 mod pixelcnn_pp;
 mod pixelrnn;
@@ -22,8 +24,9 @@ mod trunk;
 pub mod vae;
 mod wavenet;
 
-pub use ability::{Bounds, Decodes, Encodes, Features, Judges, Raster, Score, Scores, Starts};
+pub use ability::{Bounds, Decodes, Denoised, Denoises, Encodes, Features, Judges, Raster, Score, Scores, Starts};
 pub use classifier::Classifier;
+pub use diffusion::Diffusion;
 pub use gan::Gan;
 pub use gated::GatedPixelCnn;
 pub use law::Law;
@@ -83,6 +86,10 @@ pub struct Defaults {
     pub learning_rate: Vec<f32>,
     /// Factor on the learning rate from step to step.
     pub rate_decay: f64,
+    /// Steps over which the rate rises from 0.
+    pub warmup: u64,
+    /// Largest norm of a gradient; 0 does not clip.
+    pub clip_norm: f32,
     /// Weight of the old average of the weights; 0 keeps none.
     pub ema: f32,
     /// The optimiser's rule.
@@ -172,6 +179,11 @@ pub trait Model: Send + Sync {
         None
     }
 
+    /// Noise taken away.
+    fn denoises(&self) -> Option<&dyn Denoises> {
+        None
+    }
+
     /// Latents from images.
     fn encodes(&self) -> Option<&dyn Encodes> {
         None
@@ -192,11 +204,12 @@ pub trait Model: Send + Sync {
 type Make = fn(&'static str, &toml::Table, &DataSpec) -> Result<Box<dyn Model>>;
 
 /// Every model by its name on the command line, in alphabetical order.
-const MODELS: [(&str, Make); 14] = [
+const MODELS: [(&str, Make); 15] = [
     ("autoencoder", |name, hyper, data| Ok(Box::new(Autoencoder::new(parse(name, hyper)?, data)?))),
     ("classifier", |name, hyper, data| Ok(Box::new(Classifier::new(parse(name, hyper)?, data)?))),
     ("cvae", |name, hyper, data| Ok(Box::new(Vae::conditional(parse(name, hyper)?, data)?))),
     ("dcgan", |_, hyper, data| Ok(Box::new(Gan::new(gan::Family::Dcgan, hyper, data)?))),
+    ("diffusion", |name, hyper, data| Ok(Box::new(Diffusion::new(parse(name, hyper)?, data)?))),
     ("gan", |_, hyper, data| Ok(Box::new(Gan::new(gan::Family::Gan, hyper, data)?))),
     ("gated-pixelcnn", |name, hyper, data| {
         beside_preset(name, hyper, &BESIDE)?;

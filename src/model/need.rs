@@ -1,6 +1,6 @@
 //! How a command asks for what a model can do: the ability, or one sentence that names the models which have it.
 
-use super::ability::{Bounds, Decodes, Encodes, Features, Judges, Raster, Scores};
+use super::ability::{Bounds, Decodes, Denoises, Encodes, Features, Judges, Raster, Scores};
 use super::{DataSpec, MODELS, Model};
 use crate::data::{Binarization, Kind};
 use crate::error::{Error, Result};
@@ -11,13 +11,15 @@ pub enum Draws<'a> {
     Raster(&'a dyn Raster),
     /// From latents of the standard normal.
     Latents(&'a dyn Decodes),
+    /// By taking noise away.
+    Noise(&'a dyn Denoises),
 }
 
 impl<'a> Draws<'a> {
     /// How a model draws, if it does.
     pub fn of(model: &'a dyn Model) -> Option<Self> {
         let latents = || model.decodes().filter(|d| d.has_prior()).map(Self::Latents);
-        model.raster().map(Self::Raster).or_else(latents)
+        model.raster().map(Self::Raster).or_else(latents).or_else(|| model.denoises().map(Self::Noise))
     }
 }
 
@@ -43,6 +45,14 @@ pub fn bounds(model: &dyn Model) -> Result<&dyn Bounds> {
 /// [`Error::Usage`] where the model is not autoregressive.
 pub fn raster(model: &dyn Model) -> Result<&dyn Raster> {
     model.raster().ok_or_else(|| lacking(model, "order to draw pixels in", |m| m.raster().is_some()))
+}
+
+/// A network that takes noise away.
+///
+/// # Errors
+/// [`Error::Usage`] where the model has none.
+pub fn denoises(model: &dyn Model) -> Result<&dyn Denoises> {
+    model.denoises().ok_or_else(|| lacking(model, "noise to take away", |m| m.denoises().is_some()))
 }
 
 /// A decoder.
@@ -100,7 +110,7 @@ pub fn draws(model: &dyn Model) -> Result<Draws<'_>> {
     }
 }
 
-/// "a dcgan has no likelihood; cvae, gated-pixelcnn, pixelcnn, pixelcnn-pp, pixelrnn and vae have one".
+/// "a dcgan has no likelihood; cvae, diffusion, gated-pixelcnn, pixelcnn, pixelcnn-pp, pixelrnn and vae have one".
 fn lacking(model: &dyn Model, what: &str, can: impl Fn(&dyn Model) -> bool) -> Error {
     let name = model.name();
     let article = if name.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
@@ -135,13 +145,13 @@ mod tests {
         };
         assert_eq!(
             said(scores(plain("dcgan").as_ref()).err()),
-            "a dcgan has no likelihood; cvae, gated-pixelcnn, pixelcnn, pixelcnn-pp, pixelrnn and vae have one"
+            "a dcgan has no likelihood; cvae, diffusion, gated-pixelcnn, pixelcnn, pixelcnn-pp, pixelrnn and vae have one"
         );
         assert_eq!(said(judges(plain("autoencoder").as_ref()).err()), "an autoencoder has no accuracy; classifier has one");
         let words = said(draws(plain("classifier").as_ref()).err());
         assert!(
             words.starts_with(
-                "a classifier has no way to draw images; cvae, dcgan, gan, gated-pixelcnn, pixelcnn, pixelcnn-pp, pixelrnn, vae, wgan and"
+                "a classifier has no way to draw images; cvae, dcgan, diffusion, gan, gated-pixelcnn, pixelcnn, pixelcnn-pp, pixelrnn, vae, wgan and"
             ),
             "{words}"
         );

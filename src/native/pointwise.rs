@@ -288,6 +288,7 @@ fn unary<T: Real>(f: Unary, x: &[T], out: &mut [T]) {
         Unary::Sqrt => each(x, out, Real::root),
         Unary::Recip => each(x, out, |x| one.over(x)),
         Unary::Floor => each(x, out, Real::floored),
+        Unary::Held => out.copy_from_slice(x),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Drawing images: raster order for autoregressive models, latents for the others.
 
+pub mod diffusion;
 pub mod latent;
 pub mod raster;
 

@@ -80,6 +80,7 @@ fn unary(f: Unary, x: &str, ty: &str) -> String {
         Unary::Sqrt => format!("sqrt({x})"),
         Unary::Recip => format!("{ty}(1.0) / {x}"),
         Unary::Floor => format!("floor({x})"),
+        Unary::Held => x.to_string(),
     }
 }
 

@@ -196,7 +196,7 @@ fn accuracy(trained: &mut Trained, device: &Device) -> Result<(f64, String)> {
         (Err(other), _) => return Err(other),
     };
     let (seed, binarization) = (JUDGE_SEED, Binarization::None);
-    let options = LikelihoodOptions { batch: BATCH, seed, binarization, weights: Weights::Current, per_pixel: false };
+    let options = LikelihoodOptions { batch: BATCH, seed, binarization, weights: Weights::Current, per_pixel: false, steps: None };
     let classes = recipe.data.classes;
     let found = eval::accuracy(device, trained.model.as_ref(), &mut trained.state, (source, classes), &options, |_| {})?;
     // Not by the name of the source: the judge serves wherever the same data lies.

@@ -9,6 +9,7 @@ use crate::model::need::Draws;
 use crate::model::{Model, Score};
 use crate::report::{self, ChartOptions, Series};
 use crate::runtime::{Device, Program, State, Weights};
+use crate::sample::diffusion::{Drawer, Settings, Unwatched};
 use crate::sample::raster::{Job, Method, RasterSampler};
 
 /// Images of a picture.
@@ -23,12 +24,13 @@ pub struct Pictures {
     device: Device,
     weights: Weights,
     latent: Option<Program>,
+    drawer: Option<Drawer>,
 }
 
 impl Pictures {
     /// Prepares pictures.
     pub fn new(device: &Device, weights: Weights) -> Self {
-        Self { device: device.clone(), weights, latent: None }
+        Self { device: device.clone(), weights, latent: None, drawer: None }
     }
 
     /// Draws `samples/NNNNNN.png`, unless the run is to stop.
@@ -65,6 +67,23 @@ impl Pictures {
                 program.run(state, &Step { seed: recipe.seed, ..Step::default() })?;
                 program.read(state, "x")?
             }
+            Some(Draws::Noise(network)) => {
+                let settings = Settings::of(network, None, None);
+                let drawer = match &mut self.drawer {
+                    Some(drawer) => drawer,
+                    empty => empty.insert(Drawer::new(&self.device, model, state, self.weights, &settings, count)?),
+                };
+                let labels: Vec<u32> = if model.conditional() { labels_in_turn(recipe, count) } else { Vec::new() };
+                let len = dims.iter().product::<usize>();
+                let mut images = Vec::new();
+                for first in (0..count).step_by(drawer.chunk()) {
+                    let here = drawer.chunk().min(count - first);
+                    let z = crate::sample::latents(recipe.seed, first, here, len);
+                    let labels = labels.get(first..first + here).unwrap_or_default();
+                    images.extend(drawer.draw(state, &z, labels, (recipe.seed, first), &mut Unwatched)?);
+                }
+                images
+            }
         };
         let path = folder.file(&format!("samples/{step:06}.png"));
         let picture = if series.is_settled() {
@@ -80,8 +99,12 @@ impl Pictures {
 
 /// One-hot labels of `count` images, each class in turn.
 fn in_turn(recipe: &Recipe, count: usize) -> Vec<f32> {
-    let labels: Vec<u32> = (0..count as u32).map(|i| i % recipe.data.classes.max(1) as u32).collect();
-    crate::data::one_hot(&labels, recipe.data.classes, count)
+    crate::data::one_hot(&labels_in_turn(recipe, count), recipe.data.classes, count)
+}
+
+/// Each class in turn.
+fn labels_in_turn(recipe: &Recipe, count: usize) -> Vec<u32> {
+    (0..count as u32).map(|i| i % recipe.data.classes.max(1) as u32).collect()
 }
 
 /// Draws `curves.png` from the metrics.

@@ -74,6 +74,8 @@ mod tests {
             steps: 9,
             learning_rate: vec![0.1],
             rate_decay: 0.5,
+            warmup: 0,
+            clip_norm: 0.0,
             ema: 0.0,
             optimiser,
             betas: [0.9, 0.999],

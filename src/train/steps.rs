@@ -16,6 +16,9 @@ use crate::eval::{self, LikelihoodOptions};
 use crate::graph::{Graph, SCALES, Step};
 use crate::runtime::{Program, Weights};
 
+/// Steps of a diffusion model's bound while it is trained: few, since they are of many models that are compared with each other alone.
+const VALIDATION_STEPS: usize = 10;
+
 /// The programs of a step's passes.
 struct Passes {
     /// Of all but the last, where there are several.
@@ -275,6 +278,10 @@ impl Trainer {
             binarization: self.recipe.data.binarization,
             weights: self.weights(),
             per_pixel: false,
+            steps: self.model.denoises().map(|network| match network.process().steps() {
+                0 => VALIDATION_STEPS,
+                most => VALIDATION_STEPS.min(most),
+            }),
         };
         let weights = self.model.as_ref();
         let scores = eval::score(&self.device, weights, &mut self.state, valid, &options, |_| {})?;

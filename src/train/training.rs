@@ -101,12 +101,12 @@ impl TrainRecipe {
             schedule: if defaults.rate_decay == 1.0 { Schedule::Constant } else { Schedule::Exponential },
             rate_decay: defaults.rate_decay,
             decay_steps: 0,
-            warmup: 0,
+            warmup: defaults.warmup,
             optimiser: defaults.optimiser,
             beta1: defaults.betas[0],
             beta2: defaults.betas[1],
             epsilon: 1e-8,
-            clip_norm: 0.0,
+            clip_norm: defaults.clip_norm,
             clip_value: 0.0,
             weight_decay: 0.0,
             ema: defaults.ema,
@@ -320,7 +320,17 @@ mod tests {
     fn train() -> TrainRecipe {
         let optimiser = Optimiser::Adam;
         let (learning_rate, betas) = (vec![0.1], [0.9, 0.999]);
-        TrainRecipe::new(&Defaults { batch: 4, steps: 9, learning_rate, rate_decay: 0.5, ema: 0.0, optimiser, betas })
+        TrainRecipe::new(&Defaults {
+            batch: 4,
+            steps: 9,
+            learning_rate,
+            rate_decay: 0.5,
+            warmup: 0,
+            clip_norm: 0.0,
+            ema: 0.0,
+            optimiser,
+            betas,
+        })
     }
 
     #[test]

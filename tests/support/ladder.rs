@@ -187,7 +187,17 @@ impl Model for Ladder {
 
     fn defaults(&self) -> Defaults {
         let optimiser = Optimiser::Adam;
-        Defaults { batch: 1, steps: 1, learning_rate: vec![1e-3], rate_decay: 1.0, ema: 0.0, optimiser, betas: [0.9, 0.999] }
+        Defaults {
+            batch: 1,
+            steps: 1,
+            learning_rate: vec![1e-3],
+            rate_decay: 1.0,
+            warmup: 0,
+            clip_norm: 0.0,
+            ema: 0.0,
+            optimiser,
+            betas: [0.9, 0.999],
+        }
     }
 
     fn scale(&self) -> Scale {

@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test binary uses its part
 
 pub mod models;
+pub mod normal;
 
 use kiln::cpu::{Arena, CpuProgram, CpuState, Number};
 use kiln::graph::{Graph, Init, Layout, NodeId, Plan, Shape, StateId, StateSpec, Step};

@@ -107,7 +107,8 @@ impl Net {
 
     pub fn score(&mut self, images: &[f32], batch: usize) -> Result<Scores> {
         let source = Arc::new(Memory { dims: self.dims, levels: self.levels, images: images.to_vec(), class: self.class as u32 });
-        let options = LikelihoodOptions { batch, seed: 1, binarization: Binarization::None, weights: Weights::Current, per_pixel: true };
+        let options =
+            LikelihoodOptions { batch, seed: 1, binarization: Binarization::None, weights: Weights::Current, per_pixel: true, steps: None };
         eval::score(&self.device, self.model.as_ref(), &mut self.state, source, &options, |_| {})
     }
 

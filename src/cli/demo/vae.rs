@@ -36,7 +36,7 @@ pub fn run(out: &Path, common: &Common, device: &Device, output: &Output, page: 
     let options = OpenOptions { seed: trained.recipe.seed, ..OpenOptions::default() };
     let test = data::subset(data::open("builtin:digits", Split::Test, &options)?, 500)?;
     let binarization = trained.recipe.data.binarization;
-    let scoring = LikelihoodOptions { batch: 100, seed, binarization, weights: Weights::Current, per_pixel: false };
+    let scoring = LikelihoodOptions { batch: 100, seed, binarization, weights: Weights::Current, per_pixel: false, steps: None };
     let codes = eval::encode(device, trained.model.as_ref(), &mut trained.state, test, &scoring, true, |_| {})?;
     let kl = codes.kl_by_dimension();
     let back = latents::reconstructions(&mut trained, device, &codes, 16)?;

@@ -207,10 +207,10 @@ fn check(of: &UNetSize, [h, w, _]: [usize; 3]) -> Result<()> {
     let refuse = |reason: String| Err(Error::usage(format!("diffusion: {reason}")));
     let sizes = of.multipliers.len();
     // Far beyond any use, and short of sizes that no machine could even be asked for.
-    size::within("diffusion", &[("channels", of.channels, 4..=8192), ("blocks", of.blocks, 1..=1000)])?;
+    size::within("diffusion", &[("filters", of.channels, 4..=8192), ("blocks", of.blocks, 1..=1000)])?;
     if !of.channels.is_multiple_of(2) {
         return refuse(format!(
-            "channels={} is odd, and half of them tell cosines of the time, half sines; take an even number",
+            "filters={} is odd, and half of them tell cosines of the time, half sines; take an even number",
             of.channels
         ));
     }

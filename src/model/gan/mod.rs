@@ -153,6 +153,8 @@ impl Model for Gan {
             steps: 20_000,
             learning_rate: vec![2e-4; 2],
             rate_decay: 1.0,
+            warmup: 0,
+            clip_norm: 0.0,
             ema: 0.0,
             optimiser: Optimiser::Adam,
             betas: [0.5, 0.999],

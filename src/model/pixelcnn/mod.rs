@@ -170,6 +170,8 @@ impl Network for PixelCnn {
             steps: 10_000,
             learning_rate: vec![1e-3],
             rate_decay: 0.999_977,
+            warmup: 0,
+            clip_norm: 0.0,
             ema: 0.0,
             optimiser: Optimiser::Adam,
             betas: [0.9, 0.999],

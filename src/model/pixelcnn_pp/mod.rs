@@ -171,6 +171,8 @@ impl Network for PixelCnnPp {
             steps: 20_000,
             learning_rate: vec![if self.small { 2e-3 } else { 1e-3 }],
             rate_decay: 0.999_995,
+            warmup: 0,
+            clip_norm: 0.0,
             ema: 0.9995,
             optimiser: Optimiser::Adam,
             betas: [0.95, 0.9995],

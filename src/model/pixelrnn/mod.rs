@@ -119,6 +119,8 @@ impl Network for PixelRnn {
             steps: 20_000,
             learning_rate: vec![2e-3],
             rate_decay: 0.9999,
+            warmup: 0,
+            clip_norm: 0.0,
             ema: 0.0,
             optimiser: Optimiser::Adam,
             betas: [0.9, 0.999],

@@ -64,6 +64,8 @@ pub(super) fn defaults() -> Defaults {
         steps: 4_680,
         learning_rate: vec![1e-3],
         rate_decay: 1.0,
+        warmup: 0,
+        clip_norm: 0.0,
         ema: 0.0,
         optimiser: Optimiser::Adam,
         betas: [0.9, 0.999],

@@ -104,6 +104,8 @@ impl Network for WaveNet {
             steps: 10_000,
             learning_rate: vec![1e-3],
             rate_decay: 0.999_95,
+            warmup: 0,
+            clip_norm: 0.0,
             ema: 0.0,
             optimiser: Optimiser::Adam,
             betas: [0.9, 0.999],

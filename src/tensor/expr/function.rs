@@ -29,6 +29,8 @@ pub enum Unary {
     Recip,
     /// largest integer not above x
     Floor,
+    /// x itself, through which no gradient flows
+    Held,
 }
 
 impl Unary {
@@ -54,6 +56,7 @@ impl Unary {
             Self::Sqrt => x.sqrt(),
             Self::Recip => 1.0 / x,
             Self::Floor => x.floor(),
+            Self::Held => x,
         }
     }
 }

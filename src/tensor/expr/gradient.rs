@@ -92,7 +92,7 @@ impl Builder {
         Some(match f {
             Unary::Neg => self.constant(-1.0),
             Unary::Abs => self.unary(Unary::Sign, x),
-            Unary::Sign | Unary::Step | Unary::Floor => return None,
+            Unary::Sign | Unary::Step | Unary::Floor | Unary::Held => return None,
             Unary::Relu => self.unary(Unary::Step, x),
             Unary::Exp => fx,
             Unary::Log => self.unary(Unary::Recip, x),

@@ -1,0 +1,61 @@
+//! How noise is taken away, as the command line says it.
+
+use clap::Args;
+
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::sample::diffusion::{Settings, Solver, Threshold, Way};
+
+/// Arguments of commands that draw by taking noise away.
+#[derive(Args)]
+pub struct DenoisingArgs {
+    /// Steps from noise to image (diffusion) [default: as suits the run and the sampler]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub steps: Option<usize>,
+    /// ddpm, ddim, dpm (DPM-Solver++ 2M), heun or euler (diffusion)
+    #[arg(long, value_name = "SAMPLER")]
+    pub sampler: Option<Solver>,
+    /// Fresh noise of ddim, 0 to 1 (diffusion) [default: 0]
+    #[arg(long, value_name = "ETA", allow_negative_numbers = true)]
+    pub eta: Option<f64>,
+    /// How much is made of the label: x̂₀ without it plus this times what it adds; 1 is p(x|y) itself, 0 is p(x) (diffusion)
+    #[arg(long, value_name = "SCALE", allow_negative_numbers = true)]
+    pub guidance: Option<f64>,
+    /// What becomes of x̂₀ beyond its range: none, static, or the quantile of a dynamic threshold, such as .995 (diffusion)
+    #[arg(long, value_name = "THRESHOLD")]
+    pub threshold: Option<Threshold>,
+}
+
+impl DenoisingArgs {
+    /// The settings for a model that takes noise away; nothing for one that does not.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where they say nothing of this model, or what it cannot do.
+    pub fn settings(&self, model: &dyn Model) -> Result<Option<Settings>> {
+        let Some(network) = model.denoises() else {
+            let given = [
+                ("--steps", self.steps.is_some()),
+                ("--sampler", self.sampler.is_some()),
+                ("--eta", self.eta.is_some()),
+                ("--guidance", self.guidance.is_some()),
+                ("--threshold", self.threshold.is_some()),
+            ];
+            return match given.into_iter().find(|(_, given)| *given) {
+                Some((flag, _)) => {
+                    Err(Error::usage(format!("{flag} is of diffusion models, and a {} takes no noise away; leave it out", model.name())))
+                }
+                None => Ok(None),
+            };
+        };
+        // Fresh noise is asked of the only sampler that takes it in doses.
+        let solver = self.sampler.or(self.eta.map(|_| Solver::Ddim));
+        let plain = Settings::of(network, solver, self.steps);
+        let settings = Settings {
+            way: Way { eta: self.eta.unwrap_or(0.0), ..plain.way },
+            guidance: self.guidance.unwrap_or(plain.guidance),
+            threshold: self.threshold.unwrap_or(plain.threshold),
+        };
+        settings.check(network)?;
+        Ok(Some(settings))
+    }
+}

@@ -1,0 +1,118 @@
+//! The bound and the flow's log p of diffusion models, against closed forms.
+
+mod support;
+
+use std::sync::Arc;
+
+use kiln::data::{Binarization, Kind, Source};
+use kiln::eval::{self, LikelihoodOptions, Scores};
+use kiln::model::noise::Schedule;
+use kiln::model::{Model, need};
+use kiln::random::Draws;
+use kiln::runtime::{Device, State, Weights};
+use support::models::{build, images};
+use support::normal::Normal;
+
+/// Items of normal values.
+struct Values {
+    sd: f32,
+    count: usize,
+    dims: [usize; 3],
+}
+
+impl Source for Values {
+    fn len(&self) -> usize {
+        self.count
+    }
+    fn dims(&self) -> [usize; 3] {
+        self.dims
+    }
+    fn kind(&self) -> Kind {
+        Kind::Points
+    }
+    fn class_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+    fn read(&self, index: usize, out: &mut [f32]) -> kiln::Result<()> {
+        let mut draws = Draws::new(4, 1, index as u32);
+        out.iter_mut().for_each(|v| *v = self.sd * draws.normal());
+        Ok(())
+    }
+    fn label(&self, _: usize) -> Option<u32> {
+        None
+    }
+    fn name(&self) -> String {
+        "normal values".into()
+    }
+}
+
+fn scored(model: &dyn Model, source: Arc<dyn Source>, batch: usize, steps: Option<usize>) -> Scores {
+    let mut state = State::initial(&Device::Cpu, model.state(), 1).expect("state");
+    let options = LikelihoodOptions { batch, seed: 2, binarization: Binarization::None, weights: Weights::Current, per_pixel: true, steps };
+    eval::score(&Device::Cpu, model, &mut state, source, &options, |_| {}).expect("scores")
+}
+
+#[test]
+fn all_terms_of_the_best_network_are_those_worked_out_apart() {
+    // Nats a value of Σ KL over t ≥ 2, with variances fixed small.
+    for (schedule, sd, known) in
+        [(Schedule::Linear, 0.5, 4.368_516), (Schedule::Cosine, 0.5, 4.756_662), (Schedule::Linear, 0.25, 3.659_800)]
+    {
+        let dims = [8, 8, 4];
+        let model = Normal::new(sd, schedule, 1000, dims);
+        let found = scored(&model, Arc::new(Values { sd: sd as f32, count: 64, dims }), 64, Some(1000));
+        let values = 256.0;
+        let steps = found.part("steps").expect("steps") / values;
+        assert!((steps - known).abs() < 0.02 * known, "{schedule:?} {sd}: {steps}, not {known}");
+        let parts: f64 = ["prior", "steps", "decoder"].iter().filter_map(|name| found.part(name)).sum();
+        let mean = found.nll.iter().sum::<f64>() / 64.0;
+        assert!((parts - mean).abs() < 1e-3 * mean.abs().max(1.0), "the parts add up");
+        assert!((found.passes.iter().sum::<f64>() - mean).abs() < 1e-6 * mean.abs().max(1.0), "and so do the passes");
+        let map: f64 = found.map.iter().map(|v| f64::from(*v)).sum::<f64>() / 64.0;
+        assert!((map - mean).abs() < 1e-3 * mean.abs().max(1.0), "and the values");
+        let prior = found.part("prior").expect("prior") / values;
+        let last = need::denoises(&model).expect("a network").process().step(999);
+        let known = 0.5 * (last.alpha / last.sigma).powi(2) * sd * sd;
+        assert!((prior - known).abs() < 0.1 * known, "{prior}, not {known}");
+    }
+}
+
+#[test]
+fn a_bound_lies_above_the_entropy_and_falls_with_its_steps() {
+    for schedule in [Schedule::Linear, Schedule::Cosine, Schedule::Flow] {
+        let (sd, dims) = (0.5, [4, 4, 4]);
+        let model = Normal::new(sd, schedule, 1000, dims);
+        let entropy = 0.5 * (2.0 * std::f64::consts::PI * std::f64::consts::E * sd * sd).ln();
+        let of = |steps| {
+            let found = scored(&model, Arc::new(Values { sd: sd as f32, count: 128, dims }), 128, Some(steps));
+            found.nll.iter().sum::<f64>() / 128.0 / 64.0
+        };
+        let (few, more, many) = (of(10), of(40), of(400));
+        assert!(few > more && more > many && many > entropy - 0.02, "{schedule:?}: {few}, {more}, {many}, entropy {entropy}");
+    }
+}
+
+#[test]
+fn a_bound_does_not_depend_on_the_batch() {
+    let dims = [2, 2, 1];
+    let model = Normal::new(0.5, Schedule::Cosine, 100, dims);
+    let source: Arc<dyn Source> = Arc::new(Values { sd: 0.5, count: 7, dims });
+    let whole = scored(&model, Arc::clone(&source), 7, Some(20));
+    let parts = scored(&model, source, 3, Some(20));
+    assert_eq!(whole.nll, parts.nll);
+    assert_eq!(whole.map, parts.map);
+}
+
+#[test]
+fn a_bound_of_no_such_chain_is_refused() {
+    let model =
+        build("diffusion", "filters = 8\nmultipliers = [1]\nblocks = 1\nheads = 2\ntimesteps = 50", &images([8, 8, 1], Kind::Pixels))
+            .expect("a model");
+    let scores = need::scores(model.as_ref()).expect("scores");
+    for steps in [0, 1, 51] {
+        assert_eq!(scores.passes(Some(steps)).expect_err("refused").exit_code(), 2);
+    }
+    assert_eq!(scores.passes(None).expect("passes").len(), 50);
+    let other = build("vae", "", &images([8, 8, 1], Kind::Pixels)).expect("a model");
+    assert!(need::scores(other.as_ref()).expect("scores").passes(Some(5)).is_err());
+}
