@@ -9,6 +9,7 @@ use super::complete::CompleteArgs;
 use super::demo::DemoArgs;
 use super::encode::EncodeArgs;
 use super::export::ExportArgs;
+use super::forecast::ForecastArgs;
 use super::interpolate::InterpolateArgs;
 use super::latents::LatentsArgs;
 use super::measured::EvalArgs;
@@ -66,6 +67,11 @@ pub enum Command {
   kiln complete runs/digits --data path/to/mnist:test -n 8 --keep top:14 --out rest.png
   kiln complete runs/digits --image half.png --keep top:14 -n 8 --out rest.png")]
     Complete(CompleteArgs),
+    /// Forecast series by many futures drawn behind a beginning: a fan chart, and how good it is beside naive forecasts
+    #[command(after_help = "Examples:
+  kiln forecast runs/ecg --steps 90 -n 200 --limit 20 --out fan.png
+  kiln forecast runs/sun --data sunspots.csv --from 309 --steps 11 --out next.png")]
+    Forecast(ForecastArgs),
     /// Write what the encoder makes of each image to .npy files: mean, log variance, labels
     #[command(after_help = "Example: kiln encode runs/vae --data path/to/mnist:test --out codes.npy")]
     Encode(EncodeArgs),

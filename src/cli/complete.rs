@@ -233,7 +233,7 @@ pub fn run(args: &CompleteArgs, common: &Common, output: &Output) -> Result<()> 
 }
 
 /// The level of a byte: bits are rounded, more levels are cut as they are in training.
-fn level(byte: f32, levels: usize) -> f32 {
+pub fn level(byte: f32, levels: usize) -> f32 {
     if levels == 2 { (byte / 255.0).round() } else { (byte * levels as f32 / 256.0).floor() }
 }
 

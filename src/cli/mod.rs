@@ -13,6 +13,7 @@ mod encode;
 mod endings;
 mod eval;
 mod export;
+mod forecast;
 #[cfg(test)]
 mod hints;
 mod interpolate;
@@ -70,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::Score(args) => score::run(args, &cli.common, &output),
         Command::Sample(args) => sample::run(args, &cli.common, &output),
         Command::Complete(args) => complete::run(args, &cli.common, &output),
+        Command::Forecast(args) => forecast::run(args, &cli.common, &output),
         Command::Encode(args) => encode::run(args, &cli.common, &output),
         Command::Interpolate(args) => interpolate::run(args, &cli.common, &output),
         Command::Latents(args) => latents::run(args, &cli.common, &output),

@@ -4,6 +4,7 @@ mod accuracy;
 mod bound;
 mod classify;
 mod codes;
+pub mod forecast;
 mod likelihood;
 mod outliers;
 pub mod quality;

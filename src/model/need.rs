@@ -110,13 +110,14 @@ pub fn draws(model: &dyn Model) -> Result<Draws<'_>> {
     }
 }
 
-/// "a dcgan has no likelihood; cvae, diffusion, gated-pixelcnn, pixelcnn, pixelcnn-pp, pixelrnn and vae have one".
+/// "a dcgan has no likelihood; cvae, diffusion, gated-pixelcnn, pixelcnn, pixelcnn-pp, pixelrnn, rnn, vae and wavenet have one".
 fn lacking(model: &dyn Model, what: &str, can: impl Fn(&dyn Model) -> bool) -> Error {
     let name = model.name();
     let article = if name.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
-    // Models are asked themselves, as they are by default on plain images, so that the sentence cannot grow old.
-    let data = DataSpec { dims: [32, 32, 1], classes: 10, kind: Kind::Pixels, binarization: Binarization::None, mean: None };
-    let built = MODELS.iter().filter_map(|(name, make)| make(name, &toml::Table::new(), &data).ok());
+    // Models are asked themselves, as they are by default on plain images or else on series, so that the sentence cannot grow old.
+    let data = |dims| DataSpec { dims, classes: 10, kind: Kind::Pixels, binarization: Binarization::None, mean: None };
+    let plain = [data([32, 32, 1]), data([32, 1, 1])];
+    let built = MODELS.iter().filter_map(|(name, make)| plain.iter().find_map(|data| make(name, &toml::Table::new(), data).ok()));
     let able: Vec<&str> = built.filter(|m| can(m.as_ref())).map(|m| m.name()).filter(|other| *other != name).collect();
     let others = match able.as_slice() {
         [] => "no model has one by default".to_string(),
@@ -145,13 +146,13 @@ mod tests {
         };
         assert_eq!(
             said(scores(plain("dcgan").as_ref()).err()),
-            "a dcgan has no likelihood; cvae, diffusion, gated-pixelcnn, pixelcnn, pixelcnn-pp, pixelrnn and vae have one"
+            "a dcgan has no likelihood; cvae, diffusion, gated-pixelcnn, pixelcnn, pixelcnn-pp, pixelrnn, rnn, vae and wavenet have one"
         );
         assert_eq!(said(judges(plain("autoencoder").as_ref()).err()), "an autoencoder has no accuracy; classifier has one");
         let words = said(draws(plain("classifier").as_ref()).err());
         assert!(
             words.starts_with(
-                "a classifier has no way to draw images; cvae, dcgan, diffusion, gan, gated-pixelcnn, pixelcnn, pixelcnn-pp, pixelrnn, vae, wgan and"
+                "a classifier has no way to draw images; cvae, dcgan, diffusion, gan, gated-pixelcnn, pixelcnn, pixelcnn-pp, pixelrnn, rnn, vae, wavenet, wgan and"
             ),
             "{words}"
         );

@@ -5,6 +5,7 @@
 mod axis;
 mod base64;
 mod chart;
+mod fan;
 mod file;
 mod grid;
 mod npy;
@@ -16,6 +17,7 @@ mod sequences;
 mod text;
 
 pub use chart::{ChartOptions, Series, chart};
+pub use fan::fan;
 pub use file::{png_bytes, save_image, save_png, write_atomically};
 pub use grid::{GridOptions, Mark, grid, grid_with, image};
 pub use npy::{NpyStream, read_npy_f32, write_npy_f32, write_npy_f64, write_npy_i64, write_npy_u32, write_table};

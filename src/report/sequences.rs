@@ -23,7 +23,12 @@ pub fn sequences(title: &str, values: &[f64], steps: usize, names: &[String]) ->
     };
     let width = (steps as u32).clamp(WIDTHS[0], WIDTHS[1]);
     let unit = if channels == 1 { names.first().map_or("", String::as_str) } else { "value" };
-    chart(title, "step", unit, &lines, &ChartOptions { width, smooth: Some(0), ..ChartOptions::default() })
+    // Peaks are what is looked for: none is left out as an outlier.
+    let ends =
+        lines.iter().flat_map(|line| &line.points).fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), p| (low.min(p.1), high.max(p.1)));
+    let room = 0.04 * (ends.1 - ends.0);
+    let y_range = Some((ends.0 - room, ends.1 + room));
+    chart(title, "step", unit, &lines, &ChartOptions { width, smooth: Some(0), y_range, ..ChartOptions::default() })
 }
 
 #[cfg(test)]

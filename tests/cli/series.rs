@@ -216,3 +216,43 @@ fn samples_come_in_the_units_of_the_series() {
     let said: Value = place.kiln("sample table -n 2 --out t3.npy --json").json();
     assert_eq!(said["count"], 2);
 }
+
+#[test]
+fn series_are_forecast_beside_what_nobody_learnt() {
+    let place = Place::new();
+    let season = |k: usize| [0.0, 2.0, 5.0, 1.0][k % 4] + k as f64 * 0.001;
+    place.write("s.npy", &doubles(&[400], &(0..400).map(season).collect::<Vec<f64>>()));
+    let small = "--set hidden=6 --set levels=16 --batch 4 --steps 3 --set sample_every=0";
+    place.kiln(&format!("train rnn --data s.npy --set window=20 --out run -q {small}")).ok();
+    let said = place.kiln("forecast run --steps 6 -n 20 --out fan.png --json").json();
+    assert_eq!((said["windows"].as_i64(), said["begins"].as_i64(), said["season"].as_i64()), (Some(2), Some(14), Some(4)));
+    let row = |what: &str| {
+        let rows = said["rows"].as_array().expect("rows");
+        rows.iter().find(|row| row["forecast"] == what).cloned().unwrap_or_else(|| panic!("{what}: {said}"))
+    };
+    // What comes again is known to those who repeat it, and not to those who stay.
+    assert!(row("season of 4")["crps"].as_f64().expect("a score") < 0.3 && row("last value")["crps"].as_f64().expect("a score") > 0.5);
+    assert_eq!((row("model")["values"].as_i64(), place.path("fan.png").is_file()), (Some(12), true));
+    // Behind the end nothing is known to compare with.
+    let said = place.kiln("forecast run --data s.npy --from 400 --steps 6 -n 20 --out next.csv --json").json();
+    assert_eq!((said["rows"].as_array().map(Vec::len), said["windows"].as_i64()), (Some(0), Some(1)));
+    let text = String::from_utf8(place.read("next.csv")).expect("text");
+    assert_eq!((text.lines().count(), text.lines().nth(1).map(|line| line.split(',').nth(3) == Some("NaN"))), (7, Some(true)));
+    let said = place.kiln("forecast run --data s.npy --from 14 --steps 6 -n 20 --out next.csv --json").json();
+    assert_eq!(said["rows"][0]["values"], 6);
+    for (words, reasons) in [
+        ("--steps 20", &["1 to 19"][..]),
+        ("--steps 0", &["1 to 19"]),
+        ("--steps 6 --data s.npy --from 13", &["--from 13", "14 to 400"]),
+        ("--steps 6 --data s.npy --from 401", &["--from 401", "14 to 400"]),
+        ("--steps 6 --season 0", &["--season"]),
+        ("--steps 6 -n 0", &["-n 1"]),
+    ] {
+        place.kiln(&format!("forecast run --out x.png {words}")).refused(2, reasons);
+    }
+    place.train("images", "--steps 1").ok();
+    place.kiln("forecast images --steps 2 --out x.png").refused(2, &["trained on images"]);
+    train(&place, "vae", "--data s.npy --set window=20 -q").ok();
+    place.kiln("forecast vae --steps 2 --out x.png").refused(2, &["order", "wavenet"]);
+    assert!(!place.path("x.png").exists());
+}

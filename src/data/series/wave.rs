@@ -21,8 +21,8 @@ pub fn read(path: &Path, name: String, cut: &Cut) -> Result<Raw> {
     let mut reader = WavReader::open(path).map_err(failed)?;
     let spec = reader.spec();
     let channels = usize::from(spec.channels);
-    if channels == 0 || spec.sample_rate == 0 {
-        return Err(refused("announces no channels, or no samples a second; write it again".into()));
+    if channels == 0 || spec.sample_rate == 0 || !(1..=32).contains(&spec.bits_per_sample) {
+        return Err(refused("announces no channels, no samples a second, or samples of no size; write it again".into()));
     }
     let channel = match cut.channel {
         None if channels == 1 => 0,
