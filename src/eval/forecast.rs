@@ -66,8 +66,8 @@ pub fn naive(beginning: &[f64], ahead: usize, season: usize) -> Vec<f64> {
     made
 }
 
-/// The season of series that begin alike: the lag of the highest autocorrelation behind the first that is negative, if there is one within
-/// half of a beginning.
+/// The season of series that begin alike: the lag of the first peak of their autocorrelation behind the first lag where it is negative that
+/// is within a twentieth of the highest, if there is one within half of a beginning.
 pub fn season(beginnings: &[Vec<f64>]) -> Option<usize> {
     let half = beginnings.iter().map(Vec::len).min()? / 2;
     let at = |lag: usize| -> f64 {
@@ -78,7 +78,11 @@ pub fn season(beginnings: &[Vec<f64>]) -> Option<usize> {
         beginnings.iter().map(of).sum()
     };
     let first = (1..=half).find(|lag| at(*lag) < 0.0)?;
-    (first..=half).map(|lag| (lag, at(lag))).filter(|(_, r)| *r > 0.0).max_by(|a, b| a.1.total_cmp(&b.1)).map(|(lag, _)| lag)
+    let found: Vec<f64> = (first..=half).map(at).collect();
+    let top = found.iter().copied().fold(0.0, f64::max);
+    // Two seasons are as alike as one: the first peak that is nearly as high as the highest.
+    let peak = |k: &usize| found[*k] >= 0.95 * top && found.get(k + 1).is_none_or(|next| found[*k] >= *next);
+    (0..found.len()).filter(|_| top > 0.0).find(peak).map(|k| first + k)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use super::resample::resample;
 use super::{Cut, Raw, numbered, room};
 use crate::{Error, Result};
 use hound::{SampleFormat, WavReader};
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// Reads PCM of 8 to 32 bits or floats of 32, in −1..1: one channel, or the one that was chosen; resampled where another rate was asked
@@ -11,7 +12,8 @@ use std::path::Path;
 pub fn read(path: &Path, name: String, cut: &Cut) -> Result<Raw> {
     let refused = |reason: String| Error::usage(format!("{name} {reason}"));
     let failed = |error: hound::Error| match error {
-        hound::Error::IoError(e) if e.kind() != std::io::ErrorKind::UnexpectedEof => Error::io(path, e),
+        // Its word for an end that comes too early is Other.
+        hound::Error::IoError(e) if !matches!(e.kind(), ErrorKind::UnexpectedEof | ErrorKind::Other) => Error::io(path, e),
         hound::Error::Unsupported => {
             refused("is of a codec that is not PCM (8 to 32 bits, or floats of 32); convert it to 16-bit PCM".into())
         }
