@@ -3,6 +3,7 @@
 mod support;
 
 use kiln::Result;
+use kiln::op::Product;
 use support::{Bench, close, normals};
 
 #[test]
@@ -64,6 +65,61 @@ fn one_position_reads_itself() -> Result<()> {
     b.graph.output("y", y);
     let own: Vec<f64> = values.chunks(12).flat_map(|row| row[8..].to_vec()).collect();
     close(&b.run::<f32>(true, "y"), &own, 1e-6, "the values themselves");
+    Ok(())
+}
+
+#[test]
+fn products_of_matrices_pair_by_pair() -> Result<()> {
+    for turned in [[false, false], [true, false], [false, true], [true, true]] {
+        let mut b = Bench::new();
+        let (x, z) = (b.leaf(if turned[0] { [2, 4, 3] } else { [2, 3, 4] }), b.leaf(if turned[1] { [2, 5, 4] } else { [2, 4, 5] }));
+        let y = b.graph.op(Product { turned }, &[x, z])?;
+        b.check_gradients(y, 1e-6);
+    }
+    // Every pair by itself is a product of matrices; sizes that fill no tile.
+    let mut b = Bench::new();
+    let (x, z) = (b.leaf([3, 19, 37]), b.leaf([3, 37, 45]));
+    let y = b.graph.batched_matmul(x, z)?;
+    b.graph.output("y", y);
+    for pair in 0..3 {
+        let (left, right) = (b.graph.slice(x, 0, pair, 1)?, b.graph.slice(z, 0, pair, 1)?);
+        let (left, right) = (b.graph.reshape(left, [19, 37])?, b.graph.reshape(right, [37, 45])?);
+        let own = b.graph.matmul(left, right)?;
+        b.graph.output(&format!("y{pair}"), own);
+    }
+    b.check_executors(1e-5);
+    let apart = (0..3).flat_map(|pair| b.run::<f64>(true, &format!("y{pair}"))).collect::<Vec<_>>();
+    close(&b.run::<f64>(true, "y"), &apart, 1e-12, "pairs");
+    for other in [vec![3, 45, 37], vec![2, 37, 45], vec![37, 45]] {
+        let other = b.leaf(other.as_slice());
+        assert!(b.graph.batched_matmul(x, other).is_err());
+    }
+    Ok(())
+}
+
+/// softmax(q·kᵀ/√w)·v, with all scores at hand.
+#[test]
+fn attention_is_a_softmax_between_two_products() -> Result<()> {
+    let (n, length, width) = (2, 13, 8);
+    let mut b = Bench::new();
+    let x = b.leaf([n, length, 3 * width]);
+    let whole = b.graph.attention(x, 1)?;
+    let mut part = |k: usize| b.graph.slice(x, 2, k * width, width);
+    let [q, k, v] = [part(0)?, part(1)?, part(2)?];
+    let scores = b.graph.op(Product { turned: [false, true] }, &[q, k])?;
+    let scores = b.graph.scale(scores, 1.0 / (width as f64).sqrt())?;
+    let shares = b.graph.softmax(scores)?;
+    let apart = b.graph.batched_matmul(shares, v)?;
+    let upstream = b.leaf([n, length, width]);
+    for (name, y) in [("whole", whole), ("apart", apart)] {
+        let dot = b.graph.mul(y, upstream)?;
+        let loss = b.graph.sum_all(dot)?;
+        let gradient = b.graph.gradients(loss, &[x])?[0];
+        b.graph.output(name, y);
+        b.graph.output(&format!("{name}.x"), gradient);
+    }
+    close(&b.run::<f64>(true, "whole"), &b.run::<f64>(true, "apart"), 1e-10, "attention");
+    close(&b.run::<f64>(true, "whole.x"), &b.run::<f64>(true, "apart.x"), 1e-10, "its gradient");
     Ok(())
 }
 

@@ -80,6 +80,11 @@ fn reductions() {
 }
 
 #[test]
+fn products() {
+    check(graphs::products().expect("graphs"));
+}
+
+#[test]
 fn convolutions() {
     check(graphs::convolutions().expect("graphs"));
 }

@@ -140,25 +140,42 @@ fn large_weight_gradients_are_cut_by_rows() -> Result<()> {
     Ok(())
 }
 
+/// A convolution between a relu and a bias, and its gradients, against the oracle.
+fn agrees_with_the_oracle(images: usize, taps: Taps, [c, d]: [usize; 2]) -> Result<()> {
+    let ([h, w], [to_h, to_w]) = (taps.input, taps.output);
+    let mut b = Bench::new();
+    let (x, g) = (b.leaf([images, h, w, c]), b.leaf([images, to_h, to_w, d]));
+    let (weights, bias) = (b.leaf([taps.offsets.len(), c, d]), b.leaf([d]));
+    let positive = b.graph.relu(x)?;
+    let mut y = b.graph.conv(positive, weights, taps)?;
+    y = b.graph.add(y, bias)?;
+    let dot = b.graph.mul(y, g)?;
+    let loss = b.graph.sum_all(dot)?;
+    for (name, wrt) in [("dx", x), ("dw", weights)] {
+        let gradient = b.graph.gradients(loss, &[wrt])?[0];
+        b.graph.output(name, gradient);
+    }
+    b.graph.output("y", y);
+    b.check_executors(1e-5);
+    Ok(())
+}
+
 #[test]
 fn convolutions_of_2x2_parts_agree_with_the_oracle() -> Result<()> {
     // Images that fill no group, sums longer than a panel, and more images than a weight gradient holds at a time.
     for (images, side, c, d) in [(1, 4, 16, 32), (19, 8, 96, 64), (24, 32, 32, 32)] {
-        let mut b = Bench::new();
-        let taps = Taps::dense([4, 4], 2, 1, [side, side])?;
-        let (x, g) = (b.leaf([images, side, side, c]), b.leaf([images, side / 2, side / 2, d]));
-        let (w, bias) = (b.leaf([16, c, d]), b.leaf([d]));
-        let positive = b.graph.relu(x)?;
-        let mut y = b.graph.conv(positive, w, taps)?;
-        y = b.graph.add(y, bias)?;
-        let dot = b.graph.mul(y, g)?;
-        let loss = b.graph.sum_all(dot)?;
-        for (name, wrt) in [("dx", x), ("dw", w)] {
-            let gradient = b.graph.gradients(loss, &[wrt])?[0];
-            b.graph.output(name, gradient);
-        }
-        b.graph.output("y", y);
-        b.check_executors(1e-5);
+        agrees_with_the_oracle(images, Taps::dense([4, 4], 2, 1, [side, side])?, [c, d])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn convolutions_of_3x3_taps_agree_with_the_oracle() -> Result<()> {
+    // Tiles that are cut on one side, on both, and that fill no group; sums longer than a panel, images of several spans of tiles.
+    for (images, size, c, d) in
+        [(2, [1, 1], 16, 32), (1, [4, 6], 32, 32), (3, [5, 8], 64, 32), (19, [7, 7], 32, 64), (2, [8, 3], 288, 32), (5, [28, 27], 32, 32)]
+    {
+        agrees_with_the_oracle(images, Taps::dense([3, 3], 1, 1, size)?, [c, d])?;
     }
     Ok(())
 }

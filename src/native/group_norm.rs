@@ -1,5 +1,7 @@
 //! Group normalisation on the CPU, an image at a time: what is read more than once is then still in cache.
 
+#![allow(clippy::needless_range_loop)] // indices name lanes here
+
 use rayon::prelude::*;
 
 use super::{Real, simd};
@@ -68,7 +70,19 @@ struct Image<'a, T> {
     out: &'a mut [T],
 }
 
-/// The columns of one channel each that a block of lanes needs.
+/// Numbers of adjacent channels.
+type Lane<T> = [T; LANES];
+
+/// Some channels of a row; zeros beyond the last.
+#[inline(always)]
+fn lane<T: Real, const WHOLE: bool>(row: &[T], lanes: usize) -> Lane<T> {
+    match row.first_chunk() {
+        Some(lane) if WHOLE => *lane,
+        _ => std::array::from_fn(|i| if i < lanes { row[i] } else { T::default() }),
+    }
+}
+
+/// What a normalisation takes of each channel.
 #[derive(Clone, Copy)]
 struct Columns<'a, T> {
     mean: &'a [T],
@@ -78,51 +92,206 @@ struct Columns<'a, T> {
     shift: &'a [T],
 }
 
+/// The same of some channels.
+struct Block<T> {
+    mean: Lane<T>,
+    unit: Lane<T>,
+    scale: Lane<T>,
+    shift: Lane<T>,
+}
+
 impl<T: Real> Columns<'_, T> {
     #[inline(always)]
-    fn normalised(&self, x: T, c: usize) -> T {
-        x.minus(self.mean[c]).times(self.unit[c])
+    fn block<const WHOLE: bool>(&self, c: usize, lanes: usize) -> Block<T> {
+        let of = |values: &[T]| lane::<T, WHOLE>(&values[c..], lanes);
+        Block { mean: of(self.mean), unit: of(self.unit), scale: of(self.scale), shift: of(self.shift) }
+    }
+}
+
+impl<T: Real> Block<T> {
+    #[inline(always)]
+    fn normalised(&self, x: &Lane<T>) -> Lane<T> {
+        let mut out = *x;
+        for i in 0..LANES {
+            out[i] = x[i].minus(self.mean[i]).times(self.unit[i]);
+        }
+        out
     }
 
     /// The gradient before the activation, given that behind it.
     #[inline(always)]
-    fn before(&self, silu: bool, normalised: T, u: T, c: usize) -> T {
-        if !silu {
-            return u;
+    fn before(&self, silu: bool, normalised: &Lane<T>, u: &Lane<T>) -> Lane<T> {
+        let mut out = *u;
+        if silu {
+            let one = T::of(1.0);
+            for i in 0..LANES {
+                let z = normalised[i].times(self.scale[i]).plus(self.shift[i]);
+                let s = z.logistic();
+                out[i] = u[i].times(s.times(one.plus(z.times(one.minus(s)))));
+            }
         }
-        let one = T::of(1.0);
-        let z = normalised.times(self.scale[c]).plus(self.shift[c]);
-        let s = z.logistic();
-        u.times(s.times(one.plus(z.times(one.minus(s)))))
+        out
     }
 }
 
-/// Sums two functions of the elements of each channel over the rows; `f` is given an element of x, one of `other` and the channel.
+/// What two sums over the rows are made of. A trait and no closure, and so below: what is not inlined is compiled without vectors.
+trait Terms<T> {
+    /// Of some channels of a row of x and of what lies beside it.
+    fn terms(&self, block: &Block<T>, x: &Lane<T>, beside: &Lane<T>) -> [Lane<T>; 2];
+}
+
+/// x itself.
+struct Plain;
+
+impl<T: Real> Terms<T> for Plain {
+    #[inline(always)]
+    fn terms(&self, _block: &Block<T>, x: &Lane<T>, _beside: &Lane<T>) -> [Lane<T>; 2] {
+        [*x, *x]
+    }
+}
+
+/// What x is beyond the mean, and its square.
+struct Squares;
+
+impl<T: Real> Terms<T> for Squares {
+    #[inline(always)]
+    fn terms(&self, block: &Block<T>, x: &Lane<T>, _beside: &Lane<T>) -> [Lane<T>; 2] {
+        let (mut d, mut squares) = (*x, *x);
+        for i in 0..LANES {
+            d[i] = x[i].minus(block.mean[i]);
+            squares[i] = d[i].times(d[i]);
+        }
+        [d, squares]
+    }
+}
+
+/// The gradient before the activation, and it times the normalised x.
+struct Slopes {
+    silu: bool,
+}
+
+impl<T: Real> Terms<T> for Slopes {
+    #[inline(always)]
+    fn terms(&self, block: &Block<T>, x: &Lane<T>, u: &Lane<T>) -> [Lane<T>; 2] {
+        let normalised = block.normalised(x);
+        let v = block.before(self.silu, &normalised, u);
+        let mut along = v;
+        for i in 0..LANES {
+            along[i] = v[i].times(normalised[i]);
+        }
+        [v, along]
+    }
+}
+
+/// What is put in the place of x.
+trait Values<T> {
+    /// In the place of some channels of a row, given what lies beside it and two values of each channel.
+    fn values(&self, block: &Block<T>, own: &[Lane<T>; 2], x: &Lane<T>, beside: &Lane<T>) -> Lane<T>;
+}
+
+/// The normalised x.
+struct Forward {
+    silu: bool,
+}
+
+impl<T: Real> Values<T> for Forward {
+    #[inline(always)]
+    fn values(&self, block: &Block<T>, _own: &[Lane<T>; 2], x: &Lane<T>, _beside: &Lane<T>) -> Lane<T> {
+        let mut out = block.normalised(x);
+        for i in 0..LANES {
+            let z = out[i].times(block.scale[i]).plus(block.shift[i]);
+            out[i] = if self.silu { z.times(z.logistic()) } else { z };
+        }
+        out
+    }
+}
+
+/// The gradient at x; each channel's own values are the means of [`Slopes`].
+struct Input {
+    silu: bool,
+}
+
+impl<T: Real> Values<T> for Input {
+    #[inline(always)]
+    fn values(&self, block: &Block<T>, [mean, along]: &[Lane<T>; 2], x: &Lane<T>, u: &Lane<T>) -> Lane<T> {
+        let normalised = block.normalised(x);
+        let mut v = block.before(self.silu, &normalised, u);
+        for i in 0..LANES {
+            v[i] = v[i].times(block.scale[i]).minus(mean[i]).minus(normalised[i].times(along[i])).times(block.unit[i]);
+        }
+        v
+    }
+}
+
+/// Sums over the rows of x and of what lies beside it, channel by channel.
 #[inline(always)]
-fn sum_rows<T: Real>(x: &[T], other: &[T], channels: usize, mut f: impl FnMut(T, T, usize) -> [T; 2], out: [&mut [T]; 2]) {
-    let [first, second] = out;
-    let mut c = 0;
-    while c < channels {
-        let lanes = LANES.min(channels - c);
-        let mut sums = [[T::default(); LANES]; 2];
-        for (x, other) in x.chunks_exact(channels).zip(other.chunks_exact(channels)) {
-            if let (Some(x), Some(other)) = (x[c..].first_chunk::<LANES>(), other[c..].first_chunk::<LANES>()) {
-                for i in 0..LANES {
-                    let [a, b] = f(x[i], other[i], c + i);
-                    sums[0][i] = sums[0][i].plus(a);
-                    sums[1][i] = sums[1][i].plus(b);
-                }
-            } else {
-                for i in 0..lanes {
-                    let [a, b] = f(x[c + i], other[c + i], c + i);
-                    sums[0][i] = sums[0][i].plus(a);
-                    sums[1][i] = sums[1][i].plus(b);
-                }
+fn sum_rows<T: Real>(rows: [&[T]; 2], columns: &Columns<'_, T>, terms: &impl Terms<T>, [first, second]: [&mut [T]; 2]) {
+    let channels = columns.scale.len();
+    for c in (0..channels).step_by(LANES) {
+        let out = [&mut first[c..], &mut second[c..]];
+        // Blocks that are whole are loops of known length.
+        if channels - c >= LANES {
+            sum_block::<T, true>([c, LANES], rows, columns, terms, out);
+        } else {
+            sum_block::<T, false>([c, channels - c], rows, columns, terms, out);
+        }
+    }
+}
+
+#[inline(always)]
+fn sum_block<T: Real, const WHOLE: bool>(
+    [c, lanes]: [usize; 2],
+    [x, beside]: [&[T]; 2],
+    columns: &Columns<'_, T>,
+    terms: &impl Terms<T>,
+    out: [&mut [T]; 2],
+) {
+    let (block, channels) = (columns.block::<WHOLE>(c, lanes), columns.scale.len());
+    let mut sums = [[T::default(); LANES]; 2];
+    for (x, beside) in x.chunks_exact(channels).zip(beside.chunks_exact(channels)) {
+        let terms = terms.terms(&block, &lane::<T, WHOLE>(&x[c..], lanes), &lane::<T, WHOLE>(&beside[c..], lanes));
+        for (sums, terms) in sums.iter_mut().zip(&terms) {
+            for i in 0..LANES {
+                sums[i] = sums[i].plus(terms[i]);
             }
         }
-        first[c..c + lanes].copy_from_slice(&sums[0][..lanes]);
-        second[c..c + lanes].copy_from_slice(&sums[1][..lanes]);
-        c += lanes;
+    }
+    for (out, sums) in out.into_iter().zip(&sums) {
+        out[..lanes].copy_from_slice(&sums[..lanes]);
+    }
+}
+
+/// Puts values in the places of x; `own` are two values of each channel.
+#[inline(always)]
+fn map_rows<T: Real>(rows: [&[T]; 2], columns: &Columns<'_, T>, own: [&[T]; 2], values: &impl Values<T>, out: &mut [T]) {
+    let channels = columns.scale.len();
+    for c in (0..channels).step_by(LANES) {
+        if channels - c >= LANES {
+            map_block::<T, true>([c, LANES], rows, columns, own, values, out);
+        } else {
+            map_block::<T, false>([c, channels - c], rows, columns, own, values, out);
+        }
+    }
+}
+
+#[inline(always)]
+fn map_block<T: Real, const WHOLE: bool>(
+    [c, lanes]: [usize; 2],
+    [x, beside]: [&[T]; 2],
+    columns: &Columns<'_, T>,
+    [first, second]: [&[T]; 2],
+    values: &impl Values<T>,
+    out: &mut [T],
+) {
+    let (block, channels) = (columns.block::<WHOLE>(c, lanes), columns.scale.len());
+    let own = [lane::<T, WHOLE>(&first[c..], lanes), lane::<T, WHOLE>(&second[c..], lanes)];
+    let rows = x.chunks_exact(channels).zip(beside.chunks_exact(channels));
+    for (out, (x, beside)) in out.chunks_exact_mut(channels).zip(rows) {
+        let values = values.values(&block, &own, &lane::<T, WHOLE>(&x[c..], lanes), &lane::<T, WHOLE>(&beside[c..], lanes));
+        match out[c..].first_chunk_mut() {
+            Some(lane) if WHOLE => *lane = values,
+            _ => out[c..c + lanes].copy_from_slice(&values[..lanes]),
+        }
     }
 }
 
@@ -150,21 +319,13 @@ impl<T: Real> simd::Job for Image<'_, T> {
         let (mean, rest) = scratch.split_at_mut(channels);
         let (unit, rest) = rest.split_at_mut(channels);
         let (means, alongs) = rest.split_at_mut(channels);
+        let (scale, shift) = (of_image(given.scale, n, channels), of_image(given.shift, n, channels));
 
         // The mean, then the spread around it: a large mean costs the variance no digits. What rounding left of the mean is taken away.
-        sum_rows(x, x, channels, |x, _, _| [x, x], [mean, unit]);
+        let columns = Columns { mean: scale, unit: scale, scale, shift };
+        sum_rows([x, x], &columns, &Plain, [&mut *mean, &mut *unit]);
         spread(mean, groups, |sum| sum / count);
-        let centre = &*mean;
-        sum_rows(
-            x,
-            x,
-            channels,
-            |x, _, c| {
-                let d = x.minus(centre[c]);
-                [d, d.times(d)]
-            },
-            [means, unit],
-        );
+        sum_rows([x, x], &Columns { mean, ..columns }, &Squares, [&mut *means, &mut *unit]);
         spread(means, groups, |sum| sum / count);
         for (unit, rest) in unit.chunks_exact_mut(channels / groups).zip(means.chunks_exact(channels / groups)) {
             let squares: f64 = unit.iter().map(|v| v.wide()).sum();
@@ -172,40 +333,21 @@ impl<T: Real> simd::Job for Image<'_, T> {
         }
         mean.iter_mut().zip(&*means).for_each(|(mean, rest)| *mean = mean.plus(*rest));
 
-        let columns = Columns { mean, unit, scale: of_image(given.scale, n, channels), shift: of_image(given.shift, n, channels) };
+        let columns = Columns { mean, unit, scale, shift };
         let item = rows * channels;
         match job {
-            Job::Forward => {
-                for (out, x) in out.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
-                    for c in 0..channels {
-                        let z = columns.normalised(x[c], c).times(columns.scale[c]).plus(columns.shift[c]);
-                        out[c] = if silu { z.times(z.logistic()) } else { z };
-                    }
-                }
-            }
+            Job::Forward => map_rows([x, x], &columns, [scale, scale], &Forward { silu }, out),
             Job::Sums { upstream } => {
                 let (first, second) = out.split_at_mut(channels);
-                let f = |x, u, c| {
-                    let normalised = columns.normalised(x, c);
-                    let v = columns.before(silu, normalised, u, c);
-                    [v, v.times(normalised)]
-                };
-                sum_rows(x, &upstream[n * item..][..item], channels, f, [first, second]);
+                sum_rows([x, &upstream[n * item..][..item]], &columns, &Slopes { silu }, [first, second]);
             }
             Job::Input { upstream, sums } => {
                 let sums = &sums[n * 2 * channels..][..2 * channels];
                 for (to, sums) in [&mut *means, &mut *alongs].into_iter().zip(sums.chunks_exact(channels)) {
-                    to.iter_mut().zip(sums).zip(columns.scale).for_each(|((to, sum), scale)| *to = sum.times(*scale));
+                    to.iter_mut().zip(sums).zip(scale).for_each(|((to, sum), scale)| *to = sum.times(*scale));
                     spread(to, groups, |sum| sum / count);
                 }
-                let upstream = &upstream[n * item..][..item];
-                for ((out, x), u) in out.chunks_exact_mut(channels).zip(x.chunks_exact(channels)).zip(upstream.chunks_exact(channels)) {
-                    for c in 0..channels {
-                        let normalised = columns.normalised(x[c], c);
-                        let v = columns.before(silu, normalised, u[c], c).times(columns.scale[c]);
-                        out[c] = v.minus(means[c]).minus(normalised.times(alongs[c])).times(columns.unit[c]);
-                    }
-                }
+                map_rows([x, &upstream[n * item..][..item]], &columns, [&*means, &*alongs], &Input { silu }, out);
             }
         }
     }

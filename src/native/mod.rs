@@ -7,6 +7,7 @@ pub(crate) mod group_norm;
 mod math;
 pub mod mixture;
 pub mod pointwise;
+pub(crate) mod product;
 mod real;
 pub mod reduction;
 pub(crate) mod scan;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Attention, BatchNorm, Concat, ConcatElu, Conv, ConvWeight, Gate, GatedResidual, Gating, GroupNorm, Grouping, Map, Mixture, MixtureNll,
-    Reduce, Reduction, Scan, Slice, Taps, Walk,
+    Product, Reduce, Reduction, Scan, Slice, Taps, Walk,
 };
 use crate::error::{Error, Result};
 use crate::graph::{Binary, Distribution, Expr, Graph, NodeId, Shape, Unary};
@@ -282,6 +282,11 @@ impl Graph {
         let b = self.reshape(b, [k, 1, 1, n])?;
         let product = self.op(ConvWeight::new(Taps::pointwise([1, 1])), &[a, b])?;
         self.reshape(product, [m, n])
+    }
+
+    /// `[B, M, K] · [B, K, N] → [B, M, N]`, pair by pair; see [`Product`].
+    pub fn batched_matmul(&mut self, a: NodeId, b: NodeId) -> Result<NodeId> {
+        self.op(Product { turned: [false; 2] }, &[a, b])
     }
 
     fn matrix(&self, x: NodeId) -> Result<[usize; 2]> {

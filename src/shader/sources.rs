@@ -35,6 +35,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("mixture", include_str!("../../shaders/mixture.wgsl")),
     ("pack", include_str!("../../shaders/pack.wgsl")),
     ("probe", include_str!("../../shaders/probe.wgsl")),
+    ("product", include_str!("../../shaders/product.wgsl")),
     ("raster", include_str!("../../shaders/raster.wgsl")),
     ("raster_bernoulli", include_str!("../../shaders/raster_bernoulli.wgsl")),
     ("raster_categorical", include_str!("../../shaders/raster_categorical.wgsl")),

@@ -4,8 +4,8 @@
 use kiln::Result;
 use kiln::graph::{Binary, Distribution, NodeId, Rule, Unary, Update};
 use kiln::op::{
-    ConcatEluGradient, ConvWeight, Embed, GateGradient, GatedResidualGradient, Gating, Grouping, Mixture, MixtureNllGradient, Reduction,
-    Taps, Walk,
+    ConcatEluGradient, ConvWeight, Embed, GateGradient, GatedResidualGradient, Gating, Grouping, Mixture, MixtureNllGradient, Product,
+    Reduction, Taps, Walk,
 };
 
 use crate::Bench;
@@ -342,6 +342,20 @@ pub fn attentions() -> Result<Vec<Case>> {
     sizes.into_iter().map(build).collect()
 }
 
+/// Products of matrices pair by pair, either factor turned.
+pub fn products() -> Result<Vec<Case>> {
+    let build = |([batch, m, k, n], turned): ([usize; 4], [bool; 2])| {
+        case(format!("{batch} products of {m}×{k} and {k}×{n}, turned {turned:?}"), |b| {
+            let a = b.leaf(if turned[0] { [batch, k, m] } else { [batch, m, k] });
+            let c = b.leaf(if turned[1] { [batch, n, k] } else { [batch, k, n] });
+            Ok(vec![b.graph.op(Product { turned }, &[a, c])?])
+        })
+    };
+    let sizes =
+        [([3, 5, 7, 4], [false, false]), ([2, 9, 3, 70], [true, false]), ([1, 1, 40, 33], [false, true]), ([5, 20, 1, 17], [true, true])];
+    sizes.into_iter().map(build).collect()
+}
+
 /// Data movement.
 pub fn movement() -> Result<Vec<Case>> {
     let mut cases = Vec::new();
@@ -442,6 +456,7 @@ pub fn all() -> Result<Vec<Case>> {
     cases.extend(mixtures()?);
     cases.extend(attentions()?);
     cases.extend(group_norms()?);
+    cases.extend(products()?);
     cases.extend(movement()?);
     cases.extend(scans()?);
     cases.extend(updates()?);

@@ -1,6 +1,7 @@
 //! Where a convolution reads and writes: tables of offsets into a zero-padded copy of one image.
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::rc::Rc;
 
 use crate::native::{Evaluator, Operand};
@@ -100,14 +101,27 @@ impl Geometry {
     }
 
     /// Copies one source image into the window through `read`, zeros around it.
-    pub fn fill(&self, image: &[f32], [height, width]: [usize; 2], channels: usize, read: Reader<'_>, window: &mut [f32]) {
+    pub fn fill(&self, image: &[f32], size: [usize; 2], channels: usize, read: Reader<'_>, window: &mut [f32]) {
+        self.fill_rows(0..self.window[0], image, size, channels, read, window);
+    }
+
+    /// Copies what some rows of the window take of a source image.
+    pub fn fill_rows(
+        &self,
+        rows: Range<usize>,
+        image: &[f32],
+        [height, width]: [usize; 2],
+        channels: usize,
+        read: Reader<'_>,
+        window: &mut [f32],
+    ) {
         let row = self.window[1] * channels;
         let left = (-self.first[1]).max(0) as usize;
         let skipped = self.first[1].max(0) as usize;
         let count = self.window[1].saturating_sub(left).min(width.saturating_sub(skipped)) * channels;
         let left = left * channels;
         read.with(image, |read| {
-            for (y, target) in window.chunks_exact_mut(row).take(self.window[0]).enumerate() {
+            for (y, target) in window.chunks_exact_mut(row).enumerate().take(rows.end.min(self.window[0])).skip(rows.start) {
                 let from = y as i32 + self.first[0];
                 if from < 0 || from >= height as i32 || count == 0 {
                     target.fill(0.0);

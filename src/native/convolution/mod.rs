@@ -1,7 +1,7 @@
 //! Convolutions, their adjoints and their weight gradients by lists of taps: fast in `f32`, as defined in `f64`.
 //!
 //! No patch matrix is made: [`geometry`] copies an image into a padded window of which register tiles gather rows through a table of
-//! offsets. Where taps fall apart into 2×2 kernels, [`winograd`] takes nine products for sixteen.
+//! offsets. Where taps fall apart into 2×2 kernels, [`winograd`] takes nine products for sixteen, and for 3×3 ones sixteen for thirty-six.
 
 mod forward;
 mod geometry;

@@ -1,4 +1,4 @@
-//! One of the nine products.
+//! One of a tile's products, for many tiles.
 
 use crate::native::simd::{self, MAX_ROWS, Tile};
 
@@ -14,24 +14,25 @@ pub(super) struct Product<'a, O> {
     pub(super) fresh: bool,
 }
 
-/// Adds a product to `sums`, which has whole tiles of rows.
-pub(super) fn multiply<O: Fn(usize) -> usize>(job: &Product<'_, O>, sums: &mut [f32]) {
+/// Adds a product to `sums`, whose rows are so far apart, and of which there are whole tiles.
+pub(super) fn multiply<O: Fn(usize) -> usize>(job: &Product<'_, O>, (sums, apart): (&mut [f32], usize)) {
     let (height, width) = (simd::rows(), job.width);
-    assert!(job.panel.len() >= job.offsets.len() * width);
-    for (tile, acc) in sums.chunks_exact_mut(height * width).enumerate() {
-        let row = |i: usize| job.a.as_ptr().wrapping_add((job.origin)((tile * height + i.min(height - 1)).min(job.rows - 1)));
-        let base = acc.as_mut_ptr();
+    let last = job.rows.next_multiple_of(height).saturating_sub(1);
+    assert!(job.panel.len() >= job.offsets.len() * width && width <= apart && last * apart + width <= sums.len());
+    let base = sums.as_mut_ptr();
+    for tile in (0..job.rows).step_by(height) {
+        let row = |i: usize| job.a.as_ptr().wrapping_add((job.origin)((tile + i.min(height - 1)).min(job.rows - 1)));
         let operands = Tile {
             rows: &std::array::from_fn::<_, MAX_ROWS, _>(row)[..height],
             offsets: job.offsets,
             b: job.panel.as_ptr(),
             stride: width,
-            sums: &std::array::from_fn::<_, MAX_ROWS, _>(|i| base.wrapping_add(i.min(height - 1) * width))[..height],
+            sums: &std::array::from_fn::<_, MAX_ROWS, _>(|i| base.wrapping_add((tile + i.min(height - 1)) * apart))[..height],
             used: width,
             fresh: job.fresh,
         };
         // SAFETY: both callers' offsets reach the ends of blocks of `a` that hold `rows` rows, the panel has a row of `width` for each of
-        // them, and `acc` is one whole tile.
+        // them, and the last row of the last tile was seen to lie within `sums`.
         unsafe { simd::multiply(&operands, width) };
     }
 }

@@ -1,24 +1,31 @@
 //! Weight gradients.
 
+use std::marker::PhantomData;
+
 use rayon::prelude::*;
 
 use super::Split;
+use super::filter::Filter;
 use super::geometry::{Geometry, Reader};
-use super::lanes::{LANES, PRODUCTS, stride};
+use super::lanes::{LANES, stride};
 use super::product::{Product, multiply};
 use super::transform::{Gradients, Patches, TapSums};
 use crate::native::convolution::WeightGradient;
 use crate::native::{scratch, simd};
 
-/// The same for weight gradients, where both operands are panels.
+/// Tiles a weight gradient takes at a time, where both operands are panels: part of an image, or as many images as hold them.
 const SPAN: usize = 128;
-/// Tiles a weight gradient takes at least, or sums would not be worth loading.
+/// Tiles it takes at least, or sums would not be worth loading.
 const LEAST: usize = 32;
-/// Bytes of transformed images a weight gradient holds at a time, if that is a part for each thread.
-const HELD: usize = 4 << 20;
+/// Bytes of transformed images it holds at a time, if that is a part for each thread: few enough for the second cache.
+const HELD: usize = 1 << 20;
 
 /// `out[t, c, d] = Σ_p source[p + t, c] · upstream[p, d]`
-pub fn weight_gradient(job: &WeightGradient<'_, f32>, split: &Split, output: &mut [f32]) {
+pub fn weight_gradient<F: Filter<P, T>, const P: usize, const T: usize>(
+    job: &WeightGradient<'_, f32>,
+    split: &Split<T>,
+    output: &mut [f32],
+) {
     let [cs, cd] = job.channels;
     let geometry = Geometry::of(job.gather, job.channels);
     let geometry = &*geometry;
@@ -30,32 +37,59 @@ pub fn weight_gradient(job: &WeightGradient<'_, f32>, split: &Split, output: &mu
     // How images are grouped changes no sum, so it may depend on the cores.
     let threads = rayon::current_num_threads();
     let group = (SPAN / split.tiles()).min(images.div_ceil(threads)).max(LEAST / split.tiles()).clamp(1, images);
-    let rows = group * split.tiles();
+    let each = if group == 1 { SPAN.min(split.tiles()) } else { split.tiles() };
+    let rows = group * each;
+    // Pieces are some images, or some tiles of one.
+    let cuts = split.tiles().div_ceil(each);
+    let pieces = images.div_ceil(group) * cuts;
+    let piece = |at: usize| {
+        let (first, from) = (at / cuts * group, at % cuts * each);
+        (first..images.min(first + group), from..split.tiles().min(from + each))
+    };
     let width = simd::columns(cd);
     let steps = [geometry.window[1], 1].map(|s| s * job.gather.step_source * cs);
-    let (patch, gradient) = (stride(units.len() * cs * rows), stride(cd * rows));
-    let (patch_len, part_len) = (PRODUCTS * patch, PRODUCTS * (patch + gradient));
-    let parts = (HELD / (part_len * size_of::<f32>())).max(threads).min(images.div_ceil(group));
+    let (chunk, gradient) = (stride(P * LANES), stride(cd * rows));
+    let patch_len = units.len() * cs / LANES * rows * chunk;
+    let part_len = patch_len + P * gradient;
+    let parts = (HELD / (part_len * size_of::<f32>())).max(threads).min(pieces);
     // Sums of products: `[product][unit][block of columns][channel][column]`, whole tiles of channels.
     let sum_len = cs.next_multiple_of(simd::rows()) * width;
     let blocks = cd / width;
-    let offsets: Vec<i32> = (0..rows).map(|t| (t * LANES) as i32).collect();
-    scratch::with(PRODUCTS * units.len() * blocks * sum_len, |sums| {
+    let offsets: Vec<i32> = (0..rows).map(|t| (t * chunk) as i32).collect();
+    let filter = PhantomData::<F>;
+    scratch::with(P * units.len() * blocks * sum_len, |sums| {
         scratch::with(parts * part_len, |held| {
-            for begin in (0..images).step_by(parts * group) {
-                let count = (images - begin).min(parts * group);
-                let held = &mut held[..count.div_ceil(group) * part_len];
+            for begin in (0..pieces).step_by(parts) {
+                let held = &mut held[..(pieces - begin).min(parts) * part_len];
                 held.par_chunks_mut(part_len).enumerate().for_each(|(part, held)| {
                     let (patches, gradients) = held.split_at_mut(patch_len);
-                    let first = begin + part * group;
-                    for (n, image) in (first..images.min(first + group)).enumerate() {
-                        let rows = [rows, n * split.tiles()];
-                        scratch::with(geometry.len(cs), |window| {
-                            geometry.fill(&job.source[image * size..][..size], job.gather.source, cs, reader, window);
-                            simd::dispatch(Patches { split, phase: 0, tables, window, channels: cs, steps, rows, out: patches });
+                    let (images, tiles) = piece(begin + part);
+                    // Rows of the window that the tiles' patches lie in; where columns are odd the last one runs on into one more.
+                    let [above, below] = [tiles.start, tiles.end - 1].map(|t| 2 * (t / split.tiles[1]) * job.gather.step_source);
+                    let seen = above..below + (F::SIDE + 1) * job.gather.step_source + 1;
+                    for (n, image) in images.enumerate() {
+                        let (rows, tiles) = ([rows, n * tiles.len()], tiles.clone());
+                        scratch::with(split.window(geometry, cs), |window| {
+                            let (inside, beyond) = window.split_at_mut(geometry.len(cs));
+                            let source = &job.source[image * size..][..size];
+                            geometry.fill_rows(seen.clone(), source, job.gather.source, cs, reader, inside);
+                            beyond.fill(0.0);
+                            let (window, channels, tiles, out) = (&*window, cs, tiles.clone(), &mut *patches);
+                            simd::dispatch(Patches::<F, P, T> {
+                                filter,
+                                split,
+                                phase: 0,
+                                tables,
+                                window,
+                                channels,
+                                steps,
+                                tiles,
+                                rows,
+                                out,
+                            });
                         });
-                        let upstream = &job.upstream[image * dest..][..dest];
-                        simd::dispatch(Gradients { split, tables, upstream, channels: cd, width, rows, out: gradients });
+                        let (upstream, channels, out) = (&job.upstream[image * dest..][..dest], cd, &mut *gradients);
+                        simd::dispatch(Gradients::<F, P, T> { filter, split, tables, upstream, channels, width, tiles, rows, out });
                     }
                 });
                 let held = &*held;
@@ -63,15 +97,16 @@ pub fn weight_gradient(job: &WeightGradient<'_, f32>, split: &Split, output: &mu
                     let (product, unit, block) = (at / blocks / units.len(), at / blocks % units.len(), at % blocks);
                     for (part, held) in held.chunks(part_len).enumerate() {
                         let (patches, gradients) = held.split_at(patch_len);
-                        let tiles = (count - part * group).min(group) * split.tiles();
-                        let a = &patches[product * patch + unit * cs * rows..][..cs * rows];
+                        let (images, tiles) = piece(begin + part);
+                        let tiles = images.len() * tiles.len();
+                        let a = &patches[unit * cs / LANES * rows * chunk + product * LANES..];
                         let gradients = &gradients[product * gradient + block * width * rows..][..width * rows];
-                        let origin = |c: usize| c / LANES * rows * LANES + c % LANES;
+                        let origin = |c: usize| c / LANES * rows * chunk + c % LANES;
                         for first in (0..tiles).step_by(SPAN) {
                             let offsets = &offsets[first..tiles.min(first + SPAN)];
                             let panel = &gradients[first * width..];
                             let fresh = begin + part + first == 0;
-                            multiply(&Product { a, origin, rows: cs, offsets, panel, width, fresh }, sums);
+                            multiply(&Product { a, origin, rows: cs, offsets, panel, width, fresh }, (&mut *sums, width));
                         }
                     }
                 });
@@ -79,7 +114,7 @@ pub fn weight_gradient(job: &WeightGradient<'_, f32>, split: &Split, output: &mu
         });
         let sums = &*sums;
         output.par_chunks_mut(cs * cd).enumerate().for_each(|(weight, out)| {
-            simd::dispatch(TapSums { units, tables, weight, sums, sum_len, columns: cd, width, out });
+            simd::dispatch(TapSums::<F, P, T> { filter, units, tables, weight, sums, sum_len, columns: cd, width, out });
         });
     });
 }
