@@ -23,7 +23,7 @@ fn symmetric(values: Vec<f32>) -> Vec<f32> {
 fn a_new_network_says_nothing_so_that_the_loss_is_the_size_of_what_is_asked() {
     let x = symmetric(blocks(64, [8, 8, 1]));
     for (hyper, expected) in
-        [("target = 'eps'", 1.0), ("schedule = 'linear'\ntarget = 'v'", 1.0), ("target = 'x0'", 1.0), ("schedule = 'flow'", 2.0)]
+        [("target = 'eps'", 1.0), ("noise = 'linear'\ntarget = 'v'", 1.0), ("target = 'x0'", 1.0), ("noise = 'flow'", 2.0)]
     {
         let model = tiny(hyper);
         let mut state = initial(model.as_ref());
@@ -39,10 +39,10 @@ fn every_objective_learns_a_few_images() {
     let hot = labels(16);
     for hyper in [
         "",
-        "target = 'eps'\nschedule = 'linear'",
+        "target = 'eps'\nnoise = 'linear'",
         "target = 'x0'",
-        "schedule = 'edm'",
-        "schedule = 'flow'\nimportance = true",
+        "noise = 'edm'",
+        "noise = 'flow'\nimportance = true",
         "variance = 'learnt'\nimportance = true",
         "conditional = true\ndropout = 0.1",
     ] {
@@ -59,10 +59,10 @@ fn every_objective_learns_a_few_images() {
 fn what_contradicts_itself_is_refused() {
     let data = images([28, 28, 1], Kind::Pixels);
     for (hyper, word) in [
-        ("schedule = 'edm'\ntarget = 'eps'", "target"),
-        ("schedule = 'flow'\ntimesteps = 100", "timesteps"),
-        ("schedule = 'edm'\npreset = 'iddpm'", "iddpm"),
-        ("schedule = 'edm'\nimportance = true", "importance"),
+        ("noise = 'edm'\ntarget = 'eps'", "target"),
+        ("noise = 'flow'\ntimesteps = 100", "timesteps"),
+        ("noise = 'edm'\npreset = 'iddpm'", "iddpm"),
+        ("noise = 'edm'\nimportance = true", "importance"),
         ("label_dropout = 0.1", "label_dropout"),
         ("conditional = true\nlabel_dropout = 1.0", "label_dropout"),
         ("preset = 'tiny'\nblocks = 2", "blocks"),

@@ -111,7 +111,7 @@ fn keys(model: &str) -> Vec<(&'static str, BoxedStrategy<String>)> {
             keys.extend([("conditional", flag()), ("importance", flag()), ("film", flag())]);
             keys.extend([
                 ("preset", word(&["tiny", "small", "vast"])),
-                ("schedule", word(&["linear", "cosine", "edm", "flow"])),
+                ("noise", word(&["linear", "cosine", "edm", "flow"])),
                 ("target", word(&["eps", "v", "x0"])),
                 ("variance", word(&["fixed_small", "fixed_large", "learnt"])),
                 ("multipliers", list(&["[1]", "[1, 2]", "[]", "[0]", "[1, 1, 1]"])),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::common::Common;
+use super::denoising::DenoisingArgs;
 use super::draw::{self, Order};
 use super::judged::{self, Likeness};
 use super::measured::{EvalArgs, Measured, draws_alone, weights_in_words};
@@ -14,6 +15,7 @@ use crate::eval::quality::{
     Rows, coverage, frechet_distance, kernel_distance, modes_of_ring, nearest, precision_recall, two_sample_accuracy,
 };
 use crate::eval::{self, Judged, linear_accuracy};
+use crate::sample::diffusion::Settings;
 use crate::train::{JUDGE_SEED, Judge, training_data};
 
 /// Samples compared where the command does not say.
@@ -41,6 +43,19 @@ fn number(measured: &mut Measured, key: &str, default: u64, least: u64) -> Resul
         Some(toml::Value::Integer(n)) if n >= least as i64 => Ok(n as u64),
         Some(other) => Err(Error::usage(format!("{key} is a number of at least {least}, not {other}"))),
     }
+}
+
+/// How a diffusion model's samples are drawn: `steps=` and `guidance=`.
+fn denoising(measured: &mut Measured) -> Result<Option<Settings>> {
+    let guidance = match measured.settings.remove("guidance") {
+        Some(toml::Value::Float(scale)) => Some(scale),
+        Some(toml::Value::Integer(scale)) => Some(scale as f64),
+        Some(other) => return Err(Error::usage(format!("guidance is a number, not {other}"))),
+        None => None,
+    };
+    let steps = measured.steps.take();
+    let asked = DenoisingArgs { steps, guidance, ..DenoisingArgs::default() };
+    asked.settings(measured.trained.model.as_ref())
 }
 
 /// Figures as lines of words and as a JSON object.
@@ -90,11 +105,13 @@ impl Sets {
 pub fn run(mut measured: Measured, args: &EvalArgs, common: &Common, output: &Output) -> Result<()> {
     let count = number(&mut measured, "samples", SAMPLES as u64, 2)? as usize;
     let steps = number(&mut measured, "classifier_steps", judged::STEPS, 1)?;
-    measured.refuse_settings("the quality of samples", "samples=, classifier_steps= and binarization=")?;
+    let denoising = denoising(&mut measured)?;
+    let takes = "samples=, classifier_steps=, guidance= and steps= (of diffusion models) and binarization=";
+    measured.refuse_settings("the quality of samples", takes)?;
     let seed = common.seed.unwrap_or(1);
     let likeness = Likeness::of(&measured.trained, measured.binarization, JUDGE_SEED);
     let item: usize = measured.source.dims().iter().product();
-    let mut drawn = draw::all(&mut measured.trained, &measured.device, &Order::plain(count, seed))?;
+    let mut drawn = draw::all(&mut measured.trained, &measured.device, &Order { denoising, ..Order::plain(count, seed) })?;
     likeness.apply_to_samples(&mut drawn, seed);
     let reference = likeness.images(Arc::clone(&measured.source), REAL)?;
     let sets = Sets { item, drawn, real: reference.values, real_labels: reference.labels };

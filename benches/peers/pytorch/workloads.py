@@ -4,6 +4,7 @@ Each entry of `WORKLOADS` builds a model and an optimiser on a device and hands 
 Parameter names and layouts are those of kiln's checkpoints, so a file written by `kiln export` loads with `load_state_dict`.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Callable
 
@@ -15,6 +16,10 @@ from pixelcnn_pp import PixelCnnPp, mixture_nats_per_image
 
 
 # --- PixelCNN -----------------------------------------------------------------------------------------------------------------
+
+
+from unet import SIZES as UNET_SIZES
+from unet import UNet
 
 
 class MaskedConv2d(nn.Conv2d):
@@ -517,6 +522,30 @@ def recurrent_training(kind: type, batch: int, device: torch.device, compiled: b
     return _likelihood_training(Recurrent(kind), batch, device, compiled, lambda f, x: nats_per_image(f(x), x).mean(), x)
 
 
+def diffusion_training(size: str, pixels: int, batch: int, device: torch.device, compiled: bool) -> Training:
+    """v of a cosine schedule of a thousand steps; times spread evenly over the batch from one draw."""
+    model = UNet(**UNET_SIZES[size] | ({"dropout": 0.0} if size in ("tiny", "small") else {})).to(device)
+    channels = UNET_SIZES[size].get("cin", 1)
+    mean = torch.cos((torch.arange(1001, dtype=torch.float64) / 1000 + 0.008) / 1.008 * math.pi / 2) ** 2
+    kept = torch.cumprod(1 - (1 - mean[1:] / mean[:-1]).clamp(max=0.999), 0).float().to(device)
+    x = 2 * torch.rand(batch, channels, pixels, pixels, generator=torch.Generator().manual_seed(1)).to(device) - 1
+    forward = torch.compile(model) if compiled else model
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3, betas=(0.9, 0.99))
+
+    def step() -> Tensor:
+        optimiser.zero_grad(set_to_none=True)
+        t = ((torch.rand(1, device=device) + torch.arange(batch, device=device) / batch) % 1 * 1000).long().clamp(max=999)
+        alpha, sigma = kept[t].sqrt()[:, None, None, None], (1 - kept[t]).sqrt()[:, None, None, None]
+        noise = torch.randn_like(x)
+        loss = F.mse_loss(forward(alpha * x + sigma * noise, t.float()), alpha * noise - sigma * x)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        return loss.detach()
+
+    return Training(model, batch, step)
+
+
 def variational_training(model: nn.Module, batch: int, device: torch.device, compiled: bool) -> Training:
     return _likelihood_training(model, batch, device, compiled, lambda f, x: negative_elbo(*f(x), x).mean())
 
@@ -565,6 +594,9 @@ WORKLOADS: dict[str, tuple[Callable[[torch.device, bool], Training], int]] = {
     "vae-conv-28-b128": (lambda dev, c: variational_training(vae_conv(), 128, dev, c), 258_025),
     "dcgan-32-b64": (lambda dev, c: adversarial_training(32, 1, 64, dev, c), 1_728_128),
     "dcgan-64-b32": (lambda dev, c: adversarial_training(64, 3, 32, dev, c), 6_342_272),
+    "diffusion-28-b32": (lambda d, c: diffusion_training("small", 28, 32, d, c), 1_742_881),
+    "diffusion-32-b32": (lambda d, c: diffusion_training("cifar_small", 32, 32, d, c), 6_949_187),
+    "ddpm-32-b64": (lambda d, c: diffusion_training("ddpm", 32, 64, d, c), 35_746_307),
 }
 
 

@@ -6,14 +6,21 @@ use serde_json::json;
 
 use super::args::BenchArgs;
 use super::split::Split;
-use super::workloads::SAMPLED;
+use super::workloads::{DENOISED, SAMPLED};
 use crate::cli::output::Output;
 use crate::error::Result;
+use crate::model::need;
 use crate::runtime::{Device, State, Weights};
+use crate::sample::diffusion::{Drawer, Settings, Solver, Unwatched};
+use crate::sample::latents;
 use crate::sample::raster::{Job, Method, RasterSampler};
 
 /// Images drawn by the cached sampler, and by the naive one on as many.
 const SAMPLES: [(usize, Method, &str); 3] = [(16, Method::Cached, "cached"), (256, Method::Cached, "cached"), (16, Method::Naive, "naive")];
+
+/// Images drawn by taking noise away, and the steps of each.
+const NOISED: usize = 16;
+const STEPS: usize = 50;
 
 /// A run longer than this, in seconds, needs no other to be believed.
 const LONG: f64 = 10.0;
@@ -63,5 +70,38 @@ pub fn run(args: &BenchArgs, device: &Device, output: &Output) -> Result<()> {
             }));
         }
     }
+    if DENOISED.0.contains(&args.filter) {
+        let (line, row) = denoised(args, device)?;
+        words += &line;
+        rows.push(row);
+    }
     output.result(&words, &json!({"rows": rows}))
+}
+
+/// Images by DDIM, all steps on the device.
+fn denoised(args: &BenchArgs, device: &Device) -> Result<(String, serde_json::Value)> {
+    let (name, made) = DENOISED;
+    let model = made.build()?;
+    let network = need::denoises(model.as_ref())?;
+    let mut state = State::initial(device, model.state(), 1)?;
+    let settings = Settings::of(network, Some(Solver::Ddim), Some(STEPS));
+    let mut drawer = Drawer::new(device, model.as_ref(), &state, Weights::Current, &settings, NOISED)?;
+    let z = latents(1, 0, NOISED, network.dims().iter().product());
+    let mut runs = Vec::new();
+    for at in 0..=args.steps {
+        let start = Instant::now();
+        drawer.draw(&mut state, &z, &[], (1, 0), &mut Unwatched)?;
+        // The first run warms up.
+        if at > 0 {
+            runs.push(start.elapsed().as_secs_f64());
+        }
+    }
+    let [least, median, most] = super::spread(runs);
+    let rate = NOISED as f64 / median;
+    let line = format!("{name:<28}{NOISED:>8}{median:>12.4}{least:>12.4}{most:>12.4}{rate:>14.1}\n");
+    let row = json!({
+        "workload": name, "method": "ddim", "steps": STEPS, "device": device.name(), "images": NOISED, "seconds": median,
+        "min_s": least, "max_s": most, "images_per_s": rate,
+    });
+    Ok((line, row))
 }

@@ -19,7 +19,7 @@ pub struct Workload {
 }
 
 /// Every workload; those of [`SAMPLED`] are also drawn from.
-pub const WORKLOADS: [Workload; 13] = [
+pub const WORKLOADS: [Workload; 16] = [
     Workload { name: "pixelcnn-28-b64", model: "pixelcnn", hyper: "preset = 'tiny'", batch: 64, dims: [28, 28, 1], binary: true },
     Workload {
         name: "gated-pixelcnn-28-b32",
@@ -61,6 +61,9 @@ pub const WORKLOADS: [Workload; 13] = [
     Workload { name: "wavenet-2048-b4", model: "wavenet", hyper: "", batch: 4, dims: [2048, 1, 1], binary: false },
     Workload { name: "rnn-784-b16", model: "rnn", hyper: "", batch: 16, dims: [784, 1, 1], binary: true },
     Workload { name: "rnn-lstm-784-b16", model: "rnn", hyper: "cell = 'lstm'", batch: 16, dims: [784, 1, 1], binary: true },
+    Workload { name: "diffusion-28-b32", model: "diffusion", hyper: "preset = 'small'", batch: 32, dims: [28, 28, 1], binary: false },
+    Workload { name: "diffusion-32-b32", model: "diffusion", hyper: "preset = 'cifar_small'", batch: 32, dims: [32, 32, 3], binary: false },
+    Workload { name: "ddpm-32-b64", model: "diffusion", hyper: "preset = 'ddpm'", batch: 64, dims: [32, 32, 3], binary: false },
 ];
 
 /// Workloads whose models are drawn from, by their names without the batch.
@@ -74,6 +77,9 @@ pub const SAMPLED: [(&str, &Workload); 8] = [
     ("wavenet-2048", &WORKLOADS[10]),
     ("rnn-784", &WORKLOADS[11]),
 ];
+
+/// The workload that items are drawn of by taking noise away.
+pub const DENOISED: (&str, &Workload) = ("diffusion-sample-28", &WORKLOADS[13]);
 
 /// A workload's training step, ready to run.
 pub struct Compiled {

@@ -33,7 +33,7 @@ pub struct Config {
     /// Hidden layers, of points.
     pub layers: Option<usize>,
     /// How much noise there is at which time.
-    pub schedule: Schedule,
+    pub noise: Schedule,
     /// What the network is asked for, of linear and cosine schedules.
     pub target: Option<Target>,
     /// Steps from the item to noise, of linear and cosine schedules; 1000.
@@ -62,7 +62,7 @@ impl Config {
     /// Checks what does not depend on the data; returns schedule, target, steps, variance.
     pub(super) fn process(&self) -> Result<(Schedule, Target, usize, Variance)> {
         let refuse = |reason: String| Err(Error::usage(format!("diffusion: {reason}")));
-        let timed = matches!(self.schedule, Schedule::Linear | Schedule::Cosine);
+        let timed = matches!(self.noise, Schedule::Linear | Schedule::Cosine);
         let learnt = self.preset == Some(UNetPreset::Iddpm);
         if !timed {
             if learnt {
@@ -70,7 +70,7 @@ impl Config {
             }
             let given = [("target", self.target.is_some()), ("timesteps", self.timesteps.is_some()), ("variance", self.variance.is_some())];
             if let Some((key, _)) = given.into_iter().find(|(_, given)| *given) {
-                return refuse(format!("{key} belongs to linear and cosine schedules; leave it out, or take schedule=linear or cosine"));
+                return refuse(format!("{key} belongs to linear and cosine schedules; leave it out, or take noise=linear or cosine"));
             }
         }
         let steps = self.timesteps.unwrap_or(1000);
@@ -87,7 +87,7 @@ impl Config {
             None if learnt => Variance::Learnt,
             other => other.unwrap_or_default(),
         };
-        Ok((self.schedule, self.target.unwrap_or_default(), steps, variance))
+        Ok((self.noise, self.target.unwrap_or_default(), steps, variance))
     }
 
     /// The U-Net for images of height `h`, and what it drops.

@@ -65,7 +65,7 @@ impl Diffusion {
             return Err(Error::usage(format!("diffusion: {words}")));
         }
         if config.importance && schedule == Schedule::Edm {
-            let words = "importance chooses among evenly drawn times, and schedule=edm draws its own; leave one of them out";
+            let words = "importance chooses among evenly drawn times, and noise=edm draws its own; leave one of them out";
             return Err(Error::usage(format!("diffusion: {words}")));
         }
         let process = Process::new(schedule, target, steps);
