@@ -60,25 +60,31 @@ pub enum Command {
     #[command(after_help = "Examples:
   kiln sample runs/digits -n 64 --seed 1 --out digits.png
   kiln sample runs/digits -n 100000 --out digits.npy --log-p log_p.npy
-  kiln sample runs/vae --z latents.npy --out faces.png")]
+  kiln sample runs/vae --z latents.npy --out faces.png
+  kiln sample runs/noise --class 7 --guidance 3 --out sevens.png --trajectory sevens.gif
+  kiln sample runs/noise --from sketch.png --strength 0.6 -n 16 --out digits.png")]
     Sample(SampleArgs),
-    /// Draw the rest of occluded images (autoregressive models)
+    /// Draw the rest of occluded images (autoregressive and diffusion models)
     #[command(after_help = "Examples:
   kiln complete runs/digits --data path/to/mnist:test -n 8 --keep top:14 --out rest.png
-  kiln complete runs/digits --image half.png --keep top:14 -n 8 --out rest.png")]
+  kiln complete runs/digits --image half.png --keep top:14 -n 8 --out rest.png
+  kiln complete runs/noise --image photo.png --mask mask.png --resample 8 --out rest.png")]
     Complete(CompleteArgs),
     /// Forecast series by many futures drawn behind a beginning: a fan chart, and how good it is beside naive forecasts
     #[command(after_help = "Examples:
   kiln forecast runs/ecg --steps 90 -n 200 --limit 20 --out fan.png
   kiln forecast runs/sun --data sunspots.csv --from 309 --steps 11 --out next.png")]
     Forecast(ForecastArgs),
-    /// Write what the encoder makes of each image to .npy files: mean, log variance, labels
-    #[command(after_help = "Example: kiln encode runs/vae --data path/to/mnist:test --out codes.npy")]
+    /// Write what the encoder makes of each image to .npy files: mean, log variance, labels; of diffusion models, the noise that it comes of
+    #[command(after_help = "Examples:
+  kiln encode runs/vae --data path/to/mnist:test --out codes.npy
+  kiln encode runs/noise --data path/to/mnist:test --limit 8 --steps 100 --out z.npy")]
     Encode(EncodeArgs),
     /// Draw the way between latents, or between the codes of images
     #[command(after_help = "Examples:
   kiln interpolate runs/vae --data path/to/mnist:test -n 6 --path both --out ways.png
-  kiln interpolate runs/dcgan -n 8 --out ways.png")]
+  kiln interpolate runs/dcgan -n 8 --out ways.png
+  kiln interpolate runs/noise -n 8 --noise-steps 100 --out ways.png")]
     Interpolate(InterpolateArgs),
     /// Show what a latent space holds: reconstructions, traversals, the sheet of two dimensions, the KL of each
     #[command(after_help = "Example: kiln latents runs/vae --data path/to/mnist:test --out latents")]

@@ -1,29 +1,36 @@
 //! `kiln complete`.
 
+mod painter;
+mod places;
+
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::Args;
 use serde_json::json;
 
 use super::common::Common;
-use super::draw::{check_amount, chosen_class, labels};
+use super::denoising::DenoisingArgs;
+use super::draw::{check_amount, chosen_class};
 use super::endings;
-use super::measured::{weights, weights_in_words};
+use super::given::{Given, Reads};
+use super::measured::weights_in_words;
 use super::output::{Output, as_text};
 use super::pictures::check_grid;
+use super::progress::Progress;
 use super::sample::write_log_p;
 use super::sequences::Sequences;
-use crate::data::{self, Scale, Source, one_hot};
 use crate::error::{Error, Result};
-use crate::model::need;
+use crate::model::Denoises;
+use crate::model::need::{self, Completes};
 use crate::report::{self, GridOptions, NpyStream};
 use crate::runtime::Device;
-use crate::sample::raster::{self, Job, Method, RasterSampler};
-use crate::train::{DataRequest, Trained, open_data};
+use crate::sample::diffusion::Solver;
+use crate::sample::raster;
+use crate::train::Trained;
+use painter::{Painter, Part, labels_of};
 
-/// Images completed at a time.
-const CHUNK: usize = 256;
+/// How often a step is gone around what is kept, where the command does not say.
+const RESAMPLE: usize = 4;
 
 /// Arguments of `complete`.
 #[derive(Args)]
@@ -36,23 +43,32 @@ pub struct CompleteArgs {
     /// Images to complete, instead of one
     #[arg(long, value_name = "SOURCE", conflicts_with = "image")]
     pub data: Option<String>,
-    /// What is given: top:N rows, which of series are steps; with --teacher-forced also bottom:N, left:N or right:N. A model of several scales draws coarse pixels
-    /// first, which what is kept between them does not guide
-    #[arg(long, value_name = "PART")]
-    pub keep: String,
+    /// What is given: top:N rows, which of series are steps; of diffusion models or with --teacher-forced also bottom:N, left:N or right:N. A
+    /// model of several scales draws coarse pixels first, which what is kept between them does not guide
+    #[arg(long, value_name = "PART", required_unless_present = "mask")]
+    pub keep: Option<String>,
+    /// What is given, anywhere (diffusion): white in this picture of the images' size; what is black is drawn
+    #[arg(long, value_name = "FILE", conflicts_with = "keep")]
+    pub mask: Option<PathBuf>,
     /// Draw each pixel given what stands before it alone, so that what is kept behind it does not guide it: an approximation
     #[arg(long)]
     pub teacher_forced: bool,
+    /// Go each step so many times, with its noise put back in between, so that what is drawn comes to agree with what is kept (RePaint); 1 only
+    /// puts in place what is kept (diffusion) [default: 4, or 1 where the sampler keeps its answers from step to step]
+    #[arg(long, value_name = "TIMES", allow_negative_numbers = true)]
+    pub resample: Option<usize>,
+    #[command(flatten)]
+    pub denoising: DenoisingArgs,
     /// Completions of the image, or images of the source
     #[arg(short = 'n', long, default_value_t = 8, value_name = "N", allow_negative_numbers = true)]
     pub count: usize,
     /// The .png grid (or .npy) to write; of series, a .png of lines, .npy, .csv or .wav
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
-    /// Write log p of each image's rest given what is kept, in nats
+    /// Write log p of each image's rest given what is kept, in nats (autoregressive models)
     #[arg(long, value_name = "F.npy or F.csv")]
     pub log_p: Option<PathBuf>,
-    /// Below 1, likelier and less varied images
+    /// Below 1, likelier and less varied images (autoregressive models)
     #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
     pub temperature: f32,
     /// Class of the images, for conditional models [default: of --data, its own; of --image, each in turn]
@@ -63,71 +79,137 @@ pub struct CompleteArgs {
     pub best: bool,
 }
 
-/// Which places of an image `top:N`, `bottom:N`, `left:N` or `right:N` gives.
-fn kept(part: &str, [h, w, c]: [usize; 3]) -> Result<Vec<bool>> {
-    let bad = || {
-        Error::usage(format!("--keep takes top:N, bottom:N, left:N or right:N with N up to the size of the image ({h}×{w}), not {part}"))
-    };
-    let (side, count) = part.split_once(':').ok_or_else(bad)?;
-    let count: usize = count.parse().map_err(|_| bad())?;
-    let most = if matches!(side, "top" | "bottom") { h } else { w };
-    if count > most {
-        return Err(bad());
-    }
-    let inside: fn(usize, usize, usize, usize, usize) -> bool = match side {
-        "top" => |y, _, n, _, _| y < n,
-        "bottom" => |y, _, n, h, _| y + n >= h,
-        "left" => |_, x, n, _, _| x < n,
-        "right" => |_, x, n, _, w| x + n >= w,
-        _ => return Err(bad()),
-    };
-    Ok((0..h * w * c).map(|i| inside(i / c / w, i / c % w, count, h, w)).collect())
-}
-
-/// Whether, in the order of drawing, everything kept stands before everything drawn, so that what is drawn follows p(rest | kept) exactly. A kept value behind a
-/// drawn one would have to guide it, for which the model has no conditional: the sum over all that could be drawn in between.
-fn is_exact(mask: &[bool]) -> bool {
-    mask.iter().skip_while(|kept| **kept).all(|kept| !kept)
-}
-
-/// Images in levels, and the labels that they have.
-type Labelled = (Vec<f32>, Vec<u32>);
-
-/// The images to complete, in levels.
-struct Given {
-    source: Option<Arc<dyn Source>>,
-    image: Vec<f32>,
-    count: usize,
-}
-
-impl Given {
-    fn open(args: &CompleteArgs, trained: &Trained, levels: usize) -> Result<Self> {
-        let dims = trained.recipe.data.dims;
-        match (&args.image, &args.data) {
-            (Some(path), _) => Ok(Self { source: None, image: image_levels(path, dims, levels)?, count: args.count }),
-            (None, Some(source)) => {
-                let request = DataRequest { source: Some(source), labels: trained.model.conditional(), ..DataRequest::default() };
-                let source = open_data(&trained.recipe, &request)?;
-                let (name, images) = (source.name(), source.len());
-                if args.count > images {
-                    return Err(Error::usage(format!("{name} has {images} images, fewer than -n {}; take -n {images}", args.count)));
-                }
-                Ok(Self { source: Some(data::subset(source, args.count)?), image: Vec::new(), count: args.count })
-            }
-            (None, None) => Err(Error::usage("kiln complete takes --image or --data")),
+impl CompleteArgs {
+    /// Which places are kept, and how that is said.
+    fn kept(&self, dims: [usize; 3]) -> Result<(Vec<bool>, String)> {
+        match (&self.keep, &self.mask) {
+            (Some(part), _) => Ok((places::side(part, dims)?, part.clone())),
+            (None, Some(path)) => Ok((places::white(path, dims)?, format!("what is white in {}", path.display()))),
+            (None, None) => Err(Error::usage("kiln complete takes --keep or --mask")),
         }
     }
+}
 
-    /// Its images, some at a time, with their labels where they have any.
-    fn parts<'a>(&'a self, trained: &Trained, seed: u64, levels: usize) -> Box<dyn Iterator<Item = Result<Labelled>> + 'a> {
-        match &self.source {
-            Some(source) => {
-                let batches = data::sequential(Arc::clone(source), CHUNK, seed, trained.recipe.data.binarization, Scale::Levels);
-                let leveled = move |values: Vec<f32>| values.into_iter().map(|byte| level(byte, levels)).collect();
-                Box::new(batches.map(move |batch| batch.map(|batch| (leveled(batch.values), batch.labels))))
+/// What is known of a completion before it is drawn.
+struct Plan {
+    painter: Painter,
+    reads: Reads,
+    /// What log p is a mean of; nothing where there is none.
+    figure: Option<&'static str>,
+    /// Whether what is drawn follows p(rest | kept) exactly.
+    exact: bool,
+    /// What must be known to read the result.
+    note: String,
+}
+
+/// Completion in raster order.
+fn in_order(args: &CompleteArgs, trained: &Trained, device: &Device, mask: &[bool]) -> Result<Plan> {
+    args.denoising.settings(trained.model.as_ref())?;
+    if args.resample.is_some() {
+        let name = trained.model.name();
+        return Err(Error::usage(format!("--resample is of diffusion models, and a {name} takes no noise away; leave it out")));
+    }
+    let painter = Painter::raster(trained, device, args.temperature)?;
+    let network = need::raster(trained.model.as_ref())?;
+    let scales = raster::scales(network);
+    let drawn: Vec<bool> = raster::order(trained.recipe.data.dims, scales).into_iter().map(|place| mask[place]).collect();
+    let (in_raster_order, exact) = (places::is_exact(mask), places::is_exact(&drawn));
+    if !in_raster_order && !args.teacher_forced {
+        let what = args.keep.as_ref().map_or("--mask".to_string(), |part| format!("--keep {part}"));
+        return Err(Error::usage(format!(
+            "{what}: pixels are drawn from the top, each row from the left, so none can be drawn given what is kept below it or to its \
+             right; keep top:N, take --teacher-forced for an approximation that draws each given what stands before it alone, or train a \
+             model that draws around anything: {}",
+            need::complete_any_part()
+        )));
+    }
+    let mut note = String::new();
+    if !exact && scales > 1 {
+        note += "\nan approximation: pixels are drawn scale by scale, and what is kept off the grid of a coarser scale did not guide it";
+    }
+    if !in_raster_order {
+        note += "\nan approximation: what is kept below or to the right of a pixel did not guide it";
+    }
+    let figure =
+        if exact { "mean log p of the rest given what is kept" } else { "mean log p of what is drawn, each value given those before it" };
+    Ok(Plan { painter, reads: Reads::Levels(network.law().levels()), figure: Some(figure), exact, note })
+}
+
+/// Completion from noise.
+fn from_noise(args: &CompleteArgs, network: &dyn Denoises, trained: &Trained, device: &Device) -> Result<Plan> {
+    let name = trained.model.name();
+    let foreign = [
+        (args.log_p.is_some(), "--log-p", "draws images without knowing their log p"),
+        (args.temperature != 1.0, "--temperature", "has no temperature"),
+        (args.teacher_forced, "--teacher-forced", "lets all that is kept guide all that is drawn"),
+    ];
+    if let Some((_, flag, reason)) = foreign.into_iter().find(|(given, ..)| *given) {
+        return Err(Error::usage(format!("a {name} {reason}; leave {flag} out")));
+    }
+    if trained.recipe.data.points {
+        return Err(Error::usage("kiln complete draws the rest of images, and this run was made for points; take kiln sample"));
+    }
+    // Steps with fresh noise, each of which can be gone again.
+    let settings = args.denoising.settings_of(network, Some((Solver::Ddim, 1.0)))?;
+    let solver = settings.way.solver;
+    let again = [Solver::Ddpm, Solver::Ddim, Solver::Euler].contains(&solver);
+    let times = args.resample.unwrap_or(if again { RESAMPLE } else { 1 });
+    let painter = Painter::noise(trained, device, &settings, times, args.count)?;
+    let passes = painter.passes().unwrap_or(0);
+    let how = format!("by {} in {passes} passes, each step gone {times} times", solver.name());
+    let note = format!("\n{how}: an approximation of p(rest | kept)");
+    Ok(Plan { painter, reads: Reads::signed(trained), figure: None, exact: false, note })
+}
+
+/// What was completed, and where it goes.
+enum Made {
+    Array(NpyStream),
+    Series(Sequences),
+    /// Rows of a picture: images, what is kept of them, and what they became.
+    Rows([Vec<f32>; 3]),
+}
+
+impl Made {
+    /// Prepares for so many.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a file that they do not go to; errors of the disk.
+    fn new(path: &Path, count: usize, trained: &Trained) -> Result<Self> {
+        let (dims, cut) = (trained.recipe.data.dims, &trained.recipe.data.reading.series);
+        if cut.is_settled() {
+            return Ok(Self::Series(Sequences::new(path, count, dims, cut)?));
+        }
+        endings::check(path, "completed images", &["png", "npy"])?;
+        if endings::of(path) == "png" {
+            check_grid(3 * count, dims, false)?;
+            return Ok(Self::Rows(Default::default()));
+        }
+        let shape: Vec<usize> = [count].into_iter().chain(dims).collect();
+        Ok(Self::Array(NpyStream::create(path, &shape)?))
+    }
+
+    fn take(&mut self, images: &[f32], mask: &[bool], completed: Vec<f32>) -> Result<()> {
+        match self {
+            Self::Array(array) => array.extend(&completed)?,
+            Self::Series(series) => series.take(&completed),
+            Self::Rows([whole, seen, rest]) => {
+                whole.extend_from_slice(images);
+                seen.extend(images.iter().enumerate().map(|(i, v)| if mask[i % mask.len()] { *v } else { 0.5 }));
+                rest.extend(completed);
             }
-            None => {
-                Box::new((0..self.count).step_by(CHUNK).map(|first| Ok((self.image.repeat(CHUNK.min(self.count - first)), Vec::new()))))
+        }
+        Ok(())
+    }
+
+    fn finish(self, path: &Path, dims: [usize; 3], kept: &str) -> Result<()> {
+        match self {
+            Self::Array(array) => array.finish(),
+            Self::Series(series) => series.finish(&format!("series from their beginning on, kept {kept}")),
+            Self::Rows(rows) => {
+                let count = rows[0].len() / dims.iter().product::<usize>();
+                let captions = ["image", "what is kept", "completed"].map(String::from).to_vec();
+                let options = GridOptions { columns: count, row_captions: captions, ..GridOptions::default() };
+                report::save_png(path, &report::grid_with(&rows.concat(), dims, &options))
             }
         }
     }
@@ -144,130 +226,51 @@ pub fn run(args: &CompleteArgs, common: &Common, output: &Output) -> Result<()> 
     let dims = trained.recipe.data.dims;
     let item: usize = dims.iter().product();
     let seed = common.seed.unwrap_or(1);
-    let mut sampler = RasterSampler::new(&device, trained.model.as_ref(), &trained.state, weights(&trained), Method::Cached)?;
-    let mask = kept(&args.keep, dims)?;
-    let scales = raster::scales(need::raster(trained.model.as_ref())?);
-    let in_order: Vec<bool> = raster::order(dims, scales).into_iter().map(|place| mask[place]).collect();
-    let (in_raster_order, exact) = (is_exact(&mask), is_exact(&in_order));
-    if !in_raster_order && !args.teacher_forced {
-        return Err(Error::usage(format!(
-            "--keep {}: pixels are drawn from the top, each row from the left, so none can be drawn given what is kept below it or to its \
-             right; keep top:N, or take --teacher-forced for an approximation that draws each given what stands before it alone",
-            args.keep
-        )));
-    }
+    let way = need::completes(trained.model.as_ref())?;
     check_amount(args.count, args.temperature)?;
+    let (mask, kept) = args.kept(dims)?;
+    let Plan { mut painter, reads, figure, exact, note } = match way {
+        Completes::Raster(_) => in_order(args, &trained, &device, &mask)?,
+        Completes::Noise(network) => from_noise(args, network, &trained, &device)?,
+    };
     let class = chosen_class(&trained, args.class.as_deref())?;
     let classes = trained.recipe.data.classes;
-    let (levels, top) = (sampler.levels(), (sampler.levels() - 1) as f32);
-    let given = Given::open(args, &trained, levels)?;
+    let given = match (&args.image, &args.data) {
+        (Some(path), _) => Given::image(path, args.count, &trained, reads)?,
+        (None, Some(source)) => Given::data(source, args.count, &trained, reads)?,
+        (None, None) => return Err(Error::usage("kiln complete takes --image or --data")),
+    };
     let count = given.count;
-    let cut = &trained.recipe.data.reading.series;
-    let mut series = if cut.is_settled() { Some(Sequences::new(&args.out, count, dims, cut)?) } else { None };
-    let picture = endings::of(&args.out) == "png";
-    if series.is_none() {
-        endings::check(&args.out, "completed images", &["png", "npy"])?;
-        if picture {
-            check_grid(3 * count, dims, false)?;
-        }
-    }
-    let shape: Vec<usize> = [count].into_iter().chain(dims).collect();
-    let mut array = if picture || series.is_some() { None } else { Some(NpyStream::create(&args.out, &shape)?) };
-    let (mut whole, mut seen, mut rest, mut log_p) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut first = 0;
-    for part in given.parts(&trained, seed, levels) {
+    let mut made = Made::new(&args.out, count, &trained)?;
+    let (mut log_p, mut first) = (Vec::new(), 0);
+    let mut progress = Progress::new(output, &trained, count, None);
+    for part in given.parts(&trained, seed) {
         let (part, own) = part?;
         let here = part.len() / item;
-        let known = class.is_none() && own.len() == here;
-        let hot = one_hot(&if known { own } else { labels(classes, class, first, here) }, classes, here);
-        let inputs = [("labels", &hot[..])];
-        let job = Job { count: here, seed, first, temperature: args.temperature, keep: Some((&part, &mask)), inputs: &inputs };
-        let drawn = sampler.sample_in_parts(trained.model.as_ref(), &mut trained.state, &job)?;
-        let made: Vec<f32> = drawn.images.iter().map(|v| v / top).collect();
-        match (&mut array, &mut series) {
-            (Some(array), _) => array.extend(&made)?,
-            (None, Some(series)) => series.take(&made),
-            (None, None) => {
-                whole.extend(part.iter().map(|v| v / top));
-                seen.extend(part.iter().enumerate().map(|(i, v)| if mask[i % item] { v / top } else { 0.5 }));
-                rest.extend(made);
-            }
-        }
-        log_p.extend(drawn.log_p);
+        let labels = labels_of(own, here, (class, classes), first);
+        let asked = Part { images: &part, mask: &mask, labels: &labels, first, seed };
+        let (mut drawn, known) = painter.paint(&mut trained, &asked, &mut progress)?;
+        let shown: Vec<f32> = part.iter().map(|v| reads.shown(*v)).collect();
+        // What is kept comes out as it came in, to the last bit.
+        drawn.iter_mut().zip(&shown).enumerate().filter(|(i, _)| mask[i % item]).for_each(|(_, (drawn, given))| *drawn = *given);
+        made.take(&shown, &mask, drawn)?;
+        log_p.extend(known);
         first += here;
     }
-    match (array, series) {
-        (Some(array), _) => array.finish()?,
-        (None, Some(series)) => series.finish(&format!("series from their beginning on, kept {}", args.keep))?,
-        (None, None) => {
-            let captions = ["image", "what is kept", "completed"].map(String::from).to_vec();
-            let options = GridOptions { columns: count, row_captions: captions, ..GridOptions::default() };
-            report::save_png(&args.out, &report::grid_with(&[whole, seen, rest].concat(), dims, &options))?;
-        }
-    }
-    let mean = log_p.iter().sum::<f64>() / count as f64;
+    progress.finish();
+    made.finish(&args.out, dims, &kept)?;
+    let mean = figure.map(|_| log_p.iter().sum::<f64>() / count as f64);
     if let Some(path) = &args.log_p {
         write_log_p(path, log_p)?;
     }
     let weights = weights_in_words(&trained, args.best);
     let under = if args.temperature == 1.0 { String::new() } else { format!(" under temperature {}", args.temperature) };
-    let figure =
-        if exact { "mean log p of the rest given what is kept" } else { "mean log p of what is drawn, each value given those before it" };
-    let mut note = String::new();
-    if !exact && scales > 1 {
-        note += "\nan approximation: pixels are drawn scale by scale, and what is kept off the grid of a coarser scale did not guide it";
-    }
-    if !in_raster_order {
-        note += "\nan approximation: what is kept below or to the right of a pixel did not guide it";
-    }
-    let words = format!(
-        "completed {count} images (kept {}), {figure}{under} {mean:.2} nats · {weights} · seed {seed} · {}{note}",
-        args.keep,
-        args.out.display()
-    );
+    let likelihood = figure.zip(mean).map(|(figure, mean)| format!(", {figure}{under} {mean:.2} nats")).unwrap_or_default();
+    let words = format!("completed {count} images (kept {kept}){likelihood} · {weights} · seed {seed} · {}{note}", args.out.display());
     let object = json!({
-        "out": as_text(&args.out), "count": count, "keep": args.keep, "exact": exact, "mean_log_p": mean, "figure": figure, "weights": weights,
+        "out": as_text(&args.out), "count": count, "keep": kept, "exact": exact, "mean_log_p": mean, "figure": figure, "weights": weights,
         "seed": seed, "temperature": args.temperature, "step": trained.progress.step, "log_p": args.log_p.as_deref().map(as_text),
+        "passes": painter.passes(),
     });
     output.result(&words, &object)
-}
-
-/// The level of a byte: bits are rounded, more levels are cut as they are in training.
-pub fn level(byte: f32, levels: usize) -> f32 {
-    if levels == 2 { (byte / 255.0).round() } else { (byte * levels as f32 / 256.0).floor() }
-}
-
-/// An image file at a model's size, in levels.
-fn image_levels(path: &Path, [h, w, c]: [usize; 3], levels: usize) -> Result<Vec<f32>> {
-    if !path.is_file() {
-        return Err(Error::format(path, "is no file; name an image to complete"));
-    }
-    let picture = data::decode(path, data::Colour::default())?;
-    if [picture.height() as usize, picture.width() as usize] != [h, w] {
-        let reason = format!("is {}×{}, and the model draws {h}×{w}; scale it first", picture.height(), picture.width());
-        return Err(Error::format(path, reason));
-    }
-    let bytes = if c == 1 { picture.to_luma8().into_raw() } else { picture.to_rgb8().into_raw() };
-    Ok(bytes.into_iter().map(|b| level(f32::from(b), levels)).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_stands_before_everything_drawn_is_kept_exactly() -> Result<()> {
-        for dims in [[4, 3, 1], [3, 4, 3], [1, 6, 1], [5, 1, 1]] {
-            let [h, w, _] = dims;
-            for (side, most) in [("top", h), ("bottom", h), ("left", w), ("right", w)] {
-                for n in 0..=most {
-                    let exact = is_exact(&kept(&format!("{side}:{n}"), dims)?);
-                    // Nothing kept, everything kept, or the side that raster order begins with.
-                    let right = n == 0 || n == most || side == "top" || side == "left" && h == 1;
-                    assert_eq!(exact, right, "{side}:{n} of {dims:?}");
-                }
-            }
-        }
-        Ok(())
-    }
 }

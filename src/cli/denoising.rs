@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::error::{Error, Result};
-use crate::model::Model;
+use crate::model::{Denoises, Model};
 use crate::sample::diffusion::{Settings, Solver, Threshold, Way};
 
 /// Arguments of commands that draw by taking noise away.
@@ -15,7 +15,7 @@ pub struct DenoisingArgs {
     /// ddpm, ddim, dpm (DPM-Solver++ 2M), heun or euler (diffusion)
     #[arg(long, value_name = "SAMPLER")]
     pub sampler: Option<Solver>,
-    /// Fresh noise of ddim, 0 to 1 (diffusion) [default: 0]
+    /// Fresh noise of ddim, 0 to 1 (diffusion) [default: 0, of kiln complete 1]
     #[arg(long, value_name = "ETA", allow_negative_numbers = true)]
     pub eta: Option<f64>,
     /// How much is made of the label: x̂₀ without it plus this times what it adds; 1 is p(x|y) itself, 0 is p(x) (diffusion)
@@ -32,30 +32,39 @@ impl DenoisingArgs {
     /// # Errors
     /// [`Error::Usage`] where they say nothing of this model, or what it cannot do.
     pub fn settings(&self, model: &dyn Model) -> Result<Option<Settings>> {
-        let Some(network) = model.denoises() else {
-            let given = [
-                ("--steps", self.steps.is_some()),
-                ("--sampler", self.sampler.is_some()),
-                ("--eta", self.eta.is_some()),
-                ("--guidance", self.guidance.is_some()),
-                ("--threshold", self.threshold.is_some()),
-            ];
-            return match given.into_iter().find(|(_, given)| *given) {
-                Some((flag, _)) => {
-                    Err(Error::usage(format!("{flag} is of diffusion models, and a {} takes no noise away; leave it out", model.name())))
-                }
-                None => Ok(None),
-            };
-        };
+        if let Some(network) = model.denoises() {
+            return self.settings_of(network, None).map(Some);
+        }
+        let given = [
+            ("--steps", self.steps.is_some()),
+            ("--sampler", self.sampler.is_some()),
+            ("--eta", self.eta.is_some()),
+            ("--guidance", self.guidance.is_some()),
+            ("--threshold", self.threshold.is_some()),
+        ];
+        match given.into_iter().find(|(_, given)| *given) {
+            Some((flag, _)) => {
+                Err(Error::usage(format!("{flag} is of diffusion models, and a {} takes no noise away; leave it out", model.name())))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// The settings for a network, with the solver that the command takes unasked, where it has one, and the fresh noise of that.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for what the network cannot do.
+    pub fn settings_of(&self, network: &dyn Denoises, own: Option<(Solver, f64)>) -> Result<Settings> {
         // Fresh noise is asked of the only sampler that takes it in doses.
-        let solver = self.sampler.or(self.eta.map(|_| Solver::Ddim));
+        let solver = self.sampler.or(self.eta.map(|_| Solver::Ddim)).or(own.map(|(solver, _)| solver));
+        let eta = own.filter(|(own, _)| solver == Some(*own)).map_or(0.0, |(_, eta)| eta);
         let plain = Settings::of(network, solver, self.steps);
         let settings = Settings {
-            way: Way { eta: self.eta.unwrap_or(0.0), ..plain.way },
+            way: Way { eta: self.eta.unwrap_or(eta), ..plain.way },
             guidance: self.guidance.unwrap_or(plain.guidance),
             threshold: self.threshold.unwrap_or(plain.threshold),
         };
         settings.check(network)?;
-        Ok(Some(settings))
+        Ok(settings)
     }
 }

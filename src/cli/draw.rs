@@ -4,13 +4,15 @@ use crate::data::{find_class, one_hot};
 use crate::error::{Error, Result};
 use crate::model::need;
 use crate::runtime::Device;
-use crate::sample::diffusion::{Drawer, Settings, Unwatched};
+use crate::sample::diffusion::{Course, Drawer, Items, Settings, Unwatched, Watch};
 use crate::sample::latent::Decoder;
 use crate::sample::raster::{Job, Method, RasterSampler};
 use crate::sample::{latents, truncated_latents};
 use crate::train::Trained;
 
 use super::measured::weights;
+use super::output::Output;
+use super::progress::Progress;
 
 /// Images drawn at a time, at most.
 const CHUNK: usize = 256;
@@ -31,14 +33,50 @@ pub struct Order {
     pub class: Option<u32>,
     /// Latents `[count, latent]` to take instead of drawn ones.
     pub z: Option<Vec<f32>>,
+    /// Labels `[count]` to take instead of `class` or each in turn.
+    pub labels: Option<Vec<u32>>,
     /// How noise is taken away, of models that do; `None` as suits the model.
     pub denoising: Option<Settings>,
+    /// Images to begin from, of models that take noise away.
+    pub from: Option<From>,
+}
+
+/// Images that are noised part of the way and drawn again from there.
+pub struct From {
+    /// As the network reads them, `[count, H, W, C]`.
+    pub images: Vec<f32>,
+    /// The share of the way, 0 to 1.
+    pub strength: f64,
 }
 
 impl Order {
     /// So many images of the model itself.
     pub fn plain(count: usize, seed: u64) -> Self {
-        Self { count, seed, temperature: 1.0, truncation: None, method: Method::Cached, class: None, z: None, denoising: None }
+        Self {
+            count,
+            seed,
+            temperature: 1.0,
+            truncation: None,
+            method: Method::Cached,
+            class: None,
+            z: None,
+            labels: None,
+            denoising: None,
+            from: None,
+        }
+    }
+
+    /// Labels of images `first..first + count`.
+    fn labels(&self, classes: usize, first: usize, count: usize) -> Vec<u32> {
+        match &self.labels {
+            Some(given) => given[first..first + count].to_vec(),
+            None => labels(classes, self.class, first, count),
+        }
+    }
+
+    /// What is gone through to draw it, of models that take noise away.
+    fn course(&self) -> Course {
+        self.from.as_ref().map_or(Course::Whole, |from| Course::Part(from.strength))
     }
 }
 
@@ -105,23 +143,34 @@ pub fn check(trained: &Trained, order: &Order) -> Result<()> {
         if order.truncation.is_some() {
             return Err(Error::usage(format!("{name} does not truncate latents; leave --truncation out")));
         }
-        return order.denoising.map_or(Ok(()), |settings| settings.check(network));
+        let settings = order.denoising.unwrap_or_else(|| Settings::of(network, None, None));
+        settings.check(network)?;
+        return order.course().check(&settings.way);
+    }
+    if order.from.is_some() {
+        return need::denoises(model).map(|_| ());
     }
     // Latents that are given need no distribution to draw them from.
     if order.z.is_some() { need::decodes(model).map(|_| ()) } else { need::draws(model).map(|_| ()) }
 }
 
-/// Draws images and hands them on part by part, in order. Which images they are depends on the seed and their numbers alone.
+/// Draws images and hands them on part by part, in order; noise is taken away before `watch`. Which images they are depends on the seed and their numbers alone.
 ///
 /// # Errors
 /// As [`check`]; errors of the device and of `take`.
-pub fn draw(trained: &mut Trained, device: &Device, order: &Order, take: &mut dyn FnMut(Part) -> Result<()>) -> Result<()> {
+pub fn draw(
+    trained: &mut Trained,
+    device: &Device,
+    order: &Order,
+    watch: &mut dyn Watch,
+    take: &mut dyn FnMut(Part) -> Result<()>,
+) -> Result<()> {
     check(trained, order)?;
     if trained.model.raster().is_some() {
         return by_pixels(trained, device, order, take);
     }
     if trained.model.denoises().is_some() {
-        return by_noise(trained, device, order, take);
+        return by_noise(trained, device, order, watch, take);
     }
     let weights = weights(trained);
     let classes = trained.recipe.data.classes;
@@ -135,27 +184,37 @@ pub fn draw(trained: &mut Trained, device: &Device, order: &Order, take: &mut dy
             (None, None) => latents(order.seed, first, count, latent),
         };
         let z: Vec<f32> = z.into_iter().map(|v| v * order.temperature).collect();
-        let labels = labels(classes, order.class, first, count);
+        let labels = order.labels(classes, first, count);
         let images = decoder.decode(&mut trained.state, &z, (&labels, classes))?;
         take(Part { images, log_p: Vec::new(), z })?;
     }
     Ok(())
 }
 
-fn by_noise(trained: &mut Trained, device: &Device, order: &Order, take: &mut dyn FnMut(Part) -> Result<()>) -> Result<()> {
+fn by_noise(
+    trained: &mut Trained,
+    device: &Device,
+    order: &Order,
+    watch: &mut dyn Watch,
+    take: &mut dyn FnMut(Part) -> Result<()>,
+) -> Result<()> {
     let model = trained.model.as_ref();
     let network = need::denoises(model)?;
     let settings = order.denoising.unwrap_or_else(|| Settings::of(network, None, None));
     let len: usize = network.dims().iter().product();
-    let mut drawer = Drawer::new(device, model, &trained.state, weights(trained), &settings, order.count.min(CHUNK))?;
+    let stands = (model, &trained.state, weights(trained));
+    let mut drawer = Drawer::along(order.course(), device, stands, &settings, order.count.min(CHUNK))?;
     for first in (0..order.count).step_by(drawer.chunk()) {
         let count = drawer.chunk().min(order.count - first);
+        let here = first * len..(first + count) * len;
         let z = match &order.z {
-            Some(given) => given[first * len..(first + count) * len].to_vec(),
+            Some(given) => given[here.clone()].to_vec(),
             None => latents(order.seed, first, count, len),
         };
-        let labels = if model.conditional() { labels(network.classes(), order.class, first, count) } else { Vec::new() };
-        let images = drawer.draw(&mut trained.state, &z, &labels, (order.seed, first), &mut Unwatched)?;
+        let labels = if model.conditional() { order.labels(network.classes(), first, count) } else { Vec::new() };
+        let given = order.from.as_ref().map_or(&[][..], |from| &from.images[here]);
+        let items = Items { z: &z, given, mask: &[], labels: &labels, seed: order.seed, first };
+        let images = drawer.go(&mut trained.state, &items, watch)?;
         take(Part { images, log_p: Vec::new(), z })?;
     }
     Ok(())
@@ -169,7 +228,7 @@ fn by_pixels(trained: &mut Trained, device: &Device, order: &Order, take: &mut d
     let (mut first, mut chunk) = (0, CHUNK);
     while first < order.count {
         let count = chunk.min(order.count - first);
-        let hot = one_hot(&labels(classes, order.class, first, count), classes, count);
+        let hot = one_hot(&order.labels(classes, first, count), classes, count);
         let inputs = [("labels", &hot[..])];
         let job = Job { count, seed: order.seed, first, temperature: order.temperature, keep: None, inputs: &inputs };
         let drawn = match sampler.sample(model, &mut trained.state, &job) {
@@ -194,9 +253,28 @@ fn by_pixels(trained: &mut Trained, device: &Device, order: &Order, take: &mut d
 /// As [`draw`].
 pub fn all(trained: &mut Trained, device: &Device, order: &Order) -> Result<Vec<f32>> {
     let mut images = Vec::new();
-    draw(trained, device, order, &mut |part| {
+    draw(trained, device, order, &mut Unwatched, &mut |part| {
         images.extend(part.images);
         Ok(())
     })?;
     Ok(images)
+}
+
+/// As [`all`], with a bar that tells how far it is.
+///
+/// # Errors
+/// As [`draw`].
+pub fn all_shown(trained: &mut Trained, device: &Device, order: &Order, output: &Output) -> Result<Vec<f32>> {
+    let item: usize = trained.recipe.data.dims.iter().product();
+    let mut progress = Progress::new(output, trained, order.count, None);
+    let (bar, mut images) = (progress.of_images(), Vec::new());
+    let drawn = draw(trained, device, order, &mut progress, &mut |part| {
+        if let Some(bar) = &bar {
+            bar.inc((part.images.len() / item) as u64);
+        }
+        images.extend(part.images);
+        Ok(())
+    });
+    progress.finish();
+    drawn.map(|()| images)
 }

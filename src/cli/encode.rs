@@ -7,19 +7,24 @@ use clap::Args;
 use serde_json::json;
 
 use super::common::Common;
+use super::denoising::DenoisingArgs;
 use super::endings;
+use super::invert;
 use super::measured::{EvalArgs, Measured, weights_in_words};
 use super::output::Output;
 use crate::error::Result;
 use crate::eval::{self, Codes};
 use crate::report;
+use crate::sample::diffusion::Solver;
 
 /// Arguments of `encode`.
 #[derive(Args)]
 pub struct EncodeArgs {
     #[command(flatten)]
     pub eval: EvalArgs,
-    /// The .npy file of means to write; log variances and labels go beside it
+    #[command(flatten)]
+    pub denoising: DenoisingArgs,
+    /// The .npy file of means (of diffusion models, of the noise that images come of) to write; log variances and labels go beside it
     #[arg(long, value_name = "F.npy")]
     pub out: PathBuf,
 }
@@ -47,7 +52,15 @@ fn beside(path: &Path, part: &str) -> PathBuf {
 pub fn run(args: &EncodeArgs, common: &Common, output: &Output) -> Result<()> {
     endings::check(&args.out, "codes", &["npy"])?;
     let mut measured = Measured::open(&args.eval, common)?;
-    let codes = codes(&mut measured, &args.eval, common, false, output)?;
+    let settings = match measured.trained.model.denoises() {
+        Some(network) => Some(args.denoising.settings_of(network, Some((Solver::Ddim, 0.0)))?),
+        None => args.denoising.settings(measured.trained.model.as_ref())?,
+    };
+    let codes = match &settings {
+        Some(settings) => invert::codes(&mut measured, settings, common, output)?,
+        None => codes(&mut measured, &args.eval, common, false, output)?,
+    };
+    let back = settings.map(|settings| invert::round_trip(&mut measured, &settings, &codes)).transpose()?;
     let count = codes.mean.len() / codes.latent.max(1);
     let shape = [count, codes.latent];
     report::write_npy_f32(&args.out, &shape, &codes.mean)?;
@@ -62,6 +75,12 @@ pub fn run(args: &EncodeArgs, common: &Common, output: &Output) -> Result<()> {
     }
     let shown: Vec<String> = files.iter().map(|f| f.display().to_string()).collect();
     let (name, weights) = (measured.source.name(), weights_in_words(&measured.trained, args.eval.best));
-    let words = format!("encoded {count} images of {name} to {} numbers each, {weights}: {}", codes.latent, shown.join(", "));
-    output.result(&words, &json!({"files": shown, "images": count, "latent": codes.latent, "data": name, "weights": weights}))
+    let mut words = format!("encoded {count} images of {name} to {} numbers each, {weights}: {}", codes.latent, shown.join(", "));
+    if let Some((away, again)) = back {
+        words += &format!("\nthe first {again}, drawn again of what they became, are off by {away:.4} a value on average");
+    }
+    let object = json!({
+        "files": shown, "images": count, "latent": codes.latent, "data": name, "weights": weights, "round_trip": back.map(|(away, _)| away),
+    });
+    output.result(&words, &object)
 }

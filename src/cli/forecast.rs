@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::common::Common;
-use super::complete::level;
+use super::given::Reads;
 use super::draw::{check_amount, labels};
 use super::endings;
 use super::measured::{weights, weights_in_words};
@@ -139,7 +139,7 @@ pub fn run(args: &ForecastArgs, common: &Common, output: &Output) -> Result<()> 
         None => windows(&*source)?,
     };
     let (levels, top) = (sampler.levels(), (sampler.levels() - 1) as f32);
-    let in_levels = |shown: &[f32]| shown.iter().map(|byte| level(*byte, levels)).collect::<Vec<f32>>();
+    let in_levels = |shown: &[f32]| shown.iter().map(|byte| Reads::Levels(levels).value(*byte)).collect::<Vec<f32>>();
     let in_units = |levels: &[f32]| cut.in_units(&levels.iter().map(|v| v / top).collect::<Vec<f32>>());
     let channel = |values: &[f64], c: usize| values.iter().skip(c).step_by(channels).copied().collect::<Vec<f64>>();
     let values: Vec<Vec<f64>> = windows.iter().map(|w| in_units(&in_levels(&w.shown))).collect();

@@ -6,16 +6,21 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::common::Common;
+use super::denoising::DenoisingArgs;
+use super::draw::{self, Order};
 use super::encode::codes;
 use super::endings;
-use super::latents::decode;
+use super::invert;
 use super::measured::{EvalArgs, Measured, weights_in_words};
 use super::output::{Output, as_text};
 use super::pictures::check_grid;
 use crate::error::{Error, Result};
-use crate::model::need;
+use crate::eval::Codes;
+use crate::model::Model;
+use crate::model::need::{self, Draws};
 use crate::report::{self, GridOptions};
 use crate::runtime::Device;
+use crate::sample::diffusion::{Settings, Solver};
 use crate::sample::{self, latent};
 use crate::train::Trained;
 
@@ -33,6 +38,15 @@ pub struct InterpolateArgs {
     /// Images of a way, both ends among them
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub steps: usize,
+    /// Steps from noise to image (diffusion) [default: as suits the run and the sampler]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub noise_steps: Option<usize>,
+    /// ddim, dpm (DPM-Solver++ 2M), heun or euler (diffusion) [default: ddim]
+    #[arg(long, value_name = "SAMPLER")]
+    pub sampler: Option<Solver>,
+    /// How much is made of the label; see kiln sample (diffusion)
+    #[arg(long, value_name = "SCALE", allow_negative_numbers = true)]
+    pub guidance: Option<f64>,
     /// How to go
     #[arg(long, value_enum, default_value_t = PathArg::Spherical)]
     pub path: PathArg,
@@ -55,6 +69,31 @@ pub enum PathArg {
     Both,
 }
 
+impl InterpolateArgs {
+    /// How noise is taken away, of models that do.
+    fn settings(&self, model: &dyn Model) -> Result<Option<Settings>> {
+        let args = DenoisingArgs { steps: self.noise_steps, sampler: self.sampler, eta: None, guidance: self.guidance, threshold: None };
+        let Some(network) = model.denoises() else { return args.settings(model) };
+        let settings = args.settings_of(network, Some((Solver::Ddim, 0.0)))?;
+        invert::check_settled("kiln interpolate", &settings)?;
+        Ok(Some(settings))
+    }
+}
+
+/// Length of a latent that may be drawn.
+fn latent_length(trained: &Trained) -> Result<usize> {
+    match need::draws(trained.model.as_ref()) {
+        Ok(Draws::Noise(network)) => Ok(network.dims().iter().product()),
+        _ => {
+            let decoder = need::decodes(trained.model.as_ref())?;
+            if !decoder.has_prior() {
+                return Err(Error::usage(format!("{} has no prior to draw latents from; take --data", trained.model.name())));
+            }
+            Ok(decoder.latent())
+        }
+    }
+}
+
 /// Refuses more ways than there are pairs of images.
 fn check_ends(ways: usize, images: usize, name: &str) -> Result<()> {
     if images >= 2 * ways {
@@ -73,7 +112,8 @@ pub fn run(args: &InterpolateArgs, common: &Common, output: &Output) -> Result<(
     if args.count == 0 || args.steps < 2 {
         return Err(Error::usage("kiln interpolate takes -n of at least 1 and --steps of at least 2"));
     }
-    let (mut trained, device, ends, labels, images) = match &args.data {
+    let seed = common.seed.unwrap_or(1);
+    let (mut trained, device, codes) = match &args.data {
         Some(data) => {
             let eval = EvalArgs {
                 run: args.run.clone(),
@@ -85,24 +125,28 @@ pub fn run(args: &InterpolateArgs, common: &Common, output: &Output) -> Result<(
             };
             let mut measured = Measured::open(&eval, common)?;
             check_ends(args.count, measured.source.len(), &measured.source.name())?;
-            let codes = codes(&mut measured, &eval, common, true, output)?;
-            (measured.trained, measured.device, codes.mean, codes.labels, codes.images)
+            let settings = args.settings(measured.trained.model.as_ref())?;
+            let codes = match &settings {
+                Some(settings) => invert::codes(&mut measured, settings, common, output)?,
+                None => codes(&mut measured, &eval, common, true, output)?,
+            };
+            (measured.trained, measured.device, codes)
         }
         None => {
             let device = Device::open(&common.device)?;
             let trained = Trained::load(&args.run, &device, args.best)?;
-            let decoder = need::decodes(trained.model.as_ref())?;
-            if !decoder.has_prior() {
-                return Err(Error::usage(format!("{} has no prior to draw latents from; take --data", trained.model.name())));
-            }
-            let length = decoder.latent();
+            let latent = latent_length(&trained)?;
             let classes = trained.recipe.data.classes.max(1);
-            let ends = sample::latents(common.seed.unwrap_or(1), 0, 2 * args.count, length);
+            let mean = sample::latents(seed, 0, 2 * args.count, latent);
             let labels = (0..2 * args.count).map(|i| (i / 2 % classes) as u32).collect();
-            (trained, device, ends, labels, Vec::new())
+            (trained, device, Codes { latent, mean, labels, ..Codes::default() })
         }
     };
-    let length = need::decodes(trained.model.as_ref())?.latent();
+    let settings = args.settings(trained.model.as_ref())?;
+    let Codes { latent: length, mean: ends, labels, images, .. } = codes;
+    if trained.recipe.data.points {
+        return Err(Error::usage("kiln interpolate draws pictures of images, and this run was made for points; take kiln sample --z"));
+    }
     let paths: &[(latent::Path, &str)] = match args.path {
         PathArg::Straight => &[(latent::Path::Straight, "straight")],
         PathArg::Spherical => &[(latent::Path::Spherical, "spherical")],
@@ -122,8 +166,10 @@ pub fn run(args: &InterpolateArgs, common: &Common, output: &Output) -> Result<(
         }
     }
     let dims = trained.recipe.data.dims;
-    check_grid(z.len() / length, dims, false)?;
-    let made = decode(&mut trained, &device, &z, &classes)?;
+    let count = z.len() / length;
+    check_grid(count, dims, false)?;
+    let order = Order { z: Some(z), labels: Some(classes), denoising: settings, ..Order::plain(count, seed) };
+    let made = draw::all_shown(&mut trained, &device, &order, output)?;
     let item: usize = dims.iter().product();
     let mut picture = Vec::new();
     for (row, images_of_row) in made.chunks(args.steps * item).enumerate() {

@@ -14,9 +14,11 @@ mod endings;
 mod eval;
 mod export;
 mod forecast;
+mod given;
 #[cfg(test)]
 mod hints;
 mod interpolate;
+mod invert;
 mod judged;
 mod latents;
 mod measured;
@@ -24,6 +26,7 @@ mod neighbors;
 mod outliers;
 mod output;
 mod pictures;
+mod progress;
 mod quality;
 mod sample;
 mod score;
@@ -32,6 +35,7 @@ mod signals;
 mod theory;
 mod threads;
 mod train;
+mod trajectory;
 mod tune;
 
 use std::io::Write;

@@ -50,7 +50,7 @@ pub fn run(args: &NeighborsArgs, common: &Common, output: &Output) -> Result<()>
     check_grid(3 * args.count, measured.trained.recipe.data.dims, false)?;
     let seed = common.seed.unwrap_or(1);
     let likeness = Likeness::of(&measured.trained, measured.binarization, JUDGE_SEED);
-    let mut drawn = draw::all(&mut measured.trained, &measured.device, &Order::plain(args.count, seed))?;
+    let mut drawn = draw::all_shown(&mut measured.trained, &measured.device, &Order::plain(args.count, seed), output)?;
     likeness.apply_to_samples(&mut drawn, seed);
     let dims = measured.trained.recipe.data.dims;
     let item: usize = dims.iter().product();

@@ -111,7 +111,8 @@ pub fn run(mut measured: Measured, args: &EvalArgs, common: &Common, output: &Ou
     let seed = common.seed.unwrap_or(1);
     let likeness = Likeness::of(&measured.trained, measured.binarization, JUDGE_SEED);
     let item: usize = measured.source.dims().iter().product();
-    let mut drawn = draw::all(&mut measured.trained, &measured.device, &Order { denoising, ..Order::plain(count, seed) })?;
+    let order = Order { denoising, ..Order::plain(count, seed) };
+    let mut drawn = draw::all_shown(&mut measured.trained, &measured.device, &order, output)?;
     likeness.apply_to_samples(&mut drawn, seed);
     let reference = likeness.images(Arc::clone(&measured.source), REAL)?;
     let sets = Sets { item, drawn, real: reference.values, real_labels: reference.labels };

@@ -8,12 +8,16 @@ use serde_json::json;
 
 use super::common::Common;
 use super::denoising::DenoisingArgs;
-use super::draw::{self, Order};
+use super::draw::{self, From, Order};
 use super::endings;
+use super::given::{Given, Reads};
 use super::measured::weights_in_words;
 use super::output::{Output, as_text};
 use super::pictures::{Pictures, check_ending};
+use super::progress::Progress;
+use super::trajectory::Film;
 use crate::error::{Error, Result};
+use crate::model::need;
 use crate::report::{self, NpyStream};
 use crate::runtime::Device;
 use crate::sample::raster::Method;
@@ -50,9 +54,21 @@ pub struct SampleArgs {
     /// Images of these latents, [N, latent] floats, instead of drawn ones
     #[arg(long, value_name = "F.npy", conflicts_with = "truncation")]
     pub z: Option<PathBuf>,
+    /// Classes of the images that --z makes, [N] whole numbers, as kiln encode writes them beside it
+    #[arg(long, value_name = "F.npy", requires = "z", conflicts_with = "class")]
+    pub labels: Option<PathBuf>,
     /// Write the latents that the images were made of, [N, latent]
     #[arg(long, value_name = "F.npy")]
     pub save_z: Option<PathBuf>,
+    /// Begin from these images instead of noise: a picture, varied as often as -n says, or a source, an image of it each (diffusion)
+    #[arg(long, value_name = "SOURCE", conflicts_with_all = ["z", "save_z"])]
+    pub from: Option<String>,
+    /// How much of the way from --from to noise is gone before noise is taken away again: 0 is the image itself, 1 all noise
+    #[arg(long, default_value_t = 0.6, value_name = "SHARE", requires = "from", allow_negative_numbers = true)]
+    pub strength: f64,
+    /// Show how the images come of noise: a .png strip of the first 8, or a .gif or .apng of the first 64 (diffusion)
+    #[arg(long, value_name = "FILE")]
+    pub trajectory: Option<PathBuf>,
     /// Write log p of each image, in nats (autoregressive models)
     #[arg(long, value_name = "F.npy or F.csv")]
     pub log_p: Option<PathBuf>,
@@ -107,6 +123,24 @@ fn given(path: &Path, count: Option<usize>, latent: usize) -> Result<(usize, Vec
     Ok((count, values))
 }
 
+/// Classes of a file, for so many images.
+fn given_labels(path: &Path, count: usize, trained: &Trained) -> Result<Vec<u32>> {
+    let name = trained.model.name();
+    if !trained.model.conditional() {
+        return Err(Error::usage(format!("this {name} is not conditional, so --labels choose nothing; leave them out")));
+    }
+    let (mut labels, classes) = (report::read_npy_classes(path)?, trained.recipe.data.classes);
+    let shown = path.display();
+    if let Some(foreign) = labels.iter().find(|label| **label as usize >= classes) {
+        return Err(Error::usage(format!("{shown} holds the class {foreign}, and the run knows {classes}, from 0")));
+    }
+    if labels.len() < count {
+        return Err(Error::usage(format!("{shown} holds {} classes, fewer than the {count} images", labels.len())));
+    }
+    labels.truncate(count);
+    Ok(labels)
+}
+
 /// Writes log p of each image: an array, or a column.
 ///
 /// # Errors
@@ -127,6 +161,7 @@ pub fn run(args: &SampleArgs, common: &Common, output: &Output) -> Result<()> {
     if let Some(path) = &args.save_z {
         endings::check(path, "latents", &["npy"])?;
     }
+    let seed = common.seed.unwrap_or(1);
     let device = Device::open(&common.device)?;
     let mut trained = Trained::load(&args.run, &device, args.best)?;
     check_side_files(args, &trained)?;
@@ -134,29 +169,41 @@ pub fn run(args: &SampleArgs, common: &Common, output: &Output) -> Result<()> {
     let dims = trained.recipe.data.dims;
     let noise = trained.model.denoises().map(|network| network.dims().iter().product());
     let latent = trained.model.decodes().map_or(noise.unwrap_or(0), |d| d.latent());
-    let (count, z) = match &args.z {
-        Some(path) => given(path, args.count, latent).map(|(count, z)| (count, Some(z)))?,
-        None => (args.count.unwrap_or(COUNT), None),
-    };
+    let (mut count, mut z, mut labels, mut from) = (args.count.unwrap_or(COUNT), None, None, None);
+    if let Some(path) = &args.z {
+        let (rows, given) = given(path, args.count, latent)?;
+        (count, z) = (rows, Some(given));
+        labels = args.labels.as_deref().map(|path| given_labels(path, count, &trained)).transpose()?;
+    } else if let Some(source) = &args.from {
+        need::denoises(trained.model.as_ref())?;
+        let given = Given::to_vary(source, args.count, COUNT, &trained, Reads::signed(&trained))?;
+        let (images, own) = given.all(&trained, seed)?;
+        (count, from) = (given.count, Some(From { images, strength: args.strength }));
+        labels = (class.is_none() && own.len() == count).then_some(own);
+    }
     let order = Order {
         count,
-        seed: common.seed.unwrap_or(1),
+        seed,
         temperature: args.temperature,
         truncation: args.truncation,
         method: if args.method == MethodArg::Naive { Method::Naive } else { Method::Cached },
         class,
         z,
+        labels,
+        from,
         denoising: args.denoising.settings(trained.model.as_ref())?,
     };
     draw::check(&trained, &order)?;
+    let film = args.trajectory.as_deref().map(|path| Film::new(path, count, &trained)).transpose()?;
     let kind = (trained.recipe.data.points, &trained.recipe.data.reading.series);
     let mut pictures = Pictures::create(&args.out, count, dims, kind, args.overwrite)?;
     let mut kept_z = args.save_z.as_ref().map(|path| NpyStream::create(path, &[count, latent])).transpose()?;
     let (mut log_p, mut sum, mut known) = (Vec::new(), 0.0, 0);
-    let bar = output.bar(count as u64, "images");
+    let mut progress = Progress::new(output, &trained, count, film);
+    let bar = progress.of_images();
     let start = Instant::now();
     let item: usize = dims.iter().product();
-    let drawn = draw::draw(&mut trained, &device, &order, &mut |part| {
+    let drawn = draw::draw(&mut trained, &device, &order, &mut progress, &mut |part| {
         pictures.take(&part.images)?;
         if let Some(stream) = &mut kept_z {
             stream.extend(&part.z)?;
@@ -166,10 +213,12 @@ pub fn run(args: &SampleArgs, common: &Common, output: &Output) -> Result<()> {
         if args.log_p.is_some() {
             log_p.extend_from_slice(&part.log_p);
         }
-        bar.inc((part.images.len() / item) as u64);
+        if let Some(bar) = &bar {
+            bar.inc((part.images.len() / item) as u64);
+        }
         Ok(())
     });
-    bar.finish_and_clear();
+    let film = progress.finish();
     drawn?;
     let seconds = start.elapsed().as_secs_f64();
     pictures.finish()?;
@@ -179,13 +228,17 @@ pub fn run(args: &SampleArgs, common: &Common, output: &Output) -> Result<()> {
     if let Some(path) = &args.log_p {
         write_log_p(path, log_p)?;
     }
+    if let Some(film) = film {
+        film.save()?;
+    }
     let mean = (known > 0).then(|| sum / known as f64);
     let under = if args.temperature == 1.0 { String::new() } else { format!(" under temperature {}", args.temperature) };
     let likelihood = mean.map(|m| format!(" · mean log p{under} {m:.2} nats")).unwrap_or_default();
     let weights = weights_in_words(&trained, args.best);
-    let source = match &args.z {
-        Some(path) => format!("latents of {}", path.display()),
-        None => format!("seed {}", order.seed),
+    let source = match (&args.z, &args.from) {
+        (Some(path), _) => format!("latents of {}", path.display()),
+        (None, Some(from)) => format!("from {from} at strength {} · seed {seed}", args.strength),
+        (None, None) => format!("seed {seed}"),
     };
     let words = format!(
         "drew {count} images of {} at step {} ({weights}) in {seconds:.2} s{likelihood} · {source} · {}",
@@ -193,11 +246,12 @@ pub fn run(args: &SampleArgs, common: &Common, output: &Output) -> Result<()> {
         trained.progress.step,
         args.out.display()
     );
-    let seed = args.z.is_none().then_some(order.seed);
+    let seed = args.z.is_none().then_some(seed);
     let object = json!({
         "out": as_text(&args.out), "count": count, "seed": seed, "seconds": seconds, "mean_log_p": mean, "device": device.name(),
         "step": trained.progress.step, "weights": weights, "temperature": args.temperature, "z": args.z.as_deref().map(as_text), "save_z": args.save_z.as_deref().map(as_text),
-        "log_p": args.log_p.as_deref().map(as_text),
+        "log_p": args.log_p.as_deref().map(as_text), "from": args.from, "strength": args.from.as_ref().map(|_| args.strength),
+        "trajectory": args.trajectory.as_deref().map(as_text),
     });
     output.result(&words, &object)
 }

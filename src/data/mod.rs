@@ -40,7 +40,7 @@ pub use fit::{Wanted, fit};
 pub use loader::{Batch, Loader, LoaderOptions, Scale, sequential};
 pub use one_hot::one_hot;
 pub use open::{Settled, named_split, open, settle, with_split};
-pub use picture::decode;
+pub use picture::{decode, has_ending};
 pub use reading::{Colour, Fit, Layout, Range, Reading};
 pub use subset::{labelled, subset};
 

@@ -52,7 +52,7 @@ pub fn raster(model: &dyn Model) -> Result<&dyn Raster> {
 /// # Errors
 /// [`Error::Usage`] where the model has none.
 pub fn denoises(model: &dyn Model) -> Result<&dyn Denoises> {
-    model.denoises().ok_or_else(|| lacking(model, "noise to take away", |m| m.denoises().is_some()))
+    model.denoises().ok_or_else(|| lacking(model, "way to take noise away", |m| m.denoises().is_some()))
 }
 
 /// A decoder.
@@ -110,15 +110,47 @@ pub fn draws(model: &dyn Model) -> Result<Draws<'_>> {
     }
 }
 
+/// How the rest of an image is drawn given a part of it.
+pub enum Completes<'a> {
+    /// Value by value, given what stands before.
+    Raster(&'a dyn Raster),
+    /// By taking noise away around what is given.
+    Noise(&'a dyn Denoises),
+}
+
+impl<'a> Completes<'a> {
+    fn of(model: &'a dyn Model) -> Option<Self> {
+        model.raster().map(Self::Raster).or_else(|| model.denoises().map(Self::Noise))
+    }
+}
+
+/// A way to complete images.
+///
+/// # Errors
+/// [`Error::Usage`] where the model has none.
+pub fn completes(model: &dyn Model) -> Result<Completes<'_>> {
+    Completes::of(model).ok_or_else(|| lacking(model, "way to complete images", |m| Completes::of(m).is_some()))
+}
+
+/// Models that complete images whatever part of them is given, in words.
+pub fn complete_any_part() -> String {
+    able(|m| m.denoises().is_some()).join(" or ")
+}
+
+/// Models that can do something, as they are by default on plain images or else on series: they are asked themselves, so that a sentence cannot
+/// grow old.
+fn able(can: impl Fn(&dyn Model) -> bool) -> Vec<&'static str> {
+    let data = |dims| DataSpec { dims, classes: 10, kind: Kind::Pixels, binarization: Binarization::None, mean: None };
+    let plain = [data([32, 32, 1]), data([32, 1, 1])];
+    let built = MODELS.iter().filter_map(|(name, make)| plain.iter().find_map(|data| make(name, &toml::Table::new(), data).ok()));
+    built.filter(|m| can(m.as_ref())).map(|m| m.name()).collect()
+}
+
 /// "a dcgan has no likelihood; cvae, diffusion, gated-pixelcnn, pixelcnn, pixelcnn-pp, pixelrnn, rnn, vae and wavenet have one".
 fn lacking(model: &dyn Model, what: &str, can: impl Fn(&dyn Model) -> bool) -> Error {
     let name = model.name();
     let article = if name.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
-    // Models are asked themselves, as they are by default on plain images or else on series, so that the sentence cannot grow old.
-    let data = |dims| DataSpec { dims, classes: 10, kind: Kind::Pixels, binarization: Binarization::None, mean: None };
-    let plain = [data([32, 32, 1]), data([32, 1, 1])];
-    let built = MODELS.iter().filter_map(|(name, make)| plain.iter().find_map(|data| make(name, &toml::Table::new(), data).ok()));
-    let able: Vec<&str> = built.filter(|m| can(m.as_ref())).map(|m| m.name()).filter(|other| *other != name).collect();
+    let able: Vec<&str> = able(can).into_iter().filter(|other| *other != name).collect();
     let others = match able.as_slice() {
         [] => "no model has one by default".to_string(),
         [one] => format!("{one} has one"),

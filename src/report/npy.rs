@@ -138,32 +138,71 @@ impl NpyStream {
 /// # Errors
 /// [`Error::Io`]; [`Error::Format`] for a file that is no such array, is torn, or holds what is no number.
 pub fn read_npy_f32(path: &Path) -> Result<(Vec<usize>, Vec<f32>)> {
-    let wrong = |reason: String| Error::format(path, reason);
-    let file = File::open(path).map_err(|e| Error::io(path, e))?;
-    let length = file.metadata().map_err(|e| Error::io(path, e))?.len();
-    let array = npyz::NpyFile::new(BufReader::new(file)).map_err(|e| wrong(format!("is no .npy array: {e}")))?;
-    if array.order() != npyz::Order::C {
-        return Err(wrong("is in Fortran order; save it with numpy.ascontiguousarray".into()));
-    }
-    let shape: Vec<usize> = array.shape().iter().map(|&size| size as usize).collect();
-    let width = match array.dtype().descr().trim_matches('\'') {
-        "<f4" => 4u64,
-        "<f8" => 8,
-        other => return Err(wrong(format!("holds {other}; save it with .astype(numpy.float32)"))),
-    };
-    let bytes = array.shape().iter().try_fold(width, |product, &size| product.checked_mul(size));
-    if bytes.is_none_or(|bytes| bytes > length) {
-        return Err(wrong(format!("is torn: an array of shape {shape:?} is larger than its {length} bytes")));
-    }
-    let torn = |e: std::io::Error| wrong(format!("is torn: {e}"));
-    let values: Vec<f32> = if width == 4 {
-        array.into_vec::<f32>().map_err(torn)?
-    } else {
-        array.into_vec::<f64>().map_err(torn)?.into_iter().map(|v| v as f32).collect()
-    };
+    let array = Opened::new(path, |descr| match descr {
+        "<f4" => Ok(4),
+        "<f8" => Ok(8),
+        other => Err(format!("holds {other}; save it with .astype(numpy.float32)")),
+    })?;
+    let shape = array.shape.clone();
+    let values: Vec<f32> =
+        if array.width == 4 { array.values::<f32>()? } else { array.values::<f64>()?.into_iter().map(|v| v as f32).collect() };
     match values.iter().position(|v| !v.is_finite()) {
-        Some(at) => Err(wrong(format!("holds {} at place {at}; every value must be a finite number", values[at]))),
+        Some(at) => Err(Error::format(path, format!("holds {} at place {at}; every value must be a finite number", values[at]))),
         None => Ok((shape, values)),
+    }
+}
+
+/// Reads classes, an array `[N]` of `uint32` or `int64`.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Format`] for a file that is no such array, is torn, or holds what is no class.
+pub fn read_npy_classes(path: &Path) -> Result<Vec<u32>> {
+    let array = Opened::new(path, |descr| match descr {
+        "<u4" => Ok(4),
+        "<i8" => Ok(8),
+        other => Err(format!("holds {other}; save classes with .astype(numpy.uint32)")),
+    })?;
+    if array.shape.len() != 1 {
+        return Err(Error::format(path, format!("is of shape {:?}; classes are [N]", array.shape)));
+    }
+    if array.width == 4 {
+        return array.values::<u32>();
+    }
+    let class = |v: i64| u32::try_from(v).map_err(|_| Error::format(path, format!("holds {v}, which is no class")));
+    array.values::<i64>()?.into_iter().map(class).collect()
+}
+
+/// An array's file, whose header was found to be true.
+struct Opened<'a> {
+    path: &'a Path,
+    array: npyz::NpyFile<BufReader<File>>,
+    shape: Vec<usize>,
+    /// Bytes of a value.
+    width: u64,
+}
+
+impl<'a> Opened<'a> {
+    /// Opens an array in C order whose type is one that `width` knows.
+    fn new(path: &'a Path, width: impl Fn(&str) -> std::result::Result<u64, String>) -> Result<Self> {
+        let wrong = |reason: String| Error::format(path, reason);
+        let file = File::open(path).map_err(|e| Error::io(path, e))?;
+        let length = file.metadata().map_err(|e| Error::io(path, e))?.len();
+        let array = npyz::NpyFile::new(BufReader::new(file)).map_err(|e| wrong(format!("is no .npy array: {e}")))?;
+        if array.order() != npyz::Order::C {
+            return Err(wrong("is in Fortran order; save it with numpy.ascontiguousarray".into()));
+        }
+        let shape: Vec<usize> = array.shape().iter().map(|&size| size as usize).collect();
+        let width = width(array.dtype().descr().trim_matches('\'')).map_err(wrong)?;
+        let bytes = array.shape().iter().try_fold(width, |product, &size| product.checked_mul(size));
+        if bytes.is_none_or(|bytes| bytes > length) {
+            return Err(wrong(format!("is torn: an array of shape {shape:?} is larger than its {length} bytes")));
+        }
+        Ok(Self { path, array, shape, width })
+    }
+
+    fn values<T: npyz::Deserialize>(self) -> Result<Vec<T>> {
+        let path = self.path;
+        self.array.into_vec::<T>().map_err(|e| Error::format(path, format!("is torn: {e}")))
     }
 }
 
@@ -192,6 +231,15 @@ mod tests {
         write_npy_i64(&path, &[3], &[1, -2, 3]).unwrap();
         assert_eq!(npyz::NpyFile::new(&std::fs::read(&path).unwrap()[..]).unwrap().into_vec::<i64>().unwrap(), [1, -2, 3]);
         assert!(read_npy_f32(&path).unwrap_err().to_string().contains("float32"));
+        assert!(read_npy_classes(&path).unwrap_err().to_string().contains("-2"));
+        write_npy_u32(&path, &[3], &[1, 0, 9]).unwrap();
+        assert_eq!(read_npy_classes(&path).unwrap(), [1, 0, 9]);
+        write_npy_i64(&path, &[2], &[4, 5]).unwrap();
+        assert_eq!(read_npy_classes(&path).unwrap(), [4, 5]);
+        write_npy_f32(&path, &[1], &[1.0]).unwrap();
+        assert!(read_npy_classes(&path).unwrap_err().to_string().contains("uint32"));
+        write_npy_u32(&path, &[1, 2], &[1, 2]).unwrap();
+        assert!(read_npy_classes(&path).unwrap_err().to_string().contains("[N]"));
         // A lone number.
         write_npy_u32(&path, &[], &[7]).unwrap();
         assert_eq!(npyz::NpyFile::new(&std::fs::read(&path).unwrap()[..]).unwrap().into_vec::<u32>().unwrap(), [7]);

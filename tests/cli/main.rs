@@ -9,6 +9,7 @@ mod caches;
 mod complete;
 mod conditional;
 mod data;
+mod denoised;
 mod devices;
 mod eval;
 mod export;
@@ -38,5 +39,13 @@ fn vae() -> Place {
     let place = Place::new();
     let set = "--set form=mlp --set hidden=16 --set latent=3 --set valid_every=0 --set sample_every=0";
     place.kiln(&format!("train vae --data builtin:digits --limit 64 --batch 16 --steps 6 --out vae -q {set}")).ok();
+    place
+}
+
+/// A place with a small diffusion run of built-in digits in `noise`, trained for so many steps, with further words.
+fn denoiser(steps: usize, words: &str) -> Place {
+    let place = Place::new();
+    let set = "--set preset=tiny --set timesteps=50 --set ema=0 --set valid_every=0 --set sample_every=0";
+    place.kiln(&format!("train diffusion --data builtin:digits --limit 64 --batch 8 --steps {steps} --out noise -q {set} {words}")).ok();
     place
 }

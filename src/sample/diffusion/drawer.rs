@@ -1,8 +1,8 @@
 //! Items of a model from latents: what `sample`, and everything that measures or shows samples, asks for.
 
-use super::{DiffusionSampler, Job, Move, Options, Solver, Threshold, Watch, Way};
+use super::{Course, DiffusionSampler, Job, Move, Options, Region, Solver, Threshold, Watch, Way};
 use crate::error::Result;
-use crate::model::noise::Schedule;
+use crate::model::noise::{Level, Schedule};
 use crate::model::{Denoises, Model, need};
 use crate::runtime::{Device, State, Weights};
 
@@ -24,13 +24,18 @@ impl Settings {
     /// What suits a network, with the solver and the steps that are asked for.
     pub fn of(network: &dyn Denoises, solver: Option<Solver>, steps: Option<usize>) -> Self {
         let process = network.process();
-        let (own, enough) = match process.schedule() {
-            Schedule::Linear | Schedule::Cosine => (Solver::Dpm, Self::STEPS.min(process.steps())),
-            // Asked twice a step.
-            Schedule::Edm => (Solver::Heun, 18),
-            Schedule::Flow => (Solver::Heun, Self::STEPS / 2),
+        let own = match process.schedule() {
+            Schedule::Linear | Schedule::Cosine => Solver::Dpm,
+            Schedule::Edm | Schedule::Flow => Solver::Heun,
         };
         let solver = solver.unwrap_or(own);
+        let enough = match process.schedule() {
+            Schedule::Linear | Schedule::Cosine => Self::STEPS.min(process.steps()),
+            // Asked twice a step.
+            Schedule::Edm if solver == Solver::Heun => 18,
+            Schedule::Flow if solver == Solver::Heun => Self::STEPS / 2,
+            Schedule::Edm | Schedule::Flow => Self::STEPS,
+        };
         // What was learnt with fresh noise in each step needs each of them.
         let enough = if solver == Solver::Ddpm { process.steps() } else { enough };
         let way = Way { solver, steps: steps.unwrap_or(enough), eta: 0.0 };
@@ -54,21 +59,56 @@ impl Settings {
 /// A network on a device, prepared to draw items by given settings.
 pub struct Drawer {
     sampler: DiffusionSampler,
+    course: Course,
+    start: Level,
     moves: Vec<Move>,
     bounded: bool,
 }
 
+/// Items to draw, N of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Items<'a> {
+    /// Latents of a standard normal, `[N, H, W, C]`; nothing on the way back.
+    pub z: &'a [f32],
+    /// Given items as the network reads them, `[N, H, W, C]`; nothing from all noise.
+    pub given: &'a [f32],
+    /// 1 where a value of `given` is kept, else 0, `[N, H, W, C]`; nothing where none are.
+    pub mask: &'a [f32],
+    /// Labels, where the model takes them.
+    pub labels: &'a [u32],
+    /// Seed of fresh noise.
+    pub seed: u64,
+    /// Number of the first item in the whole job.
+    pub first: usize,
+}
+
 impl Drawer {
-    /// Prepares to draw up to `most` items at a time.
+    /// Prepares to draw up to `most` items at a time, from all noise.
     ///
     /// # Errors
     /// As [`Settings::check`] and [`DiffusionSampler::new`].
     pub fn new(device: &Device, model: &dyn Model, state: &State, weights: Weights, settings: &Settings, most: usize) -> Result<Self> {
+        Self::along(Course::Whole, device, (model, state, weights), settings, most)
+    }
+
+    /// Prepares to go a course with up to `most` items at a time.
+    ///
+    /// # Errors
+    /// As [`Drawer::new`]; [`crate::Error::Usage`] for a course that cannot be gone by these settings.
+    pub fn along(
+        course: Course,
+        device: &Device,
+        (model, state, weights): (&dyn Model, &State, Weights),
+        settings: &Settings,
+        most: usize,
+    ) -> Result<Self> {
         let network = need::denoises(model)?;
         settings.check(network)?;
-        let moves = settings.way.moves(network.process(), network.variance());
-        let sampler = DiffusionSampler::new(device, model, state, weights, &settings.options(), most)?;
-        Ok(Self { sampler, moves, bounded: network.value_levels().is_some() })
+        course.check(&settings.way)?;
+        let (start, moves) = course.route(network, &settings.way);
+        let options = Options { region: matches!(course, Course::Around(_)), ..settings.options() };
+        let sampler = DiffusionSampler::new(device, model, state, weights, &options, most)?;
+        Ok(Self { sampler, course, start, moves, bounded: network.value_levels().is_some() })
     }
 
     /// Items drawn at a time.
@@ -93,10 +133,27 @@ impl Drawer {
         (seed, first): (u64, usize),
         watch: &mut dyn Watch,
     ) -> Result<Vec<f32>> {
-        let sigma = self.moves.first().map_or(1.0, |m| m.level.sigma) as f32;
-        let start: Vec<f32> = z.iter().map(|v| v * sigma).collect();
-        let job = Job { start: &start, moves: &self.moves, labels, seed, first, region: None };
+        self.go(state, &Items { z, labels, seed, first, ..Items::default() }, watch)
+    }
+
+    /// Goes the course: items as [`Drawer::draw`] gives them, or on the way back the latents that they come of.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] where what the course begins with is missing; errors of the device.
+    pub fn go(&mut self, state: &mut State, items: &Items<'_>, watch: &mut dyn Watch) -> Result<Vec<f32>> {
+        let [alpha, sigma] = [self.start.alpha, self.start.sigma].map(|v| v as f32);
+        let start: Vec<f32> = match self.course {
+            Course::Whole | Course::Around(_) => items.z.iter().map(|v| v * sigma).collect(),
+            Course::Part(_) => items.given.iter().zip(items.z).map(|(item, z)| alpha * item + sigma * z).collect(),
+            Course::Back => items.given.to_vec(),
+        };
+        let region = matches!(self.course, Course::Around(_)).then_some(Region { mask: items.mask, given: items.given });
+        let job = Job { start: &start, moves: &self.moves, labels: items.labels, seed: items.seed, first: items.first, region };
         let points = self.sampler.draw(state, &job, watch)?;
+        if self.course == Course::Back {
+            let most = self.moves.last().map_or(1.0, |m| m.to.sigma) as f32;
+            return Ok(points.into_iter().map(|v| v / most).collect());
+        }
         Ok(shown(points, self.bounded))
     }
 }

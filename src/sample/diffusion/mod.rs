@@ -4,11 +4,13 @@
 //! on the device from the first to the last. Fresh noise is a function of (seed, move, item), so that what is drawn depends on neither
 //! device nor batch.
 
+mod course;
 mod drawer;
 mod solver;
 mod step;
 
-pub use drawer::{Drawer, Settings};
+pub use course::Course;
+pub use drawer::{Drawer, Items, Settings};
 pub use solver::{Move, Solver, Way};
 pub use step::{Options, Threshold};
 
@@ -50,7 +52,9 @@ pub struct Job<'a> {
 
 /// What a job tells while it is drawn.
 pub trait Watch {
-    /// Whether the points after so many moves are wanted.
+    /// A job of so many items begins.
+    fn begins(&mut self, _job: &Job<'_>, _count: usize) {}
+    /// Whether the points after so many moves are wanted; before the first where there are none yet.
     fn wants(&mut self, _done: usize) -> bool {
         false
     }
@@ -100,6 +104,7 @@ impl DiffusionSampler {
     pub fn draw(&mut self, state: &mut State, job: &Job<'_>, watch: &mut dyn Watch) -> Result<Vec<f32>> {
         let (count, whole) = (job.start.len() / self.len, self.items * self.len);
         let fits = count <= self.items && job.start.len() == count * self.len && job.region.is_some() == self.region;
+        let fits = fits && job.region.is_none_or(|r| [r.mask.len(), r.given.len()] == [job.start.len(); 2]);
         let labelled = self.classes == 0 || job.labels.len() == count;
         if !fits || !labelled {
             return Err(Error::Shape(format!("a job of {count} items does not fit a sampler of {}", self.items)));
@@ -121,7 +126,11 @@ impl DiffusionSampler {
         if self.classes > 0 {
             self.program.write("labels", &one_hot(job.labels, self.classes + 1, self.items))?;
         }
-        let mut points = Vec::new();
+        watch.begins(job, count);
+        if watch.wants(0) {
+            watch.points(0, job.start);
+        }
+        let mut points = job.start.to_vec();
         for (number, motion) in job.moves.iter().enumerate() {
             let values: [f32; ROW] = row(motion);
             self.program.write("move", &values)?;

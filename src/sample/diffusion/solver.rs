@@ -151,13 +151,17 @@ impl Way {
     pub fn check(&self, process: &Process) -> Result<()> {
         let refuse = |reason: String| Err(Error::usage(reason));
         if self.steps == 0 {
-            return refuse("--steps must be at least 1".into());
+            return refuse("there must be at least 1 step from noise to image, not 0".into());
         }
         if process.steps() > 0 && self.steps > process.steps() {
-            return refuse(format!("--steps {} are more than the {} this run was trained with; take fewer", self.steps, process.steps()));
+            return refuse(format!(
+                "{} steps from noise to image are more than the {} this run was trained with; take fewer",
+                self.steps,
+                process.steps()
+            ));
         }
         if process.steps() == 0 && self.steps > 1_000_000 {
-            return refuse(format!("--steps {} are more than a million; take fewer", self.steps));
+            return refuse(format!("{} steps from noise to image are more than a million; take fewer", self.steps));
         }
         if !(0.0..=1.0).contains(&self.eta) {
             return refuse(format!("--eta must be 0 to 1, not {}", self.eta));
@@ -184,7 +188,7 @@ impl Way {
         self.between(process, variance, &self.levels(process))
     }
 
-    /// The moves along given levels, each with less noise than the one before.
+    /// The moves along given levels: towards the item, or without fresh noise away from it.
     pub fn between(&self, process: &Process, variance: Variance, levels: &[Level]) -> Vec<Move> {
         let mut moves = Vec::new();
         for (i, pair) in levels.windows(2).enumerate() {
@@ -197,7 +201,7 @@ impl Way {
                 }
                 Solver::Euler => moves.push(straight(process, from, to, 0.0)),
                 Solver::Dpm => moves.push(multistep(process, [from, to], i.checked_sub(1).map(|k| levels[k]))),
-                Solver::Heun if to.sigma > 0.0 && from.alpha > 0.0 => {
+                Solver::Heun if to.sigma > 0.0 && from.alpha > 0.0 && to.alpha > 0.0 => {
                     moves.push(Move { ends: false, ..straight(process, from, to, 0.0) });
                     moves.push(corrected(process, from, to));
                 }
