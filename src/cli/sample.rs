@@ -63,7 +63,7 @@ pub struct SampleArgs {
     /// Begin from these images instead of noise: a picture, varied as often as -n says, or a source, an image of it each (diffusion)
     #[arg(long, value_name = "SOURCE", conflicts_with_all = ["z", "save_z"])]
     pub from: Option<String>,
-    /// How much of the way from --from to noise is gone before noise is taken away again: 0 is the image itself, 1 all noise
+    /// How far --from is noised before noise is taken away again, as a share of time: 0 is the image itself, 1 all noise
     #[arg(long, default_value_t = 0.6, value_name = "SHARE", requires = "from", allow_negative_numbers = true)]
     pub strength: f64,
     /// Show how the images come of noise: a .png strip of the first 8, or a .gif or .apng of the first 64 (diffusion)

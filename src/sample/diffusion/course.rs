@@ -4,14 +4,14 @@
 use super::solver::{Move, Solver, Way};
 use crate::error::{Error, Result};
 use crate::model::Denoises;
-use crate::model::noise::{Level, Process};
+use crate::model::noise::{Level, Process, TIMES};
 
 /// The courses.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Course {
     /// From all noise to items.
     Whole,
-    /// From given items, noised to this share of the steps, 0 to 1 (Meng et al., 2022, "SDEdit").
+    /// From given items, noised to this share of the time, 0 to 1, or the level before it (Meng et al., 2022, "SDEdit").
     Part(f64),
     /// From all noise to items around values that are kept, each step gone so many times with its noise put back in between, so that what is
     /// drawn comes to agree with what is kept (Lugmayr et al., 2022, "RePaint", algorithm 1). Gone once, what is kept is only put in place.
@@ -49,11 +49,12 @@ impl Course {
     /// The level that it begins at, and its moves.
     pub fn route(self, network: &dyn Denoises, way: &Way) -> (Level, Vec<Move>) {
         let (process, variance) = (network.process(), network.variance());
-        let levels = process.levels(way.steps);
+        let levels = way.levels(process);
         match self {
             Self::Whole => (levels[0], way.between(process, variance, &levels)),
             Self::Part(strength) => {
-                let left = &levels[((1.0 - strength) * way.steps as f64).round() as usize..];
+                let far = levels.iter().position(|l| strength > 0.0 && l.time <= strength * TIMES).unwrap_or(way.steps);
+                let left = &levels[far.min(way.steps)..];
                 (left[0], way.between(process, variance, left))
             }
             Self::Around(times) => {

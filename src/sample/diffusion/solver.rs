@@ -196,7 +196,8 @@ impl Way {
             match self.solver {
                 Solver::Ddpm => moves.push(ancestral(process, variance, [from, to])),
                 Solver::Ddim => {
-                    let fresh = self.eta.powi(2) * process.back(from, to).small;
+                    // Where nothing is left of the item there is no step back to ask.
+                    let fresh = if self.eta > 0.0 { self.eta.powi(2) * process.back(from, to).small } else { 0.0 };
                     moves.push(straight(process, from, to, fresh));
                 }
                 Solver::Euler => moves.push(straight(process, from, to, 0.0)),
