@@ -7,9 +7,9 @@ use clap::Args;
 use serde_json::json;
 
 use super::common::Common;
-use super::given::Reads;
 use super::draw::{check_amount, labels};
 use super::endings;
+use super::given::Reads;
 use super::measured::{weights, weights_in_words};
 use super::output::{Output, as_text};
 use crate::data::{self, Source, Split, item_len, one_hot};

@@ -132,18 +132,18 @@ fn what_becomes_noise_comes_back() {
 /// A flow ends in noise of which nothing is the item's, and an EDM process in noise many times its size.
 #[test]
 fn processes_of_continuous_time_go_all_ways() {
-    for schedule in ["flow", "edm"] {
+    for noise in ["flow", "edm"] {
         let place = Place::new();
-        let set = format!("--set preset=tiny --set schedule={schedule} --set ema=0 --set valid_every=0 --set sample_every=0");
+        let set = format!("--set preset=tiny --set noise={noise} --set ema=0 --set valid_every=0 --set sample_every=0");
         place.kiln(&format!("train diffusion --data builtin:digits --limit 32 --batch 8 --steps 2 --out noise -q {set}")).ok();
         let said = place.kiln("encode noise --data builtin:digits:test --limit 2 --steps 40 --out z.npy --json").json();
         let z = place.array("z.npy").1;
         let size = (z.iter().map(|v| f64::from(v * v)).sum::<f64>() / z.len() as f64).sqrt();
-        assert!(size > 0.2 && size < 5.0, "{schedule}: noise of deviation {size}");
-        assert!(said["round_trip"].as_f64().is_some_and(|away| away < 0.1), "{schedule}: {said}");
+        assert!(size > 0.2 && size < 5.0, "{noise}: noise of deviation {size}");
+        assert!(said["round_trip"].as_f64().is_some_and(|away| away < 0.1), "{noise}: {said}");
         place.kiln("complete noise --data builtin:digits:test -n 2 --steps 5 --keep left:9 --out rest.npy").ok();
         place.kiln("sample noise --from builtin:digits:test -n 2 --steps 8 --strength 0.5 --out some.npy --trajectory way.png").ok();
-        assert!(["rest.npy", "some.npy"].iter().all(|name| place.array(name).1.iter().all(|v| (0.0..=1.0).contains(v))), "{schedule}");
+        assert!(["rest.npy", "some.npy"].iter().all(|name| place.array(name).1.iter().all(|v| (0.0..=1.0).contains(v))), "{noise}");
     }
 }
 
