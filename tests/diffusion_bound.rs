@@ -116,3 +116,33 @@ fn a_bound_of_no_such_chain_is_refused() {
     let other = build("vae", "", &images([8, 8, 1], Kind::Pixels)).expect("a model");
     assert!(need::scores(other.as_ref()).expect("scores").passes(Some(5)).is_err());
 }
+
+#[test]
+fn the_flow_of_the_best_network_tells_the_density() {
+    for schedule in [Schedule::Linear, Schedule::Cosine, Schedule::Flow] {
+        let (sd, dims) = (0.5, [2, 2, 4]);
+        let model = Normal::new(sd, schedule, 1000, dims);
+        let source: Arc<dyn Source> = Arc::new(Values { sd: sd as f32, count: 6, dims });
+        let mut state = State::initial(&Device::Cpu, model.state(), 1).expect("state");
+        let options = LikelihoodOptions {
+            batch: 4,
+            seed: 2,
+            binarization: Binarization::None,
+            weights: Weights::Current,
+            per_pixel: false,
+            steps: None,
+        };
+        let found = eval::flow_likelihood(&Device::Cpu, &model, &mut state, Arc::clone(&source), (&options, 400), |_| {}).expect("log p");
+        let least = *need::denoises(&model).expect("a network").process().ladder(400).iter().rev().nth(1).expect("a level");
+        // Of data with the least noise that is asked about.
+        let variance = sd * sd + (least.sigma / least.alpha).powi(2);
+        for (index, (nll, halved)) in found.nll.iter().zip(&found.halved).enumerate() {
+            let mut values = [0.0; 16];
+            source.read(index, &mut values).expect("an item");
+            let known: f64 =
+                values.iter().map(|v| f64::from(*v).powi(2) / variance / 2.0 + 0.5 * (2.0 * std::f64::consts::PI * variance).ln()).sum();
+            assert!((nll - known).abs() < 0.02, "{schedule:?} {index}: {nll}, not {known}");
+            assert!((halved - known).abs() < 0.1, "{schedule:?} {index}: {halved} by half the steps, not {known}");
+        }
+    }
+}

@@ -9,7 +9,7 @@ use super::measured::{EvalArgs, Measured, weights_in_words};
 use super::output::Output;
 use super::quality;
 use crate::error::Result;
-use crate::eval::{self, ImportanceFigure};
+use crate::eval::{self, Figure, ImportanceFigure};
 use crate::model::{Score, need};
 
 /// Effective importance samples below which the spread of the weights says little of the bound's error.
@@ -30,11 +30,14 @@ pub fn run(args: &EvalArgs, common: &Common, output: &Output) -> Result<()> {
 
 /// `kiln eval` of a model that knows a likelihood, or a bound of it.
 fn likelihood(measured: &mut Measured, args: &EvalArgs, common: &Common, output: &Output) -> Result<()> {
+    if let Some(steps) = measured.ode()? {
+        return flow(measured, steps, args, common, output);
+    }
     let samples = measured.samples()?;
     let name = measured.trained.recipe.model.clone();
     measured.refuse_settings(
         &format!("kiln eval of a {name}"),
-        "binarization=, iw= (importance samples), steps= (of a diffusion model's bound) and quality=true",
+        "binarization=, iw= (importance samples), steps= and ode= (of a diffusion model) and quality=true",
     )?;
     let scores = measured.score(args, common, false, output)?;
     let values = measured.source.dims().iter().product();
@@ -106,6 +109,44 @@ fn likelihood(measured: &mut Measured, args: &EvalArgs, common: &Common, output:
         words += &format!("\n{note}");
         object["note"] = json!(note);
     }
+    output.result(&words, &object)
+}
+
+/// `kiln eval --set ode=N` of a diffusion model.
+fn flow(measured: &mut Measured, steps: usize, args: &EvalArgs, common: &Common, output: &Output) -> Result<()> {
+    measured.refuse_settings("log p by the ODE of a diffusion model", "binarization= and ode=")?;
+    let options = measured.options(args, common, false);
+    let bar = output.bar(measured.source.len() as u64, "images");
+    let source = Arc::clone(&measured.source);
+    let trained = &mut measured.trained;
+    let found = eval::flow_likelihood(&measured.device, trained.model.as_ref(), &mut trained.state, source, (&options, steps), |done| {
+        bar.set_position(done as u64);
+    });
+    bar.finish_and_clear();
+    let found = found?;
+    let values = measured.source.dims().iter().product();
+    let [figure, halved] = [&found.nll, &found.halved].map(|nll| Figure::of(nll, values));
+    let off = (figure.nats - halved.nats).abs();
+    let dequantised = trained.model.denoises().is_some_and(|d| d.value_levels().is_some());
+    let words = format!(
+        "−log p = {} nats an image, {:.4} bits/dim, over {} images, by the flow in {steps} steps ({:.3} nats off half as many){}\n         {} at step {}, {}, on {} · device {}",
+        figure.shown(),
+        figure.bits_per_dim,
+        figure.count,
+        off,
+        if dequantised { "; a bound, of values with noise within their cells" } else { "" },
+        trained.recipe.model,
+        trained.progress.step,
+        weights_in_words(trained, args.best),
+        measured.source.name(),
+        measured.device.name()
+    );
+    let object = json!({
+        "model": trained.recipe.model, "step": trained.progress.step, "weights": weights_in_words(trained, args.best),
+        "data": measured.source.name(), "figure": "-log p by the probability-flow ODE, its trace estimated by one draw of signs an image",
+        "ode_steps": steps, "nats": figure.nats, "standard_error": figure.error, "bits_per_dim": figure.bits_per_dim,
+        "nats_of_half_as_many_steps": halved.nats, "images": figure.count, "device": measured.device.name(),
+    });
     output.result(&words, &object)
 }
 

@@ -135,6 +135,15 @@ impl Measured {
         }
     }
 
+    /// Takes the number of steps of a flow's ODE out of the settings.
+    pub fn ode(&mut self) -> Result<Option<usize>> {
+        match self.settings.remove("ode") {
+            Some(toml::Value::Integer(steps)) if steps > 0 => Ok(Some(steps as usize)),
+            Some(other) => Err(Error::usage(format!("ode is a number of steps, not {other}"))),
+            None => Ok(None),
+        }
+    }
+
     pub fn importance(&mut self, args: &EvalArgs, common: &Common, samples: usize, output: &Output) -> Result<ImportanceScores> {
         let options = self.options(args, common, false);
         let bar = output.bar(self.source.len() as u64, "images");
