@@ -129,7 +129,7 @@ fn flow(measured: &mut Measured, steps: usize, args: &EvalArgs, common: &Common,
     let off = (figure.nats - halved.nats).abs();
     let dequantised = trained.model.denoises().is_some_and(|d| d.value_levels().is_some());
     let words = format!(
-        "−log p = {} nats an image, {:.4} bits/dim, over {} images, by the flow in {steps} steps ({:.3} nats off half as many){}\n         {} at step {}, {}, on {} · device {}",
+        "−log p = {} nats an image, {:.4} bits/dim, over {} images, by the flow in {steps} steps ({:.3} nats off half as many){}\n{} at step {}, {}, on {} · device {}",
         figure.shown(),
         figure.bits_per_dim,
         figure.count,
