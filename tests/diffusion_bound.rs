@@ -62,9 +62,9 @@ fn all_terms_of_the_best_network_are_those_worked_out_apart() {
         let model = Normal::new(sd, schedule, 1000, dims);
         let found = scored(&model, Arc::new(Values { sd: sd as f32, count: 64, dims }), 64, Some(1000));
         let values = 256.0;
-        let steps = found.part("steps").expect("steps") / values;
+        let steps = found.part("between").expect("terms") / values;
         assert!((steps - known).abs() < 0.02 * known, "{schedule:?} {sd}: {steps}, not {known}");
-        let parts: f64 = ["prior", "steps", "decoder"].iter().filter_map(|name| found.part(name)).sum();
+        let parts: f64 = ["prior", "between", "decoder"].iter().filter_map(|name| found.part(name)).sum();
         let mean = found.nll.iter().sum::<f64>() / 64.0;
         assert!((parts - mean).abs() < 1e-3 * mean.abs().max(1.0), "the parts add up");
         assert!((found.passes.iter().sum::<f64>() - mean).abs() < 1e-6 * mean.abs().max(1.0), "and so do the passes");

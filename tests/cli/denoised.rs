@@ -239,3 +239,23 @@ fn ways_between_latents_begin_and_end_with_what_these_make() {
     other.kiln("interpolate vae -n 1 --sampler ddim --out x.png").refused(2, &["--sampler", "vae"]);
     assert!(!place.path("x.png").exists() && !other.path("x.png").exists());
 }
+
+#[test]
+fn a_bound_and_the_flow_are_told_with_what_they_cost() {
+    let place = denoiser(2, "");
+    let said = place.kiln("eval noise --limit 4 --set steps=12 --json").json();
+    let terms: Vec<f64> = said["terms"].as_array().expect("terms").iter().filter_map(|t| t.as_f64()).collect();
+    assert_eq!((said["steps"].as_u64(), terms.len()), (Some(12), 12));
+    let nats = said["nats"].as_f64().expect("nats");
+    assert!((terms.iter().sum::<f64>() - nats).abs() < 1e-3 * nats.abs());
+    let parts: f64 = ["prior", "between", "decoder"].iter().filter_map(|part| said[*part].as_f64()).sum();
+    assert!((parts - nats).abs() < 1e-3 * nats.abs(), "{said}");
+    let said = place.kiln("eval noise --limit 4 --set ode=6 --json").json();
+    assert!(said["nats"].as_f64().is_some_and(f64::is_finite) && said["ode_steps"] == 6);
+    place.kiln("eval noise --limit 4 --set steps=51").refused(2, &["2 to 50", "51"]);
+    place.kiln("eval noise --limit 4 --set ode=2").refused(2, &["4 to 49"]);
+    place.kiln("eval noise --limit 4 --set steps=many").refused(2, &["steps"]);
+    let other = trained();
+    other.kiln("eval run --limit 4 --set steps=5").refused(2, &["steps="]);
+    other.kiln("eval run --limit 4 --set ode=5").refused(2, &["way to take noise away", "diffusion has one"]);
+}

@@ -59,7 +59,7 @@ pub fn bound_passes(network: &dyn Denoises, steps: Option<usize>) -> Result<Vec<
 }
 
 /// One pass of a network's bound: inputs `x` `[N, H, W, C]`, `labels` `[N, classes]` where it takes them and `pass`; outputs as of
-/// [`Scores::likelihood_graph`], with the parts `prior`, `steps` and `decoder`.
+/// [`Scores::likelihood_graph`], with the parts `prior`, `between` and `decoder`.
 ///
 /// # Errors
 /// [`Error::Shape`] where the graph cannot be built.
@@ -126,7 +126,7 @@ pub fn bound_graph(network: &dyn Denoises, batch: usize) -> Result<Graph> {
     let nll = g.sum_items(map)?;
     g.output("nll", nll);
     g.output("nll_map", map);
-    for (name, part) in [("prior", start), ("steps", steps), ("decoder", decoder)] {
+    for (name, part) in [("prior", start), ("between", steps), ("decoder", decoder)] {
         let part = g.sum_items(part)?;
         g.output(name, part);
     }
@@ -139,7 +139,7 @@ impl Scores for Diffusion {
     }
 
     fn parts(&self) -> &'static [(&'static str, &'static str)] {
-        &[("prior", "L_T"), ("steps", "all L_t"), ("decoder", "L_0")]
+        &[("prior", "L_T"), ("between", "all L_t"), ("decoder", "L_0")]
     }
 
     fn passes(&self, steps: Option<usize>) -> Result<Vec<Vec<f32>>> {
