@@ -83,6 +83,7 @@ impl Diffusion {
             let outputs = c * if learns { 2 } else { 1 };
             (Network::Images(Box::new(UNet::new(&size, &mut spec, group, data.dims, classes, outputs)?)), dropout)
         };
+        let levels = if data.is_binary() { 2 } else { 256 };
         let more = if learns { variance::columns(&process) } else { Vec::new() };
         let table = (process.steps() > 0).then(|| Table::new(&mut spec, group, &process, &more));
         let importance = config.importance.then(|| Importance::new(&mut spec, group));
@@ -90,11 +91,11 @@ impl Diffusion {
             spec,
             dims: data.dims,
             kind: data.kind,
-            levels: if data.is_binary() { 2 } else { 256 },
+            levels,
             classes,
             label_dropout: config.label_dropout.unwrap_or(0.1),
             dropout,
-            learnt: learns.then(|| Learnt { points: data.kind == Kind::Points, levels: if data.is_binary() { 2 } else { 256 } }),
+            learnt: learns.then(|| Learnt { points: data.kind == Kind::Points, levels }),
             process,
             variance,
             network,
@@ -105,7 +106,7 @@ impl Diffusion {
     }
 
     /// What the network says of what it reads: what it was asked for, and as many numbers again where it learns variances.
-    fn ask(&self, g: &mut Graph, x: NodeId, time: NodeId, labels: Option<NodeId>) -> Result<[Option<NodeId>; 2]> {
+    fn ask(&self, g: &mut Graph, x: NodeId, time: NodeId, labels: Option<NodeId>) -> Result<(NodeId, Option<NodeId>)> {
         let [h, w, c] = self.dims;
         let n = g.shape(x).dims()[0];
         let outputs = c * if self.learnt.is_some() { 2 } else { 1 };
@@ -116,9 +117,9 @@ impl Diffusion {
         };
         let said = g.reshape(said, [n, h, w, outputs])?;
         if self.learnt.is_none() {
-            return Ok([Some(said), None]);
+            return Ok((said, None));
         }
-        Ok([Some(g.slice(said, 3, 0, c)?), Some(g.slice(said, 3, c, c)?)])
+        Ok((g.slice(said, 3, 0, c)?, Some(g.slice(said, 3, c, c)?)))
     }
 
     /// Labels of a batch, of which some are withheld.
@@ -200,8 +201,7 @@ impl Model for Diffusion {
             Some(factor) => g.mul(noised, factor)?,
             None => noised,
         };
-        let [said, spread] = self.ask(&mut g, read, levels.time, labels)?;
-        let said = said.unwrap_or(read);
+        let (said, spread) = self.ask(&mut g, read, levels.time, labels)?;
         let share = 1.0 / (h * w * c) as f64;
         let squares = g.map_to(&[said, x, levels.asked[0], levels.asked[1]], [batch, h, w, c], |b, v| {
             let noise = b.random(Distribution::Normal, stream);
@@ -285,8 +285,7 @@ impl Denoises for Diffusion {
         };
         let [input, time, skip, out] = [column(0)?, column(1)?, column(2)?, column(3)?];
         let read = if self.process.schedule() == Schedule::Edm { g.mul(x, input)? } else { x };
-        let [said, spread] = self.ask(g, read, time, labels)?;
-        let said = said.unwrap_or(read);
+        let (said, spread) = self.ask(g, read, time, labels)?;
         let x0 = g.map(&[x, said, skip, out], |b, v| {
             let (kept, said) = (b.mul(v[0], v[2]), b.mul(v[1], v[3]));
             b.add(kept, said)

@@ -16,6 +16,7 @@ pub use step::{Options, Threshold};
 
 use step::{ROW, row, step_graph};
 
+use crate::data::one_hot;
 use crate::error::{Error, Result};
 use crate::graph::Step;
 use crate::model::{Model, need};
@@ -150,13 +151,4 @@ impl DiffusionSampler {
         }
         Ok(points)
     }
-}
-
-/// One-hot rows of `classes` for `rows` items; those beyond the labels are zero.
-fn one_hot(labels: &[u32], classes: usize, rows: usize) -> Vec<f32> {
-    let mut hot = vec![0.0; rows * classes];
-    for (row, &label) in labels.iter().enumerate() {
-        hot[row * classes + (label as usize).min(classes - 1)] = 1.0;
-    }
-    hot
 }
