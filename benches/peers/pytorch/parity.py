@@ -76,13 +76,14 @@ def read_colours(folder: Path, split: str) -> Tensor:
 
 @torch.no_grad()
 def nats_of(model: torch.nn.Module, nats, images: Tensor, batch: int = 500) -> np.ndarray:
-    return np.concatenate([nats(model(x), x).double().numpy() for x in images.split(batch)])
+    device = next(model.parameters()).device
+    return np.concatenate([nats(model(x), x).double().cpu().numpy() for x in images.to(device).split(batch)])
 
 
 def train_autoregressive(args) -> dict:
     colours = args.mode == "pixelcnn-pp"
     read = read_colours if colours else read_images
-    train, test = read(args.data, "train"), read(args.data, "test")
+    train, test = read(args.data, "train").to(args.device), read(args.data, "test")
     torch.manual_seed(args.seed)
     if colours:
         model = PixelCnnPp(3, COMPONENTS * 10)
@@ -92,6 +93,7 @@ def train_autoregressive(args) -> dict:
 
     else:
         model, nats = BINARY[args.mode][0](), nats_per_image
+    model = model.to(args.device)
     optimiser = torch.optim.Adam(model.parameters(), lr=args.rate)
     batches = shuffled_batches(train, args.batch, torch.Generator().manual_seed(args.seed))
     if colours:
@@ -235,6 +237,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("mode", nargs="?", choices=[*BINARY, "pixelcnn-pp", "vae-mlp"])
     parser.add_argument("--data", type=Path, required=True, help="folder of IDX files")
+    parser.add_argument("--device", default="cpu", help="where autoregressive models are trained")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--steps", type=int, default=500, help="of autoregressive models")
@@ -254,7 +257,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     args.batch = args.batch or {"vae-mlp": 128, "pixelcnn-pp": 16}.get(args.mode) or BINARY.get(args.mode, (None, 64))[1]
     run = compare_scores if comparing else train_vae if args.mode == "vae-mlp" else train_autoregressive
-    print(json.dumps({**run(args), "threads": args.threads, "torch": torch.__version__}))
+    print(json.dumps({**run(args), "device": args.device, "threads": args.threads, "torch": torch.__version__}))
 
 
 if __name__ == "__main__":

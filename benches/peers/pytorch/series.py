@@ -56,8 +56,8 @@ def network(args) -> WaveNet:
 
 @torch.no_grad()
 def nats(model: WaveNet, series: Tensor) -> np.ndarray:
-    each = [F.cross_entropy(model(x), x, reduction="none").sum(1) for x in series.split(8)]
-    return torch.cat(each).double().numpy()
+    each = [F.cross_entropy(model(x), x, reduction="none").sum(1) for x in series.to(next(model.parameters()).device).split(8)]
+    return torch.cat(each).double().cpu().numpy()
 
 
 def figures(found: np.ndarray, window: int) -> dict:
@@ -72,6 +72,7 @@ def train(args) -> dict:
     # As kiln starts them: the embedding's vectors standard normal, that before the first step zero.
     with torch.no_grad():
         model.embed.weight[-1] = 0.0
+    model, series = model.to(args.device), cut["train"].to(args.device)
     optimiser = torch.optim.Adam(model.parameters(), lr=args.rate)
     order = torch.Generator().manual_seed(args.seed)
     queue: list[Tensor] = []
@@ -79,7 +80,7 @@ def train(args) -> dict:
     for step in range(1, args.steps + 1):
         if not queue:
             queue = [i for i in torch.randperm(len(cut["train"]), generator=order).split(args.batch) if len(i) == args.batch]
-        x = cut["train"][queue.pop(0)]
+        x = series[queue.pop(0)]
         for group in optimiser.param_groups:
             group["lr"] = args.rate * (0.5 + 0.5 * math.cos(math.pi * (step - 1) / args.steps))
         optimiser.zero_grad(set_to_none=True)
@@ -141,6 +142,7 @@ def main() -> None:
     for key, usual in [("stacks", 2), ("seed", 1), ("threads", 2), ("count", 16), ("length", 2048), ("passes", 4)]:
         parser.add_argument(f"--{key}", type=int, default=usual)
     parser.add_argument("--rate", type=float, default=3e-3)
+    parser.add_argument("--device", default="cpu", help="where it is trained")
     parser.add_argument("--load", type=Path, metavar="F.safetensors", help="weights of `kiln export`")
     parser.add_argument("--npy", type=Path, metavar="SCORES.npy", help="log p of each test window, of `kiln score`")
     args = parser.parse_args()
