@@ -58,7 +58,7 @@ fn variants() -> BTreeMap<String, String> {
     texts
 }
 
-/// The kernels that draw images pixel by pixel: bits, levels and mixtures, one stack and two, recurrences, with labels and around a coarser image,
+/// The kernels that draw images pixel by pixel: bits, levels, mixtures and continuous values, one stack and two, recurrences, with labels and around a coarser image,
 /// of a workgroup an image and of one invocation.
 fn raster(texts: &mut BTreeMap<String, String>) {
     for (model, dims, hyper) in [
@@ -70,9 +70,14 @@ fn raster(texts: &mut BTreeMap<String, String>) {
         ("pixelcnn", [4, 4, 3], "blocks = 1\nhidden = 3\nhead = 3\nlikelihood = 'mixture'\nmixtures = 1\nlevels = 4"),
         ("pixelcnn-pp", [4, 8, 1], "filters = 2\nblocks = 1\nstages = 2\nconditional = true"),
         ("pixelrnn", [6, 5, 1], "layer = 'row'\nlayers = 2\nconditional = true"),
+        ("rnn", [6, 1, 2], "hidden = 4\nlikelihood = 'gaussian'\nmixtures = 2\ndifference = true"),
         ("pixelrnn", [4, 5, 3], "layer = 'diagonal'\nlayers = 2\nhidden = 3\nhead = 3\nlevels = 4"),
     ] {
-        let (kind, binarization) = if dims[2] == 1 { (Kind::Binary, Binarization::Static) } else { (Kind::Pixels, Binarization::None) };
+        let (kind, binarization) = match dims[2] {
+            _ if hyper.contains("gaussian") => (Kind::Points, Binarization::None),
+            1 => (Kind::Binary, Binarization::Static),
+            _ => (Kind::Pixels, Binarization::None),
+        };
         let data = DataSpec { dims, classes: 3, kind, binarization, mean: None };
         let model = kiln::model::build(model, &toml::from_str(hyper).expect("hyper-parameters"), &data).expect("a model");
         let raster = model.raster().expect("autoregressive");

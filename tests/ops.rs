@@ -4,7 +4,7 @@ mod support;
 
 use kiln::Result;
 use kiln::graph::{Binary, Distribution, Unary};
-use kiln::op::{Reduction, Taps};
+use kiln::op::{Gaussians, Reduction, Taps};
 use support::Bench;
 
 #[test]
@@ -431,4 +431,42 @@ fn every_vector_width() {
     let output = command.args(["bench", "train", "--device", "cpu"]).env("KILN_SIMD", "avx9000").output().expect("kiln runs");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && said.contains("KILN_SIMD=avx9000") && said.contains("portable"), "{said}");
+}
+
+#[test]
+fn mixtures_of_gaussians() -> Result<()> {
+    for (components, channels) in [(1, 1), (3, 2)] {
+        let mut b = Bench::new();
+        let mixture = Gaussians::new(components)?;
+        let parameters = b.leaf([2, 3, 1, channels * mixture.parameters()]);
+        let values = b.leaf([2, 3, 1, channels]);
+        let y = b.graph.gaussian_nll(parameters, values, mixture)?;
+        b.check_gradients(y, 1e-5);
+    }
+    // By hand: weights of 1/4 and 3/4, N(1; 0, 2) and N(1; 1.5, 0.5); then a component at its floor, whose mean is met and missed.
+    let mixture = Gaussians::new(2)?;
+    let of = |parameters: [f64; 6], value: f64| -> Result<[f64; 2]> {
+        let mut b = Bench::new();
+        let parameters = b.leaf_of([1, 1, 1, 6], parameters.to_vec());
+        let value = b.leaf_of([1, 1, 1, 1], vec![value]);
+        let nll = b.graph.gaussian_nll(parameters, value, mixture)?;
+        b.graph.output("nll", nll);
+        Ok([b.run::<f64>(false, "nll")[0], b.run::<f32>(false, "nll")[0]])
+    };
+    let normal = |z: f64, s: f64| (-0.5 * z * z).exp() / s / std::f64::consts::TAU.sqrt();
+    let want = -(0.25 * normal(0.5, 2.0) + 0.75 * normal(-1.0, 0.5)).ln();
+    let floor = -normal(0.0, 1e-3).ln();
+    let (wide, narrow) = ((2.0f64 - 1e-3).ln(), (0.5f64 - 1e-3).ln());
+    let far = 0.5 * 3e4f64.powi(2) + floor;
+    let cases = [
+        ([0.0, 3f64.ln(), 0.0, 1.5, wide, narrow], 1.0, want),
+        ([50.0, -50.0, 0.25, 0.0, -90.0, 0.0], 0.25, floor),
+        ([50.0, -1e4, 0.0, 0.0, -90.0, -90.0], 30.0, far),
+    ];
+    for (parameters, value, want) in cases {
+        let [double, single] = of(parameters, value)?;
+        assert!((double - want).abs() < 1e-9 * want.abs().max(1.0), "{double} and {want}");
+        assert!((single - want).abs() < 1e-5 * want.abs().max(1.0), "{single} and {want}");
+    }
+    Ok(())
 }

@@ -15,8 +15,10 @@ use super::latents::LatentsArgs;
 use super::measured::EvalArgs;
 use super::neighbors::NeighborsArgs;
 use super::outliers::OutliersArgs;
+use super::plan::PlanArgs;
 use super::sample::SampleArgs;
 use super::score::ScoreArgs;
+use super::simulate::SimulateArgs;
 use super::theory::TheoryArgs;
 use super::train::TrainArgs;
 use super::tune::TuneArgs;
@@ -75,6 +77,14 @@ pub enum Command {
   kiln forecast runs/ecg --steps 90 -n 200 --limit 20 --out fan.png
   kiln forecast runs/sun --data sunspots.csv --from 309 --steps 11 --out next.png")]
     Forecast(ForecastArgs),
+    /// Draw futures of a series whose channels are states, actions and rewards, under actions that are given
+    #[command(after_help = "Examples:
+  kiln simulate runs/cart --given series.csv --from 20 -n 100 --out futures.npy
+  kiln simulate runs/cart --given series.csv --from 20 --channel angle --out fan.png")]
+    Simulate(SimulateArgs),
+    /// Control a built-in system by planning in a model of it: returns beside those of random actions and of plans in the true equations
+    #[command(after_help = "Example: kiln plan runs/cart --trials 10 --out returns.png")]
+    Plan(PlanArgs),
     /// Write what the encoder makes of each image to .npy files: mean, log variance, labels; of diffusion models, the noise that it comes of
     #[command(after_help = "Examples:
   kiln encode runs/vae --data path/to/mnist:test --out codes.npy

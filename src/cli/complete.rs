@@ -132,7 +132,7 @@ fn in_order(args: &CompleteArgs, trained: &Trained, device: &Device, mask: &[boo
     }
     let figure =
         if exact { "mean log p of the rest given what is kept" } else { "mean log p of what is drawn, each value given those before it" };
-    Ok(Plan { painter, reads: Reads::Levels(network.law().levels()), figure: Some(figure), exact, note })
+    Ok(Plan { painter, reads: Reads::of(&network.law()), figure: Some(figure), exact, note })
 }
 
 /// Completion from noise.

@@ -223,7 +223,7 @@ fn by_noise(
 fn by_pixels(trained: &mut Trained, device: &Device, order: &Order, take: &mut dyn FnMut(Part) -> Result<()>) -> Result<()> {
     let model = trained.model.as_ref();
     let mut sampler = RasterSampler::new(device, model, &trained.state, weights(trained), order.method)?;
-    let top = (sampler.levels() - 1) as f32;
+    let top = sampler.law().top();
     let classes = trained.recipe.data.classes;
     let (mut first, mut chunk) = (0, CHUNK);
     while first < order.count {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::common::Common;
-use super::measured::{EvalArgs, Measured, weights_in_words};
+use super::measured::{EvalArgs, Measured, of_units, weights_in_words};
 use super::output::Output;
 use super::quality;
 use crate::error::Result;
@@ -51,6 +51,10 @@ fn likelihood(measured: &mut Measured, args: &EvalArgs, common: &Common, output:
         figure.bits_per_dim,
         figure.count,
     );
+    let in_units = of_units(&measured.trained);
+    if let Some((_, note)) = &in_units {
+        words += &format!("\n{note}");
+    }
     let weights = weights_in_words(&measured.trained, args.best);
     let mut object = json!({
         "model": name, "step": step, "weights": weights, "data": measured.source.name(),
@@ -58,6 +62,9 @@ fn likelihood(measured: &mut Measured, args: &EvalArgs, common: &Common, output:
         "binarization": measured.binarization.to_string(), "nats": figure.nats, "standard_error": figure.error,
         "bits_per_dim": figure.bits_per_dim, "images": figure.count, "device": measured.device.name(),
     });
+    if let Some((nats, _)) = in_units {
+        object["nats_to_units"] = json!(nats);
+    }
     if is_bound {
         let parts = need::scores(measured.trained.model.as_ref())?.parts();
         let told: Vec<String> = parts.iter().filter_map(|(name, words)| Some(format!("{words} {:.3}", scores.part(name)?))).collect();

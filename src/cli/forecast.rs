@@ -138,8 +138,8 @@ pub fn run(args: &ForecastArgs, common: &Common, output: &Output) -> Result<()> 
         Some(from) => vec![window_at(&*source, from, begins)?],
         None => windows(&*source)?,
     };
-    let (levels, top) = (sampler.levels(), (sampler.levels() - 1) as f32);
-    let in_levels = |shown: &[f32]| shown.iter().map(|byte| Reads::Levels(levels).value(*byte)).collect::<Vec<f32>>();
+    let (reads, top) = (Reads::of(sampler.law()), sampler.law().top());
+    let in_levels = |shown: &[f32]| shown.iter().map(|byte| reads.value(*byte)).collect::<Vec<f32>>();
     let in_units = |levels: &[f32]| cut.in_units(&levels.iter().map(|v| v / top).collect::<Vec<f32>>());
     let channel = |values: &[f64], c: usize| values.iter().skip(c).step_by(channels).copied().collect::<Vec<f64>>();
     let values: Vec<Vec<f64>> = windows.iter().map(|w| in_units(&in_levels(&w.shown))).collect();

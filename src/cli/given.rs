@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::data::{self, Scale, Source};
 use crate::error::{Error, Result};
+use crate::model::Law;
 use crate::train::{DataRequest, Trained, open_data};
 
 /// Images read at a time.
@@ -24,6 +25,11 @@ pub enum Reads {
 }
 
 impl Reads {
+    /// What a model that draws by a law reads.
+    pub fn of(law: &Law) -> Self {
+        law.levels().map_or(Self::Raw, Self::Levels)
+    }
+
     /// What a model that takes noise away reads.
     pub fn signed(trained: &Trained) -> Self {
         match &trained.recipe.data {

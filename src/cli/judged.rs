@@ -38,7 +38,7 @@ pub struct Images {
 impl Likeness {
     /// That of a run, with data binarized under a seed.
     pub fn of(trained: &Trained, binarization: Binarization, seed: u64) -> Self {
-        let levels = trained.model.raster().map(|r| r.law().levels()).filter(|l| (3..256).contains(l));
+        let levels = trained.model.raster().and_then(|r| r.law().levels()).filter(|l| (3..256).contains(l));
         Self { binarization, binary: trained.recipe.data.spec().is_binary(), levels, seed }
     }
 

@@ -49,6 +49,16 @@ pub fn weights_in_words(trained: &Trained, best: bool) -> String {
     }
 }
 
+/// What must be added to a −log p of continuous series to have it of values in their units, in nats a window, and in words; `None` of others.
+pub fn of_units(trained: &Trained) -> Option<(f64, String)> {
+    let (model, data) = (trained.model.as_ref(), &trained.recipe.data);
+    if model.raster()?.law().levels().is_some() || !data.reading.series.is_settled() {
+        return None;
+    }
+    let nats = data.dims[0] as f64 * data.reading.series.nats_of_units();
+    Some((nats, format!("a density, of values at the run's scale; {nats:+.3} nats a series make it that of values in their units")))
+}
+
 /// Whether there is nothing to measure of a run but its samples.
 pub fn draws_alone(trained: &Trained) -> bool {
     let model = &trained.model;

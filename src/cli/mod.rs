@@ -26,12 +26,14 @@ mod neighbors;
 mod outliers;
 mod output;
 mod pictures;
+mod plan;
 mod progress;
 mod quality;
 mod sample;
 mod score;
 mod sequences;
 mod signals;
+mod simulate;
 mod theory;
 mod threads;
 mod train;
@@ -76,6 +78,8 @@ pub fn main() -> ExitCode {
         Command::Sample(args) => sample::run(args, &cli.common, &output),
         Command::Complete(args) => complete::run(args, &cli.common, &output),
         Command::Forecast(args) => forecast::run(args, &cli.common, &output),
+        Command::Simulate(args) => simulate::run(args, &cli.common, &output),
+        Command::Plan(args) => plan::run(args, &cli.common, &output),
         Command::Encode(args) => encode::run(args, &cli.common, &output),
         Command::Interpolate(args) => interpolate::run(args, &cli.common, &output),
         Command::Latents(args) => latents::run(args, &cli.common, &output),

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::common::Common;
 use super::endings;
-use super::measured::{EvalArgs, Measured, weights_in_words};
+use super::measured::{EvalArgs, Measured, of_units, weights_in_words};
 use super::output::{Output, as_text};
 use crate::error::{Error, Result};
 use crate::model::{self, need};
@@ -118,6 +118,10 @@ pub fn run(args: &ScoreArgs, common: &Common, output: &Output) -> Result<()> {
     object[kind.key()] = json!(mean);
     if let Some(path) = &args.parts {
         words += &format!(", and its terms to {}", path.display());
+    }
+    if let Some((nats, note)) = of_units(&measured.trained) {
+        words += &format!("\n{note}");
+        object["nats_to_units"] = json!(nats);
     }
     if let Some(note) = measured.trained.model.scores().and_then(|s| s.note()) {
         words += &format!("\n{note}");

@@ -40,6 +40,11 @@ impl Sequences {
         self.values.extend(self.cut.in_units(part));
     }
 
+    /// Takes the next series, in their units.
+    pub fn take_units(&mut self, part: &[f64]) {
+        self.values.extend_from_slice(part);
+    }
+
     /// Writes the file.
     ///
     /// # Errors

@@ -34,6 +34,7 @@ mod subset;
 
 pub use augment::{Augment, Flip};
 pub use binarize::Binarization;
+pub use builtin::{System, SystemStep};
 pub use classes::{find_class, listed};
 pub use digest::{Digest, check_same};
 pub use fit::{Wanted, fit};

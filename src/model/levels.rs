@@ -7,7 +7,7 @@ use super::{DataSpec, Law};
 use crate::data::{Kind, Scale};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, Unary};
-use crate::op::{Mixture, Taps};
+use crate::op::{Gaussians, Mixture, Taps};
 
 /// How the values of a pixel are told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,9 +18,11 @@ pub enum Likelihood {
     Logits,
     /// By a mixture of discretised logistics.
     Mixture,
+    /// By a mixture of Gaussians: continuous values of series.
+    Gaussian,
 }
 
-/// Images of values with a number of levels each.
+/// Images of values with a number of levels each, or of continuous ones.
 #[derive(Clone, Debug)]
 pub struct Levels {
     /// Height, width and colours.
@@ -60,6 +62,18 @@ impl Levels {
         Ok(Self { dims: data.dims, law })
     }
 
+    /// Continuous values, each told by a mixture of so many Gaussians (unsaid: 5).
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where there is no such mixture, in the words of `model`.
+    pub fn continuous(model: &str, mixtures: Option<usize>, data: &DataSpec) -> Result<Self> {
+        match Gaussians::new(mixtures.unwrap_or(5)) {
+            Ok(mixture) => Ok(Self { dims: data.dims, law: Law::Gaussian(mixture) }),
+            Err(Error::Usage(reason)) => Err(Error::usage(format!("{model}: {reason}"))),
+            Err(other) => Err(other),
+        }
+    }
+
     /// The same pixels as a recipe wants them told: by a mixture of so many logistics (unsaid: 10), or by logits.
     ///
     /// # Errors
@@ -68,6 +82,9 @@ impl Levels {
         let refuse = |reason: &str| Err(Error::usage(format!("{model}: {reason}")));
         match (likelihood, mixtures) {
             (Likelihood::Logits, None) => Ok(self),
+            (Likelihood::Gaussian, _) => refuse(
+                "a mixture of Gaussians is for continuous values of series, and these are levels; take quantize=none, or leave it out",
+            ),
             (Likelihood::Logits, Some(_)) => refuse("mixtures needs a mixture to count; take likelihood=mixture as well, or leave it out"),
             (Likelihood::Mixture, _) if self.levels() == 2 => refuse(
                 "a mixture of logistics is for grey or colour values, and these are bits; take binarization=none or likelihood=logits",
@@ -85,9 +102,9 @@ impl Levels {
         if self.law.is_of_pixels() { 1 } else { self.dims[2] }
     }
 
-    /// Levels of a value: 2 to 256.
+    /// Levels of a value: 2 to 256, and 0 where values are continuous.
     pub fn levels(&self) -> usize {
-        self.law.levels()
+        self.law.levels().unwrap_or(0)
     }
 
     /// Outputs of a pixel.
@@ -97,14 +114,18 @@ impl Levels {
 
     /// The scale of the data.
     pub fn scale(&self) -> Scale {
-        if self.levels() == 2 { Scale::Unit } else { Scale::Levels }
+        match self.levels() {
+            0 => Scale::Raw,
+            2 => Scale::Unit,
+            _ => Scale::Levels,
+        }
     }
 
-    /// The input at the model's levels: whole numbers from 0.
+    /// The input at the model's levels, whole numbers from 0; continuous values as they are.
     pub fn input(&self, g: &mut Graph, batch: usize) -> Result<NodeId> {
         let [h, w, c] = self.dims;
         let x = g.input("x", [batch, h, w, c]);
-        if [2, 256].contains(&self.levels()) {
+        if [0, 2, 256].contains(&self.levels()) {
             return Ok(x);
         }
         let levels = self.levels() as f64;
@@ -114,9 +135,9 @@ impl Levels {
         })
     }
 
-    /// Levels as a network sees them: bits as they are, more levels in [−1, 1].
+    /// Levels as a network sees them: bits (and continuous values) as they are, more levels in [−1, 1].
     pub fn shown(&self, g: &mut Graph, x: NodeId) -> Result<NodeId> {
-        if self.levels() == 2 {
+        if [0, 2].contains(&self.levels()) {
             return Ok(x);
         }
         let half = (self.levels() as f64 - 1.0) / 2.0;
@@ -139,6 +160,7 @@ impl Levels {
                 g.reshape(nll, [batch, h, w, c])
             }
             Law::Mixture(mixture) => g.mixture_nll(logits, x, mixture),
+            Law::Gaussian(mixture) => g.gaussian_nll(logits, x, mixture),
         }
     }
 }

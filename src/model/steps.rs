@@ -4,25 +4,37 @@ use super::levels::{Levels, Likelihood, Mask, colour_mask};
 use super::{DataSpec, Law};
 use crate::data::Kind;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, NodeId, StateSpec, Unary};
+use crate::graph::{Graph, Init, Layout, NodeId, StateId, StateSpec, Unary};
 use crate::nn::{Conv2d, Start};
 use crate::op::Taps;
 
 /// The values of series as a recipe wants them told.
 ///
 /// # Errors
-/// [`Error::Usage`] for images and continuous values, and as of [`Levels`].
-pub fn told(model: &str, levels: usize, (likelihood, mixtures): (Likelihood, Option<usize>), data: &DataSpec) -> Result<Levels> {
+/// [`Error::Usage`] for images, for what continuous values are not told by, and as of [`Levels`].
+pub fn told(model: &str, levels: usize, (likelihood, mixtures): (Option<Likelihood>, Option<usize>), data: &DataSpec) -> Result<Levels> {
     let [h, w, _] = data.dims;
     if w != 1 {
         return Err(Error::usage(format!(
             "{model} draws series step by step, and these are images of {h}×{w}; take pixelcnn, or data of steps such as a .csv"
         )));
     }
-    if data.kind == Kind::Points {
-        return Err(Error::usage(format!("{model} tells values by levels, and these are continuous; take quantize=linear or mulaw")));
+    if data.kind != Kind::Points {
+        return Levels::new(model, levels, data)?.told_by(model, likelihood.unwrap_or_default(), mixtures);
     }
-    Levels::new(model, levels, data)?.told_by(model, likelihood, mixtures)
+    if !matches!(likelihood, None | Some(Likelihood::Gaussian)) {
+        let words = "only levels are told by logits or a mixture of logistics, and these values are continuous";
+        return Err(Error::usage(format!("{model}: {words}; take quantize=linear or mulaw, or likelihood=gaussian")));
+    }
+    if levels != 0 {
+        return Err(Error::usage(format!("{model}: continuous values have no levels; leave levels={levels} out, or take quantize=linear")));
+    }
+    Levels::continuous(model, mixtures, data)
+}
+
+/// The norm that gradients are clipped to where nothing is said: densities have no bound that training could lean on, chances have.
+pub fn clip_norm(values: &Levels) -> f32 {
+    if matches!(values.law, Law::Gaussian(_)) { 1.0 } else { 0.0 }
 }
 
 /// Classes that a model reads.
@@ -90,5 +102,46 @@ impl Front {
             b.offset(same, 1.0)
         })?;
         self.conv.apply(g, spec, hot)
+    }
+}
+
+/// A linear map of the step before to the outputs, `[N, T, 1, C] → [N, T, 1, outputs]`, which starts as its values on the means.
+pub struct Before {
+    taps: Taps,
+    weight: StateId,
+}
+
+impl Before {
+    /// Whether there is to be one.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where values are levels.
+    pub fn wanted(model: &str, asked: bool, values: &Levels) -> Result<bool> {
+        if asked && !matches!(values.law, Law::Gaussian(_)) {
+            return Err(Error::usage(format!("{model}: difference=true is for continuous values; take quantize=none, or leave it out")));
+        }
+        Ok(asked)
+    }
+
+    /// Registers `before.weight`, of PyTorch's `[outputs, C]`.
+    pub fn new(spec: &mut StateSpec, group: usize, values: &Levels) -> Self {
+        let ([steps, _, c], d) = (values.dims, values.outputs());
+        let taps = Taps { offsets: vec![[-1, 0]], stride: 1, input: [steps, 1], output: [steps, 1] };
+        let (each, k) = (d / c, d / c / 3);
+        let is_mean = |from: usize, to: usize| to / each == from && (k..2 * k).contains(&(to % each));
+        let first = (0..c * d).map(|at| f32::from(u8::from(is_mean(at / d, at % d)))).collect();
+        let layout = Layout::Linear { input_image: None, output_image: None };
+        let weight = spec.tensor(group, "before.weight", [1, c, d], Init::Values(first), layout, true);
+        Self { taps, weight }
+    }
+
+    /// What is told with what the step before, of values x, adds to it; the first has none before it.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where they do not fit.
+    pub fn add_to(&self, g: &mut Graph, spec: &StateSpec, told: NodeId, x: NodeId) -> Result<NodeId> {
+        let weight = g.state(spec, self.weight);
+        let before = g.conv(x, weight, self.taps.clone())?;
+        g.add(told, before)
     }
 }

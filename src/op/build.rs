@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::{
-    Attention, BatchNorm, Concat, ConcatElu, Conv, ConvWeight, Gate, GatedResidual, Gating, GroupNorm, Grouping, Map, Mixture, MixtureNll,
-    Product, Reduce, Reduction, Scan, Slice, Taps, Walk,
+    Attention, BatchNorm, Concat, ConcatElu, Conv, ConvWeight, Gate, GatedResidual, Gating, Gaussians, GroupNorm, Grouping, Map, Mixture,
+    MixtureNll, Product, Reduce, Reduction, Scan, Slice, Taps, Walk,
 };
 use crate::error::{Error, Result};
 use crate::graph::{Binary, Distribution, Expr, Graph, NodeId, Shape, Unary};
+use crate::tensor::LEAST_DEVIATION;
 
 impl Default for Graph {
     fn default() -> Self {
@@ -322,6 +323,37 @@ impl Graph {
     /// `[N, H, W, parameters]` and levels from 0 `[N, H, W, C]`, a map `[N, H, W, C]` in nats. What the channels mean tells [`Mixture`].
     pub fn mixture_nll(&mut self, parameters: NodeId, levels: NodeId, mixture: Mixture) -> Result<NodeId> {
         self.op(MixtureNll { mixture }, &[parameters, levels])
+    }
+
+    /// −ln of the density of every value under a mixture of Gaussians of its own: of parameters `[N, H, W, C·3K]`, those of a channel side
+    /// by side as [`Gaussians`] tells them, and values `[N, H, W, C]`, a map `[N, H, W, C]` in nats.
+    pub fn gaussian_nll(&mut self, parameters: NodeId, values: NodeId, mixture: Gaussians) -> Result<NodeId> {
+        let (k, [n, h, w, c]) = (mixture.components, self.image(values)?);
+        let own = self.reshape(parameters, [n, h, w * c, mixture.parameters()])?;
+        let x = self.reshape(values, [n, h, w * c, 1])?;
+        let logits = self.slice(own, 3, 0, k)?;
+        let means = self.slice(own, 3, k, k)?;
+        let spreads = self.slice(own, 3, 2 * k, k)?;
+        let joint = self.map(&[logits, means, spreads, x], |b, v| {
+            // ln σ = ln(least + eˢ)
+            let least = LEAST_DEVIATION.ln();
+            let above = b.offset(v[2], -least);
+            let soft = b.unary(Unary::Softplus, above);
+            let ln_deviation = b.offset(soft, least);
+            let shrinks = b.neg(ln_deviation);
+            let inverse = b.unary(Unary::Exp, shrinks);
+            let apart = b.sub(v[3], v[1]);
+            let z = b.mul(apart, inverse);
+            let square = b.mul(z, z);
+            let fall = b.scale(square, -0.5);
+            let density = b.sub(fall, ln_deviation);
+            let density = b.offset(density, -0.5 * std::f64::consts::TAU.ln());
+            b.add(v[0], density)
+        })?;
+        let joint = self.log_sum_exp(joint)?;
+        let total = self.log_sum_exp(logits)?;
+        let nll = self.sub(total, joint)?;
+        self.reshape(nll, [n, h, w, c])
     }
 
     /// Mean and biased variance of each channel over all other axes, by two passes; each of shape `[1, …, 1, C]`.

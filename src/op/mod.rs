@@ -33,4 +33,4 @@ pub use residual::{GatedResidual, GatedResidualGradient};
 pub use scan::{Scan, ScanAdjoint};
 pub use slice::{Embed, Slice};
 
-pub use crate::tensor::{Gather, Gating, Grouping, Mixture, Phase, Reduction, Taps, Walk};
+pub use crate::tensor::{Gather, Gating, Gaussians, Grouping, Mixture, Phase, Reduction, Taps, Walk};

@@ -1,7 +1,9 @@
-//! Drawing images: raster order for autoregressive models, latents for the others.
+//! Drawing images: raster order for autoregressive models, latents for the others; and what is looked for among futures.
 
+pub mod cem;
 pub mod diffusion;
 pub mod latent;
+pub mod plan;
 pub mod raster;
 
 use crate::random;

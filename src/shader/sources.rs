@@ -43,6 +43,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("raster_halves", include_str!("../../shaders/raster_halves.wgsl")),
     ("raster_join", include_str!("../../shaders/raster_join.wgsl")),
     ("raster_map", include_str!("../../shaders/raster_map.wgsl")),
+    ("raster_gaussian", include_str!("../../shaders/raster_gaussian.wgsl")),
     ("raster_mixture", include_str!("../../shaders/raster_mixture.wgsl")),
     ("raster_scan", include_str!("../../shaders/raster_scan.wgsl")),
     ("reduce", include_str!("../../shaders/reduce.wgsl")),

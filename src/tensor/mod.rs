@@ -3,6 +3,7 @@
 
 mod expr;
 mod gating;
+mod gaussians;
 mod grouping;
 mod mixture;
 mod reach;
@@ -15,6 +16,7 @@ mod walk;
 
 pub use expr::{Binary, Builder, Distribution, Expr, Instr, Unary, Value, operands};
 pub use gating::Gating;
+pub use gaussians::{Gaussians, LEAST_DEVIATION};
 pub use grouping::Grouping;
 pub use mixture::{LEAST_LOG_SCALE, Mixture};
 pub use reach::Reach;

@@ -52,7 +52,7 @@ impl Pictures {
                 let labels = in_turn(recipe, COUNT);
                 let inputs = [("labels", &labels[..])];
                 let job = Job { count: COUNT, seed: recipe.seed, first: 0, temperature: 1.0, keep: None, inputs: &inputs };
-                let top = (sampler.levels() - 1) as f32;
+                let top = sampler.law().top();
                 let drawn = sampler.sample_unless(model, state, &job, &|| stop.load(Ordering::Relaxed))?;
                 let Some(drawn) = drawn else { return Ok(()) };
                 drawn.images.into_iter().map(|v| v / top).collect()

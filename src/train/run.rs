@@ -8,7 +8,7 @@ use super::checkpoint::{self, Progress};
 use super::lock::{self, Lock};
 use super::recipe::{FORMAT, Recipe};
 use crate::error::{Error, Result};
-use crate::model::{self, Model};
+use crate::model::{self, DataSpec, Model};
 use crate::runtime::{Device, State};
 
 /// The newest checkpoint; a folder that holds one holds a run.
@@ -245,5 +245,24 @@ impl Trained {
         let mut state = State::initial(device, &recipe.train.state(model.state()).0, recipe.seed)?;
         let progress = checkpoint::load(&file, &mut state, &recipe)?;
         Ok(Self { recipe, model, state, progress, folder })
+    }
+
+    /// The model over series of so many steps: its weights are those of the run, whatever the length of a window is.
+    ///
+    /// # Errors
+    /// As of [`model::build`]; [`Error::Usage`] where its tensors depend on the length.
+    pub fn over(&self, steps: usize) -> Result<Box<dyn Model>> {
+        let spec = self.recipe.data.spec();
+        let [window, width, channels] = spec.dims;
+        let model = model::build(&self.recipe.model, &self.recipe.hyper, &DataSpec { dims: [steps, width, channels], ..spec })?;
+        let tensors = |model: &dyn Model| {
+            let spec = model.state();
+            spec.ids().into_iter().map(|id| (spec.spec(id).name.clone(), spec.spec(id).shape.clone())).collect::<Vec<_>>()
+        };
+        if tensors(model.as_ref()) != tensors(self.model.as_ref()) {
+            let name = model.name();
+            return Err(Error::usage(format!("this {name} is one of {window} steps, and not of {steps}; take wavenet or rnn")));
+        }
+        Ok(model)
     }
 }

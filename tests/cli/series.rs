@@ -256,3 +256,137 @@ fn series_are_forecast_beside_what_nobody_learnt() {
     place.kiln("forecast vae --steps 2 --out x.png").refused(2, &["order", "wavenet"]);
     assert!(!place.path("x.png").exists());
 }
+
+/// A run on cart-pole that trained for two steps.
+fn cart(place: &Place, run: &str, words: &str) {
+    let small = "--set hidden=12 --set mixtures=2 --set quantize=none --batch 2 --steps 2 --set sample_every=0 --limit 8";
+    place.kiln(&format!("train rnn --data builtin:cartpole --set window=30 --out {run} -q {small} {words}")).ok();
+}
+
+#[test]
+fn continuous_series_are_scored_drawn_and_forecast() {
+    let place = Place::new();
+    place.write("t.csv", &table(300, |_, row| row));
+    let small = "--set hidden=8 --set mixtures=2 --set quantize=none --batch 2 --steps 3 --set difference=true";
+    place.kiln(&format!("train rnn --data t.csv --set window=10 --out run -q {small}")).ok();
+    let small = "--set residual=4 --set skip=4 --set head=4 --set depth=2 --set stacks=1 --set quantize=none --batch 2 --steps 3";
+    place.kiln(&format!("train wavenet --data t.csv --set window=10 --out net -q {small}")).ok();
+    for run in ["run", "net"] {
+        let said = place.kiln(&format!("eval {run} --json")).json();
+        let [nats, error, more] = ["nats", "standard_error", "nats_to_units"].map(|key| said[key].as_f64().expect("a number"));
+        assert!(nats.is_finite() && error > 0.0, "{said}");
+        // The deviations of a sine and of 0 to 239, over ten steps.
+        let deviation = (0..240).map(|k| (f64::from(k) - 119.5).powi(2)).sum::<f64>() / 240.0;
+        assert!((more / 10.0 - 0.5 * deviation.ln() - 0.707f64.ln()).abs() < 0.03, "{more}");
+        place.kiln(&format!("score {run} --per-pixel --out s.npy -q")).ok();
+        let (shape, values) = place.array("s.npy");
+        let mean = f64::from(values.iter().sum::<f32>()) / shape[0] as f64;
+        assert!(shape[1..] == [10, 1, 2] && (mean + nats).abs() < 1e-3 * nats.abs().max(1.0), "{mean} and {nats}");
+        for method in ["cached", "naive"] {
+            place.kiln(&format!("sample {run} -n 3 --method {method} --log-p p.npy --out {method}.npy -q --device cpu")).ok();
+        }
+        assert_eq!(place.read("cached.npy"), place.read("naive.npy"), "{run}");
+        place.kiln(&format!("complete {run} --data t.csv:test -n 2 --keep top:4 --out c.csv -q")).ok();
+        let said = place.kiln(&format!("forecast {run} --steps 4 -n 10 --out f.png --json")).json();
+        assert_eq!(said["rows"][0]["values"].as_i64(), Some(12), "{said}");
+    }
+}
+
+#[test]
+fn futures_are_drawn_under_given_actions_and_beside_the_truth() {
+    let place = Place::new();
+    cart(&place, "run", "");
+    assert_eq!(
+        (settled(&place, "run")["actions"].to_string(), settled(&place, "run")["reward"].as_str()),
+        (r#"["action"]"#.into(), Some("reward"))
+    );
+    place.kiln("sample run -n 1 --out one.csv -q").ok();
+    let said = place.kiln("simulate run --given one.csv --from 20 -n 9 --out f.npy --json").json();
+    assert_eq!((said["begins"].as_i64(), said["steps"].as_i64(), said["rows"].as_array().map(Vec::len)), (Some(20), Some(10), Some(5)));
+    let (shape, futures) = place.array("f.npy");
+    assert_eq!(shape, [9, 30, 6]);
+    let text = String::from_utf8(place.read("one.csv")).expect("text");
+    let rows: Vec<Vec<f32>> = text.lines().skip(1).map(|l| l.split(',').skip(2).map(|v| v.parse().expect("a number")).collect()).collect();
+    let close = |a: f32, b: f32| (a - b).abs() < 1e-5 * b.abs().max(1.0);
+    for (at, value) in futures.iter().enumerate() {
+        let (step, channel) = (at / 6 % 30, at % 6);
+        assert!((step >= 20 && channel != 4) || close(*value, rows[step][channel]), "step {step}, channel {channel}");
+    }
+    assert!(futures[20 * 6] != futures[30 * 6 + 20 * 6], "futures differ");
+    // Longer than a window, from actions alone and from a table whose later states are empty.
+    let actions: Vec<f64> = (0..50).map(|k| f64::from(k % 2)).collect();
+    place.write("a.npy", &doubles(&[50, 1], &actions));
+    let said = place.kiln("simulate run --given a.npy -n 4 --out f.csv --json").json();
+    assert_eq!((said["begins"].as_i64(), said["steps"].as_i64()), (Some(0), Some(50)));
+    let begun = text.lines().enumerate().map(|(k, l)| match k {
+        0..15 => l.to_string() + "\n",
+        _ => format!("1,{k},,,,,{},\n", k % 2),
+    });
+    place.write("begun.csv", begun.collect::<String>().as_bytes());
+    let said = place.kiln("simulate run --given begun.csv -n 4 --channel angle --out fan.png --json").json();
+    assert_eq!((said["begins"].as_i64(), said["rows"].as_array().map(Vec::len)), (Some(14), Some(0)), "{said}");
+    assert!(place.path("fan.png").is_file());
+
+    place.write("wide.npy", &doubles(&[50, 3], &[0.5; 150]));
+    place.write("nan.npy", &doubles(&[50, 1], &[actions[..7].to_vec(), vec![f64::NAN], actions[8..].to_vec()].concat()));
+    place.write("inf.npy", &doubles(&[50, 1], &[actions[..7].to_vec(), vec![f64::INFINITY], actions[8..].to_vec()].concat()));
+    place.write("text.csv", b"action,angle\n1,0\n0,upright\n");
+    place.write("other.csv", b"push\n1\n0\n");
+    place.write("t.csv", &table(300, |_, row| row));
+    place.kiln("train rnn --data t.csv --set window=10 --set hidden=4 --batch 2 --steps 1 --set sample_every=0 --out plain -q").ok();
+    for (words, said) in [
+        ("run --given wide.npy", &["wide.npy", "[50, 3]", "[T, 6]", "[T, 1] of action"][..]),
+        ("run --given nan.npy", &["row 8, column action", "actions are given at every step"]),
+        ("run --given inf.npy", &["row 8, column action", "inf"]),
+        ("run --given text.csv", &["row 3, column angle", "upright"]),
+        ("run --given other.csv", &["none of the columns x, speed"]),
+        ("run --given a.npy --from 3", &["row 1, column x", "the beginning is given whole"]),
+        ("run --given one.csv", &["all 30 steps", "--from"]),
+        ("run --given one.csv --from 31", &["a beginning longer than the 30 steps"]),
+        ("run --given one.csv --from 20 --channel tilt", &["--channel tilt", "angle"]),
+        ("run --given one.csv --from 20 -n 0", &["-n 1"]),
+        ("plain --given one.csv", &["no actions to simulate", "kiln forecast"]),
+    ] {
+        place.kiln(&format!("simulate {words} --out x.npy")).refused(2, said);
+        assert!(!place.path("x.npy").exists(), "{words}");
+    }
+}
+
+#[test]
+fn a_system_is_controlled_by_plans() {
+    let place = Place::new();
+    cart(&place, "run", "");
+    let small = "--trials 2 --steps 12 --horizon 5 --candidates 12 --elites 3 --iterations 2";
+    let said = place.kiln(&format!("plan run {small} --out p.png --json")).json();
+    let rows = said["rows"].as_array().expect("rows");
+    assert_eq!(rows.iter().map(|row| row["returns"].as_array().map(Vec::len)).collect::<Vec<_>>(), [Some(2); 3]);
+    assert_eq!((rows[2]["who"].as_str(), rows[2]["mean"].as_f64()), (Some("planned in the equations"), Some(12.0)));
+    assert_eq!(said, place.kiln(&format!("plan run {small} --out p.png --json")).json());
+    place.kiln(&format!("plan run {small} --futures 2 --seed 3 --out p.csv -q")).ok();
+    let text = String::from_utf8(place.read("p.csv")).expect("text");
+    assert_eq!((text.lines().count(), text.starts_with("attempt,random_return")), (3, true));
+    place.write("t.csv", &table(300, |_, row| row));
+    let quick = "--set window=10 --set hidden=4 --batch 2 --steps 1 --set sample_every=0 -q";
+    place.kiln(&format!("train rnn --data t.csv {quick} --out plain")).ok();
+    place.kiln(&format!("train rnn --data t.csv {quick} --set actions=sine --set reward=line --out roles")).ok();
+    for (words, said) in [
+        ("plan plain --out x.png", &["no actions to plan"][..]),
+        ("plan roles --out x.png", &["cannot be acted upon", "kiln simulate"]),
+        ("plan run --out x.npy", &[".png or .csv"]),
+        ("plan run --trials 0 --out x.png", &["--trials is 1"]),
+        ("plan run --candidates 1 --out x.png", &["1 candidates"]),
+        ("plan run --elites 65 --out x.png", &["of which 65"]),
+        ("plan run --device gpu --out x.png", &["--device cpu"]),
+    ] {
+        place.kiln(words).refused(2, said);
+        assert!(!place.path("x.png").exists(), "{words}");
+    }
+    for (words, said) in [
+        ("--set actions=force", &["actions=force", "sine, line"][..]),
+        ("--set actions=line --set reward=sine", &["must stand behind the actions"]),
+        ("--set reward=sine,line", &["one column"]),
+    ] {
+        place.kiln(&format!("train rnn --data t.csv {quick} {words} --out none")).refused(2, said);
+    }
+    place.kiln(&format!("train rnn --data builtin:cartpole {quick} --set actions=angle --out none")).refused(2, &["drawn by itself"]);
+}

@@ -4,8 +4,8 @@
 use kiln::Result;
 use kiln::graph::{Binary, Distribution, NodeId, Rule, Unary, Update};
 use kiln::op::{
-    ConcatEluGradient, ConvWeight, Embed, GateGradient, GatedResidualGradient, Gating, Grouping, Mixture, MixtureNllGradient, Product,
-    Reduction, Taps, Walk,
+    ConcatEluGradient, ConvWeight, Embed, GateGradient, GatedResidualGradient, Gating, Gaussians, Grouping, Mixture, MixtureNllGradient,
+    Product, Reduction, Taps, Walk,
 };
 
 use crate::Bench;
@@ -290,6 +290,18 @@ pub fn mixtures() -> Result<Vec<Case>> {
     [(5, 3, 1, 256), (7, 10, 3, 256), (1, 1, 3, 2), (90, 2, 1, 5)].into_iter().map(build).collect()
 }
 
+/// Mixtures of Gaussians over values of some channels.
+pub fn gaussians() -> Result<Vec<Case>> {
+    let build = |(n, components, channels): (usize, usize, usize)| {
+        case(format!("{n} steps of {components} Gaussians for {channels} channels"), |b| {
+            let mixture = Gaussians::new(components)?;
+            let (parameters, values) = (b.leaf([2, n, 1, channels * mixture.parameters()]), b.leaf([2, n, 1, channels]));
+            Ok(vec![b.graph.gaussian_nll(parameters, values, mixture)?])
+        })
+    };
+    [(5, 3, 1), (7, 5, 6), (1, 1, 2)].into_iter().map(build).collect()
+}
+
 /// Group normalisations and their gradients: four channels at a time and one, columns of more than a workgroup, scales of an image and of all.
 pub fn group_norms() -> Result<Vec<Case>> {
     let sizes = [
@@ -454,6 +466,7 @@ pub fn all() -> Result<Vec<Case>> {
     cases.extend(fused()?);
     cases.extend(gates()?);
     cases.extend(mixtures()?);
+    cases.extend(gaussians()?);
     cases.extend(attentions()?);
     cases.extend(group_norms()?);
     cases.extend(products()?);

@@ -17,9 +17,13 @@ use kiln::sample::raster::{Drawn, Job, Method, RasterSampler};
 /// Classes of the data.
 pub const CLASSES: usize = 3;
 
-/// What a model is told of images of these dims.
+/// What a model is told of images of these dims; of 0 levels, values are continuous.
 pub fn data(dims: [usize; 3], levels: usize, classes: usize) -> DataSpec {
-    let (kind, binarization) = if levels == 2 { (Kind::Binary, Binarization::Static) } else { (Kind::Pixels, Binarization::None) };
+    let (kind, binarization) = match levels {
+        0 => (Kind::Points, Binarization::None),
+        2 => (Kind::Binary, Binarization::Static),
+        _ => (Kind::Pixels, Binarization::None),
+    };
     DataSpec { dims, classes, kind, binarization, mean: None }
 }
 
@@ -73,10 +77,11 @@ impl Net {
         if self.levels == 2 { 1 } else { self.levels }
     }
 
-    /// Images of random levels.
+    /// Images of random levels, or of the standard normal.
     pub fn noise(&self, count: usize, stream: u32) -> Vec<f32> {
         let mut draws = Draws::new(23, stream, 0);
-        (0..count * self.item()).map(|_| draws.below(self.levels) as f32).collect()
+        let mut value = || if self.levels == 0 { draws.normal() } else { draws.below(self.levels) as f32 };
+        (0..count * self.item()).map(|_| value()).collect()
     }
 
     /// `[N, values, per_value]` logits of images given in levels.
@@ -140,7 +145,11 @@ impl Source for Memory {
         self.dims
     }
     fn kind(&self) -> Kind {
-        if self.levels == 2 { Kind::Binary } else { Kind::Pixels }
+        match self.levels {
+            0 => Kind::Points,
+            2 => Kind::Binary,
+            _ => Kind::Pixels,
+        }
     }
     fn classes(&self) -> usize {
         CLASSES
@@ -151,7 +160,11 @@ impl Source for Memory {
     fn read(&self, index: usize, out: &mut [f32]) -> Result<()> {
         let levels = self.levels as f32;
         // The least byte of a level.
-        let byte = |level: f32| if levels == 2.0 { 255.0 * level } else { (level * 256.0 / levels).ceil() };
+        let byte = |level: f32| match self.levels {
+            0 => level,
+            2 => 255.0 * level,
+            _ => (level * 256.0 / levels).ceil(),
+        };
         let item = out.len();
         out.iter_mut().zip(&self.images[index * item..]).for_each(|(o, v)| *o = byte(*v));
         Ok(())

@@ -84,7 +84,7 @@ impl Painter {
                 let keep = Some((part.images, part.mask));
                 let job = Job { count, seed: part.seed, first: part.first, temperature: *temperature, keep, inputs: &inputs };
                 let drawn = sampler.sample_in_parts(model, &mut trained.state, &job)?;
-                let top = (sampler.levels() - 1) as f32;
+                let top = sampler.law().top();
                 if let Some(bar) = progress.of_images() {
                     bar.inc(count as u64);
                 }

@@ -30,14 +30,16 @@ pub struct Cartpole;
 
 /// Place, m, velocity, m/s, angle, rad, 0 upright, and angular velocity, rad/s.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct State([f64; 4]);
+pub struct State(pub [f64; 4]);
 
 impl State {
-    fn begin(draws: &mut Draws) -> Self {
+    /// As an attempt begins.
+    pub(super) fn begin(draws: &mut Draws) -> Self {
         Self([0; 4].map(|_| f64::from(draws.range(-0.05, 0.05))))
     }
 
-    fn step(self, right: bool) -> Self {
+    /// The state after a push.
+    pub(super) fn step(self, right: bool) -> Self {
         let Self([x, speed, angle, turn]) = self;
         let (sin, cos) = angle.sin_cos();
         let force = if right { PUSH } else { -PUSH };
@@ -47,7 +49,8 @@ impl State {
         Self([x + SECONDS * speed, speed + SECONDS * pull, angle + SECONDS * turn, turn + SECONDS * turning])
     }
 
-    fn is_over(self) -> bool {
+    /// Whether the pole has fallen, or the cart has left its track.
+    pub(super) fn is_over(self) -> bool {
         self.0[0].abs() > EDGE || self.0[2].abs() > FALLEN
     }
 }
@@ -62,6 +65,14 @@ impl Process for Cartpole {
         let unit = Scaling { low: 0.0, high: 1.0 };
         let [speed, turn] = SPEEDS.map(within);
         vec![("x", within(EDGE)), ("speed", speed), ("angle", within(FALLEN)), ("turn", turn), ("action", unit), ("reward", unit)]
+    }
+
+    fn actions(&self) -> &'static [&'static str] {
+        &["action"]
+    }
+
+    fn reward(&self) -> Option<&'static str> {
+        Some("reward")
     }
 
     fn draw(&self, mut draws: Draws, steps: usize) -> Vec<f64> {

@@ -8,7 +8,10 @@ mod gaussians;
 mod glyphs;
 mod pendulum;
 mod process;
+mod system;
 mod waves;
+
+pub use system::{Step as SystemStep, System};
 
 use super::series::Cut;
 use super::{Kind, Source, Split, check_read, item_len, streams};

@@ -14,7 +14,7 @@ const MASS: f64 = 1.0;
 /// Length, m.
 const LENGTH: f64 = 1.0;
 /// Greatest torque, N m.
-const TORQUE: f64 = 2.0;
+pub(super) const TORQUE: f64 = 2.0;
 /// Greatest angular velocity, rad/s.
 const SPEED: f64 = 8.0;
 
@@ -26,14 +26,22 @@ pub struct Pendulum;
 
 /// Angle, rad, and angular velocity, rad/s.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct State {
-    angle: f64,
-    speed: f64,
+pub struct State {
+    /// rad, 0 upright.
+    pub angle: f64,
+    /// rad/s.
+    pub speed: f64,
 }
 
 impl State {
+    /// As an attempt begins.
+    pub(super) fn begin(draws: &mut Draws) -> Self {
+        let mut uniform = |most: f64| f64::from(draws.range(-1.0, 1.0)) * most;
+        Self { angle: uniform(PI), speed: uniform(1.0) }
+    }
+
     /// The state after a torque, and the reward of taking it here.
-    fn step(self, torque: f64) -> (Self, f64) {
+    pub(super) fn step(self, torque: f64) -> (Self, f64) {
         let torque = torque.clamp(-TORQUE, TORQUE);
         let wrapped = (self.angle + PI).rem_euclid(TAU) - PI;
         let reward = -(wrapped * wrapped + 0.1 * self.speed * self.speed + 0.001 * torque * torque);
@@ -55,12 +63,19 @@ impl Process for Pendulum {
         vec![("cos", within(1.0)), ("sin", within(1.0)), ("speed", within(SPEED)), ("action", within(TORQUE)), ("reward", reward)]
     }
 
+    fn actions(&self) -> &'static [&'static str] {
+        &["action"]
+    }
+
+    fn reward(&self) -> Option<&'static str> {
+        Some("reward")
+    }
+
     fn draw(&self, mut draws: Draws, steps: usize) -> Vec<f64> {
-        let mut uniform = |most: f64| f64::from(draws.range(-1.0, 1.0)) * most;
-        let mut state = State { angle: uniform(PI), speed: uniform(1.0) };
+        let mut state = State::begin(&mut draws);
         let mut series = Vec::with_capacity(5 * steps);
         for _ in 0..steps {
-            let torque = uniform(TORQUE);
+            let torque = f64::from(draws.range(-1.0, 1.0)) * TORQUE;
             let (next, reward) = state.step(torque);
             series.extend([state.angle.cos(), state.angle.sin(), state.speed, torque, reward]);
             state = next;

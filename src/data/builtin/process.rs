@@ -19,6 +19,14 @@ pub trait Process: Send + Sync {
     }
     /// The channels, and the values between which they lie.
     fn channels(&self) -> Vec<(&'static str, Scaling)>;
+    /// The channels that are actions.
+    fn actions(&self) -> &'static [&'static str] {
+        &[]
+    }
+    /// The channel that is what actions bring, if there is one.
+    fn reward(&self) -> Option<&'static str> {
+        None
+    }
     /// A series `[steps, C]`.
     fn draw(&self, draws: Draws, steps: usize) -> Vec<f64>;
 }
@@ -37,8 +45,11 @@ impl<P: Process> Series<P> {
     pub fn new(process: P, split: Split, seed: u64, cut: &Cut) -> Result<Self> {
         let name = format!("builtin:{}", P::NAME);
         let own = Cut { window: cut.window, quantize: cut.quantize, levels: cut.levels, ..Cut::default() };
-        let unsettled = Cut { scaling: Vec::new(), names: Vec::new(), ..cut.clone() };
-        if own != unsettled {
+        let actions: Vec<String> = process.actions().iter().map(ToString::to_string).collect();
+        let reward = process.reward().map(String::from);
+        let unsettled = Cut { scaling: Vec::new(), names: Vec::new(), actions: Vec::new(), reward: None, ..cut.clone() };
+        let roles = (cut.actions.is_empty() || cut.actions == actions) && (cut.reward.is_none() || cut.reward == reward);
+        if own != unsettled || !roles {
             let words = "each of its series is drawn by itself, and takes window, quantize and levels alone";
             return Err(Error::usage(format!("{name}: {words}; leave the other settings of series out")));
         }
@@ -48,7 +59,7 @@ impl<P: Process> Series<P> {
         process.check(&name, &own)?;
         let (names, scaling) = process.channels().into_iter().map(|(name, scale)| (name.to_string(), scale)).unzip();
         let window = Some(own.window.unwrap_or(P::STEPS));
-        Ok(Self { process, split, seed, cut: Cut { window, names, scaling, ..own } })
+        Ok(Self { process, split, seed, cut: Cut { window, names, scaling, actions, reward, ..own } })
     }
 
     fn steps(&self) -> usize {

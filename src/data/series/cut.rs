@@ -58,6 +58,12 @@ pub struct Cut {
     /// The scale of each channel, once it is settled.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub scaling: Vec<Scaling>,
+    /// Channels that are actions, by name: known of a step before the next step is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub actions: Vec<String>,
+    /// The channel that tells what the actions of its step bring, by name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reward: Option<String>,
     /// The names of the channels, once they are known.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
@@ -77,6 +83,8 @@ impl Default for Cut {
             valid_share: SHARE,
             test_share: SHARE,
             scaling: Vec::new(),
+            actions: Vec::new(),
+            reward: None,
             names: Vec::new(),
         }
     }
@@ -84,7 +92,8 @@ impl Default for Cut {
 
 impl Cut {
     /// The `--set` keys; `levels` beside them is the model's too, which reads as many as the data have.
-    pub const KEYS: [&str; 9] = ["window", "overlap", "quantize", "columns", "channel", "rate", "gaps", "valid_share", "test_share"];
+    pub const KEYS: [&str; 11] =
+        ["window", "overlap", "quantize", "columns", "channel", "rate", "gaps", "valid_share", "test_share", "actions", "reward"];
 
     /// Whether nothing was asked for.
     pub fn is_default(&self) -> bool {
@@ -110,6 +119,27 @@ impl Cut {
     pub fn in_units(&self, shown: &[f32]) -> Vec<f64> {
         let each = shown.iter().zip(self.scaling.iter().cycle());
         each.map(|(value, scale)| scale.value(f64::from(*value), self.quantize, self.levels())).collect()
+    }
+
+    /// Rows of values in the units of the series as models of series read them: levels from 0, or continuous.
+    pub fn values(&self, units: &[f64]) -> Vec<f32> {
+        let each = units.iter().zip(self.scaling.iter().cycle());
+        let read = |(value, scale): (&f64, &Scaling)| match self.quantize {
+            Quantize::None => scale.scaled(*value) as f32,
+            how => scale.level(*value, how, self.levels()) as f32,
+        };
+        each.map(read).collect()
+    }
+
+    /// The inverse of [`Cut::values`].
+    pub fn units(&self, values: &[f32]) -> Vec<f64> {
+        let top = if self.quantize == Quantize::None { 1.0 } else { (self.levels() - 1) as f32 };
+        self.in_units(&values.iter().map(|v| v / top).collect::<Vec<f32>>())
+    }
+
+    /// What −ln of a step's density at the scale lacks of that in the units of the series, in nats: Σ ln((high − low)/2) over the channels.
+    pub fn nats_of_units(&self) -> f64 {
+        self.scaling.iter().map(|scale| ((scale.high - scale.low) / 2.0).ln()).sum()
     }
 
     /// Steps of a window of series of so many steps: all where there are several.
@@ -152,12 +182,18 @@ impl Cut {
                 _ => return Err(Error::usage(format!("gaps is refuse, linear, last or drop, not {word}"))),
             };
         }
-        cut.columns = match settings.remove("columns") {
-            None => Vec::new(),
-            Some(toml::Value::String(words)) => words.split(',').map(|word| word.trim().to_string()).collect(),
-            Some(toml::Value::Integer(number)) => vec![number.to_string()],
-            Some(toml::Value::Array(words)) => words.iter().map(|w| w.as_str().map_or_else(|| w.to_string(), String::from)).collect(),
-            Some(other) => return Err(Error::usage(format!("columns are names or numbers such as a,b or 1,2, not {other}"))),
+        let mut names = |key: &str| match settings.remove(key) {
+            None => Ok(Vec::new()),
+            Some(toml::Value::String(words)) => Ok(words.split(',').map(|word| word.trim().to_string()).collect()),
+            Some(toml::Value::Integer(number)) => Ok(vec![number.to_string()]),
+            Some(toml::Value::Array(words)) => Ok(words.iter().map(|w| w.as_str().map_or_else(|| w.to_string(), String::from)).collect()),
+            Some(other) => Err(Error::usage(format!("{key} are names or numbers such as a,b or 1,2, not {other}"))),
+        };
+        cut.columns = names("columns")?;
+        cut.actions = names("actions")?;
+        cut.reward = match names("reward")? {
+            several if several.len() > 1 => return Err(Error::usage(format!("reward is one column, not {}", several.join(",")))),
+            one => one.into_iter().next(),
         };
         for (key, share) in [("valid_share", &mut cut.valid_share), ("test_share", &mut cut.test_share)] {
             if let Some(value) = settings.remove(key) {
@@ -167,6 +203,29 @@ impl Cut {
         }
         cut.check()?;
         Ok(cut)
+    }
+
+    /// The places of the channels that are actions, and of the reward, among channels of these names.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where one of them is no channel, or the reward does not stand behind the actions that bring it.
+    pub fn roles(&self, names: &[String]) -> Result<(Vec<usize>, Option<usize>)> {
+        let place = |key: &str, name: &String| {
+            let known = names.join(", ");
+            let refusal = || Error::usage(format!("{key}={name} is none of the columns {known}; name one of them"));
+            names.iter().position(|known| known == name).ok_or_else(refusal)
+        };
+        let actions: Vec<usize> = self.actions.iter().map(|name| place("actions", name)).collect::<Result<_>>()?;
+        let reward = self.reward.as_ref().map(|name| place("reward", name)).transpose()?;
+        if let (Some(at), Some(last)) = (reward, actions.iter().max())
+            && at <= *last
+        {
+            let (reward, action) = (&names[at], &names[*last]);
+            return Err(Error::usage(format!(
+                "the reward {reward} must stand behind the actions that bring it, and {action} does not stand before it; write the columns in another order"
+            )));
+        }
+        Ok((actions, reward))
     }
 
     /// Refuses what cannot be cut by.
@@ -228,6 +287,8 @@ mod tests {
             ("valid_share=1", "leave nothing to train on"),
             ("valid_share=0.5 test_share=0.5", "leave nothing to train on"),
             ("test_share=half", "share of the steps"),
+            ("reward=a,b", "one column"),
+            ("actions=0.5", "names or numbers"),
         ] {
             let said = taken(words).unwrap_err().to_string();
             assert!(said.contains(reason), "{words}: {said}");

@@ -4,6 +4,7 @@
 //! brought to levels (or kept continuous) by a scale that is measured on the training part and kept in the recipe.
 
 mod cut;
+mod partial;
 mod resample;
 mod scaling;
 mod table;
@@ -11,6 +12,7 @@ mod wave;
 mod windows;
 
 pub use cut::{Cut, Gaps};
+pub use partial::Partial;
 pub use scaling::{Quantize, Scaling, byte};
 pub use windows::Windows;
 

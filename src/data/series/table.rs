@@ -81,6 +81,37 @@ pub fn read(path: &Path, name: String, cut: &Cut) -> Result<Raw> {
     Ok(Raw { name, values, series: 1, steps, channels, rate: None, notes })
 }
 
+/// The columns of a table that have these names, `[rows, names]`, and the lines that the rows stand on: NaN where a field is empty, or no
+/// column has the name.
+///
+/// # Errors
+/// [`Error::Usage`] for a table without any of the names, or a field that is no number.
+pub fn partial(path: &Path, name: &str, names: &[String]) -> Result<(Vec<f64>, Vec<u64>)> {
+    let rows = rows(path, name)?;
+    let (titles, body) = rows.split_first().map_or((&[][..], &[][..]), |((_, titles), body)| (titles.as_slice(), body));
+    let columns: Vec<Option<usize>> = names.iter().map(|name| titles.iter().position(|title| title == name)).collect();
+    if columns.iter().all(Option::is_none) {
+        let known = names.join(", ");
+        return Err(Error::usage(format!("{name} has none of the columns {known}; write their names above it")));
+    }
+    room(name, body.len().saturating_mul(names.len()))?;
+    let mut values = Vec::with_capacity(body.len() * names.len());
+    for (line, fields) in body {
+        for (title, column) in names.iter().zip(&columns) {
+            let field = column.map_or("", |column| fields[column].as_str());
+            values.push(match number(field) {
+                Some(value) => value,
+                None if is_lacking(field) => f64::NAN,
+                None => {
+                    let words = format!("row {line}, column {title} holds `{field}`, which is no number; repair it, or leave it empty");
+                    return Err(Error::usage(format!("{name}: {words}")));
+                }
+            });
+        }
+    }
+    Ok((values, body.iter().map(|(line, _)| *line).collect()))
+}
+
 /// All rows of a table, each as long as the first.
 fn rows(path: &Path, name: &str) -> Result<Vec<Row>> {
     let mut file = BufReader::new(File::open(path).map_err(|e| Error::io(path, e))?);

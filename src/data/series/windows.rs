@@ -33,6 +33,7 @@ impl Windows {
         let parts = Parts::new(&raw, &cut)?;
         let Raw { name, values, channels: names, rate, mut notes, .. } = raw;
         let (channels, levels) = (names.len(), cut.levels());
+        cut.roles(&names).map_err(|e| Error::usage(format!("{name}: {e}")))?;
         let scaling = match (cut.scaling.len(), scale) {
             (0, Some(scale)) => vec![scale; channels],
             (0, None) => {

@@ -21,10 +21,14 @@ pub struct Config {
     pub dropout: Dropout,
     /// Values a channel can take: 2 (Bernoulli) or up to 256 (categorical); 0 takes 2 for bits and 256 for other data.
     pub levels: usize,
-    /// How values are told: by logits of their levels, or by a mixture of logistics.
-    pub likelihood: Likelihood,
-    /// Logistics of a mixture; 10.
+    /// How values are told: by logits of their levels, by a mixture of logistics, or, if they are continuous, by a mixture of Gaussians.
+    /// Unsaid: by logits, or by Gaussians.
+    pub likelihood: Option<Likelihood>,
+    /// Logistics of a mixture, 10; or its Gaussians, 5.
     pub mixtures: Option<usize>,
+    /// Whether a linear map of the step before is added to what is told of continuous values, which starts as that step's value on every
+    /// mean: what the network learns is then what changes.
+    pub difference: bool,
     /// Whether series are modelled given their labels: a vector for each class is added to what the first layer reads.
     pub conditional: bool,
 }
@@ -48,8 +52,9 @@ impl Default for Config {
             hidden: None,
             dropout: Dropout::NONE,
             levels: 0,
-            likelihood: Likelihood::default(),
+            likelihood: None,
             mixtures: None,
+            difference: false,
             conditional: false,
         }
     }

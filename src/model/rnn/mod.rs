@@ -11,7 +11,7 @@ use layer::Recurrent;
 use super::autoregressive::{Given, Network};
 use super::dropout::Dropout;
 use super::levels::{Levels, Mask, colour_mask};
-use super::steps::{self, Front};
+use super::steps::{self, Before, Front};
 use super::{DataSpec, Defaults, Optimiser, size};
 use crate::error::Result;
 use crate::graph::{Graph, NodeId, StateSpec};
@@ -29,6 +29,7 @@ pub struct Rnn {
     front: Front,
     layers: Vec<Recurrent>,
     out: Conv2d,
+    before: Option<Before>,
 }
 
 impl Rnn {
@@ -38,6 +39,7 @@ impl Rnn {
     /// [`crate::Error::Usage`] where hyper-parameters and data do not fit.
     pub fn new(config: Config, data: &DataSpec) -> Result<Self> {
         let values = steps::told("rnn", config.levels, (config.likelihood, config.mixtures), data)?;
+        let before = Before::wanted("rnn", config.difference, &values)?;
         let classes = steps::classes("rnn", config.conditional, data)?;
         let (ordered, [length, _, _]) = (values.ordered(), data.dims);
         let hidden = config.units(ordered)?;
@@ -54,7 +56,8 @@ impl Rnn {
         let mask = (ordered > 1).then(|| colour_mask(&taps, channels, ordered, Mask::B, 1));
         let conv = ConvSpec { taps, kernel: 1, centre: 0, channels, bias: true, start: Start::FanIn };
         let out = Conv2d::masked(&mut spec, group, "out", conv, mask);
-        Ok(Self { spec, values, classes, label, dropout: config.dropout, front, layers, out })
+        let before = before.then(|| Before::new(&mut spec, group, &values));
+        Ok(Self { spec, values, classes, label, dropout: config.dropout, front, layers, out, before })
     }
 }
 
@@ -84,7 +87,7 @@ impl Network for Rnn {
             learning_rate: vec![2e-3],
             rate_decay: 0.999_95,
             warmup: 0,
-            clip_norm: 0.0,
+            clip_norm: steps::clip_norm(&self.values),
             ema: 0.0,
             optimiser: Optimiser::Adam,
             betas: [0.9, 0.999],
@@ -103,6 +106,7 @@ impl Network for Rnn {
             }
             h = layer.apply(g, spec, h)?;
         }
-        self.out.apply(g, spec, h)
+        let told = self.out.apply(g, spec, h)?;
+        self.before.as_ref().map_or(Ok(told), |before| before.add_to(g, spec, told, x))
     }
 }

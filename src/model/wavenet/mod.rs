@@ -10,7 +10,7 @@ pub use config::Config;
 use super::autoregressive::{Given, Network};
 use super::dropout::Dropout;
 use super::levels::{Levels, Mask, colour_mask};
-use super::steps::{self, Front};
+use super::steps::{self, Before, Front};
 use super::{DataSpec, Defaults, Optimiser, size};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, StateSpec};
@@ -27,6 +27,7 @@ pub struct WaveNet {
     front: Front,
     layers: Vec<Layer>,
     head: [Conv2d; 2],
+    before: Option<Before>,
 }
 
 /// A dilated convolution with a gate, and what it gives to the next layer and to the head.
@@ -45,6 +46,7 @@ impl WaveNet {
     /// [`Error::Usage`] where hyper-parameters and data do not fit.
     pub fn new(config: Config, data: &DataSpec) -> Result<Self> {
         let values = steps::told("wavenet", config.levels, (config.likelihood, config.mixtures), data)?;
+        let before = Before::wanted("wavenet", config.difference, &values)?;
         let classes = steps::classes("wavenet", config.conditional, data)?;
         let (ordered, [length, _, _]) = (values.ordered(), data.dims);
         let [residual, skip, head] = config.channels(ordered)?;
@@ -75,7 +77,8 @@ impl WaveNet {
             });
         }
         let head = [conv(&mut spec, "head.0", [skip, head], own), conv(&mut spec, "head.1", [head, values.outputs()], own)];
-        Ok(Self { spec, values, classes, dropout: config.dropout, front, layers, head })
+        let before = before.then(|| Before::new(&mut spec, group, &values));
+        Ok(Self { spec, values, classes, dropout: config.dropout, front, layers, head, before })
     }
 }
 
@@ -105,7 +108,7 @@ impl Network for WaveNet {
             learning_rate: vec![1e-3],
             rate_decay: 0.999_95,
             warmup: 0,
-            clip_norm: 0.0,
+            clip_norm: steps::clip_norm(&self.values),
             ema: 0.0,
             optimiser: Optimiser::Adam,
             betas: [0.9, 0.999],
@@ -138,6 +141,6 @@ impl Network for WaveNet {
             h = g.relu(h)?;
             h = layer.apply(g, spec, h)?;
         }
-        Ok(h)
+        self.before.as_ref().map_or(Ok(h), |before| before.add_to(g, spec, h, x))
     }
 }

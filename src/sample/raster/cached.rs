@@ -6,9 +6,11 @@ use super::draw::{Chance, Pixel};
 use super::program::{Order, RasterProgram};
 use super::steps::{Group, Network, Place};
 use super::{Drawn, Job, Stop};
+use crate::error::{Error, Result};
 use crate::graph::Shape;
-use crate::model::Law;
+use crate::model::{Law, Model, need};
 use crate::native::simd;
+use crate::runtime::{State, Weights};
 
 /// A network ready to sample, and how values are drawn from its outputs.
 pub struct CachedSampler {
@@ -20,6 +22,31 @@ impl CachedSampler {
     /// Prepares a program, given the values of its constants.
     pub fn new(program: RasterProgram, law: Law, constants: Vec<(Shape, Vec<f32>)>) -> Self {
         Self { network: Network::new(program, constants), law }
+    }
+
+    /// Prepares a model with its weights as they are now.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where the model is not autoregressive, or its values depend on more than those before them.
+    pub fn of(model: &dyn Model, state: &State, weights: Weights) -> Result<Self> {
+        let raster = need::raster(model)?;
+        let graph = raster.raster_graph(1)?;
+        let program = RasterProgram::new(&graph, state.spec())?;
+        if !program.given.is_empty() {
+            return Err(Error::usage(format!("what this {} draws depends on labels; take a run without conditional=true", model.name())));
+        }
+        let constants = super::constants(&graph, &program, state, weights)?;
+        Ok(Self::new(program, raster.law(), constants))
+    }
+
+    /// By which law values are drawn.
+    pub fn law(&self) -> &Law {
+        &self.law
+    }
+
+    /// The network behind it.
+    pub(super) fn network(&self) -> &Network {
+        &self.network
     }
 
     /// Draws (or completes) a batch of images, or none once `stop` says so. `given` holds the values of [`RasterProgram::given`] for all of them, in that order.
@@ -38,52 +65,86 @@ impl CachedSampler {
     }
 }
 
+/// How the values of some images that are drawn side by side come about.
+pub(super) struct Drawing<'a> {
+    pub(super) law: &'a Law,
+    pub(super) temperature: f32,
+    pub(super) seed: u64,
+    /// Number of the first image in the whole job.
+    pub(super) first: usize,
+    /// Place of the first value that there is of an image.
+    pub(super) begins: usize,
+    /// Values that are given, `[images, values]`, and for each of an image's values whether it is kept.
+    pub(super) keep: Option<(&'a [f32], &'a [bool])>,
+}
+
 impl Group<'_> {
     /// Draws the images from number `first` on to the end, unless `stop` says so.
     fn run(&mut self, law: &Law, job: &Job<'_>, first: usize, images: &mut [f32], log_p: &mut [f64], stop: &Stop<'_>) -> bool {
-        let program = &self.network.program;
-        let [height, width] = program.size;
-        let colours = program.features[0].channels;
-        let logits = program.logits;
-        let outputs = program.features[logits].channels;
-        let item = height * width * colours;
-        for row in 0..height {
+        let item = self.network.item();
+        let keep = job.keep.map(|(values, kept)| (&values[first * item..], kept));
+        let drawing = Drawing { law, temperature: job.temperature, seed: job.seed, first: job.first + first, begins: 0, keep };
+        for row in 0..self.network.program.size[0] {
             if stop() {
                 return false;
             }
-            if row > 0 {
-                self.compute_row(&program.ended, row - 1);
-            }
-            self.compute_row(&program.row, row);
-            for column in 0..width {
-                let position = [row, column];
-                // What lay here belonged to a row that has left the ring.
-                let here = self.at(0, row, column);
-                self.buffers[0][here..here + self.count * colours].fill(0.0);
-                for colour in 0..colours {
-                    self.compute_at(if colour == 0 { &program.pixel } else { &program.again }, position);
-                    let place = (row * width + column) * colours + colour;
-                    let base = self.at(logits, row, column);
-                    for i in 0..self.count {
-                        let value = match job.given(first + i, place) {
-                            Some(value) => value,
-                            None => {
-                                let earlier = &images[i * item + place - colour..i * item + place];
-                                let pixel = Pixel { outputs: &self.buffers[logits][base + i * outputs..][..outputs], colours, earlier };
-                                let chance = Chance { seed: job.seed, image: (job.first + first + i) as u32, place: place as u32 };
-                                let (value, ln) = law.draw(&pixel, job.temperature, chance);
-                                log_p[i] += ln;
-                                value
-                            }
-                        };
-                        images[i * item + place] = value;
-                        self.buffers[0][here + i * colours + colour] = value;
-                    }
-                }
-                self.compute_at(&program.late, position);
-            }
+            self.draw_row(&drawing, row, images, log_p);
         }
         true
+    }
+
+    /// Draws the values of a row of all images `[images, values]`.
+    pub(super) fn draw_row(&mut self, drawing: &Drawing<'_>, row: usize, images: &mut [f32], log_p: &mut [f64]) {
+        let program = &self.network.program;
+        if row > 0 {
+            self.compute_row(&program.ended, row - 1);
+        }
+        self.compute_row(&program.row, row);
+        (0..program.size[1]).for_each(|column| self.draw_position(drawing, [row, column], images, log_p));
+    }
+
+    /// Draws the values of a position that are not kept. Features are made for values that are drawn, and once for positions that read them.
+    fn draw_position(&mut self, drawing: &Drawing<'_>, position: [usize; 2], images: &mut [f32], log_p: &mut [f64]) {
+        let (program, [row, column]) = (&self.network.program, position);
+        let colours = program.features[0].channels;
+        let (logits, item) = (program.logits, images.len() / self.count);
+        let outputs = program.features[logits].channels;
+        // What lay here belonged to a row that has left the ring.
+        let here = self.at(0, row, column);
+        self.buffers[0][here..here + self.count * colours].fill(0.0);
+        let base = self.at(logits, row, column);
+        let place = (row * program.size[1] + column) * colours;
+        // The colour that features were made for last.
+        let mut made = None;
+        for colour in 0..colours {
+            let at = place + colour - drawing.begins;
+            let given = drawing.keep.filter(|(_, kept)| kept[at]).map(|(values, _)| values);
+            if given.is_none() {
+                self.compute_at(if made.is_none() { &program.pixel } else { &program.again }, position);
+                made = Some(colour);
+            }
+            for i in 0..self.count {
+                let value = match given {
+                    Some(values) => values[i * item + at],
+                    None => {
+                        let earlier = &images[i * item + at - colour..i * item + at];
+                        let pixel = Pixel { outputs: &self.buffers[logits][base + i * outputs..][..outputs], colours, earlier };
+                        let chance = Chance { seed: drawing.seed, image: (drawing.first + i) as u32, place: (place + colour) as u32 };
+                        let (value, ln) = drawing.law.draw(&pixel, drawing.temperature, chance);
+                        log_p[i] += ln;
+                        value
+                    }
+                };
+                images[i * item + at] = value;
+                self.buffers[0][here + i * colours + colour] = value;
+            }
+        }
+        let rest = match made {
+            None => &program.pixel,
+            Some(last) if last + 1 == colours => &program.late,
+            Some(_) => &program.again,
+        };
+        self.compute_at(rest, position);
     }
 
     /// Carries out steps for all columns of a row.

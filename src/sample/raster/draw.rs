@@ -2,7 +2,8 @@
 
 use crate::model::Law;
 use crate::native::mixture::PixelLaw;
-use crate::random::{philox4x32, unit};
+use crate::random::{normal, philox4x32, unit};
+use crate::tensor::LEAST_DEVIATION;
 
 /// The random stream of raster sampling; the step is the place of the value in its image, the element the number of the image.
 pub const STREAM: u32 = 0x7261_7374;
@@ -56,10 +57,11 @@ impl<'a> Pixel<'a> {
 }
 
 impl Law {
-    /// Draws the next value of a pixel, in levels from 0; returns it and its ln p.
+    /// Draws the next value of a pixel, in levels from 0 or as it is; returns it and its ln p.
     ///
     /// A temperature T below 1 sharpens the distribution; ln p is that of the distribution drawn from. Logits are divided by T,
-    /// those of a mixture's components too, and the scales of its logistics multiplied: as T nears 0, the mean of the likeliest is left.
+    /// those of a mixture's components too, and the scales of its logistics multiplied, the deviations of its Gaussians by √T: as T nears 0,
+    /// the mean of the likeliest is left.
     pub fn draw(&self, pixel: &Pixel<'_>, temperature: f32, chance: Chance) -> (f32, f64) {
         match self {
             Self::Bernoulli => {
@@ -79,8 +81,36 @@ impl Law {
                 let value = law.level_at(chosen, pixel.earlier, chance.log_odds());
                 (value, law.ln_p(&mut components, pixel.earlier, value))
             }
+            Self::Gaussian(_) => gaussian(pixel.own(), temperature, chance),
         }
     }
+}
+
+/// A value of a mixture of Gaussians whose logits, means and spreads are `own`.
+fn gaussian(own: &[f32], temperature: f32, chance: Chance) -> (f32, f64) {
+    let k = own.len() / 3;
+    let (logits, rest) = own.split_at(k);
+    let (means, spreads) = rest.split_at(k);
+    let wider = f64::from(temperature).sqrt();
+    // Beyond any value, and yet a number.
+    let deviation = |k: usize| wider * (LEAST_DEVIATION + f64::from(spreads[k].min(60.0)).exp());
+    let mut ln_p: Vec<f64> = logits.iter().map(|l| f64::from(*l) / f64::from(temperature)).collect();
+    normalise(&mut ln_p);
+    let chosen = component(&ln_p, f64::from(chance.uniform()));
+    let value = (f64::from(means[chosen]) + deviation(chosen) * f64::from(normal(chance.word(1)))) as f32;
+    for (k, ln_p) in ln_p.iter_mut().enumerate() {
+        let z = (f64::from(value) - f64::from(means[k])) / deviation(k);
+        *ln_p -= 0.5 * z * z + deviation(k).ln() + 0.5 * std::f64::consts::TAU.ln();
+    }
+    (value, normalise(&mut ln_p))
+}
+
+/// Takes from logarithms that of the sum of what they are of, and returns it.
+fn normalise(ln: &mut [f64]) -> f64 {
+    let top = ln.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let total = top + ln.iter().map(|l| (l - top).exp()).sum::<f64>().ln();
+    ln.iter_mut().for_each(|l| *l -= total);
+    total
 }
 
 /// A level by the inverse of its distribution function.

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Expr, Shape};
 use crate::model::Law;
 use crate::shader::{Target, expand, function};
-use crate::tensor::{Gating, LEAST_LOG_SCALE, Walk};
+use crate::tensor::{Gating, LEAST_DEVIATION, LEAST_LOG_SCALE, Walk};
 
 /// Images of a workgroup where an invocation draws one by itself: as many as a CPU's vectors hold.
 pub(super) const ALONE: u32 = 8;
@@ -226,6 +226,10 @@ fn draw(law: &Law) -> Result<String> {
                 ("LEAST", format!("{LEAST_LOG_SCALE:?}")),
             ];
             expand("raster_mixture", &defines)
+        }
+        Law::Gaussian(mixture) => {
+            let defines = [("COMPONENTS", mixture.components.to_string()), ("LEAST", format!("{LEAST_DEVIATION:?}"))];
+            expand("raster_gaussian", &defines)
         }
     }
 }

@@ -8,6 +8,7 @@ mod derive;
 mod device;
 pub mod draw;
 mod kernel;
+mod past;
 mod program;
 mod scales;
 mod steps;
@@ -15,6 +16,7 @@ mod steps;
 pub use cached::CachedSampler;
 pub use device::DeviceSampler;
 pub use kernel::{Compiled, kernel};
+pub use past::{Future, Past};
 pub use program::{Feature, Known, Operand, Order, RasterProgram, RasterStep, View, Work};
 pub use scales::{order, scales};
 
@@ -56,7 +58,7 @@ impl Job<'_> {
 /// Says whether to stop. It is asked from several threads.
 pub type Stop<'a> = dyn Fn() -> bool + Sync + 'a;
 
-/// Images drawn, in levels from 0, and ln p of the values drawn (not of those given), in nats.
+/// Images drawn, in levels from 0 (continuous values as they are), and ln p of the values drawn (not of those given), in nats.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Drawn {
     /// `[count, H, W, C]`.
@@ -173,9 +175,9 @@ impl RasterSampler {
         Ok(Self { device, law, dims, weights, engine, naive: None, coarser, conditions: None, spent: Spent::default() })
     }
 
-    /// Levels of a value.
-    pub fn levels(&self) -> usize {
-        self.law.levels()
+    /// By which law values are drawn.
+    pub fn law(&self) -> &Law {
+        &self.law
     }
 
     /// Draws images.

@@ -1,6 +1,6 @@
 //! What the cached sampler on the CPU keeps of some images that are drawn side by side, and the steps that make it.
 
-use super::program::{Operand, RasterProgram, RasterStep, View, Work, extents};
+use super::program::{Feature, Operand, RasterProgram, RasterStep, View, Work, extents};
 use crate::graph::{Shape, Step};
 use crate::native::simd::{self, MAX_ROWS, Tile};
 use crate::native::{Evaluator, Operand as Columns};
@@ -94,6 +94,16 @@ impl<'a> Group<'a> {
         let width = network.program.size[1];
         let buffers = network.program.features.iter().map(|f| vec![0.0; count * f.channels * f.places(width)]).collect();
         Self { network, count, buffers }
+    }
+
+    /// The same images, one after another so many times: each goes on by itself.
+    pub(super) fn repeated(&self, times: usize) -> Self {
+        let repeat = |(buffer, feature): (&Vec<f32>, &Feature)| {
+            let cells = buffer.chunks_exact(self.count * feature.channels);
+            cells.flat_map(|cell| cell.repeat(times)).collect()
+        };
+        let buffers = self.buffers.iter().zip(&self.network.program.features).map(repeat).collect();
+        Self { network: self.network, count: self.count * times, buffers }
     }
 
     /// Lays down what other inputs than the image give, of images from `first` on.
