@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 
 use super::arithmetic::ArithmeticArgs;
 use super::bench::BenchArgs;
+use super::classify::ClassifyArgs;
 use super::common::Common;
 use super::complete::CompleteArgs;
 use super::demo::DemoArgs;
@@ -100,8 +101,17 @@ pub enum Command {
     #[command(after_help = "Example: kiln latents runs/vae --data path/to/mnist:test --out latents")]
     Latents(LatentsArgs),
     /// Tell other data from a model's own by log p, or by the ELBO where a model only bounds it
-    #[command(after_help = "Example: kiln outliers runs/vae --against path/to/fashion-mnist:test --out extremes.png")]
+    #[command(after_help = "Examples:
+  kiln outliers runs/vae --against path/to/fashion-mnist:test --out extremes.png
+  kiln outliers runs/digits --against path/to/fashion-mnist:test --score complexity")]
     Outliers(OutliersArgs),
+    /// Tell labels by Bayes' rule from a model with p(x|y), with the calibration, and refuse what is unlike its own data
+    #[command(after_help = "Examples:
+  kiln classify runs/named --data path/to/mnist:test --out confusion.png
+  kiln classify runs/named --reject 0.01 --against path/to/fashion-mnist:test
+  kiln classify runs/named --reject 0.01 --score background --background runs/noisy --against path/to/fashion-mnist:test
+  kiln classify runs/named --data scans --prior 5,1,1,1,1,1,1,1,1,1 --predictions labels.csv")]
+    Classify(ClassifyArgs),
     /// Write the weights alone, with PyTorch's names and layouts
     #[command(after_help = "Example: kiln export runs/digits --out digits.safetensors")]
     Export(ExportArgs),

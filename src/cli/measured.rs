@@ -92,6 +92,11 @@ pub struct Measured {
 impl Measured {
     /// Opens both.
     pub fn open(args: &EvalArgs, common: &Common) -> Result<Self> {
+        Self::open_as(args, common, |trained, settings| Ok(uses_labels(trained, settings)))
+    }
+
+    /// Opens both; `labels` says whether every item must have a label that is one of the run's.
+    pub fn open_as(args: &EvalArgs, common: &Common, labels: impl FnOnce(&Trained, &toml::Table) -> Result<bool>) -> Result<Self> {
         let device = Device::open(&common.device)?;
         let trained = Trained::load(&args.run, &device, args.best)?;
         let mut settings = parse_settings(&args.set)?;
@@ -104,7 +109,7 @@ impl Measured {
         if args.batch == 0 {
             return Err(Error::usage("--batch must be at least 1"));
         }
-        let labels = uses_labels(&trained, &settings);
+        let labels = labels(&trained, &settings)?;
         let request = DataRequest { source: args.data.as_deref(), limit: args.limit, binarization: asked, labels };
         let source = open_data(&trained.recipe, &request)?;
         binarization.check(source.kind(), &source.name())?;

@@ -3,6 +3,7 @@
 mod args;
 mod arithmetic;
 mod bench;
+mod classify;
 mod common;
 mod complete;
 mod demo;
@@ -23,6 +24,7 @@ mod judged;
 mod latents;
 mod measured;
 mod neighbors;
+mod oddness;
 mod outliers;
 mod output;
 mod pictures;
@@ -76,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Eval(args) => eval::run(args, &cli.common, &output),
         Command::Score(args) => score::run(args, &cli.common, &output),
         Command::Sample(args) => sample::run(args, &cli.common, &output),
+        Command::Classify(args) => classify::run(args, &cli.common, &output),
         Command::Complete(args) => complete::run(args, &cli.common, &output),
         Command::Forecast(args) => forecast::run(args, &cli.common, &output),
         Command::Simulate(args) => simulate::run(args, &cli.common, &output),

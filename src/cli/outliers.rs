@@ -9,11 +9,11 @@ use serde_json::json;
 use super::common::Common;
 use super::endings;
 use super::measured::{EvalArgs, Measured, weights_in_words};
+use super::oddness::{self, CAVEAT, Odd, Oddness, OddnessArgs};
 use super::output::{Output, as_text};
 use crate::data::{self, Binarization, Scale, Source};
 use crate::error::{Error, Result};
 use crate::eval::{self, Scores};
-use crate::model::{Score, need};
 use crate::report::{self, GridOptions};
 use crate::train::{DataRequest, open_data};
 
@@ -25,6 +25,8 @@ pub struct OutliersArgs {
     /// The other data
     #[arg(long, value_name = "SOURCE")]
     pub against: String,
+    #[command(flatten)]
+    pub oddness: OddnessArgs,
     /// A .png of the likeliest and unlikeliest images of both
     #[arg(long, value_name = "F.png")]
     pub out: Option<PathBuf>,
@@ -32,10 +34,6 @@ pub struct OutliersArgs {
 
 /// Images of a row of the picture.
 const COLUMNS: usize = 12;
-
-/// What every figure of this command must be read with.
-const CAVEAT: &str = "A likelihood is no measure of kinship: a model can find images it never saw, if they are smoother or emptier, likelier \
-than its own (Nalisnick et al., 2019). An AUROC near or below 0.5 is that effect, and no error of the run.";
 
 /// `kiln outliers`
 pub fn run(args: &OutliersArgs, common: &Common, output: &Output) -> Result<()> {
@@ -56,8 +54,15 @@ pub fn run(args: &OutliersArgs, common: &Common, output: &Output) -> Result<()> 
     };
     let against = open_data(recipe, &request)?;
     let inliers = Arc::clone(&measured.source);
+    let options = measured.options(&args.eval, common, false);
+    let mut odd = Odd::open(&args.oddness, &measured.trained, &measured.device)?;
+    let held_out = if odd.learns() {
+        let labels = measured.trained.model.conditional();
+        Some(oddness::held_out(&measured.trained, labels, args.eval.limit, "what is typical")?)
+    } else {
+        None
+    };
     let mut score = |source: &Arc<dyn Source>| -> Result<Scores> {
-        let options = measured.options(&args.eval, common, false);
         let bar = output.bar(source.len() as u64, "images");
         let trained = &mut measured.trained;
         let scores = eval::score(&measured.device, trained.model.as_ref(), &mut trained.state, Arc::clone(source), &options, |done| {
@@ -66,23 +71,31 @@ pub fn run(args: &OutliersArgs, common: &Common, output: &Output) -> Result<()> 
         bar.finish_and_clear();
         scores
     };
-    let (of_own, of_other) = (score(&inliers)?, score(&against)?);
-    let (own, other) = (of_own.nll, of_other.nll);
-    let exact = need::scores(measured.trained.model.as_ref())?.score() == Score::Exact;
-    let what = if exact { "−log p" } else { "−ELBO (an upper bound of −log p)" };
+    if let Some(held_out) = &held_out {
+        odd.learn(&score(held_out)?.nll);
+    }
+    let (of_own, of_other) = (score(&inliers)?.nll, score(&against)?.nll);
+    let own = odd.of(&of_own, &inliers, &measured.device, &options, output)?;
+    let other = odd.of(&of_other, &against, &measured.device, &options, output)?;
+    let kind = args.oddness.score;
+    let what = kind.in_words(oddness::is_exact(&measured.trained)?);
     let weights = weights_in_words(&measured.trained, args.eval.best);
     let area = eval::auroc(&own, &other);
     let mean = |v: &[f64]| v.iter().sum::<f64>() / v.len() as f64;
     let (own_mean, other_mean) = (mean(&own), mean(&other));
     let mut words = format!(
         "AUROC {area:.4}: an image of {} scores worse than one of {} that often\nmean {what}: {own_mean:.2} nats of its own, \
-         {other_mean:.2} of the others, over {} and {} images\nbinarization {} · {weights}\n{CAVEAT}",
+         {other_mean:.2} of the others, over {} and {} images\nbinarization {} · {weights}",
         against.name(),
         inliers.name(),
         own.len(),
         other.len(),
         measured.binarization,
     );
+    let caveat = (kind == Oddness::Likelihood).then_some(CAVEAT);
+    if let Some(caveat) = caveat {
+        words += &format!("\n{caveat}");
+    }
     if let Some(path) = &args.out {
         // A row of each kind, all as long as the shortest, so that captions stand beside their own images.
         let columns = COLUMNS.min(own.len()).min(other.len());
@@ -91,10 +104,11 @@ pub fn run(args: &OutliersArgs, common: &Common, output: &Output) -> Result<()> 
             let order = ranked(nll);
             let likeliest = order.iter().take(columns);
             let shown: Vec<usize> = likeliest.chain(order.iter().rev().take(columns)).copied().collect();
-            picture.extend(as_scored(source, &shown, measured.binarization, measured.options(&args.eval, common, false).seed)?);
+            picture.extend(as_scored(source, &shown, measured.binarization, options.seed)?);
         }
-        let captions = ["its own, likeliest", "its own, unlikeliest", "others, likeliest", "others, unlikeliest"].map(String::from);
-        let options = GridOptions { columns, row_captions: captions.to_vec(), ..GridOptions::default() };
+        let ends = if kind == Oddness::Likelihood { ["likeliest", "unlikeliest"] } else { ["least odd", "oddest"] };
+        let captions = ["its own", "others"].map(|whose| ends.map(|end| format!("{whose}, {end}"))).concat();
+        let options = GridOptions { columns, row_captions: captions, ..GridOptions::default() };
         report::save_png(path, &report::grid_with(&picture, inliers.dims(), &options))?;
         words += &format!("\n{}", path.display());
     }
@@ -102,7 +116,7 @@ pub fn run(args: &OutliersArgs, common: &Common, output: &Output) -> Result<()> 
         "auroc": area, "model": measured.trained.recipe.model, "data": inliers.name(), "against": against.name(),
         "score": what, "weights": weights, "binarization": measured.binarization.to_string(),
         "nats": own_mean, "nats_against": other_mean, "images": own.len(), "images_against": other.len(), "out": args.out.as_deref().map(as_text),
-        "caveat": CAVEAT,
+        "caveat": caveat, "by": kind.word(),
     });
     output.result(&words, &object)
 }

@@ -1,4 +1,4 @@
-//! Random flips, shifts and crops of training images.
+//! Random flips, shifts and crops of training images, and pixels replaced by noise.
 //!
 //! What is done to an item is a pure function of (seed, epoch, item), so a resumed run sees what an unbroken one does.
 
@@ -35,12 +35,20 @@ pub struct Augment {
     pub shift: usize,
     /// Least share of both sides that is kept of an image, in 0..=1; a window of that share or more is scaled back to the whole size.
     pub crop: f32,
+    /// Probability that a value is replaced by one drawn evenly from all that there are: of a model that is to know how images are made in
+    /// general, not these (Ren et al., 2019, "Likelihood ratios for out-of-distribution detection").
+    #[serde(skip_serializing_if = "is_zero")]
+    pub mutate: f32,
+}
+
+fn is_zero(share: &f32) -> bool {
+    *share == 0.0
 }
 
 impl Default for Augment {
     /// Nothing.
     fn default() -> Self {
-        Self { flip: Flip::None, shift: 0, crop: 1.0 }
+        Self { flip: Flip::None, shift: 0, crop: 1.0, mutate: 0.0 }
     }
 }
 
@@ -72,7 +80,7 @@ impl Draw {
 
 impl Augment {
     /// The `--set` keys.
-    pub const KEYS: [&str; 3] = ["flip", "shift", "crop"];
+    pub const KEYS: [&str; 4] = ["flip", "shift", "crop", "mutate"];
 
     /// Whether it does nothing.
     pub fn is_none(&self) -> bool {
@@ -102,13 +110,18 @@ impl Augment {
             let share = value.as_float().or_else(|| value.as_integer().map(|whole| whole as f64));
             augment.crop = share.ok_or_else(|| Error::usage(format!("crop is a share of a side in 0..1, not {value}")))? as f32;
         }
+        if let Some(value) = settings.remove("mutate") {
+            let share = value.as_float().or_else(|| value.as_integer().map(|whole| whole as f64));
+            augment.mutate = share.ok_or_else(|| Error::usage(format!("mutate is a probability in 0..1, not {value}")))? as f32;
+        }
         Ok(augment)
     }
 
     /// Refuses what images of a source cannot have done to them.
     ///
     /// # Errors
-    /// [`Error::Usage`] for points, a shift of a whole side, a window that is none, or one of bits or of other than 1 or 3 channels.
+    /// [`Error::Usage`] for points, a shift of a whole side, a window that is none, or one of bits or of other than 1 or 3 channels, or a
+    /// probability that is none.
     pub fn check(&self, kind: Kind, dims: [usize; 3], name: &str) -> Result<()> {
         if self.is_none() {
             return Ok(());
@@ -124,6 +137,9 @@ impl Augment {
         if !(self.crop > 0.0 && self.crop <= 1.0) {
             return Err(Error::usage(format!("crop={} is not a share of a side, above 0 and up to 1", self.crop)));
         }
+        if !(0.0..=1.0).contains(&self.mutate) {
+            return Err(Error::usage(format!("mutate={} is not a probability, from 0 to 1", self.mutate)));
+        }
         if self.crop < 1.0 && kind == Kind::Binary {
             return Err(Error::usage(format!("{name} holds bits, and crop={} would scale them to greys; take shift=N", self.crop)));
         }
@@ -133,7 +149,7 @@ impl Augment {
         Ok(())
     }
 
-    /// Changes an item of `source` in place: a window is cut first, then it is moved, then mirrored.
+    /// Changes an item of `source` in place: a window is cut first, then it is moved, then mirrored, then its values are replaced.
     ///
     /// # Errors
     /// Values that are no image.
@@ -141,7 +157,15 @@ impl Augment {
         if self.is_none() {
             return Ok(());
         }
-        let dims = source.dims();
+        self.place(source.dims(), values, draw)?;
+        if self.mutate > 0.0 {
+            mutate(values, self.mutate, source.kind(), draw);
+        }
+        Ok(())
+    }
+
+    /// Cuts, moves and mirrors.
+    fn place(&self, dims: [usize; 3], values: &mut [f32], draw: Draw) -> Result<()> {
         if self.crop < 1.0 {
             window(values, dims, self.crop, draw)?;
         }
@@ -169,6 +193,18 @@ impl Augment {
     }
 }
 
+/// Replaces each value with a probability by one of 0..=255, or of bits by 0 or 255.
+fn mutate(values: &mut [f32], probability: f32, kind: Kind, draw: Draw) {
+    let first = draw.item * values.len() as u64;
+    for (value, element) in values.iter_mut().zip(first..) {
+        let word = |which: u64| word(draw.seed, streams::MUTATE, draw.epoch, 2 * element + which);
+        if unit(word(0)) < probability {
+            let byte = word(1) >> 24;
+            *value = if kind == Kind::Binary { (byte >> 7) as f32 * 255.0 } else { byte as f32 };
+        }
+    }
+}
+
 /// Cuts a window of a random share of at least `least` of both sides out at a random place, and scales it back.
 fn window(values: &mut [f32], dims: [usize; 3], least: f32, draw: Draw) -> Result<()> {
     let [h, w, c] = dims;
@@ -192,6 +228,42 @@ impl fmt::Display for Augment {
         };
         let shift = (self.shift > 0).then(|| format!("shift={}", self.shift));
         let crop = (self.crop < 1.0).then(|| format!("crop={}", self.crop));
-        f.write_str(&[flip, shift, crop].into_iter().flatten().collect::<Vec<_>>().join(", "))
+        let mutate = (self.mutate > 0.0).then(|| format!("mutate={}", self.mutate));
+        f.write_str(&[flip, shift, crop, mutate].into_iter().flatten().collect::<Vec<_>>().join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{OpenOptions, Split, open};
+    use super::*;
+
+    #[test]
+    fn values_are_replaced_as_often_as_asked_and_by_any_value() -> Result<()> {
+        let digits = open("builtin:digits", Split::Train, &OpenOptions { limit: Some(50), ..OpenOptions::default() })?;
+        let augment = Augment { mutate: 0.3, ..Augment::default() };
+        let (mut replaced, mut sum, mut count) = (0.0, 0.0, 0.0);
+        for item in 0..50 {
+            let (mut before, mut after) = (vec![0.0; 784], vec![0.0; 784]);
+            digits.read(item, &mut before)?;
+            after.copy_from_slice(&before);
+            augment.apply(&*digits, &mut after, Draw { seed: 1, epoch: 2, item: item as u64 })?;
+            let mut again = before.clone();
+            augment.apply(&*digits, &mut again, Draw { seed: 1, epoch: 2, item: item as u64 })?;
+            assert_eq!(after, again);
+            assert!(after.iter().all(|v| v.fract() == 0.0 && (0.0..=255.0).contains(v)));
+            // Of what is white, as most of a digit is not.
+            for (_, b) in before.iter().zip(&after).filter(|(a, _)| **a == 0.0) {
+                count += 1.0;
+                if *b != 0.0 {
+                    replaced += 1.0;
+                    sum += f64::from(*b);
+                }
+            }
+        }
+        // One value of 256 is replaced by itself; four standard deviations of some 30,000 draws.
+        assert!((replaced / count - 0.3f64 * 255.0 / 256.0).abs() < 0.011, "{}", replaced / count);
+        assert!((sum / replaced - 128.0).abs() < 4.0, "{}", sum / replaced);
+        Ok(())
     }
 }

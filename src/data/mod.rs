@@ -65,6 +65,8 @@ pub mod streams {
     pub const DIGEST: u32 = 0xDA7A_0006;
     /// Flips, shifts and crops in training; the step is the epoch, element 8i + j word j of item i.
     pub const AUGMENT: u32 = 0xDA7A_0007;
+    /// Values replaced by noise in training; the step is the epoch, element 2(i·len + v) + j word j of value v of item i.
+    pub const MUTATE: u32 = 0xDA7A_0008;
     /// Built-in items, plus 16 × the set plus the split; the step is the item.
     pub const BUILTIN: u32 = 0xDA7A_1000;
 }

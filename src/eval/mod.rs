@@ -8,6 +8,7 @@ pub mod forecast;
 mod likelihood;
 mod ode;
 mod outliers;
+mod posterior;
 pub mod quality;
 pub mod theory;
 
@@ -17,4 +18,5 @@ pub use classify::{Judged, judge, linear_accuracy};
 pub use codes::{Codes, encode};
 pub use likelihood::{Figure, LikelihoodOptions, Scores, score};
 pub use ode::{FlowScores, flow_likelihood};
-pub use outliers::auroc;
+pub use outliers::{auroc, complexity, share_between, upper_quantile};
+pub use posterior::{ClassScores, Posterior, Verdict, class_scores, log_prior, mean_and_error};

@@ -1,6 +1,7 @@
 //! What every autoregressive network makes a model: training, exact likelihood and raster order. What differs is a [`Network`].
 
 use super::dropout::Dropout;
+use super::label_loss::LabelLoss;
 use super::levels::Levels;
 pub use super::scales::Given;
 use super::scales::{every_second, halved, put_together, the_rest};
@@ -32,6 +33,11 @@ pub trait Network: Send + Sync {
     /// Scales it draws an image in, each of every second pixel of the next.
     fn scales(&self) -> usize {
         1
+    }
+
+    /// How much p(y|x) weighs in its loss, where it does.
+    fn label_loss(&self) -> Option<LabelLoss> {
+        None
     }
 
     /// How it prefers to be trained.
@@ -73,11 +79,9 @@ impl<'a, N: Network> At<'a, N> {
         Levels { dims: halved(pixels.dims, self.0.scales() - 1 - self.1), ..pixels.clone() }
     }
 
-    /// Logits of levels `x`, given the levels of the next coarser scale.
-    fn logits(&self, g: &mut Graph, x: NodeId, coarse: Option<NodeId>) -> Result<NodeId> {
+    /// Logits of levels `x`, given labels and the levels of the next coarser scale.
+    fn logits(&self, g: &mut Graph, x: NodeId, labels: Option<NodeId>, coarse: Option<NodeId>) -> Result<NodeId> {
         let Self(network, scale) = *self;
-        let batch = g.shape(x).dims()[0];
-        let labels = labels_of(network, g, batch);
         let pixels = network.pixels();
         let shown = pixels.shown(g, x)?;
         let coarse = coarse.map(|coarse| pixels.shown(g, coarse)).transpose()?;
@@ -96,6 +100,12 @@ struct Nll {
 impl Nll {
     fn new<N: Network>(network: &N, g: &mut Graph, batch: usize) -> Result<Self> {
         let x = network.pixels().input(g, batch)?;
+        let labels = labels_of(network, g, batch);
+        Self::of(network, g, x, labels)
+    }
+
+    /// Of levels `x` `[N, H, W, C]`, given labels.
+    fn of<N: Network>(network: &N, g: &mut Graph, x: NodeId, labels: Option<NodeId>) -> Result<Self> {
         let mut images = vec![x];
         for at in 1..network.scales() {
             let half = every_second(g, images[at - 1])?;
@@ -106,7 +116,7 @@ impl Nll {
         for (scale, &x) in images.iter().enumerate() {
             let at = At(network, scale);
             let coarse = scale.checked_sub(1).map(|coarser| images[coarser]);
-            let logits = at.logits(g, x, coarse)?;
+            let logits = at.logits(g, x, labels, coarse)?;
             let map = at.pixels().nll_map(g, logits, x)?;
             found = Some(match found {
                 None => Self { map, scales: vec![vec![map]] },
@@ -134,6 +144,23 @@ fn sum(g: &mut Graph, nodes: &[NodeId], each: impl Fn(&mut Graph, NodeId) -> Res
     total.ok_or_else(|| Error::Shape("nothing to sum".into()))
 }
 
+/// Mean −ln p(x|y) − λ ln p(y|x); the outputs `nll` and `label_nll` are its terms.
+fn hybrid_loss<N: Network>(network: &N, g: &mut Graph, batch: usize, part: LabelLoss) -> Result<NodeId> {
+    let x = network.pixels().input(g, batch)?;
+    let labels = g.input("labels", [batch, network.classes()]);
+    let [images, labels] = part.spread(g, x, labels)?;
+    let nll = Nll::of(network, g, images, Some(labels))?;
+    let nll = sum(g, &nll.scales.concat(), Graph::sum_items)?;
+    let [own, label] = part.split(g, nll)?;
+    let (own, label) = (g.mean_all(own)?, g.mean_all(label)?);
+    g.output("nll", own);
+    g.output("label_nll", label);
+    g.map(&[own, label], |b, v| {
+        let weighed = b.scale(v[1], part.weight);
+        b.add(v[0], weighed)
+    })
+}
+
 impl<N: Network> Model for N {
     fn name(&self) -> &'static str {
         N::NAME
@@ -158,9 +185,14 @@ impl<N: Network> Model for N {
     fn train_graph(&self, batch: usize, update: &dyn Fn(usize) -> Update) -> Result<Graph> {
         let mut g = Graph::new();
         g.let_drop(self.dropout().into());
-        let nll = Nll::new(self, &mut g, batch)?;
-        let total = sum(&mut g, &nll.scales.concat(), Graph::sum_all)?;
-        let loss = g.scale(total, 1.0 / batch as f64)?;
+        let loss = match self.label_loss() {
+            None => {
+                let nll = Nll::new(self, &mut g, batch)?;
+                let total = sum(&mut g, &nll.scales.concat(), Graph::sum_all)?;
+                g.scale(total, 1.0 / batch as f64)?
+            }
+            Some(labels) => hybrid_loss(self, &mut g, batch, labels)?,
+        };
         g.output("loss", loss);
         let update = update(0);
         let gradients = g.group_gradients(loss, self.tensors(), &update)?;
@@ -169,7 +201,10 @@ impl<N: Network> Model for N {
     }
 
     fn metrics(&self) -> Vec<(&'static str, &'static str)> {
-        vec![("loss", "nats")]
+        match self.label_loss() {
+            None => vec![("loss", "nats")],
+            Some(_) => vec![("loss", "nats"), ("nll", "nats"), ("label_nll", "nats")],
+        }
     }
 
     fn starts(&self) -> Option<&dyn Starts> {
@@ -248,7 +283,8 @@ impl<N: Network> Raster for At<'_, N> {
         let [h, w, c] = self.pixels().dims;
         let x = g.input("x", [batch, h, w, c]);
         let coarse = (self.1 > 0).then(|| g.input("coarse", [batch, h / 2, w / 2, c]));
-        let logits = self.logits(&mut g, x, coarse)?;
+        let labels = labels_of(self.0, &mut g, batch);
+        let logits = self.logits(&mut g, x, labels, coarse)?;
         g.output("logits", logits);
         Ok(g)
     }

@@ -9,6 +9,8 @@ mod discretised;
 mod dropout;
 pub mod gan;
 mod gated;
+mod label_loss;
+mod labelled;
 mod law;
 mod levels;
 pub mod need;
@@ -213,20 +215,20 @@ const MODELS: [(&str, Make); 15] = [
     ("gan", |_, hyper, data| Ok(Box::new(Gan::new(gan::Family::Gan, hyper, data)?))),
     ("gated-pixelcnn", |name, hyper, data| {
         beside_preset(name, hyper, &BESIDE)?;
-        Ok(Box::new(GatedPixelCnn::new(parse(name, hyper)?, data)?))
+        labelled::with_labels(hyper, |hyper| GatedPixelCnn::new(parse(name, hyper)?, data))
     }),
     ("pixelcnn", |name, hyper, data| {
         beside_preset(name, hyper, &BESIDE)?;
-        Ok(Box::new(PixelCnn::new(parse(name, hyper)?, data)?))
+        labelled::with_labels(hyper, |hyper| PixelCnn::new(parse(name, hyper)?, data))
     }),
-    ("pixelcnn-pp", |name, hyper, data| Ok(Box::new(PixelCnnPp::new(parse(name, hyper)?, data)?))),
+    ("pixelcnn-pp", |name, hyper, data| labelled::with_labels(hyper, |hyper| PixelCnnPp::new(parse(name, hyper)?, data))),
     ("pixelrnn", |name, hyper, data| {
         beside_preset(name, hyper, &[&BESIDE[..], &["layer", "first_kernel", "kernel"]].concat())?;
-        Ok(Box::new(PixelRnn::new(parse(name, hyper)?, data)?))
+        labelled::with_labels(hyper, |hyper| PixelRnn::new(parse(name, hyper)?, data))
     }),
-    ("rnn", |name, hyper, data| Ok(Box::new(Rnn::new(parse(name, hyper)?, data)?))),
+    ("rnn", |name, hyper, data| labelled::with_labels(hyper, |hyper| Rnn::new(parse(name, hyper)?, data))),
     ("vae", |name, hyper, data| Ok(Box::new(Vae::new(parse(name, hyper)?, data)?))),
-    ("wavenet", |name, hyper, data| Ok(Box::new(WaveNet::new(parse(name, hyper)?, data)?))),
+    ("wavenet", |name, hyper, data| labelled::with_labels(hyper, |hyper| WaveNet::new(parse(name, hyper)?, data))),
     ("wgan", |_, hyper, data| Ok(Box::new(Gan::new(gan::Family::Wgan, hyper, data)?))),
     ("wgan-gp", |_, hyper, data| Ok(Box::new(Gan::new(gan::Family::WganGp, hyper, data)?))),
 ];
@@ -263,7 +265,8 @@ fn known(name: &str) -> Result<(&'static str, Make)> {
 }
 
 /// Keys of autoregressive models that no named size is about.
-const BESIDE: [&str; 7] = ["dropout", "levels", "likelihood", "mixtures", "conditional", "scales", "scale_channels"];
+const BESIDE: [&str; 9] =
+    ["dropout", "levels", "likelihood", "mixtures", "conditional", "scales", "scale_channels", "label_weight", "label_others"];
 
 /// Refuses keys that a named size would override: only those of `free` are not a part of it.
 fn beside_preset(model: &str, hyper: &toml::Table, free: &[&str]) -> Result<()> {
@@ -276,6 +279,7 @@ fn beside_preset(model: &str, hyper: &toml::Table, free: &[&str]) -> Result<()> 
 
 /// Reads a model's hyper-parameters.
 fn parse<T: serde::de::DeserializeOwned>(model: &str, hyper: &toml::Table) -> Result<T> {
+    label_loss::refuse(model, hyper)?;
     hyper.clone().try_into().map_err(|e: toml::de::Error| {
         let reason = e.message().lines().next().unwrap_or_default().replace("usize", "a whole number from 0");
         // The reason alone does not say where it lies: the key that is refused by itself does.

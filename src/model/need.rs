@@ -31,6 +31,24 @@ pub fn scores(model: &dyn Model) -> Result<&dyn Scores> {
     model.scores().ok_or_else(|| lacking(model, "likelihood", |m| m.scores().is_some()))
 }
 
+/// −ln p(x|y), or a bound of it.
+///
+/// # Errors
+/// [`Error::Usage`] where the model has none, or was made without labels.
+pub fn class_scores(model: &dyn Model) -> Result<&dyn Scores> {
+    fn found(model: &dyn Model) -> Option<&dyn Scores> {
+        model.scores().filter(|_| model.conditional())
+    }
+    match found(model) {
+        Some(scores) => Ok(scores),
+        None if able(|m| found(m).is_some()).contains(&model.name()) => {
+            let name = model.name();
+            Err(Error::usage(format!("this {name} was trained without labels and has no p(x|y); train one with --set conditional=true")))
+        }
+        None => Err(lacking(model, "p(x|y) to tell labels by", |m| found(m).is_some())),
+    }
+}
+
 /// A bound by importance sampling.
 ///
 /// # Errors
@@ -137,13 +155,18 @@ pub fn complete_any_part() -> String {
     able(|m| m.denoises().is_some()).join(" or ")
 }
 
-/// Models that can do something, as they are by default on plain images or else on series: they are asked themselves, so that a sentence cannot
-/// grow old.
+/// Models that can do something, as they are by default on plain images or else on series, or with labels: they are asked themselves, so that a
+/// sentence cannot grow old.
 fn able(can: impl Fn(&dyn Model) -> bool) -> Vec<&'static str> {
     let data = |dims| DataSpec { dims, classes: 10, kind: Kind::Pixels, binarization: Binarization::None, mean: None };
     let plain = [data([32, 32, 1]), data([32, 1, 1])];
-    let built = MODELS.iter().filter_map(|(name, make)| plain.iter().find_map(|data| make(name, &toml::Table::new(), data).ok()));
-    built.filter(|m| can(m.as_ref())).map(|m| m.name()).collect()
+    let labelled = toml::Table::from_iter([("conditional".to_string(), true.into())]);
+    let can = |(name, make): &&(&'static str, super::Make)| {
+        let mut made =
+            [toml::Table::new(), labelled.clone()].into_iter().flat_map(|hyper| plain.iter().map(move |data| (hyper.clone(), data)));
+        made.any(|(hyper, data)| make(name, &hyper, data).is_ok_and(|model| can(model.as_ref())))
+    };
+    MODELS.iter().filter(can).map(|(name, _)| *name).collect()
 }
 
 /// "a dcgan has no likelihood; cvae, diffusion, gated-pixelcnn, pixelcnn, pixelcnn-pp, pixelrnn, rnn, vae and wavenet have one".
@@ -191,6 +214,9 @@ mod tests {
         let words = "an autoencoder has no distribution of latents to draw from; cvae, dcgan, gan, vae, wgan and wgan-gp have one";
         assert_eq!(said(draws(plain("autoencoder").as_ref()).err()), words);
         assert!(raster(plain("pixelcnn").as_ref()).is_ok() && encodes(plain("vae").as_ref()).is_ok());
+        let models = "cvae, diffusion, gated-pixelcnn, pixelcnn, pixelcnn-pp, pixelrnn, rnn and wavenet have one";
+        assert_eq!(said(class_scores(plain("vae").as_ref()).err()), format!("a vae has no p(x|y) to tell labels by; {models}"));
+        assert!(said(class_scores(plain("pixelrnn").as_ref()).err()).contains("trained without labels"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod animation;
 mod axis;
 mod base64;
 mod chart;
+mod confusion;
 mod fan;
 mod file;
 mod grid;
@@ -19,6 +20,7 @@ mod text;
 
 pub use animation::{save_apng, save_gif};
 pub use chart::{ChartOptions, Series, chart};
+pub use confusion::confusion;
 pub use fan::fan;
 pub use file::{png_bytes, save_image, save_png, write_atomically};
 pub use grid::{GridOptions, Mark, grid, grid_with, image};

@@ -17,7 +17,7 @@ mod trainer;
 mod training;
 mod transfer;
 
-pub use data::{DataRequest, absolute, chosen, open_data, training_data};
+pub use data::{DataRequest, absolute, chosen, open_data, training_data, validation_data};
 pub use judge::{JUDGE_SEED, JUDGE_VERSION, Judge, JudgeFacts};
 pub use layout::{from_torch, to_torch, torch_shape};
 pub use recipe::{Change, DataRecipe, FORMAT, Recipe, vectors};

@@ -6,6 +6,7 @@ mod program;
 
 mod bench;
 mod caches;
+mod classify;
 mod complete;
 mod conditional;
 mod data;

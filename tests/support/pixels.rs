@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use kiln::Result;
 use kiln::data::{Binarization, Kind, Source};
-use kiln::eval::{self, LikelihoodOptions, Scores};
+use kiln::eval::{self, ClassScores, LikelihoodOptions, Scores};
 use kiln::graph::Step;
 use kiln::model::{self, DataSpec, Model, need};
 use kiln::random::Draws;
@@ -61,7 +61,9 @@ impl Net {
 
     /// A model of some data.
     pub fn of(model: &str, data: DataSpec, levels: usize, hyper: &str) -> Result<Self> {
-        let hyper = toml::from_str(&format!("levels = {levels}\n{hyper}")).expect("hyper-parameters");
+        // Of autoregressive models alone the levels are a key.
+        let told = if ["cvae", "diffusion"].contains(&model) { String::new() } else { format!("levels = {levels}\n") };
+        let hyper = toml::from_str(&format!("{told}{hyper}")).expect("hyper-parameters");
         let model = model::build(model, &hyper, &data)?;
         let device = Device::open("cpu")?;
         let state = State::initial(&device, model.state(), 3)?;
@@ -110,11 +112,23 @@ impl Net {
         Ok((0..item).map(|j| (0..item).filter(|&v| bits(j + 1, v) != bits(0, v)).collect()).collect())
     }
 
+    fn options(batch: usize, per_pixel: bool) -> LikelihoodOptions {
+        LikelihoodOptions { batch, seed: 1, binarization: Binarization::None, weights: Weights::Current, per_pixel, steps: None }
+    }
+
+    fn source(&self, images: &[f32]) -> Arc<dyn Source> {
+        Arc::new(Memory { dims: self.dims, levels: self.levels, images: images.to_vec(), class: self.class as u32 })
+    }
+
     pub fn score(&mut self, images: &[f32], batch: usize) -> Result<Scores> {
-        let source = Arc::new(Memory { dims: self.dims, levels: self.levels, images: images.to_vec(), class: self.class as u32 });
-        let options =
-            LikelihoodOptions { batch, seed: 1, binarization: Binarization::None, weights: Weights::Current, per_pixel: true, steps: None };
-        eval::score(&self.device, self.model.as_ref(), &mut self.state, source, &options, |_| {})
+        let (source, exact) = (self.source(images), self.model.raster().is_some());
+        eval::score(&self.device, self.model.as_ref(), &mut self.state, source, &Self::options(batch, exact), |_| {})
+    }
+
+    /// Scores of images under every class.
+    pub fn score_classes(&mut self, images: &[f32], batch: usize) -> Result<ClassScores> {
+        let data = (self.source(images), CLASSES);
+        eval::class_scores(&self.device, self.model.as_ref(), &mut self.state, data, &Self::options(batch, false), |_| {})
     }
 
     /// Scores of images of a class.

@@ -6,6 +6,7 @@ use super::Loss;
 use crate::data::Kind;
 use crate::error::{Error, Result};
 use crate::model::DataSpec;
+use crate::model::label_loss;
 use crate::model::size::{self, DEEPEST, WIDEST};
 
 /// Most discriminator steps a generator step: all of them are nodes of one graph.
@@ -141,6 +142,7 @@ impl Config {
     /// [`Error::Usage`] for an unknown key, a value of the wrong kind, or a combination that makes no sense.
     pub fn read(family: Family, hyper: &toml::Table, data: &DataSpec) -> Result<Self> {
         let name = family.name();
+        label_loss::refuse(name, hyper)?;
         let refuse = |words: &str| Error::usage(format!("{name}: {words}"));
         let mut table = toml::Table::try_from(Self::of(family, data)).map_err(|e| refuse(&e.to_string()))?;
         for (key, value) in hyper {

@@ -1,0 +1,99 @@
+//! A network with p(y|x) in its loss, as a recipe's keys say.
+
+use super::autoregressive::{Given, Network};
+use super::dropout::Dropout;
+use super::label_loss::{KEYS, LabelLoss};
+use super::levels::Levels;
+use super::{Defaults, Model};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, NodeId, StateSpec};
+
+/// Other classes, where nobody says how many.
+const OTHER_CLASSES: usize = 3;
+
+/// A network, with p(y|x) in its loss where the recipe says so: `make` makes it of the hyper-parameters that are its own.
+///
+/// # Errors
+/// Those of `make`; [`Error::Usage`] where the keys are no numbers that fit, or the network has no labels.
+pub fn with_labels<N: Network + 'static>(hyper: &toml::Table, make: impl FnOnce(&toml::Table) -> Result<N>) -> Result<Box<dyn Model>> {
+    let mut own = hyper.clone();
+    let [weight, others] = KEYS.map(|key| own.remove(key));
+    let network = make(&own)?;
+    let refused = |reason: String| Err(Error::usage(format!("{}: {reason}", N::NAME)));
+    let weight = match weight {
+        None => 0.0,
+        Some(value) => match value.as_float().or_else(|| value.as_integer().map(|whole| whole as f64)) {
+            Some(weight) if weight >= 0.0 && weight.is_finite() => weight,
+            _ => return refused(format!("label_weight must be a number, not below 0, not {value}")),
+        },
+    };
+    if weight == 0.0 {
+        return match others {
+            Some(_) => {
+                refused("label_others counts classes of the label's part of the loss; take label_weight=1, say, or leave it out".into())
+            }
+            None => Ok(Box::new(network)),
+        };
+    }
+    let classes = network.classes();
+    if classes < 2 {
+        return refused(
+            "label_weight needs p(x|y) of two classes or more; take conditional=true and labelled data, or leave it out".into(),
+        );
+    }
+    let others = match others {
+        None => OTHER_CLASSES.min(classes - 1),
+        Some(value) => match value.as_integer().and_then(|count| usize::try_from(count).ok()) {
+            Some(count) if (1..classes).contains(&count) => count,
+            _ => return refused(format!("label_others must be 1 to {}, the classes besides an image's own, not {value}", classes - 1)),
+        },
+    };
+    Ok(Box::new(Labelled { network, loss: LabelLoss { weight, others } }))
+}
+
+/// A network with p(y|x) in its loss.
+struct Labelled<N> {
+    network: N,
+    loss: LabelLoss,
+}
+
+impl<N: Network> Network for Labelled<N> {
+    const NAME: &'static str = N::NAME;
+    const STARTS: bool = N::STARTS;
+
+    fn tensors(&self) -> &StateSpec {
+        self.network.tensors()
+    }
+
+    fn pixels(&self) -> &Levels {
+        self.network.pixels()
+    }
+
+    fn classes(&self) -> usize {
+        self.network.classes()
+    }
+
+    fn dropout(&self) -> Dropout {
+        self.network.dropout()
+    }
+
+    fn scales(&self) -> usize {
+        self.network.scales()
+    }
+
+    fn preferences(&self) -> Defaults {
+        self.network.preferences()
+    }
+
+    fn label_loss(&self) -> Option<LabelLoss> {
+        Some(self.loss)
+    }
+
+    fn logits(&self, g: &mut Graph, x: NodeId, given: Given) -> Result<NodeId> {
+        self.network.logits(g, x, given)
+    }
+
+    fn start(&self, g: &mut Graph, x: NodeId, given: Given) -> Result<NodeId> {
+        self.network.start(g, x, given)
+    }
+}

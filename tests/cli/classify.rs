@@ -1,0 +1,153 @@
+//! `kiln classify`: labels by Bayes' rule, and what is refused; and the keys of training that it is better for.
+
+use crate::program::{Place, noise, npy};
+
+const NET: &str = "--data builtin:digits --limit 64 -q --batch 8 --set layers=2 --set hidden=4 --set head=4 --set binarization=dynamic --set valid_every=0 --set sample_every=0";
+
+fn train(place: &Place, words: &str, out: &str) {
+    place.kiln(&format!("train gated-pixelcnn {NET} --steps 6 {words} --out {out}")).ok();
+}
+
+/// A place with a conditional run in `run`.
+fn named() -> Place {
+    let place = Place::new();
+    train(&place, "--set conditional=true --set label_weight=2 --set label_others=2", "run");
+    place
+}
+
+#[test]
+fn figures_are_of_all_images_and_a_prior_shifts_what_they_are_taken_for() {
+    let place = named();
+    let said = place.kiln("classify run --limit 60 --out c.png --predictions p.csv --json").json();
+    let rows: Vec<Vec<u64>> = serde_json::from_value(said["confusion"].clone()).expect("a confusion");
+    let (total, right): (u64, u64) = (rows.iter().flatten().sum(), (0..10).map(|i| rows[i][i]).sum());
+    assert_eq!((total, said["images"].as_u64()), (60, Some(60)));
+    let number = |key: &str| said[key].as_f64().unwrap_or_else(|| panic!("{key} in {said}"));
+    assert!((number("accuracy") - right as f64 / 60.0).abs() < 1e-12);
+    assert!((number("label_information_most") - 10f64.ln()).abs() < 1e-9 && number("label_information") < 10f64.ln());
+    // Under an even prior it is what −log p(y|x) leaves of the entropy.
+    assert!((number("label_information") - (10f64.ln() - number("nll"))).abs() < 1e-6);
+    let fitted = &said["temperature"];
+    assert!(fitted["nll"].as_f64() < said["nll"].as_f64() && fitted["fitted_on"].as_str().is_some_and(|on| on.contains("valid")), "{said}");
+    assert!(said["likelihood"].as_str().is_some_and(|l| l.contains("exact")));
+    image::open(place.path("c.png")).expect("a picture");
+
+    let table = String::from_utf8(place.read("p.csv")).expect("UTF-8");
+    let head: Vec<&str> = table.lines().next().expect("a head").split(',').collect();
+    assert_eq!(head[..4], ["class", "label", "log_p_x", "log_p_0"]);
+    let mut agree = 0;
+    for line in table.lines().skip(1) {
+        let cells: Vec<f64> = line.split(',').map(|cell| cell.parse().expect("a number")).collect();
+        assert!((cells[3..].iter().map(|l| l.exp()).sum::<f64>() - 1.0).abs() < 1e-9);
+        agree += u64::from(cells[0] == cells[1]);
+    }
+    assert_eq!((table.lines().count(), agree), (61, right));
+
+    let skewed = place.kiln("classify run --limit 60 --prior 1e40,1,1,1,1,1,1,1,1,1 --json").json();
+    assert!((0..10).all(|i| skewed["confusion"][i][0].as_u64() == Some(rows[i].iter().sum())), "all are taken for zeros: {skewed}");
+    let data = place.kiln("classify run --limit 20 --prior data --json").json();
+    assert!(data["prior"][0].as_f64().is_some_and(|p| p > 0.0 && p < 0.5), "{data}");
+    let words = place.kiln("classify run --limit 20").ok().out;
+    for word in ["accuracy", "ECE", "temperature", "label information", "taken for", "prior uniform"] {
+        assert!(words.contains(word), "no {word} in {words}");
+    }
+}
+
+#[test]
+fn images_without_labels_are_told_labels_in_a_file() {
+    let place = named();
+    place.write("scans.npy", &npy(&[5, 28, 28], &noise(5 * 784, 256)));
+    place.kiln("classify run --data scans.npy:all").refused(2, &["no labels"]);
+    let said = place.kiln("classify run --data scans.npy:all --predictions p.npy --reject 0.1 --json").json();
+    assert!(said["accuracy"].is_null() && said["taken_for"].as_array().is_some_and(|c| c.len() == 10), "{said}");
+    assert!(said["rejection"]["own"]["images"] == 5 && said["rejection"]["accuracy_of_kept"].is_null(), "{said}");
+    let header = place.read("p.npy");
+    let header = String::from_utf8_lossy(&header[..400]);
+    assert!(["class", "log_p_x", "log_p_9", "oddness", "refused"].iter().all(|name| header.contains(name)), "{header}");
+}
+
+#[test]
+fn what_is_unlike_the_data_is_refused_by_each_score() {
+    let place = named();
+    train(&place, "--set mutate=0.2", "noisy");
+    place.write("scans.npy", &npy(&[40, 28, 28], &noise(40 * 784, 256)));
+    let judged = |more: &str| {
+        place.kiln(&format!("classify run --limit 40 --reject 0.1 --against scans.npy:all --json {more}")).json()["rejection"].clone()
+    };
+    for (score, more) in [
+        ("likelihood", "--against-run noisy"),
+        ("typicality", "--against-run noisy"),
+        ("background", "--background noisy"),
+        ("complexity", ""),
+    ] {
+        let found = judged(&format!("--score {score} {more}"));
+        assert_eq!((&found["by"], &found["against"]["images"]), (&score.into(), &40.into()), "{found}");
+        assert!(found["own"]["share"].as_f64().is_some_and(|s| s < 0.5) && found["threshold"].as_f64().is_some(), "{found}");
+        assert_eq!(found["auroc_back"].as_f64().is_some(), more.contains("against-run"), "{found}");
+        if score == "likelihood" {
+            // Noise is nothing like digits, even to a network that has hardly learnt.
+            assert!(found["auroc"].as_f64() > Some(0.99) && found["against"]["share"] == 1.0, "{found}");
+        }
+        let words =
+            format!("outliers noisy --limit 20 --against scans.npy:all --score {score} --json {}", more.replace("--against-run noisy", ""));
+        let said = place.kiln(&words).json();
+        assert_eq!(said["by"], score, "{said}");
+        assert_eq!(said["caveat"].is_null(), score != "likelihood");
+    }
+    // Its own images are no outliers, and then it is said how a likelihood can fail.
+    let own = place.kiln("classify run --limit 40 --reject 0.1 --against builtin:digits:train --json").json();
+    assert!(own["rejection"]["caveat"].as_str().is_some_and(|c| c.contains("Nalisnick")), "{own}");
+}
+
+#[test]
+fn a_run_with_labels_in_its_loss_goes_on_bit_for_bit() {
+    let place = Place::new();
+    let set = "--set conditional=true --set label_weight=3 --set label_others=1 --set mutate=0.1 --set dropout=0.2";
+    train(&place, set, "whole");
+    place.kiln(&format!("train gated-pixelcnn {NET} --steps 3 {set} --out parts")).ok();
+    place.kiln("train --resume parts --steps 6 -q").ok();
+    assert_eq!(place.tensors("whole/checkpoint.safetensors"), place.tensors("parts/checkpoint.safetensors"));
+    train(&place, &set.replace("label_weight=3", "label_weight=1"), "other");
+    assert_ne!(place.tensors("whole/checkpoint.safetensors"), place.tensors("other/checkpoint.safetensors"));
+    let logged = String::from_utf8(place.read("whole/metrics.jsonl")).expect("UTF-8");
+    assert!(logged.contains("\"nll\"") && logged.contains("\"label_nll\""), "{logged}");
+}
+
+#[test]
+fn what_has_no_labels_to_tell_or_does_not_fit_is_refused_before_anything_is_written() {
+    let place = named();
+    train(&place, "", "plain");
+    place
+        .kiln("train vae --data builtin:digits --limit 64 --batch 16 --steps 1 --out vae -q --set form=mlp --set hidden=8 --set latent=2")
+        .ok();
+    place.kiln("train gated-pixelcnn --data builtin:faces --limit 8 --batch 4 --steps 1 --out faces -q --set layers=1 --set hidden=3 --set head=3 --set levels=2 --set binarization=threshold --set sample_every=0").ok();
+    place.kiln("classify plain --out x.png").refused(2, &["gated-pixelcnn", "without labels", "conditional=true"]);
+    place.kiln("classify vae --out x.png").refused(2, &["vae", "p(x|y)", "cvae", "wavenet"]);
+    for (words, reasons) in [
+        ("--prior 1,2,3", &["10", "not 3"][..]),
+        ("--prior 1,1,1,1,1,1,1,1,1,-1", &["above 0", "-1"]),
+        ("--prior even", &["uniform", "even"]),
+        ("--reject 1.5", &["--reject", "1.5"]),
+        ("--score typicality", &["--reject"]),
+        ("--reject 0.1 --score background", &["--background"]),
+        ("--reject 0.1 --background plain", &["--score background"]),
+        ("--reject 0.1 --score background --background faces", &["32×32×3", "28×28×1"]),
+        ("--reject 0.1 --against builtin:faces", &["32×32×3", "28×28×1"]),
+        ("--reject 0.1 --score background --background plain --against builtin:digits --against-run plain", &["background run of its own"]),
+        ("--data builtin:faces", &["32×32×3"]),
+        ("--predictions x.txt", &[".csv or .npy"]),
+        ("--out x.jpg", &[".png"]),
+        ("--set guidance=2", &["guidance", "binarization="]),
+    ] {
+        place
+            .kiln(
+                &format!("classify run --limit 8 {words} --predictions x.csv")
+                    .replace("--predictions x.txt --predictions x.csv", "--predictions x.txt"),
+            )
+            .refused(2, reasons);
+    }
+    place.kiln("classify run --against builtin:digits").refused(2, &["--reject"]);
+    place.kiln(&format!("train gated-pixelcnn {NET} --steps 1 --set label_weight=1 --out none")).refused(2, &["conditional=true"]);
+    place.kiln(&format!("train gated-pixelcnn {NET} --steps 1 --set mutate=1.5 --out none")).refused(2, &["mutate", "probability"]);
+    assert!(["x.png", "x.csv", "x.txt", "none"].iter().all(|name| !place.path(name).exists()));
+}

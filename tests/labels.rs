@@ -1,0 +1,149 @@
+//! p(y|x) by Bayes' rule, and as a part of the loss: on images so small that every one of them can be gone through.
+
+#[path = "support/pixels.rs"]
+mod pixels;
+
+use kiln::Result;
+use kiln::cpu::{Arena, CpuProgram, CpuState};
+use kiln::eval;
+use kiln::graph::{Plan, Rule, Step, Update};
+use kiln::model;
+
+use pixels::{CLASSES, Net, data, domain, labels};
+
+const SMALL: &str = "layers = 2\nhidden = 6\nhead = 6\nfirst_kernel = 3\nconditional = true";
+const DIMS: [usize; 3] = [3, 3, 1];
+
+fn gated(hyper: &str) -> Result<Net> {
+    Net::labelled("gated-pixelcnn", DIMS, 2, &format!("{SMALL}\n{hyper}"))
+}
+
+#[test]
+fn posteriors_are_those_of_enumeration() -> Result<()> {
+    let mut net = gated("")?;
+    let images = domain(net.item(), 2);
+    // ln p(x|y) value by value, from the logits that images are drawn by.
+    let mut enumerated = vec![Vec::new(); CLASSES];
+    for (class, log_p) in enumerated.iter_mut().enumerate() {
+        net.class = class;
+        let logits = net.logits(&images)?;
+        let value = |(l, x): (&f32, &f32)| if *x == 1.0 { -f64::from(-l).exp().ln_1p() } else { -f64::from(*l).exp().ln_1p() };
+        log_p.extend(logits.chunks(net.item()).zip(images.chunks(net.item())).map(|(l, x)| l.iter().zip(x).map(value).sum::<f64>()));
+    }
+    let weights = [0.5, 0.3, 0.2];
+    let log_prior = eval::log_prior(&weights, CLASSES)?;
+    for batch in [512, 7] {
+        let posterior = net.score_classes(&images, batch)?.posterior(&log_prior, 1.0);
+        let mut total = 0.0;
+        for (i, (row, log_p_x)) in posterior.log_p_y.chunks(CLASSES).zip(&posterior.log_p_x).enumerate() {
+            let joint: Vec<f64> = (0..CLASSES).map(|c| enumerated[c][i].exp() * weights[c]).collect();
+            let sum: f64 = joint.iter().sum();
+            assert!((row.iter().map(|p| p.exp()).sum::<f64>() - 1.0).abs() < 1e-12);
+            assert!(row.iter().zip(&joint).all(|(p, j)| (p - (j / sum).ln()).abs() < 1e-4), "image {i}: {row:?}");
+            assert!((log_p_x - sum.ln()).abs() < 1e-4);
+            total += sum;
+        }
+        assert!((total - 1.0).abs() < 1e-5, "{total}");
+    }
+    Ok(())
+}
+
+#[test]
+fn all_classes_of_an_image_are_bounded_with_the_same_noise() -> Result<()> {
+    for (model, hyper) in
+        [("cvae", "form = 'mlp'\nhidden = 8\nlatent = 3"), ("diffusion", "preset = 'tiny'\ntimesteps = 4\nconditional = true")]
+    {
+        let dims = if model == "cvae" { DIMS } else { [8, 8, 1] };
+        let mut net = Net::labelled(model, dims, 2, hyper)?;
+        let images = net.noise(5, 1);
+        let scores = net.score_classes(&images, 2)?;
+        for class in 0..CLASSES {
+            let alone = net.score_as(class, &images, 5)?.nll;
+            let found: Vec<f64> = scores.log_p.chunks(CLASSES).map(|image| -image[class]).collect();
+            assert!(alone.iter().zip(&found).all(|(a, b)| (a - b).abs() < 1e-4 * a.abs().max(1.0)), "{model}: {alone:?} {found:?}");
+        }
+    }
+    Ok(())
+}
+
+/// A step of training on noise in `f64`: the metrics of a loss with labels, and whether its gradients are those of differences.
+fn step_of(hyper: &str, step: u32) -> Result<[f64; 3]> {
+    let net = gated(hyper)?;
+    let batch = 4;
+    let update = |group| Update::new(group, Rule::Sgd { momentum: 0.0 });
+    let graph = net.model.train_graph(batch, &update)?;
+    let spec = net.model.state();
+    let mut state = CpuState::<f64>::new(spec);
+    for id in spec.ids() {
+        let values = net.state.read(id, Arena::Value)?;
+        state.tensor_mut(id, Arena::Value).iter_mut().zip(values).for_each(|(to, from)| *to = f64::from(from));
+    }
+    let mut program = CpuProgram::<f64>::new(Plan::new(&graph, spec, true), Arena::Value);
+    let wide = |values: Vec<f32>| values.into_iter().map(f64::from).collect::<Vec<f64>>();
+    program.write("x", &wide(net.noise(batch, 2)))?;
+    program.write("labels", &wide([labels(1, 2), labels(2, 0), labels(1, 1)].concat()))?;
+    let now = Step { seed: 3, step, ..Step::default() };
+    program.run(&mut state, &now);
+    let told = ["loss", "nll", "label_nll"].map(|name| program.read(&state, name).map(|v| v[0]));
+    let [loss, nll, label] = [0, 1, 2].map(|i| *told[i].as_ref().expect("a metric"));
+    for id in spec.ids() {
+        let gradient = state.tensor(id, Arena::Gradient).to_vec();
+        for at in (0..gradient.len()).step_by(gradient.len().div_ceil(3)) {
+            let mut moved = |by: f64| -> Result<f64> {
+                state.tensor_mut(id, Arena::Value)[at] += by;
+                program.run(&mut state, &now);
+                state.tensor_mut(id, Arena::Value)[at] -= by;
+                Ok(program.read(&state, "loss")?[0])
+            };
+            let found = (moved(1e-5)? - moved(-1e-5)?) / 2e-5;
+            assert!(
+                (found - gradient[at]).abs() < 1e-6 * found.abs().max(1.0),
+                "{}[{at}]: {found}, not {}",
+                spec.spec(id).name,
+                gradient[at]
+            );
+        }
+    }
+    Ok([loss, nll, label])
+}
+
+#[test]
+fn a_loss_with_labels_is_the_sum_it_says_and_its_gradients_are_right() -> Result<()> {
+    let [loss, nll, label] = step_of("label_weight = 0.7\nlabel_others = 2", 1)?;
+    assert!((loss - nll - 0.7 * label).abs() < 1e-9 && label > 0.0);
+    // Among all classes it is Bayes' rule under an even prior, whatever is drawn.
+    let mut net = gated("")?;
+    let scores = net.score_classes(&net.noise(4, 2), 4)?;
+    let posterior = scores.posterior(&eval::log_prior(&[1.0; 3], 3)?, 1.0);
+    let truth = [2, 0, 0, 1];
+    let wanted = -truth.iter().enumerate().map(|(i, class)| posterior.log_p_y[i * CLASSES + class]).sum::<f64>() / 4.0;
+    assert!((label - wanted).abs() < 1e-4, "{label}, not {wanted}");
+    // Among fewer it is less, and which are drawn differs from step to step.
+    let few: Vec<f64> =
+        (1..7).map(|step| step_of("label_weight = 1\nlabel_others = 1", step).map(|told| told[2])).collect::<Result<_>>()?;
+    assert!(few.iter().all(|label| *label < wanted) && few.iter().any(|label| *label != few[0]), "{few:?}");
+    Ok(())
+}
+
+#[test]
+fn a_weight_for_labels_is_refused_where_it_has_no_meaning() {
+    let refusal = |name: &str, hyper: &str, classes: usize| {
+        let error = model::build(name, &toml::from_str(hyper).expect("TOML"), &data([8, 8, 1], 2, classes)).err().expect("a refusal");
+        assert_eq!(error.exit_code(), 2, "{error}");
+        error.to_string()
+    };
+    for (name, hyper, word) in [
+        ("gated-pixelcnn", "label_weight = 1", "conditional=true"),
+        ("pixelcnn", "label_weight = -1\nconditional = true", "not below 0"),
+        ("pixelcnn", "label_weight = 'much'\nconditional = true", "not below 0"),
+        ("pixelrnn", "label_others = 1\nconditional = true", "label_weight"),
+        ("pixelcnn-pp", "label_weight = 1\nlabel_others = 3\nconditional = true\nstages = 1", "1 to 2"),
+        ("cvae", "label_weight = 1", "autoregressive"),
+        ("diffusion", "label_weight = 1", "autoregressive"),
+        ("dcgan", "label_weight = 1", "autoregressive"),
+        ("classifier", "label_others = 1", "autoregressive"),
+    ] {
+        let said = refusal(name, hyper, CLASSES);
+        assert!(said.starts_with(name) && said.contains(word), "{name}, {hyper}: {said}");
+    }
+}
