@@ -136,15 +136,17 @@ fn comparable(run: &Trained, other: &Trained) -> Result<()> {
         let words = "take a background run on the same data";
         return Err(Error::usage(format!("{shown} is of items of {oh}×{ow}×{oc}, and the run is of {h}×{w}×{c}; {words}")));
     }
-    let of = |trained: &Trained| {
-        let levels =
-            trained.model.raster().map(|r| r.law().levels()).unwrap_or(if trained.recipe.data.spec().is_binary() { 2 } else { 256 });
-        (levels, trained.recipe.data.points)
+    // None where values are no levels.
+    let of = |trained: &Trained| match (trained.model.raster(), &trained.recipe.data) {
+        (Some(raster), _) => raster.law().levels(),
+        (None, data) if data.points => None,
+        (None, data) => Some(if data.spec().is_binary() { 2 } else { 256 }),
     };
-    let ((levels, points), (others, other_points)) = (of(run), of(other));
-    if (levels, points) != (others, other_points) {
+    let shown_levels = |levels: Option<usize>| levels.map_or("no levels".into(), |levels| format!("{levels} levels"));
+    if of(run) != of(other) {
+        let [levels, others] = [of(run), of(other)].map(shown_levels);
         let words = "train it with the same binarization and levels";
-        return Err(Error::usage(format!("{shown} tells values of {others} levels, and the run of {levels}; {words}")));
+        return Err(Error::usage(format!("{shown} tells values of {others}, and the run of {levels}; {words}")));
     }
     Ok(())
 }
