@@ -14,9 +14,9 @@ use crate::error::{Error, Result};
 use crate::report::{self, ChartOptions, Series};
 use crate::runtime::Device;
 use crate::sample::cem::Cem;
-use crate::sample::plan::{self, Attempt, Foresight, Planning};
+use crate::sample::plan::{self, Attempt, Foresight, Known, Planning};
 use crate::sample::raster::CachedSampler;
-use crate::train::Trained;
+use crate::train::{Trained, training_data};
 
 /// Arguments of `plan`.
 #[derive(Args)]
@@ -30,7 +30,7 @@ pub struct PlanArgs {
     #[arg(long, default_value_t = 200, value_name = "N", allow_negative_numbers = true)]
     pub steps: usize,
     /// Steps ahead that are planned
-    #[arg(long, default_value_t = 25, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 40, value_name = "N", allow_negative_numbers = true)]
     pub horizon: usize,
     /// Plans that are looked at in an iteration of the cross-entropy method, all at once
     #[arg(long, default_value_t = 64, value_name = "N", allow_negative_numbers = true)]
@@ -44,6 +44,10 @@ pub struct PlanArgs {
     /// Futures that are drawn of each plan in the model
     #[arg(long, default_value_t = 1, value_name = "N", allow_negative_numbers = true)]
     pub futures: usize,
+    /// What a drawn state costs that lies beyond the range of the training data, in ranges of the reward at most: what a model has not seen
+    /// it does not know; 0 counts rewards alone
+    #[arg(long, default_value_t = 1.0, value_name = "FACTOR", allow_negative_numbers = true)]
+    pub beyond: f64,
     /// The picture of all returns (.png), or their table (.csv)
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
@@ -65,6 +69,9 @@ pub fn run(args: &PlanArgs, common: &Common, output: &Output) -> Result<()> {
             return Err(Error::usage(format!("{flag} is 1 to 100000, not {value}")));
         }
     }
+    if !(args.beyond >= 0.0 && args.beyond.is_finite()) {
+        return Err(Error::usage(format!("--beyond is 0 or more, not {}", args.beyond)));
+    }
     if !["auto", "cpu"].contains(&common.device.as_str()) {
         return Err(Error::usage("futures of a plan are drawn on the CPU; take --device cpu, or leave it out"));
     }
@@ -85,7 +92,9 @@ pub fn run(args: &PlanArgs, common: &Common, output: &Output) -> Result<()> {
     let planning = Planning { steps: args.steps, horizon: args.horizon, cem, futures: args.futures, seed };
     let model = trained.over(args.steps + args.horizon)?;
     let sampler = CachedSampler::of(model.as_ref(), &trained.state, weights(&trained))?;
-    let foresights = [Foresight::None, Foresight::Model(&sampler, cut), Foresight::Equations];
+    let ranges = Known::ranges(&*training_data(&trained.recipe)?, cut)?;
+    let known = Known { sampler: &sampler, cut, ranges, beyond: args.beyond };
+    let foresights = [Foresight::None, Foresight::Model(&known), Foresight::Equations];
     let bar = output.bar((args.trials * foresights.len()) as u64, "attempts");
     let mut attempts: Vec<Vec<Attempt>> = Vec::new();
     for foresight in &foresights {
@@ -129,7 +138,7 @@ pub fn run(args: &PlanArgs, common: &Common, output: &Output) -> Result<()> {
     }
     let object = json!({
         "out": as_text(&args.out), "system": name, "trials": args.trials, "steps": args.steps, "horizon": args.horizon,
-        "candidates": args.candidates, "elites": args.elites, "iterations": args.iterations, "futures": args.futures, "seed": seed,
+        "candidates": args.candidates, "elites": args.elites, "iterations": args.iterations, "futures": args.futures, "beyond": args.beyond, "seed": seed,
         "weights": weights, "step": trained.progress.step, "rows": rows,
     });
     output.result(&words, &object)

@@ -105,10 +105,12 @@ impl Front {
     }
 }
 
-/// A linear map of the step before to the outputs, `[N, T, 1, C] → [N, T, 1, outputs]`, which starts as its values on the means.
+/// A linear map of the step before to the means among the outputs, `[N, T, 1, C] → [N, T, 1, outputs]`, which starts as its values. Logits
+/// and spreads are left to the network, whose units are bounded: a deviation that grows with the values has no end.
 pub struct Before {
     taps: Taps,
     weight: StateId,
+    mask: StateId,
 }
 
 impl Before {
@@ -123,16 +125,19 @@ impl Before {
         Ok(asked)
     }
 
-    /// Registers `before.weight`, of PyTorch's `[outputs, C]`.
+    /// Registers `before.weight`, of PyTorch's `[outputs, C]`, zero but in the rows of means.
     pub fn new(spec: &mut StateSpec, group: usize, values: &Levels) -> Self {
         let ([steps, _, c], d) = (values.dims, values.outputs());
         let taps = Taps { offsets: vec![[-1, 0]], stride: 1, input: [steps, 1], output: [steps, 1] };
         let (each, k) = (d / c, d / c / 3);
-        let is_mean = |from: usize, to: usize| to / each == from && (k..2 * k).contains(&(to % each));
-        let first = (0..c * d).map(|at| f32::from(u8::from(is_mean(at / d, at % d)))).collect();
+        let is_mean = |to: usize| (k..2 * k).contains(&(to % each));
+        let cells = |is: &dyn Fn(usize, usize) -> bool| (0..c * d).map(|at| f32::from(u8::from(is(at / d, at % d)))).collect();
+        let first = cells(&|from, to| is_mean(to) && to / each == from);
         let layout = Layout::Linear { input_image: None, output_image: None };
         let weight = spec.tensor(group, "before.weight", [1, c, d], Init::Values(first), layout, true);
-        Self { taps, weight }
+        let means = Init::Values(cells(&|_, to| is_mean(to)));
+        let mask = spec.tensor(group, "before.mask", [1, c, d], means, Layout::Derived, false);
+        Self { taps, weight, mask }
     }
 
     /// What is told with what the step before, of values x, adds to it; the first has none before it.
@@ -140,7 +145,8 @@ impl Before {
     /// # Errors
     /// [`Error::Shape`] where they do not fit.
     pub fn add_to(&self, g: &mut Graph, spec: &StateSpec, told: NodeId, x: NodeId) -> Result<NodeId> {
-        let weight = g.state(spec, self.weight);
+        let [weight, mask] = [self.weight, self.mask].map(|id| g.state(spec, id));
+        let weight = g.mul(weight, mask)?;
         let before = g.conv(x, weight, self.taps.clone())?;
         g.add(told, before)
     }

@@ -4,8 +4,8 @@ use rayon::prelude::*;
 
 use super::cem::{Cem, Normals};
 use super::raster::{CachedSampler, Future, Past};
-use crate::data::System;
 use crate::data::series::Cut;
+use crate::data::{Source, System, item_len};
 use crate::error::Result;
 use crate::random::{Draws, word};
 
@@ -37,8 +37,52 @@ pub enum Foresight<'a> {
     None,
     /// The system itself.
     Equations,
-    /// Futures drawn of a model of its series, cut so.
-    Model(&'a CachedSampler, &'a Cut),
+    /// Futures drawn of a model of its series.
+    Model(&'a Known<'a>),
+}
+
+/// A model, and what it has seen.
+pub struct Known<'a> {
+    /// Draws its series.
+    pub sampler: &'a CachedSampler,
+    /// How they were cut.
+    pub cut: &'a Cut,
+    /// The least and the greatest value of each channel that it was trained on, in units.
+    pub ranges: Vec<[f64; 2]>,
+    /// What leaving them costs: a step's return falls by the distances beyond, each in halves of its range and together at most 1, times
+    /// this and the range of rewards. What nothing was learnt of, a model only seems to foresee (Kidambi et al., 2020, "MOReL: model-based
+    /// offline reinforcement learning").
+    pub beyond: f64,
+}
+
+impl Known<'_> {
+    /// The ranges of the channels of some series.
+    ///
+    /// # Errors
+    /// Those of the source.
+    pub fn ranges(source: &dyn Source, cut: &Cut) -> Result<Vec<[f64; 2]>> {
+        let mut ranges = vec![[f64::INFINITY, f64::NEG_INFINITY]; cut.names.len()];
+        let mut item = vec![0.0; item_len(source.dims())];
+        for index in 0..source.len() {
+            source.read(index, &mut item)?;
+            for (at, value) in cut.units_of_item(&item).into_iter().enumerate() {
+                let range = &mut ranges[at % cut.names.len()];
+                *range = [range[0].min(value), range[1].max(value)];
+            }
+        }
+        Ok(ranges)
+    }
+
+    /// The return of a drawn step, of which all channels but the last two are its state.
+    fn worth(&self, row: &[f64], states: usize) -> f64 {
+        let beyond = |(value, [least, most]): (&f64, &[f64; 2])| {
+            let half = ((most - least) / 2.0).max(f64::MIN_POSITIVE);
+            (least - value).max(value - most).max(0.0) / half
+        };
+        let far: f64 = row[..states].iter().zip(&self.ranges).map(beyond).sum();
+        let [least, most] = self.ranges[states + 1];
+        row[states + 1] - self.beyond * (most - least) * far.min(1.0)
+    }
 }
 
 /// What came of an attempt.
@@ -57,7 +101,7 @@ pub fn begin(name: &str, seed: u64, number: usize) -> Option<System> {
     System::begin(name, &mut Draws::new(seed, BEGIN, number as u32))
 }
 
-/// Makes attempt `number` from a state. A plan is looked for around the one before it, one step on.
+/// Makes attempt `number` from a state. A plan is looked for around the one before it, one step on, whose last action is drawn.
 ///
 /// # Errors
 /// [`crate::Error::Usage`] for a search that finds nothing, or a model whose series are shorter than an attempt and what is foreseen of it.
@@ -65,9 +109,9 @@ pub fn attempt(begins: System, foresight: &Foresight<'_>, planning: &Planning, n
     let Planning { horizon, seed, .. } = *planning;
     let (mut actions, mut search) = (Draws::new(seed, ACTIONS, number as u32), Draws::new(seed, SEARCH, number as u32));
     let [least, most] = begins.range();
-    let (middle, wide) = ((least + most) / 2.0, (most - least) / 2.0);
-    let mut plan = vec![middle; horizon];
-    let mut past = if let Foresight::Model(sampler, _) = foresight { Some(Past::new(sampler)?) } else { None };
+    let wide = (most - least) / 2.0;
+    let mut plan: Vec<f64> = (0..horizon).map(|_| begins.random(&mut search)).collect();
+    let mut past = if let Foresight::Model(known) = foresight { Some(Past::new(known.sampler)?) } else { None };
     let (mut system, mut attempt) = (begins, Attempt { total: 0.0, steps: 0, over: false });
     while attempt.steps < planning.steps {
         let action = if let Foresight::None = foresight {
@@ -80,10 +124,10 @@ pub fn attempt(begins: System, foresight: &Foresight<'_>, planning: &Planning, n
                 .maximise(normals, &mut search, |iteration, points| {
                     points.iter_mut().for_each(|action| *action = system.allowed(*action));
                     match (foresight, &past) {
-                        (Foresight::Model(_, cut), Some(past)) => {
+                        (Foresight::Model(known), Some(past)) => {
                             let element = (at * planning.cem.iterations + iteration) as u64;
                             let half = |k| u64::from(word(seed, FUTURES, number as u32, 2 * element + k));
-                            returns_drawn(&system, past, cut, points, (horizon, planning.futures, half(0) | half(1) << 32))
+                            returns_drawn(&system, past, known, points, (horizon, planning.futures, half(0) | half(1) << 32))
                         }
                         _ => Ok(points.par_chunks(horizon).map(|plan| return_of(system, plan)).collect()),
                     }
@@ -92,9 +136,9 @@ pub fn attempt(begins: System, foresight: &Foresight<'_>, planning: &Planning, n
             plan[0]
         };
         let step = system.act(action);
-        if let (Foresight::Model(_, cut), Some(past)) = (foresight, &mut past) {
+        if let (Foresight::Model(known), Some(past)) = (foresight, &mut past) {
             let row: Vec<f64> = system.observed().into_iter().chain([system.allowed(action), step.reward]).collect();
-            past.push(&cut.values(&row))?;
+            past.push(&known.cut.values(&row))?;
         }
         attempt.total += step.reward;
         attempt.steps += 1;
@@ -104,7 +148,8 @@ pub fn attempt(begins: System, foresight: &Foresight<'_>, planning: &Planning, n
         }
         system = step.next;
         plan.rotate_left(1);
-        plan[horizon - 1] = middle;
+        // Plans that bring the same must not all lean to one side.
+        plan[horizon - 1] = system.random(&mut search);
     }
     Ok(attempt)
 }
@@ -127,7 +172,7 @@ fn return_of(mut system: System, plan: &[f64]) -> f64 {
 fn returns_drawn(
     system: &System,
     past: &Past<'_>,
-    cut: &Cut,
+    model: &Known<'_>,
     plans: &[f64],
     (horizon, futures, seed): (usize, usize, u64),
 ) -> Result<Vec<f64>> {
@@ -139,7 +184,7 @@ fn returns_drawn(
             let state = if ahead == 0 { observed.clone() } else { vec![0.0; known] };
             state.into_iter().chain([*action, 0.0])
         };
-        cut.values(&plan.iter().enumerate().flat_map(row).collect::<Vec<f64>>()).repeat(futures)
+        model.cut.values(&plan.iter().enumerate().flat_map(row).collect::<Vec<f64>>()).repeat(futures)
     };
     let given: Vec<f32> = plans.chunks(horizon).flat_map(series).collect();
     let kept: Vec<bool> = (0..horizon * channels).map(|at| at % channels == known || at < known).collect();
@@ -148,9 +193,9 @@ fn returns_drawn(
     let return_of = |future: &[f32]| {
         let mut total = 0.0;
         for row in future.chunks(channels) {
-            let reward = cut.units(row)[channels - 1];
-            total += reward;
-            if system.ends_with(reward) {
+            let row = model.cut.units(row);
+            total += model.worth(&row, known);
+            if system.ends_with(row[channels - 1]) {
                 break;
             }
         }

@@ -374,6 +374,7 @@ fn a_system_is_controlled_by_plans() {
         ("plan roles --out x.png", &["cannot be acted upon", "kiln simulate"]),
         ("plan run --out x.npy", &[".png or .csv"]),
         ("plan run --trials 0 --out x.png", &["--trials is 1"]),
+        ("plan run --beyond -1 --out x.png", &["--beyond is 0 or more"]),
         ("plan run --candidates 1 --out x.png", &["1 candidates"]),
         ("plan run --elites 65 --out x.png", &["of which 65"]),
         ("plan run --device gpu --out x.png", &["--device cpu"]),

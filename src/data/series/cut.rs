@@ -131,6 +131,17 @@ impl Cut {
         each.map(read).collect()
     }
 
+    /// Items as sources have them, bytes or continuous, in the units of the series.
+    pub fn units_of_item(&self, item: &[f32]) -> Vec<f64> {
+        let levels = self.levels() as f32;
+        let value = |byte: &f32| match self.quantize {
+            Quantize::None => *byte,
+            _ if levels == 2.0 => (byte / 255.0).round(),
+            _ => (byte * levels / 256.0).floor(),
+        };
+        self.units(&item.iter().map(value).collect::<Vec<f32>>())
+    }
+
     /// The inverse of [`Cut::values`].
     pub fn units(&self, values: &[f32]) -> Vec<f64> {
         let top = if self.quantize == Quantize::None { 1.0 } else { (self.levels() - 1) as f32 };

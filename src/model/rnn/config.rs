@@ -26,8 +26,8 @@ pub struct Config {
     pub likelihood: Option<Likelihood>,
     /// Logistics of a mixture, 10; or its Gaussians, 5.
     pub mixtures: Option<usize>,
-    /// Whether a linear map of the step before is added to what is told of continuous values, which starts as that step's value on every
-    /// mean: what the network learns is then what changes.
+    /// Whether a linear map of the step before is added to the means of continuous values, which starts as that step's values: what the
+    /// network learns is then what changes.
     pub difference: bool,
     /// Whether series are modelled given their labels: a vector for each class is added to what the first layer reads.
     pub conditional: bool,
