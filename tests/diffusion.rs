@@ -98,7 +98,7 @@ fn drawn(model: &dyn Model, options: &Options, way: Way, split: bool) -> Vec<f32
     let mut part = |first: usize, count: usize| {
         let labels: Vec<u32> = (first..first + count).map(|i| i as u32).collect();
         let start = &start[first * len..(first + count) * len];
-        let job = Job { start, moves: &moves, labels: &labels, seed: 9, first, region: None };
+        let job = Job { start, moves: &moves, labels: &labels, shown: &[], seed: 9, first, region: None };
         sampler.draw(&mut state, &job, &mut Unwatched).expect("items")
     };
     if split { [part(0, 2), part(2, 1)].concat() } else { part(0, 3) }
@@ -129,7 +129,7 @@ fn guidance_of_one_is_the_models_own_and_of_none_forgets_the_label() {
     let mut draw = |guidance: f64, labels: [u32; 2]| {
         let options = Options { guidance, ..Options::PLAIN };
         let mut sampler = DiffusionSampler::new(&Device::Cpu, model.as_ref(), &state, Weights::Current, &options, 2).expect("sampler");
-        let job = Job { start: &start, moves: &moves, labels: &labels, seed: 1, first: 0, region: None };
+        let job = Job { start: &start, moves: &moves, labels: &labels, shown: &[], seed: 1, first: 0, region: None };
         sampler.draw(&mut state, &job, &mut Unwatched).expect("items")
     };
     assert_eq!(draw(0.0, [3, 4]), draw(0.0, [7, 8]), "no label is told");
@@ -151,7 +151,7 @@ fn given_values_are_kept_and_the_rest_is_drawn() {
     let options = Options { region: true, ..Options::PLAIN };
     let mut sampler = DiffusionSampler::new(&Device::Cpu, model.as_ref(), &state, Weights::Current, &options, 2).expect("sampler");
     let region = kiln::sample::diffusion::Region { mask: &mask, given: &given };
-    let job = Job { start: &start, moves: &moves, labels: &[], seed: 1, first: 0, region: Some(region) };
+    let job = Job { start: &start, moves: &moves, labels: &[], shown: &[], seed: 1, first: 0, region: Some(region) };
     let found = sampler.draw(&mut state, &job, &mut Unwatched).expect("items");
     for i in 0..128 {
         assert!(mask[i] == 0.0 || found[i] == given[i], "value {i} was given");

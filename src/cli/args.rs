@@ -6,6 +6,7 @@ use super::arithmetic::ArithmeticArgs;
 use super::bench::BenchArgs;
 use super::classify::ClassifyArgs;
 use super::common::Common;
+use super::compare::CompareArgs;
 use super::complete::CompleteArgs;
 use super::demo::DemoArgs;
 use super::encode::EncodeArgs;
@@ -17,6 +18,7 @@ use super::measured::EvalArgs;
 use super::neighbors::NeighborsArgs;
 use super::outliers::OutliersArgs;
 use super::plan::PlanArgs;
+use super::restore::RestoreArgs;
 use super::sample::SampleArgs;
 use super::score::ScoreArgs;
 use super::simulate::SimulateArgs;
@@ -73,6 +75,23 @@ pub enum Command {
   kiln complete runs/digits --image half.png --keep top:14 -n 8 --out rest.png
   kiln complete runs/noise --image photo.png --mask mask.png --resample 8 --out rest.png")]
     Complete(CompleteArgs),
+    /// Draw colours for grey images, by a run that was trained with task=colorize
+    #[command(after_help = "Examples:
+  kiln train diffusion --data path/to/cifar10 --set task=colorize --out runs/colours
+  kiln colorize runs/colours --image grey.png -k 5 --out coloured.png
+  kiln colorize runs/colours --data path/to/cifar10:test -n 8 --out beside-the-truth.png")]
+    Colorize(RestoreArgs),
+    /// Draw large images of small ones, by a run that was trained with task=upscale, or an autoregressive one of several scales
+    #[command(after_help = "Examples:
+  kiln train diffusion --data path/to/cifar10 --set task=upscale --set factor=4 --out runs/large
+  kiln upscale runs/large --image small.png -k 5 --out large.png
+  kiln upscale runs/digits --data path/to/mnist:test -n 8 --out beside-the-truth.png   # a gated-pixelcnn with scales=2")]
+    Upscale(RestoreArgs),
+    /// Set runs of any families on the same data side by side: likelihood, quality, cost, latent code and samples, as a table and a page
+    #[command(after_help = "Examples:
+  kiln compare runs/gated runs/vae runs/dcgan --data path/to/mnist:test --out compare
+  kiln compare --suite runs/suite --data path/to/mnist --budget 2e13")]
+    Compare(CompareArgs),
     /// Forecast series by many futures drawn behind a beginning: a fan chart, and how good it is beside naive forecasts
     #[command(after_help = "Examples:
   kiln forecast runs/ecg --steps 90 -n 200 --limit 20 --out fan.png

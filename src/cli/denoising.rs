@@ -55,16 +55,31 @@ impl DenoisingArgs {
     /// # Errors
     /// [`Error::Usage`] for what the network cannot do.
     pub fn settings_of(&self, network: &dyn Denoises, own: Option<(Solver, f64)>) -> Result<Settings> {
+        let settings = self.unchecked(network, own);
+        settings.check(network)?;
+        Ok(settings)
+    }
+
+    /// The settings for a network that is given what it is shown of each image.
+    ///
+    /// # Errors
+    /// As [`DenoisingArgs::settings_of`].
+    pub fn settings_given(&self, network: &dyn Denoises) -> Result<Settings> {
+        let settings = Settings { shown: true, ..self.unchecked(network, None) };
+        settings.check(network)?;
+        Ok(settings)
+    }
+
+    fn unchecked(&self, network: &dyn Denoises, own: Option<(Solver, f64)>) -> Settings {
         // Fresh noise is asked of the only sampler that takes it in doses.
         let solver = self.sampler.or(self.eta.map(|_| Solver::Ddim)).or(own.map(|(solver, _)| solver));
         let eta = own.filter(|(own, _)| solver == Some(*own)).map_or(0.0, |(_, eta)| eta);
         let plain = Settings::of(network, solver, self.steps);
-        let settings = Settings {
+        Settings {
             way: Way { eta: self.eta.unwrap_or(eta), ..plain.way },
             guidance: self.guidance.unwrap_or(plain.guidance),
             threshold: self.threshold.unwrap_or(plain.threshold),
-        };
-        settings.check(network)?;
-        Ok(settings)
+            ..plain
+        }
     }
 }

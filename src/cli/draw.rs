@@ -213,7 +213,7 @@ fn by_noise(
         };
         let labels = if model.conditional() { order.labels(network.classes(), first, count) } else { Vec::new() };
         let given = order.from.as_ref().map_or(&[][..], |from| &from.images[here]);
-        let items = Items { z: &z, given, mask: &[], labels: &labels, seed: order.seed, first };
+        let items = Items { z: &z, given, mask: &[], labels: &labels, shown: &[], seed: order.seed, first };
         let images = drawer.go(&mut trained.state, &items, watch)?;
         take(Part { images, log_p: Vec::new(), z })?;
     }

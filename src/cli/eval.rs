@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::common::Common;
 use super::measured::{EvalArgs, Measured, of_units, weights_in_words};
 use super::output::Output;
 use super::quality;
 use crate::error::Result;
-use crate::eval::{self, Figure, ImportanceFigure};
+use crate::eval::{self, Figure, ImportanceFigure, Scores};
 use crate::model::{Score, need};
 
 /// Effective importance samples below which the spread of the weights says little of the bound's error.
@@ -33,6 +33,15 @@ fn likelihood(measured: &mut Measured, args: &EvalArgs, common: &Common, output:
     if let Some(steps) = measured.ode()? {
         return flow(measured, steps, args, common, output);
     }
+    let (words, object, _) = likelihood_of(measured, args, common, output)?;
+    output.result(&words, &object)
+}
+
+/// The likelihood of a run, or the bound of it: in words, by name, and of each item.
+///
+/// # Errors
+/// [`crate::Error::Usage`] for settings that are none; errors of the data and the device.
+pub fn likelihood_of(measured: &mut Measured, args: &EvalArgs, common: &Common, output: &Output) -> Result<(String, Value, Scores)> {
     let samples = measured.samples()?;
     let name = measured.trained.recipe.model.clone();
     measured.refuse_settings(
@@ -116,7 +125,7 @@ fn likelihood(measured: &mut Measured, args: &EvalArgs, common: &Common, output:
         words += &format!("\n{note}");
         object["note"] = json!(note);
     }
-    output.result(&words, &object)
+    Ok((words, object, scores))
 }
 
 /// `kiln eval --set ode=N` of a diffusion model.

@@ -5,6 +5,7 @@ mod arithmetic;
 mod bench;
 mod classify;
 mod common;
+mod compare;
 mod complete;
 mod demo;
 mod denoising;
@@ -31,11 +32,13 @@ mod pictures;
 mod plan;
 mod progress;
 mod quality;
+mod restore;
 mod sample;
 mod score;
 mod sequences;
 mod signals;
 mod simulate;
+mod surprise;
 mod theory;
 mod threads;
 mod train;
@@ -79,6 +82,9 @@ pub fn main() -> ExitCode {
         Command::Score(args) => score::run(args, &cli.common, &output),
         Command::Sample(args) => sample::run(args, &cli.common, &output),
         Command::Classify(args) => classify::run(args, &cli.common, &output),
+        Command::Colorize(args) => restore::colorize(args, &cli.common, &output),
+        Command::Upscale(args) => restore::upscale(args, &cli.common, &output),
+        Command::Compare(args) => compare::run(args, &cli.common, &output),
         Command::Complete(args) => complete::run(args, &cli.common, &output),
         Command::Forecast(args) => forecast::run(args, &cli.common, &output),
         Command::Simulate(args) => simulate::run(args, &cli.common, &output),

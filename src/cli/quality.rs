@@ -12,7 +12,7 @@ use super::measured::{EvalArgs, Measured, draws_alone, weights_in_words};
 use super::output::Output;
 use crate::error::{Error, Result};
 use crate::eval::quality::{
-    Rows, coverage, frechet_distance, kernel_distance, modes_of_ring, nearest, precision_recall, two_sample_accuracy,
+    Rows, coverage, frechet_distance, kernel_distance, modes_of_ring, nearest, precision_recall, sharpness, two_sample_accuracy,
 };
 use crate::eval::{self, Judged, linear_accuracy};
 use crate::sample::diffusion::Settings;
@@ -59,9 +59,11 @@ fn denoising(measured: &mut Measured) -> Result<Option<Settings>> {
 }
 
 /// Figures as lines of words and as a JSON object.
-struct Told {
-    words: String,
-    object: Value,
+pub struct Told {
+    /// One line a figure.
+    pub words: String,
+    /// The same by name.
+    pub object: Value,
 }
 
 impl Told {
@@ -101,11 +103,20 @@ impl Sets {
     }
 }
 
-/// Measures a run's samples.
+/// `kiln eval` of a run's samples.
 pub fn run(mut measured: Measured, args: &EvalArgs, common: &Common, output: &Output) -> Result<()> {
-    let count = number(&mut measured, "samples", SAMPLES as u64, 2)? as usize;
-    let steps = number(&mut measured, "classifier_steps", judged::STEPS, 1)?;
-    let denoising = denoising(&mut measured)?;
+    let told = of_samples(&mut measured, args, common, output)?;
+    output.result(&told.words, &told.object)
+}
+
+/// Measures a run's samples.
+///
+/// # Errors
+/// [`Error::Usage`] for settings that are none, and data that they cannot be measured beside; errors of the data and the device.
+pub fn of_samples(measured: &mut Measured, args: &EvalArgs, common: &Common, output: &Output) -> Result<Told> {
+    let count = number(measured, "samples", SAMPLES as u64, 2)? as usize;
+    let steps = number(measured, "classifier_steps", judged::STEPS, 1)?;
+    let denoising = denoising(measured)?;
     let takes = "samples=, classifier_steps=, guidance= and steps= (of diffusion models) and binarization=";
     measured.refuse_settings("the quality of samples", takes)?;
     let seed = common.seed.unwrap_or(1);
@@ -152,12 +163,17 @@ pub fn run(mut measured: Measured, args: &EvalArgs, common: &Common, output: &Ou
             told.tell("modes found, of 8", "modes", modes.found as f64, &format!("{:?}", modes.counts));
             told.tell("share within three deviations of a mode", "within_3_sigma", modes.close, ".989 for the true points");
         }
-        return output.result(&told.words, &told.object);
+        return Ok(told);
+    }
+    let dims = measured.source.dims();
+    if dims[0] > 2 && dims[1] > 2 {
+        let [own, usual] = [&sets.drawn, &sets.real].map(|images| sharpness(images, dims));
+        told.tell("sharpness: variance of the Laplacian, beside the data's", "sharpness", own / usual, "1 is the data's");
     }
     let classes = measured.trained.recipe.data.classes;
     if classes < 2 {
         told.words += "  (no labels, so there is no classifier to compare features by)\n";
-        return output.result(&told.words, &told.object);
+        return Ok(told);
     }
     if measured.trained.model.conditional() {
         // Samples are drawn class by class in turn, so they have labels to learn from (Radford et al., 2016, table 3).
@@ -167,11 +183,11 @@ pub fn run(mut measured: Measured, args: &EvalArgs, common: &Common, output: &Ou
         told.tell("error of a 1-NN classifier made of the samples", "one_nn_error", error, "on the held-out items");
     }
     let mut judge = judged::open(&measured.trained.recipe, &measured.device, steps, output)?;
-    in_features(&mut told, &mut judge, &measured, &sets)?;
+    in_features(&mut told, &mut judge, measured, &sets)?;
     if measured.trained.model.features().is_some() {
-        in_own_features(&mut told, &mut measured, &sets, (&seen.values, &seen.labels))?;
+        in_own_features(&mut told, measured, &sets, (&seen.values, &seen.labels))?;
     }
-    output.result(&told.words, &told.object)
+    Ok(told)
 }
 
 /// What the judge's features say.

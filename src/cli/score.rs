@@ -9,6 +9,7 @@ use super::common::Common;
 use super::endings;
 use super::measured::{EvalArgs, Measured, of_units, weights_in_words};
 use super::output::{Output, as_text};
+use super::surprise::{self, SurpriseArgs};
 use crate::error::{Error, Result};
 use crate::model::{self, need};
 use crate::report;
@@ -18,7 +19,7 @@ use crate::report;
 pub struct ScoreArgs {
     #[command(flatten)]
     pub eval: EvalArgs,
-    /// The .npy file to write
+    /// The .npy file to write (with --per-step also a .csv)
     #[arg(long, value_name = "F.npy")]
     pub out: PathBuf,
     /// log p of every value of every image, [N, H, W, C]
@@ -28,6 +29,11 @@ pub struct ScoreArgs {
     /// --set iw=K the bound and its error
     #[arg(long, value_name = "F.csv or F.npy")]
     pub parts: Option<PathBuf>,
+    /// log p of every step of series, [N, T], each given half a window before it or more
+    #[arg(long, conflicts_with_all = ["per_pixel", "parts"])]
+    pub per_step: bool,
+    #[command(flatten)]
+    pub surprise: SurpriseArgs,
 }
 
 /// What `--out` holds of each image.
@@ -58,6 +64,9 @@ impl Score {
 
 /// `kiln score`
 pub fn run(args: &ScoreArgs, common: &Common, output: &Output) -> Result<()> {
+    if args.per_step {
+        return surprise::run(args, common, output);
+    }
     endings::check(&args.out, "scores", &["npy"])?;
     if let Some(parts) = &args.parts {
         endings::check(parts, "the terms of scores", &["csv", "npy"])?;

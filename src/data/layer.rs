@@ -89,6 +89,11 @@ impl<L: Layer> Source for L {
     fn series(&self) -> Option<&Cut> {
         self.inner().series()
     }
+    fn follows(&self, index: usize) -> bool {
+        let (Some(before), true) = (index.checked_sub(1), index < self.count()) else { return false };
+        let below = self.below(index);
+        below == self.below(before) + 1 && self.inner().follows(below)
+    }
     fn stored_size(&self, index: usize) -> Result<u64> {
         self.inner().stored_size(self.below(index))
     }

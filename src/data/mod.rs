@@ -206,6 +206,11 @@ pub trait Source: Send + Sync {
         None
     }
 
+    /// Whether item `index` is the window of a series that begins where the item before it ends.
+    fn follows(&self, _index: usize) -> bool {
+        false
+    }
+
     /// What all items follow from, where the program makes them.
     fn origin(&self) -> Option<String> {
         None

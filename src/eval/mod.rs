@@ -10,6 +10,7 @@ mod ode;
 mod outliers;
 mod posterior;
 pub mod quality;
+mod surprise;
 pub mod theory;
 
 pub use accuracy::{Accuracy, accuracy};
@@ -20,3 +21,4 @@ pub use likelihood::{Figure, LikelihoodOptions, Scores, score};
 pub use ode::{FlowScores, flow_likelihood};
 pub use outliers::{auroc, complexity, share_between, upper_quantile};
 pub use posterior::{ClassScores, Posterior, Verdict, class_scores, log_prior, mean_and_error};
+pub use surprise::{Stretch, Surprise, surprise};

@@ -11,7 +11,7 @@ use crate::data::{self, Source, one_hot};
 use crate::error::{Error, Result};
 use crate::graph::{Binary, Distribution, Graph, Step};
 use crate::model::noise::Level;
-use crate::model::{Denoises, Model, need};
+use crate::model::{Denoises, Model, Told, need};
 use crate::random;
 use crate::runtime::{Device, Program, State};
 
@@ -52,7 +52,7 @@ fn graph(network: &dyn Denoises, n: usize) -> Result<Graph> {
     let [alpha, scale] = [g.slice(numbers, 3, 0, 1)?, g.slice(numbers, 3, 1, 1)?];
     let [length, second] = [g.slice(numbers, 3, 2, 1)?, g.slice(numbers, 3, 3, 1)?];
     let x = g.mul(at, alpha)?;
-    let item = network.denoise(&mut g, x, heads, labels)?.x0;
+    let item = network.denoise(&mut g, x, heads, Told { labels, shown: None })?.x0;
     let signs = g.random(Distribution::Uniform, SIGNS, shape)?;
     let signs = g.map(&[signs], |b, v| {
         let (half, one, less) = (b.constant(0.5), b.constant(1.0), b.constant(-1.0));

@@ -258,6 +258,20 @@ impl Graph {
         fuse::fuse(self, true)
     }
 
+    /// Floating-point operations of one evaluation of all that its outputs and updates need.
+    pub fn flops(&self) -> u64 {
+        let nodes = self.fused();
+        let shape = |id: &NodeId| &self.nodes[id.0].shape;
+        nodes
+            .iter()
+            .flatten()
+            .map(|node| match &node.kind {
+                Kind::Op(op) => op.flops(&Signature { inputs: node.inputs.iter().map(shape).collect(), output: &node.shape }),
+                _ => 0,
+            })
+            .sum()
+    }
+
     /// A random stream that nothing else in this graph draws from.
     pub fn stream(&mut self) -> u32 {
         self.streams += 1;

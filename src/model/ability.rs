@@ -2,8 +2,8 @@
 //!
 //! Each is a graph that a command runs; names and shapes of its inputs and outputs are the trait's contract.
 
-use super::Law;
 use super::noise::{Process, Variance};
+use super::{Law, Shown};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId};
 
@@ -102,6 +102,15 @@ pub struct Denoised {
     pub share: Option<NodeId>,
 }
 
+/// What a network is told of the items it takes noise from.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Told {
+    /// One-hot labels `[N, classes + 1]`, of which the last says that there is none; where it is conditional.
+    pub labels: Option<NodeId>,
+    /// What it is shown of each, of [`Shown::dims`]; where it is shown anything.
+    pub shown: Option<NodeId>,
+}
+
 /// It takes noise away.
 pub trait Denoises {
     /// How noise is added.
@@ -119,12 +128,17 @@ pub trait Denoises {
     /// Classes that it tells apart; 0 where it is not conditional.
     fn classes(&self) -> usize;
 
+    /// What it is shown of each item beforehand: it then draws items given that alone.
+    fn shown(&self) -> Option<Shown> {
+        None
+    }
+
     /// Adds the network to a graph. It reads noised items `x` `[N, H, W, C]`, each at the level that its row of `head` `[N, 4]` tells
-    /// ([`super::noise::Head::row`]), and, where it is conditional, one-hot `labels` `[N, classes + 1]`, of which the last says that there is none.
+    /// ([`super::noise::Head::row`]), and what it is told of them.
     ///
     /// # Errors
     /// [`crate::Error::Shape`] where inputs do not have these shapes.
-    fn denoise(&self, g: &mut Graph, x: NodeId, head: NodeId, labels: Option<NodeId>) -> Result<Denoised>;
+    fn denoise(&self, g: &mut Graph, x: NodeId, head: NodeId, told: Told) -> Result<Denoised>;
 }
 
 /// It makes images of latents.

@@ -20,13 +20,14 @@ mod pixelcnn_pp;
 mod pixelrnn;
 mod rnn;
 mod scales;
+mod shown;
 mod size;
 mod steps;
 mod trunk;
 pub mod vae;
 mod wavenet;
 
-pub use ability::{Bounds, Decodes, Denoised, Denoises, Encodes, Features, Judges, Raster, Score, Scores, Starts};
+pub use ability::{Bounds, Decodes, Denoised, Denoises, Encodes, Features, Judges, Raster, Score, Scores, Starts, Told};
 pub use classifier::Classifier;
 pub use diffusion::Diffusion;
 pub use gan::Gan;
@@ -36,6 +37,7 @@ pub use pixelcnn::PixelCnn;
 pub use pixelcnn_pp::PixelCnnPp;
 pub use pixelrnn::PixelRnn;
 pub use rnn::Rnn;
+pub use shown::{Shown, Task, luma};
 pub use vae::{Autoencoder, Vae};
 pub use wavenet::WaveNet;
 

@@ -19,7 +19,11 @@ impl<'a> Draws<'a> {
     /// How a model draws, if it does.
     pub fn of(model: &'a dyn Model) -> Option<Self> {
         let latents = || model.decodes().filter(|d| d.has_prior()).map(Self::Latents);
-        model.raster().map(Self::Raster).or_else(latents).or_else(|| model.denoises().map(Self::Noise))
+        model
+            .raster()
+            .map(Self::Raster)
+            .or_else(latents)
+            .or_else(|| model.denoises().filter(|network| network.shown().is_none()).map(Self::Noise))
     }
 }
 
@@ -124,6 +128,10 @@ pub fn draws(model: &dyn Model) -> Result<Draws<'_>> {
     match Draws::of(model) {
         Some(draws) => Ok(draws),
         None if model.decodes().is_some() => prior(model).map(Draws::Latents),
+        None if model.denoises().is_some() => Err(Error::usage(format!(
+            "this {} was trained with a task and draws given images alone; take kiln colorize or kiln upscale",
+            model.name()
+        ))),
         None => Err(lacking(model, "way to draw images", |m| Draws::of(m).is_some())),
     }
 }

@@ -16,6 +16,7 @@ mod paint;
 mod roofline;
 mod scatter;
 mod sequences;
+mod surprise;
 mod text;
 
 pub use animation::{save_apng, save_gif};
@@ -29,3 +30,4 @@ pub use page::Page;
 pub use roofline::{Roof, roofline};
 pub use scatter::{PointSet, scatter};
 pub use sequences::sequences;
+pub use surprise::{SurprisePicture, surprise};

@@ -5,7 +5,7 @@ use kiln::error::{Error, Result};
 use kiln::graph::{Graph, NodeId, StateSpec, Update};
 use kiln::model::diffusion::{bound_graph, bound_passes};
 use kiln::model::noise::{Process, Schedule, Target, Variance};
-use kiln::model::{Defaults, Denoised, Denoises, Model, Optimiser, Score, Scores};
+use kiln::model::{Defaults, Denoised, Denoises, Model, Optimiser, Score, Scores, Told};
 
 /// E[x₀ | x] of values that are normal with mean 0 and standard deviation `sd`, one a value of `dims`.
 pub struct Normal {
@@ -78,7 +78,7 @@ impl Denoises for Normal {
     fn classes(&self) -> usize {
         0
     }
-    fn denoise(&self, g: &mut Graph, x: NodeId, head: NodeId, _: Option<NodeId>) -> Result<Denoised> {
+    fn denoise(&self, g: &mut Graph, x: NodeId, head: NodeId, _: Told) -> Result<Denoised> {
         let n = g.shape(x).dims()[0];
         let flows = self.process.schedule() == Schedule::Flow;
         let [skip, out] = [2, 3].map(|k| {

@@ -102,6 +102,7 @@ impl Painter {
                         given: &part.images[from * len..(from + here) * len],
                         mask: &mask,
                         labels: if conditional { &part.labels[from..from + here] } else { &[] },
+                        shown: &[],
                         seed: part.seed,
                         first,
                     };

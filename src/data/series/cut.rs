@@ -153,6 +153,15 @@ impl Cut {
         self.scaling.iter().map(|scale| ((scale.high - scale.low) / 2.0).ln()).sum()
     }
 
+    /// Items as a source of this cut reads them, in the units of the series.
+    pub fn read_in_units(&self, read: &[f32]) -> Vec<f64> {
+        if self.quantize == Quantize::None {
+            return self.in_units(read);
+        }
+        let levels = self.levels() as f32;
+        self.units(&read.iter().map(|byte| (byte * levels / 256.0).floor()).collect::<Vec<f32>>())
+    }
+
     /// Steps of a window of series of so many steps: all where there are several.
     pub fn window(&self, series: usize, steps: usize) -> usize {
         self.window.unwrap_or(if series > 1 { steps } else { WINDOW })

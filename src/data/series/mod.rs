@@ -3,6 +3,7 @@
 //! A series is split in time, training before validation before test, so that no window sees what is told of another split. Its values are
 //! brought to levels (or kept continuous) by a scale that is measured on the training part and kept in the recipe.
 
+mod between;
 mod cut;
 mod partial;
 mod resample;
@@ -11,6 +12,7 @@ mod table;
 mod wave;
 mod windows;
 
+pub use between::Between;
 pub use cut::{Cut, Gaps};
 pub use partial::Partial;
 pub use scaling::{Quantize, Scaling, byte};

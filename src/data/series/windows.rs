@@ -12,6 +12,9 @@ pub struct Windows {
     /// The first row of each window.
     starts: Vec<usize>,
     window: usize,
+    /// Series that lie apart, and the rows of each.
+    series: usize,
+    steps: usize,
     kind: Kind,
     /// As it was settled.
     cut: Cut,
@@ -31,7 +34,7 @@ impl Windows {
     /// [`Error::Usage`] where a part is shorter than a window, a channel never changes, or a settled scale is of other channels.
     pub fn new(raw: Raw, mut cut: Cut, scale: Option<Scaling>, split: Split, title: String) -> Result<Self> {
         let parts = Parts::new(&raw, &cut)?;
-        let Raw { name, values, channels: names, rate, mut notes, .. } = raw;
+        let Raw { name, values, channels: names, rate, mut notes, series, steps } = raw;
         let (channels, levels) = (names.len(), cut.levels());
         cut.roles(&names).map_err(|e| Error::usage(format!("{name}: {e}")))?;
         let scaling = match (cut.scaling.len(), scale) {
@@ -76,7 +79,7 @@ impl Windows {
         };
         let values = values.iter().enumerate().map(item).collect();
         cut = Cut { window: Some(window), names, rate: cut.rate.or(rate), scaling, ..cut };
-        Ok(Self { values, starts, window, kind, cut, notes, name: title })
+        Ok(Self { values, starts, window, series, steps, kind, cut, notes, name: title })
     }
 }
 
@@ -189,11 +192,19 @@ impl Source for Windows {
     fn series(&self) -> Option<&Cut> {
         Some(&self.cut)
     }
+    fn follows(&self, index: usize) -> bool {
+        let Some(before) = index.checked_sub(1).and_then(|before| self.starts.get(before)) else { return false };
+        // Series that lie apart follow no other.
+        let own = self.starts.get(index).is_some_and(|start| *start == before + self.window);
+        own && (self.series == 1 || self.starts[index] % self.steps != 0)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Between;
     use super::*;
+    use std::sync::Arc;
 
     /// Step t of series s holds 100 s + t and its negative.
     fn raw(series: usize, steps: usize) -> Raw {
@@ -237,6 +248,23 @@ mod tests {
         assert_eq!((firsts(&of(Split::Valid)), firsts(&of(Split::Test))), (vec![200.0], vec![300.0]));
         let short = Cut { window: Some(4), overlap: 2, ..cut.clone() };
         assert_eq!(firsts(&windows(4, 7, &short, Split::Train).unwrap()), [0.0, 2.0, 100.0, 102.0]);
+    }
+
+    #[test]
+    fn windows_that_follow_one_another_have_others_between_them() {
+        let cut = Cut { window: Some(4), quantize: Quantize::None, test_share: 0.0, valid_share: 0.0, ..Cut::default() };
+        let between = |series, cut: &Cut| Between::new(Arc::new(windows(series, 9, cut, Split::All).unwrap()));
+        let one = between(1, &cut).unwrap();
+        assert_eq!((one.len(), one.firsts()), (1, &[0][..]));
+        let mut item = [0.0; 8];
+        one.read(0, &mut item).unwrap();
+        let (steps, cut_of) = (item.iter().step_by(2), one.series().unwrap());
+        let units: Vec<f64> = steps.map(|v| cut_of.scaling[0].value(f64::from(*v), Quantize::None, 256).round()).collect();
+        assert_eq!(units, [2.0, 3.0, 4.0, 5.0]);
+        assert_eq!(between(3, &cut).unwrap().firsts(), [0, 2, 4]);
+        // Whole series lie apart, and overlapping windows do not follow.
+        assert!(between(3, &Cut { window: Some(9), ..cut.clone() }).is_none());
+        assert!(between(1, &Cut { overlap: 2, ..cut }).is_none());
     }
 
     #[test]

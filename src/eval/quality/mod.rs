@@ -3,15 +3,19 @@
 //! Distances in the features of kiln's own classifier compare runs of kiln with one another. They are not the FID or KID of papers,
 //! which are defined by the features of one particular network trained on other images.
 
+mod fidelity;
 mod frechet;
 mod kernel;
 mod modes;
 mod neighbours;
+mod sharpness;
 
+pub use fidelity::{colourfulness, psnr, ssim};
 pub use frechet::frechet_distance;
 pub use kernel::kernel_distance;
 pub use modes::{Modes, modes_of_ring};
 pub use neighbours::{PrecisionRecall, nearest, precision_recall, two_sample_accuracy};
+pub use sharpness::sharpness;
 
 /// Items as rows of `width` numbers.
 #[derive(Clone, Copy, Debug)]

@@ -92,7 +92,7 @@ impl Attention {
     pub fn new(site: &mut Site<'_>, name: &str, channels: usize, heads: usize) -> Result<Self> {
         if heads == 0 || !channels.is_multiple_of(4 * heads) {
             let words = format!("attention of heads={heads} takes a multiple of {} channels, and there are {channels}", 4 * heads.max(1));
-            return Err(Error::usage(format!("diffusion: {words}; take other heads= or channels=")));
+            return Err(Error::usage(format!("diffusion: {words}; take other heads= or filters=")));
         }
         let name = |part: &str| format!("{name}.{part}");
         Ok(Self {

@@ -8,7 +8,7 @@ use super::variance::{between, divergence};
 use crate::error::{Error, Result};
 use crate::graph::{Binary, Distribution, Graph};
 use crate::model::noise::{Level, Variance};
-use crate::model::{Denoises, Score, Scores, discretised};
+use crate::model::{Denoises, Score, Scores, Told, discretised};
 
 /// The random stream of the noise that items are scored with; the step is the pass, the element is the item's.
 const SCORING: u32 = 0x6469_6603;
@@ -87,7 +87,8 @@ pub fn bound_graph(network: &dyn Denoises, batch: usize) -> Result<Graph> {
     let head = g.slice(numbers, 3, 2, 4)?;
     let head = g.reshape(head, [1, 4])?;
     let heads = g.map_to(&[head], [batch, 4], |_, v| v[0])?;
-    let found = network.denoise(&mut g, noised, heads, labels)?;
+    let shown = network.shown().map(|shown| shown.of_images(&mut g, x)).transpose()?;
+    let found = network.denoise(&mut g, noised, heads, Told { labels, shown })?;
     let mut item = found.x0;
     if network.value_levels().is_some() {
         item = g.map(&[item], |b, v| {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::unet::{UNetPreset, UNetSize};
 use crate::error::{Error, Result};
+use crate::model::Task;
 use crate::model::dropout::Dropout;
 use crate::model::noise::{Schedule, Target, Variance};
 use crate::model::size::{self, DEEPEST, WIDEST};
@@ -44,6 +45,10 @@ pub struct Config {
     pub importance: bool,
     /// Whether labels are told: p(x|y).
     pub conditional: bool,
+    /// What each image is drawn from, if not from nothing: `colorize` from its luma, `upscale` from a small image.
+    pub task: Option<Task>,
+    /// How much `task=upscale` enlarges: 2 or 4.
+    pub factor: Option<usize>,
     /// Probability that an item's label is withheld while training, so that guidance is possible; .1.
     pub label_dropout: Option<f64>,
 }
@@ -135,6 +140,8 @@ impl Config {
             ("attention", self.attention.is_some()),
             ("heads", self.heads.is_some()),
             ("film", self.film.is_some()),
+            ("task", self.task.is_some()),
+            ("factor", self.factor.is_some()),
         ];
         self.refuse_given("points", &of_images)?;
         let size = MlpSize { hidden: self.hidden.unwrap_or(128), layers: self.layers.unwrap_or(3) };

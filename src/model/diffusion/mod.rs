@@ -23,7 +23,7 @@ use variance::Learnt;
 
 use super::dropout::Dropout;
 use super::noise::{Process, Schedule, Variance};
-use super::{DataSpec, Defaults, Denoised, Denoises, Model, Optimiser, Scores};
+use super::{DataSpec, Defaults, Denoised, Denoises, Model, Optimiser, Scores, Shown, Told};
 use crate::data::{Kind, Scale};
 use crate::error::{Error, Result};
 use crate::graph::{Binary, Distribution, Graph, NodeId, StateSpec, Update};
@@ -43,6 +43,7 @@ pub struct Diffusion {
     /// Classes that it tells apart; 0 where it is not conditional.
     classes: usize,
     label_dropout: f64,
+    shown: Option<Shown>,
     dropout: Dropout,
     process: Process,
     variance: Variance,
@@ -70,10 +71,11 @@ impl Diffusion {
         }
         let process = Process::new(schedule, target, steps);
         let classes = if config.conditional { data.classes } else { 0 };
-        let [h, _, c] = data.dims;
+        let [h, w, c] = data.dims;
         let mut spec = StateSpec::default();
         let group = spec.group("");
         let learns = variance == Variance::Learnt;
+        let mut shown = None;
         let (network, dropout) = if data.kind == Kind::Points {
             let (size, dropout) = config.mlp()?;
             let outputs = data.len() * if learns { 2 } else { 1 };
@@ -81,7 +83,9 @@ impl Diffusion {
         } else {
             let (size, dropout) = config.unet(h)?;
             let outputs = c * if learns { 2 } else { 1 };
-            (Network::Images(Box::new(UNet::new(&size, &mut spec, group, data.dims, classes, outputs)?)), dropout)
+            shown = Shown::of("diffusion", config.task, config.factor, data.dims)?;
+            let beside = shown.map_or(0, |shown| shown.dims(data.dims)[2]);
+            (Network::Images(Box::new(UNet::new(&size, &mut spec, group, [h, w, c + beside], classes, outputs)?)), dropout)
         };
         let levels = if data.is_binary() { 2 } else { 256 };
         let more = if learns { variance::columns(&process) } else { Vec::new() };
@@ -94,6 +98,7 @@ impl Diffusion {
             levels,
             classes,
             label_dropout: config.label_dropout.unwrap_or(0.1),
+            shown,
             dropout,
             learnt: learns.then(|| Learnt { points: data.kind == Kind::Points, levels }),
             process,
@@ -106,9 +111,13 @@ impl Diffusion {
     }
 
     /// What the network says of what it reads: what it was asked for, and as many numbers again where it learns variances.
-    fn ask(&self, g: &mut Graph, x: NodeId, time: NodeId, labels: Option<NodeId>) -> Result<(NodeId, Option<NodeId>)> {
+    fn ask(&self, g: &mut Graph, mut x: NodeId, time: NodeId, Told { labels, shown }: Told) -> Result<(NodeId, Option<NodeId>)> {
         let [h, w, c] = self.dims;
         let n = g.shape(x).dims()[0];
+        if let (Some(kind), Some(shown)) = (self.shown, shown) {
+            let beside = kind.spread(g, shown)?;
+            x = g.concat(x, beside, 3)?;
+        }
         let outputs = c * if self.learnt.is_some() { 2 } else { 1 };
         let time = g.reshape(time, [n])?;
         let said = match &self.network {
@@ -201,7 +210,8 @@ impl Model for Diffusion {
             Some(factor) => g.mul(noised, factor)?,
             None => noised,
         };
-        let (said, spread) = self.ask(&mut g, read, levels.time, labels)?;
+        let shown = self.shown.map(|shown| shown.of_images(&mut g, x)).transpose()?;
+        let (said, spread) = self.ask(&mut g, read, levels.time, Told { labels, shown })?;
         let share = 1.0 / (h * w * c) as f64;
         let squares = g.map_to(&[said, x, levels.asked[0], levels.asked[1]], [batch, h, w, c], |b, v| {
             let noise = b.random(Distribution::Normal, stream);
@@ -277,7 +287,11 @@ impl Denoises for Diffusion {
         self.classes
     }
 
-    fn denoise(&self, g: &mut Graph, x: NodeId, head: NodeId, labels: Option<NodeId>) -> Result<Denoised> {
+    fn shown(&self) -> Option<Shown> {
+        self.shown
+    }
+
+    fn denoise(&self, g: &mut Graph, x: NodeId, head: NodeId, told: Told) -> Result<Denoised> {
         let n = g.shape(x).dims()[0];
         let mut column = |k: usize| {
             let column = g.slice(head, 1, k, 1)?;
@@ -285,7 +299,7 @@ impl Denoises for Diffusion {
         };
         let [input, time, skip, out] = [column(0)?, column(1)?, column(2)?, column(3)?];
         let read = if self.process.schedule() == Schedule::Edm { g.mul(x, input)? } else { x };
-        let (said, spread) = self.ask(g, read, time, labels)?;
+        let (said, spread) = self.ask(g, read, time, told)?;
         let x0 = g.map(&[x, said, skip, out], |b, v| {
             let (kept, said) = (b.mul(v[0], v[2]), b.mul(v[1], v[3]));
             b.add(kept, said)

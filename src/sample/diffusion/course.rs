@@ -109,8 +109,8 @@ fn out_of_the_clean(process: &Process, to: Level) -> Move {
 mod tests {
     use super::*;
     use crate::graph::{Graph, NodeId};
-    use crate::model::Denoised;
     use crate::model::noise::{Schedule, Target, Variance};
+    use crate::model::{Denoised, Told};
 
     /// What knows the answers for normal data.
     struct Known(Process);
@@ -131,7 +131,7 @@ mod tests {
         fn classes(&self) -> usize {
             0
         }
-        fn denoise(&self, _: &mut Graph, x: NodeId, _: NodeId, _: Option<NodeId>) -> Result<Denoised> {
+        fn denoise(&self, _: &mut Graph, x: NodeId, _: NodeId, _: Told) -> Result<Denoised> {
             Ok(Denoised { x0: x, share: None })
         }
     }

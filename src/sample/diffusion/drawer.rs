@@ -3,7 +3,7 @@
 use super::{Course, DiffusionSampler, Job, Move, Options, Region, Solver, Threshold, Watch, Way};
 use crate::error::Result;
 use crate::model::noise::{Level, Schedule};
-use crate::model::{Denoises, Model, need};
+use crate::model::{Denoises, Model, Shown, need};
 use crate::runtime::{Device, State, Weights};
 
 /// How items are drawn.
@@ -15,6 +15,8 @@ pub struct Settings {
     pub guidance: f64,
     /// What becomes of x̂₀ beyond −1..1.
     pub threshold: Threshold,
+    /// Whether what the network is shown of each item is given.
+    pub shown: bool,
 }
 
 impl Settings {
@@ -39,7 +41,7 @@ impl Settings {
         // What was learnt with fresh noise in each step needs each of them.
         let enough = if solver == Solver::Ddpm { process.steps() } else { enough };
         let way = Way { solver, steps: steps.unwrap_or(enough), eta: 0.0 };
-        Self { way, guidance: 1.0, threshold: Threshold::Static }
+        Self { way, guidance: 1.0, threshold: Threshold::Static, shown: false }
     }
 
     /// Refuses what cannot be asked of a network.
@@ -47,6 +49,14 @@ impl Settings {
     /// # Errors
     /// [`crate::Error::Usage`].
     pub fn check(&self, network: &dyn Denoises) -> Result<()> {
+        if let (Some(shown), false) = (network.shown(), self.shown) {
+            return Err(crate::Error::usage(match shown {
+                Shown::Luma => "this run was trained with task=colorize and draws colours for given images alone; take kiln colorize",
+                Shown::Small { .. } => {
+                    "this run was trained with task=upscale and draws large images of given small ones alone; take kiln upscale"
+                }
+            }));
+        }
         self.way.check(network.process())?;
         self.options().check(network)
     }
@@ -76,6 +86,8 @@ pub struct Items<'a> {
     pub mask: &'a [f32],
     /// Labels, where the model takes them.
     pub labels: &'a [u32],
+    /// What the network is shown of each item, as it reads it; nothing where it is shown nothing.
+    pub shown: &'a [f32],
     /// Seed of fresh noise.
     pub seed: u64,
     /// Number of the first item in the whole job.
@@ -148,7 +160,15 @@ impl Drawer {
             Course::Back => items.given.to_vec(),
         };
         let region = matches!(self.course, Course::Around(_)).then_some(Region { mask: items.mask, given: items.given });
-        let job = Job { start: &start, moves: &self.moves, labels: items.labels, seed: items.seed, first: items.first, region };
+        let job = Job {
+            start: &start,
+            moves: &self.moves,
+            labels: items.labels,
+            shown: items.shown,
+            seed: items.seed,
+            first: items.first,
+            region,
+        };
         let points = self.sampler.draw(state, &job, watch)?;
         if self.course == Course::Back {
             let most = self.moves.last().map_or(1.0, |m| m.to.sigma) as f32;

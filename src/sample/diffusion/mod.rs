@@ -43,6 +43,8 @@ pub struct Job<'a> {
     pub moves: &'a [Move],
     /// Labels of the items, where the model takes them; `classes` stands for none.
     pub labels: &'a [u32],
+    /// What the network is shown of each item, where it is shown anything.
+    pub shown: &'a [f32],
     /// Seed of fresh noise.
     pub seed: u64,
     /// Number of the first item in the whole job.
@@ -76,6 +78,8 @@ pub struct DiffusionSampler {
     items: usize,
     len: usize,
     classes: usize,
+    /// Values that the network is shown of an item.
+    shown: usize,
     region: bool,
 }
 
@@ -90,7 +94,8 @@ impl DiffusionSampler {
         let graph = |items| step_graph(network, options, items);
         let (program, _, items) = Program::of_items(device, state, weights, CHUNK.min(most), graph)?;
         let len = network.dims().iter().product();
-        Ok(Self { program, items, len, classes: network.classes(), region: options.region })
+        let shown = network.shown().map_or(0, |shown| shown.dims(network.dims()).iter().product());
+        Ok(Self { program, items, len, classes: network.classes(), shown, region: options.region })
     }
 
     /// Items drawn at a time.
@@ -107,14 +112,15 @@ impl DiffusionSampler {
         let fits = count <= self.items && job.start.len() == count * self.len && job.region.is_some() == self.region;
         let fits = fits && job.region.is_none_or(|r| [r.mask.len(), r.given.len()] == [job.start.len(); 2]);
         let labelled = self.classes == 0 || job.labels.len() == count;
-        if !fits || !labelled {
+        if !fits || !labelled || job.shown.len() != count * self.shown {
             return Err(Error::Shape(format!("a job of {count} items does not fit a sampler of {}", self.items)));
         }
-        let filled = |values: &[f32]| {
+        let to_length = |values: &[f32], length: usize| {
             let mut values = values.to_vec();
-            values.resize(whole, 0.0);
+            values.resize(length, 0.0);
             values
         };
+        let filled = |values: &[f32]| to_length(values, whole);
         let start = filled(job.start);
         for name in ["at", "base"] {
             self.program.write(name, &start)?;
@@ -123,6 +129,9 @@ impl DiffusionSampler {
         if let Some(region) = &job.region {
             self.program.write("mask", &filled(region.mask))?;
             self.program.write("given", &filled(region.given))?;
+        }
+        if self.shown > 0 {
+            self.program.write("shown", &to_length(job.shown, self.items * self.shown))?;
         }
         if self.classes > 0 {
             self.program.write("labels", &one_hot(job.labels, self.classes + 1, self.items))?;

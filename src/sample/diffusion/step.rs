@@ -5,8 +5,8 @@ use std::str::FromStr;
 use super::solver::Move;
 use crate::error::{Error, Result};
 use crate::graph::{Binary, Distribution, Graph, NodeId, Unary};
-use crate::model::Denoises;
 use crate::model::noise::Variance;
+use crate::model::{Denoises, Told};
 use crate::op::Reduction;
 
 /// Numbers of a move that the graph reads.
@@ -83,7 +83,7 @@ pub(super) fn row(m: &Move) -> [f32; ROW] {
     [m.base, m.at, m.item, m.before, fresh, ends, small, large, m.to.alpha, m.to.sigma].map(|v| v as f32)
 }
 
-/// Inputs `at`, `base`, `before` `[N, H, W, C]`, `head` `[4]`, `move` `[10]`, and `labels` `[N, classes + 1]`, `mask` and `given` where there
+/// Inputs `at`, `base`, `before` `[N, H, W, C]`, `head` `[4]`, `move` `[10]`, and `labels` `[N, classes + 1]`, `shown`, `mask` and `given` where there
 /// are any, to outputs `next`, `kept` (where the next move's step began) and `x0`.
 pub(super) fn step_graph(network: &dyn Denoises, options: &Options, n: usize) -> Result<Graph> {
     let mut g = Graph::new();
@@ -147,11 +147,15 @@ pub(super) fn step_graph(network: &dyn Denoises, options: &Options, n: usize) ->
 fn ask(g: &mut Graph, network: &dyn Denoises, guidance: f64, at: NodeId) -> Result<(NodeId, Option<NodeId>)> {
     let n = g.shape(at).dims()[0];
     let head = g.input("head", [1, 4]);
+    let shown = network.shown().map(|shown| {
+        let [h, w, c] = shown.dims(network.dims());
+        g.input("shown", [n, h, w, c])
+    });
     let heads = |g: &mut Graph, n: usize| g.map_to(&[head], [n, 4], |_, v| v[0]);
     let classes = network.classes();
     if classes == 0 {
         let head = heads(g, n)?;
-        let found = network.denoise(g, at, head, None)?;
+        let found = network.denoise(g, at, head, Told { labels: None, shown })?;
         return Ok((found.x0, found.share));
     }
     let labels = g.input("labels", [n, classes + 1]);
@@ -161,13 +165,14 @@ fn ask(g: &mut Graph, network: &dyn Denoises, guidance: f64, at: NodeId) -> Resu
     })?;
     if guidance == 1.0 || guidance == 0.0 {
         let head = heads(g, n)?;
-        let found = network.denoise(g, at, head, Some(if guidance == 1.0 { labels } else { none }))?;
+        let found = network.denoise(g, at, head, Told { labels: Some(if guidance == 1.0 { labels } else { none }), shown })?;
         return Ok((found.x0, found.share));
     }
     let both = g.concat(at, at, 0)?;
     let labels = g.concat(labels, none, 0)?;
     let head = heads(g, 2 * n)?;
-    let found = network.denoise(g, both, head, Some(labels))?;
+    let shown = shown.map(|shown| g.concat(shown, shown, 0)).transpose()?;
+    let found = network.denoise(g, both, head, Told { labels: Some(labels), shown })?;
     let [told, untold] = [g.slice(found.x0, 0, 0, n)?, g.slice(found.x0, 0, n, n)?];
     let x0 = g.map(&[told, untold], |b, v| {
         let more = b.sub(v[0], v[1]);

@@ -1,0 +1,136 @@
+//! Who draws from what is shown: a diffusion model that was trained with it, or an autoregressive one of several scales.
+
+use super::figures::{kept_exact, spread};
+use crate::cli::denoising::DenoisingArgs;
+use crate::cli::measured::weights;
+use crate::data::one_hot;
+use crate::error::{Error, Result};
+use crate::model::{Shown, Task};
+use crate::runtime::Device;
+use crate::sample::diffusion::{Course, Drawer, Items, Watch};
+use crate::sample::latents;
+use crate::sample::raster::{Job, Method, RasterSampler};
+use crate::train::Trained;
+
+/// One image to draw several times.
+pub struct Asked<'a> {
+    /// What is shown of it, in 0..1.
+    pub shown: &'a [f32],
+    /// Its class.
+    pub label: u32,
+    /// Seed of the draws.
+    pub seed: u64,
+    /// Number of the first of them.
+    pub first: usize,
+    /// How many.
+    pub count: usize,
+}
+
+/// What draws.
+enum Engine {
+    Noise { drawer: Box<Drawer>, how: String },
+    Scales(Box<RasterSampler>),
+}
+
+/// A run prepared to draw.
+pub struct Artist {
+    shown: Shown,
+    dims: [usize; 3],
+    engine: Engine,
+}
+
+impl Artist {
+    /// Prepares a run to draw up to `most` images at a time.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where the run was not made for the task; errors of the device.
+    pub fn new(task: Task, trained: &Trained, device: &Device, denoising: &DenoisingArgs, most: usize) -> Result<Self> {
+        let (model, dims) = (trained.model.as_ref(), trained.recipe.data.dims);
+        let (asked, key) = match task {
+            Task::Colorize => ("colours", "task=colorize"),
+            Task::Upscale => ("enlarges", "task=upscale"),
+        };
+        if let Some(network) = model.denoises() {
+            let shown = match (task, network.shown()) {
+                (Task::Colorize, Some(shown @ Shown::Luma)) | (Task::Upscale, Some(shown @ Shown::Small { .. })) => shown,
+                _ => {
+                    let words = format!("this run {asked} nothing; train one with kiln train diffusion --set {key}");
+                    return Err(Error::usage(words));
+                }
+            };
+            let settings = denoising.settings_given(network)?;
+            let drawer = Drawer::along(Course::Whole, device, (model, &trained.state, weights(trained)), &settings, most)?;
+            let how = format!("{} passes of {}", drawer.moves(), settings.way.solver.name());
+            return Ok(Self { shown, dims, engine: Engine::Noise { drawer: Box::new(drawer), how } });
+        }
+        denoising.settings(model)?;
+        let scales = model.raster().is_some_and(|raster| raster.coarser().is_some());
+        if task != Task::Upscale || !scales {
+            let or = if task == Task::Upscale { ", or an autoregressive model with --set scales=2" } else { "" };
+            let words = format!("a {} {asked} nothing; train one with kiln train diffusion --set {key}{or}", model.name());
+            return Err(Error::usage(words));
+        }
+        let sampler = RasterSampler::new(device, model, &trained.state, weights(trained), Method::Cached)?;
+        Ok(Self { shown: Shown::Small { factor: 2 }, dims, engine: Engine::Scales(Box::new(sampler)) })
+    }
+
+    /// What is shown.
+    pub fn shown(&self) -> Shown {
+        self.shown
+    }
+
+    /// Whether a small image is every second pixel of every second row, and not means of pixels.
+    pub fn decimates(&self) -> bool {
+        matches!(self.engine, Engine::Scales(_))
+    }
+
+    /// How it draws, in words.
+    pub fn how(&self) -> String {
+        match &self.engine {
+            Engine::Noise { how, .. } => how.clone(),
+            Engine::Scales(_) => "pixel by pixel around those given".into(),
+        }
+    }
+
+    /// Draws an image several times, in 0..1. What is given of it is kept: colours are moved along grey to the luma that is given, squares of pixels
+    /// to their mean, as far as values go.
+    ///
+    /// # Errors
+    /// Errors of the device.
+    pub fn draw(&mut self, trained: &mut Trained, asked: &Asked<'_>, watch: &mut dyn Watch) -> Result<Vec<f32>> {
+        let (dims, item) = (self.dims, self.dims.iter().product::<usize>());
+        match &mut self.engine {
+            Engine::Noise { drawer, .. } => {
+                let labels = if trained.model.conditional() { vec![asked.label; asked.count] } else { Vec::new() };
+                let read: Vec<f32> = asked.shown.iter().map(|v| 2.0 * v - 1.0).collect();
+                let mut images = Vec::with_capacity(asked.count * item);
+                for done in (0..asked.count).step_by(drawer.chunk()) {
+                    let count = drawer.chunk().min(asked.count - done);
+                    let first = asked.first + done;
+                    let z = latents(asked.seed, first, count, item);
+                    let labels = labels.get(..count).unwrap_or_default();
+                    let shown = read.repeat(count);
+                    let items = Items { z: &z, given: &[], mask: &[], labels, shown: &shown, seed: asked.seed, first };
+                    images.extend(drawer.go(&mut trained.state, &items, watch)?);
+                }
+                images.chunks_mut(item).for_each(|image| kept_exact(self.shown, asked.shown, image, dims));
+                Ok(images)
+            }
+            Engine::Scales(sampler) => {
+                let top = sampler.law().top();
+                let [_, w, c] = dims;
+                let level = |v: f32| (v * top).round();
+                let given: Vec<f32> = spread(self.shown, asked.shown, dims).into_iter().map(level).collect();
+                let mask: Vec<bool> = (0..item).map(|at| (at / c / w) % 2 == 0 && (at / c % w) % 2 == 0).collect();
+                let given = given.repeat(asked.count);
+                let classes = trained.recipe.data.classes;
+                let hot = one_hot(&vec![asked.label; asked.count], classes, asked.count);
+                let inputs = [("labels", &hot[..])];
+                let keep = Some((&given[..], &mask[..]));
+                let job = Job { count: asked.count, seed: asked.seed, first: asked.first, temperature: 1.0, keep, inputs: &inputs };
+                let drawn = sampler.sample_in_parts(trained.model.as_ref(), &mut trained.state, &job)?;
+                Ok(drawn.images.into_iter().map(|v| v / top).collect())
+            }
+        }
+    }
+}

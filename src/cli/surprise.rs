@@ -1,0 +1,113 @@
+//! `kiln score --per-step`: how unlikely each step of a series is, and its unlikeliest stretches.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use serde_json::json;
+
+use super::common::Common;
+use super::endings;
+use super::measured::{Measured, of_units, weights_in_words};
+use super::output::{Output, as_text};
+use super::score::ScoreArgs;
+use crate::data::series::Between;
+use crate::error::{Error, Result};
+use crate::eval;
+use crate::report::{self, SurprisePicture};
+
+/// Arguments that belong to `score --per-step`.
+#[derive(Args)]
+pub struct SurpriseArgs {
+    /// A .png of the series with each step's surprise beneath it, the unlikeliest stretches marked
+    #[arg(long, value_name = "F.png", requires = "per_step")]
+    pub picture: Option<PathBuf>,
+    /// Steps of a stretch [default: a sixteenth of a window]
+    #[arg(long, value_name = "STEPS", requires = "per_step", allow_negative_numbers = true)]
+    pub stretch: Option<usize>,
+    /// Unlikeliest stretches to tell and mark
+    #[arg(long, value_name = "K", default_value_t = 5, requires = "per_step", allow_negative_numbers = true)]
+    pub top: usize,
+}
+
+/// `kiln score --per-step`
+pub fn run(args: &ScoreArgs, common: &Common, output: &Output) -> Result<()> {
+    endings::check(&args.out, "scores of steps", &["npy", "csv"])?;
+    let asked = &args.surprise;
+    if let Some(path) = &asked.picture {
+        endings::check(path, "pictures", &["png"])?;
+    }
+    let mut measured = Measured::open(&args.eval, common)?;
+    measured.refuse_settings("kiln score --per-step", "binarization=")?;
+    let source = Arc::clone(&measured.source);
+    let Some(cut) = source.series().cloned() else {
+        return Err(Error::usage(format!("{} holds no series, which have steps; take --per-pixel for images", source.name())));
+    };
+    let ([steps, _, channels], windows) = (source.dims(), source.len());
+    let stretch = asked.stretch.unwrap_or((steps / 16).max(1));
+    if stretch == 0 || stretch > steps {
+        return Err(Error::usage(format!("--stretch is 1 to {steps} steps, those of a window, not {stretch}")));
+    }
+    let options = measured.options(&args.eval, common, true);
+    let between = Between::new(Arc::clone(&source)).map_or(0, |between| between.firsts().len());
+    let bar = output.bar((windows + between) as u64, "windows");
+    let trained = &mut measured.trained;
+    let found = eval::surprise(&measured.device, trained.model.as_ref(), &mut trained.state, &source, &options, |done| {
+        bar.set_position(done as u64);
+    });
+    bar.finish_and_clear();
+    let found = found?;
+    let mut values = Vec::with_capacity(windows * steps * channels);
+    let mut item = vec![0.0; steps * channels];
+    for index in 0..windows {
+        source.read(index, &mut item)?;
+        values.extend(cut.read_in_units(&item));
+    }
+    if endings::of(&args.out) == "npy" {
+        let told: Vec<f32> = found.nats.iter().map(|v| -*v as f32).collect();
+        report::write_npy_f32(&args.out, &[windows, steps], &told)?;
+    } else {
+        let column = |name: &str, value: &dyn Fn(usize) -> f64| (name.to_string(), (0..windows * steps).map(value).collect::<Vec<f64>>());
+        let mut columns = vec![column("step", &|at| at as f64), column("log_p", &|at| -found.nats[at])];
+        columns.extend(cut.names.iter().enumerate().map(|(c, name)| column(name, &|at| values[at * channels + c])));
+        report::write_table(&args.out, &columns)?;
+    }
+    let mean = found.mean();
+    let stretches = found.unlikeliest(stretch, asked.top);
+    let name = source.name();
+    let weights = weights_in_words(&measured.trained, args.eval.best);
+    let mut words =
+        format!("wrote log p of {windows} × {steps} steps of {name} (mean {:.3} nats a step, {weights}) to {}", -mean, args.out.display());
+    let seconds = |step: usize| cut.rate.map(|rate| step as f64 / f64::from(rate));
+    if !stretches.is_empty() {
+        let _ = write!(words, "\nthe unlikeliest stretches of {stretch} steps, of all windows laid end to end:");
+        for (number, found) in stretches.iter().enumerate() {
+            let end = found.start + found.steps - 1;
+            let when = seconds(found.start).map_or(String::new(), |s| format!("  from {s:.2} s"));
+            let _ = write!(words, "\n{:>3}  steps {:>7} to {end:>7}{when}  {:.3} nats a step", number + 1, found.start, -found.nats);
+        }
+    }
+    let told: Vec<serde_json::Value> = stretches
+        .iter()
+        .map(|s| json!({ "first_step": s.start, "steps": s.steps, "seconds": seconds(s.start), "log_p_per_step": -s.nats }))
+        .collect();
+    let object = json!({
+        "out": as_text(&args.out), "shape": [windows, steps], "data": name, "mean_log_p_per_step": -mean, "least_context": steps / 2,
+        "unlikeliest": told, "picture": asked.picture.as_deref().map(as_text), "weights": weights, "step": measured.trained.progress.step,
+    });
+    if let Some((nats, _)) = of_units(&measured.trained) {
+        let each = nats / measured.trained.recipe.data.dims[0] as f64;
+        let _ =
+            write!(words, "\ndensities, of values at the run's scale; {:+.3} nats a step make them those of values in their units", -each);
+    }
+    if let Some(path) = &asked.picture {
+        let marks: Vec<(usize, usize)> = stretches.iter().map(|s| (s.start, s.steps)).collect();
+        let smooth = found.smoothed(stretch);
+        let shown = SurprisePicture { names: &cut.names, values: &values, nats: &smooth, marks: &marks };
+        let title = format!("{name}: −log p, nats a step, means of {stretch} steps");
+        report::save_png(path, &report::surprise(&title.replace('−', "-"), &shown))?;
+        let _ = write!(words, "\npicture in {}", path.display());
+    }
+    output.result(&words, &object)
+}

@@ -1,0 +1,92 @@
+//! `kiln colorize` and `kiln upscale`.
+
+use crate::program::{Place, png};
+
+/// 16 training and 6 test images in colour, 8×8.
+fn place() -> Place {
+    let place = Place::new();
+    let picture = |shade: u8| {
+        let image = image::RgbImage::from_fn(8, 8, |x, y| image::Rgb([shade.wrapping_add(20 * x as u8), 255 - shade, 30 * y as u8]));
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        image.write_to(&mut bytes, image::ImageFormat::Png).expect("a picture");
+        bytes.into_inner()
+    };
+    for i in 0..16u8 {
+        place.write(&format!("data/train/{i}.png"), &picture(9 * i));
+    }
+    for i in 0..6u8 {
+        place.write(&format!("data/test/{i}.png"), &picture(20 * i + 3));
+    }
+    place.write("grey.png", &png(8, 8, 90));
+    place.write("small.png", &png(4, 4, 90));
+    place
+}
+
+fn train(place: &Place, out: &str, words: &str) {
+    let small = "--set filters=8 --set multipliers=[1,1] --set blocks=1 --set heads=2 --set attention=[] --set timesteps=20 --batch 4 --steps 3 --set sample_every=2";
+    place.kiln(&format!("train diffusion --data data {small} --out {out} -q {words}")).ok();
+}
+
+#[test]
+fn images_are_drawn_from_their_luma_which_stays() {
+    let place = place();
+    train(&place, "run", "--set task=colorize");
+    let words = "colorize run --data data:test -n 4 -k 2 --steps 4";
+    let said = place.kiln(&format!("{words} --out c.npy --json")).json();
+    let (shape, values) = place.array("c.npy");
+    assert_eq!(shape, [4, 2, 8, 8, 3]);
+    let figures = &said["figures"];
+    // As far as values go: what would leave 0..1 is cut.
+    assert!(figures["consistency"].as_f64().is_some_and(|off| off < 0.02), "{said}");
+    assert!(figures["of_rule"]["psnr"].as_f64().is_some() && figures["colourfulness_of_truth"].as_f64().is_some_and(|c| c > 10.0));
+    assert!(values[..192] != values[192..384], "two samples of one image are one");
+    place.kiln(&format!("{words} --out again.npy -q")).ok();
+    assert_eq!(place.array("again.npy").1, values);
+    place.kiln(&format!("{words} --out c.png -q")).ok();
+    place.kiln("colorize run --image grey.png -k 2 --steps 3 --out one.png -q").ok();
+    assert!(place.path("c.png").is_file() && place.path("one.png").is_file());
+    // Its bound is that of the image given its luma.
+    let bound = place.kiln("eval run --data data:test --set steps=5 --json").json();
+    assert!(bound["bits_per_dim"].as_f64().is_some_and(f64::is_finite));
+    // Nothing is drawn of nothing.
+    for command in [
+        "sample run -n 2 --out x.png",
+        "complete run --data data:test -n 2 --keep top:4 --out x.png",
+        "encode run --data data:test --out x.npy",
+    ] {
+        place.kiln(command).refused(2, &["task=colorize"]);
+    }
+    place.kiln("upscale run --image small.png --out x.png").refused(2, &["task=upscale"]);
+    place.kiln("colorize run --image small.png --out x.png").refused(1, &["is 4×4", "8×8"]);
+    assert!(!place.path("x.png").exists() && !place.path("x.npy").exists());
+}
+
+#[test]
+fn small_images_are_enlarged_by_noise_and_pixel_by_pixel() {
+    let place = place();
+    train(&place, "run", "--set task=upscale --set factor=2");
+    let said = place.kiln("upscale run --data data:test -n 3 -k 2 --steps 4 --out u.npy --json").json();
+    assert_eq!(place.array("u.npy").0, [3, 2, 8, 8, 3]);
+    assert!(said["figures"]["rule"] == "bicubic" && said["figures"]["of_means"]["ssim"].as_f64().is_some());
+    place.kiln("upscale run --image small.png --steps 3 --out one.png -q").ok();
+    let scales = "--set scales=2 --set layers=1 --set hidden=6 --set head=6 --set levels=4 --batch 4 --steps 2 --set sample_every=0";
+    place.kiln(&format!("train gated-pixelcnn --data data --out fine -q {scales}")).ok();
+    let said = place.kiln("upscale fine --data data:test -n 2 -k 2 --out f.npy --json").json();
+    assert!(said["how"].as_str().is_some_and(|how| how.contains("pixel by pixel")));
+    // Pixels that are given stand in every sample, in the run's levels.
+    let (_, values) = place.array("f.npy");
+    let at = |sample: usize, y: usize, x: usize| &values[((sample * 8 + y) * 8 + x) * 3..][..3];
+    assert!((0..4).all(|y| (0..4).all(|x| at(0, 2 * y, 2 * x) == at(1, 2 * y, 2 * x))));
+    assert!((0..8).any(|y| (0..8).any(|x| at(0, y, x) != at(1, y, x))));
+    place.kiln("colorize fine --image grey.png --out x.png").refused(2, &["task=colorize"]);
+    place.kiln("upscale fine --image small.png --steps 3 --out x.png").refused(2, &["--steps"]);
+    place.kiln("upscale run --data data:test -k 0 --out x.png").refused(2, &["-k must be at least 1"]);
+    for (words, said) in [
+        ("--set task=upscale --set factor=3", "2 or 4"),
+        ("--set factor=2", "task=upscale"),
+        ("--set task=sharpen", "task=sharpen"),
+        ("--set task=colorize --set channels=1", "in colour"),
+    ] {
+        place.kiln(&format!("train diffusion --data data --out x {words}")).refused(2, &[said]);
+    }
+}
