@@ -196,7 +196,7 @@ impl Source for Windows {
         let Some(before) = index.checked_sub(1).and_then(|before| self.starts.get(before)) else { return false };
         // Series that lie apart follow no other.
         let own = self.starts.get(index).is_some_and(|start| *start == before + self.window);
-        own && (self.series == 1 || self.starts[index] % self.steps != 0)
+        own && (self.series == 1 || !self.starts[index].is_multiple_of(self.steps))
     }
 }
 
