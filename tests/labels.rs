@@ -8,8 +8,11 @@ use kiln::cpu::{Arena, CpuProgram, CpuState};
 use kiln::eval;
 use kiln::graph::{Plan, Rule, Step, Update};
 use kiln::model;
+use kiln::runtime::{State, Weights};
+use kiln::sample::guided::{Guide, Proposes, reject, resample};
+use kiln::sample::raster::{Method, RasterSampler};
 
-use pixels::{CLASSES, Net, data, domain, labels};
+use pixels::{CLASSES, Net, data, domain, job, labels};
 
 const SMALL: &str = "layers = 2\nhidden = 6\nhead = 6\nfirst_kernel = 3\nconditional = true";
 const DIMS: [usize; 3] = [3, 3, 1];
@@ -146,4 +149,88 @@ fn a_weight_for_labels_is_refused_where_it_has_no_meaning() {
         let said = refusal(name, hyper, CLASSES);
         assert!(said.starts_with(name) && said.contains(word), "{name}, {hyper}: {said}");
     }
+}
+
+/// A network of 4×4 bits and a classifier of them, both with weights as they are drawn.
+struct World {
+    net: Net,
+    sampler: RasterSampler,
+    judge_state: State,
+    guide: Guide,
+}
+
+const WIDE: [usize; 3] = [4, 4, 1];
+/// The class that is asked for.
+const WANTED: u32 = 1;
+
+impl World {
+    fn new() -> Result<Self> {
+        let net = Net::labelled("gated-pixelcnn", WIDE, 2, "layers = 2\nhidden = 8\nhead = 8\nfirst_kernel = 3")?;
+        let judge = model::build("classifier", &toml::from_str("form = 'mlp'\nhidden = 16").expect("TOML"), &data(WIDE, 2, CLASSES))?;
+        let mut judge_state = State::initial(&net.device, judge.state(), 5)?;
+        for id in judge.state().ids().into_iter().filter(|id| judge.state().spec(*id).name == "classes.weight") {
+            // So that it is sure of some images and not of others.
+            let values: Vec<f32> = judge_state.read(id, Arena::Value)?.iter().map(|v| 12.0 * v).collect();
+            judge_state.write(id, Arena::Value, &values)?;
+        }
+        let sampler = RasterSampler::new(&net.device, net.model.as_ref(), &net.state, Weights::Current, Method::Cached)?;
+        let guide = Guide::new(&net.device, (judge.as_ref(), &judge_state, Weights::Current), (WANTED, CLASSES), 4096)?;
+        Ok(Self { net, sampler, judge_state, guide })
+    }
+
+    /// p(x) and p(y|x) of every image.
+    fn enumerated(&mut self) -> Result<[Vec<f64>; 2]> {
+        let images = domain(16, 2);
+        let p = self.net.score(&images, 4096)?.nll.iter().map(|nll| (-nll).exp()).collect();
+        let told = self.guide.log_p(&mut self.judge_state, &images)?.iter().map(|l| l.exp()).collect();
+        Ok([p, told])
+    }
+}
+
+impl Proposes for World {
+    fn propose(&mut self, first: usize, count: usize) -> Result<(Vec<f32>, Vec<f64>)> {
+        let drawn = self.sampler.sample(self.net.model.as_ref(), &mut self.net.state, &job(count, first))?;
+        let log_p = self.guide.log_p(&mut self.judge_state, &drawn.images)?;
+        Ok((drawn.images, log_p))
+    }
+}
+
+/// χ² of images beside probabilities of all images, in groups by the first six values and by the last two.
+fn chi_squared(images: &[f32], p: &[f64]) -> f64 {
+    let group = |code: usize| code % 64 + 64 * (code >> 14);
+    let code = |image: &[f32]| image.iter().enumerate().map(|(v, bit)| (*bit as usize) << v).sum::<usize>();
+    let (mut found, mut wanted, n) = (vec![0.0; 256], vec![0.0; 256], (images.len() / 16) as f64);
+    images.chunks(16).for_each(|image| found[group(code(image))] += 1.0);
+    p.iter().enumerate().for_each(|(code, p)| wanted[group(code)] += n * p);
+    assert!(wanted.iter().all(|w| *w > 5.0), "groups large enough for a χ²");
+    found.iter().zip(&wanted).map(|(f, w): (&f64, &f64)| (f - w).powi(2) / w).sum()
+}
+
+#[test]
+fn guided_images_are_distributed_as_the_posterior_of_enumeration() -> Result<()> {
+    let mut world = World::new()?;
+    let [p, told] = world.enumerated()?;
+    let p_y: f64 = p.iter().zip(&told).map(|(p, t)| p * t).sum();
+    let posterior: Vec<f64> = p.iter().zip(&told).map(|(p, t)| p * t / p_y).collect();
+    // 255 degrees of freedom: five standard deviations above their mean.
+    let most = 255.0 + 5.0 * (2.0f64 * 255.0).sqrt();
+    let n = 20_000;
+    let kept = reject(&mut world, n, 1_000_000, 3)?;
+    let found = chi_squared(&kept.images, &posterior);
+    assert!(found < most, "by rejection: χ² {found}");
+    let acceptance = n as f64 / kept.drawn as f64;
+    let error = (p_y * (1.0 - p_y) / kept.drawn as f64).sqrt();
+    assert!((acceptance - p_y).abs() < 4.0 * error && (kept.mean_p - p_y).abs() < 4.0 * error, "{acceptance}, {}, {p_y}", kept.mean_p);
+    // Which are kept does not depend on how many are asked for.
+    let few = reject(&mut world, 40, 1_000_000, 3)?;
+    assert_eq!(few.numbers, kept.numbers[..40]);
+    let taken = resample(&mut world, n, 10 * n, 3)?;
+    let found = chi_squared(&taken.images, &posterior);
+    assert!(found < most, "by resampling: χ² {found}");
+    assert!((taken.mean_p - p_y).abs() < 4.0 * error && taken.effective < 10.0 * n as f64);
+    // What is not guided is something else, and the test would see it.
+    let plain = world.propose(0, n)?.0;
+    assert!(chi_squared(&plain, &p) < most && chi_squared(&plain, &posterior) > 2.0 * most);
+    assert!(reject(&mut world, 50, 60, 3).is_err_and(|e| e.exit_code() == 2 && e.to_string().contains("60 draws")));
+    Ok(())
 }

@@ -66,6 +66,7 @@ pub enum Command {
   kiln sample runs/digits -n 64 --seed 1 --out digits.png
   kiln sample runs/digits -n 100000 --out digits.npy --log-p log_p.npy
   kiln sample runs/vae --z latents.npy --out faces.png
+  kiln sample runs/digits --guide runs/judge --class 7 --out sevens.png
   kiln sample runs/noise --class 7 --guidance 3 --out sevens.png --trajectory sevens.gif
   kiln sample runs/noise --from sketch.png --strength 0.6 -n 16 --out digits.png")]
     Sample(SampleArgs),

@@ -23,6 +23,8 @@ pub struct Order {
     pub count: usize,
     /// Seed of the draws.
     pub seed: u64,
+    /// Number of the first of them, of all that the seed gives.
+    pub first: usize,
     /// Below 1, likelier and less varied images.
     pub temperature: f32,
     /// Latents beyond ± this are drawn again.
@@ -55,6 +57,7 @@ impl Order {
         Self {
             count,
             seed,
+            first: 0,
             temperature: 1.0,
             truncation: None,
             method: Method::Cached,
@@ -180,8 +183,8 @@ pub fn draw(
         let count = decoder.chunk().min(order.count - first);
         let z: Vec<f32> = match (&order.z, order.truncation) {
             (Some(given), _) => given[first * latent..(first + count) * latent].to_vec(),
-            (None, Some(limit)) => truncated_latents(order.seed, first, count, latent, limit),
-            (None, None) => latents(order.seed, first, count, latent),
+            (None, Some(limit)) => truncated_latents(order.seed, order.first + first, count, latent, limit),
+            (None, None) => latents(order.seed, order.first + first, count, latent),
         };
         let z: Vec<f32> = z.into_iter().map(|v| v * order.temperature).collect();
         let labels = order.labels(classes, first, count);
@@ -209,11 +212,11 @@ fn by_noise(
         let here = first * len..(first + count) * len;
         let z = match &order.z {
             Some(given) => given[here.clone()].to_vec(),
-            None => latents(order.seed, first, count, len),
+            None => latents(order.seed, order.first + first, count, len),
         };
         let labels = if model.conditional() { order.labels(network.classes(), first, count) } else { Vec::new() };
         let given = order.from.as_ref().map_or(&[][..], |from| &from.images[here]);
-        let items = Items { z: &z, given, mask: &[], labels: &labels, shown: &[], seed: order.seed, first };
+        let items = Items { z: &z, given, mask: &[], labels: &labels, shown: &[], seed: order.seed, first: order.first + first };
         let images = drawer.go(&mut trained.state, &items, watch)?;
         take(Part { images, log_p: Vec::new(), z })?;
     }
@@ -230,7 +233,7 @@ fn by_pixels(trained: &mut Trained, device: &Device, order: &Order, take: &mut d
         let count = chunk.min(order.count - first);
         let hot = one_hot(&order.labels(classes, first, count), classes, count);
         let inputs = [("labels", &hot[..])];
-        let job = Job { count, seed: order.seed, first, temperature: order.temperature, keep: None, inputs: &inputs };
+        let job = Job { count, seed: order.seed, first: order.first + first, temperature: order.temperature, keep: None, inputs: &inputs };
         let drawn = match sampler.sample(model, &mut trained.state, &job) {
             Ok(drawn) => drawn,
             // As of a decoder: fewer at a time need less.

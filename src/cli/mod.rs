@@ -17,6 +17,7 @@ mod eval;
 mod export;
 mod forecast;
 mod given;
+mod guided;
 #[cfg(test)]
 mod hints;
 mod interpolate;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::json;
 
 use super::common::Common;
@@ -11,6 +11,7 @@ use super::denoising::DenoisingArgs;
 use super::draw::{self, From, Order};
 use super::endings;
 use super::given::{Given, Reads};
+use super::guided::{self, Asked, GuideArgs, MethodArg};
 use super::measured::weights_in_words;
 use super::output::{Output, as_text};
 use super::pictures::{Pictures, check_ending};
@@ -43,9 +44,8 @@ pub struct SampleArgs {
     /// Draw latents beyond ± this again: fewer surprises, less variety
     #[arg(long, value_name = "LIMIT")]
     pub truncation: Option<f32>,
-    /// How autoregressive models are sampled
-    #[arg(long, value_enum, default_value_t = MethodArg::Cached)]
-    pub method: MethodArg,
+    #[command(flatten)]
+    pub guided: GuideArgs,
     /// Class of the images by its name, for conditional models [default: each in turn]
     #[arg(long, value_name = "CLASS")]
     pub class: Option<String>,
@@ -80,15 +80,6 @@ pub struct SampleArgs {
     pub best: bool,
 }
 
-/// How autoregressive models are sampled.
-#[derive(Clone, Copy, ValueEnum, PartialEq, Eq)]
-pub enum MethodArg {
-    /// Each node once per position
-    Cached,
-    /// A whole forward pass for each value
-    Naive,
-}
-
 /// Refuses a file of log p, or of latents, that a run cannot fill.
 fn check_side_files(args: &SampleArgs, trained: &Trained) -> Result<()> {
     let name = trained.model.name();
@@ -103,6 +94,21 @@ fn check_side_files(args: &SampleArgs, trained: &Trained) -> Result<()> {
         return Err(Error::usage("--z gives the latents themselves; leave --temperature out, or scale them in the file"));
     }
     Ok(())
+}
+
+/// Refuses what a guided draw has no use for.
+fn check_guided(args: &SampleArgs) -> Result<()> {
+    let taken = [
+        ("--z", args.z.is_some()),
+        ("--save-z", args.save_z.is_some()),
+        ("--from", args.from.is_some()),
+        ("--trajectory", args.trajectory.is_some()),
+        ("--log-p", args.log_p.is_some()),
+    ];
+    match taken.into_iter().find(|(_, given)| *given) {
+        Some((flag, _)) => Err(Error::usage(format!("--guide chooses among images that the run draws itself; leave {flag} out"))),
+        None => Ok(()),
+    }
 }
 
 /// Latents of a file, as many as are wanted or there are.
@@ -164,6 +170,18 @@ pub fn run(args: &SampleArgs, common: &Common, output: &Output) -> Result<()> {
     let seed = common.seed.unwrap_or(1);
     let device = Device::open(&common.device)?;
     let mut trained = Trained::load(&args.run, &device, args.best)?;
+    if let Some(guide) = &args.guided.guide {
+        check_guided(args)?;
+        let denoising = args.denoising.settings(trained.model.as_ref())?;
+        let plain = Order::plain(args.count.unwrap_or(COUNT), seed);
+        let order = Order { temperature: args.temperature, truncation: args.truncation, denoising, ..plain };
+        let (class, out) = (args.class.as_deref(), &args.out);
+        let asked = Asked { guide, args: &args.guided, class, order, out, overwrite: args.overwrite, best: args.best };
+        return guided::run(asked, trained, &device, output);
+    }
+    if !matches!(args.guided.method, MethodArg::Cached | MethodArg::Naive) {
+        return Err(Error::usage("that --method chooses by a classifier; name its run with --guide"));
+    }
     check_side_files(args, &trained)?;
     let class = draw::chosen_class(&trained, args.class.as_deref())?;
     let dims = trained.recipe.data.dims;
@@ -184,9 +202,10 @@ pub fn run(args: &SampleArgs, common: &Common, output: &Output) -> Result<()> {
     let order = Order {
         count,
         seed,
+        first: 0,
         temperature: args.temperature,
         truncation: args.truncation,
-        method: if args.method == MethodArg::Naive { Method::Naive } else { Method::Cached },
+        method: if args.guided.method == MethodArg::Naive { Method::Naive } else { Method::Cached },
         class,
         z,
         labels,

@@ -2,6 +2,7 @@
 
 pub mod cem;
 pub mod diffusion;
+pub mod guided;
 pub mod latent;
 pub mod plan;
 pub mod raster;

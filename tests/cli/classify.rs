@@ -151,3 +151,51 @@ fn what_has_no_labels_to_tell_or_does_not_fit_is_refused_before_anything_is_writ
     place.kiln(&format!("train gated-pixelcnn {NET} --steps 1 --set mutate=1.5 --out none")).refused(2, &["mutate", "probability"]);
     assert!(["x.png", "x.csv", "x.txt", "none"].iter().all(|name| !place.path(name).exists()));
 }
+
+#[test]
+fn a_classifier_chooses_what_a_model_without_labels_draws() {
+    let place = Place::new();
+    train(&place, "", "plain");
+    let judge = |words: &str, out: &str| {
+        let set = "--set form=mlp --set hidden=8 --set valid_every=0";
+        place.kiln(&format!("train classifier --data builtin:digits --limit 64 -q --batch 16 --steps 4 {set} {words} --out {out}")).ok();
+    };
+    judge("--set binarization=dynamic", "judge");
+    let drawn = |words: &str| {
+        let said = place.kiln(&format!("sample plain --guide judge --class 3 -n 6 --out drawn.npy --json {words}")).json();
+        (said, place.array("drawn.npy"))
+    };
+    let (said, (shape, images)) = drawn("--method rejection");
+    assert_eq!((&said["method"], &said["class"], shape), (&"rejection".into(), &"3".into(), vec![6, 28, 28, 1]));
+    let number = |said: &serde_json::Value, key: &str| said[key].as_f64().unwrap_or_else(|| panic!("{key} in {said}"));
+    assert!((number(&said, "acceptance") - 6.0 / number(&said, "drawn")).abs() < 1e-12 && number(&said, "mean_p") > 0.0);
+    assert_eq!(drawn("").1.1, images, "rejection is what is done unasked");
+    let (other, (_, resampled)) = drawn("--method importance --draws 40");
+    assert!(number(&other, "effective_samples") <= 40.0 && other["drawn"] == 40 && other["distinct"].as_u64() <= Some(6), "{other}");
+    assert_eq!(resampled.len(), 6 * 784);
+    let words = place.kiln("sample plain --guide judge --class 3 -n 2 --out d.png").ok().out;
+    assert!(words.contains("rejection") && words.contains("were kept") && words.contains("p(3|x)"), "{words}");
+    place.kiln("train dcgan --data builtin:digits --limit 64 --batch 8 --steps 1 --out gan -q --set filters=4 --set sample_every=0").ok();
+    judge("", "grey");
+    place.kiln("sample gan --guide grey --class 3 -n 2 --out g.npy").ok();
+
+    train(&place, "--set conditional=true", "run");
+    place.kiln("train classifier --data builtin:faces --limit 16 --batch 8 --steps 1 --out faces -q --set form=mlp --set hidden=8").ok();
+    for (words, reasons) in [
+        ("plain --guide judge", &["--class", "0, 1, 2"][..]),
+        ("plain --guide judge --class 11", &["11"]),
+        ("plain --guide plain --class 1", &["classifier"]),
+        ("plain --guide faces --class 1", &["32×32×3", "28×28×1"]),
+        ("plain --guide grey --class 1", &["bits", "binarization=dynamic"]),
+        ("run --guide judge --class 1", &["gated-pixelcnn", "--class alone"]),
+        ("plain --guide judge --class 1 --method naive", &["naive"]),
+        ("plain --guide judge --class 1 --draws 0", &["--draws"]),
+        ("plain --guide judge --class 1 -n 5 --draws 5", &["5 draws", "--draws"]),
+        ("plain --guide judge --class 1 --log-p l.npy", &["--log-p"]),
+        ("plain --method rejection", &["--guide"]),
+        ("plain --draws 5", &["--guide"]),
+    ] {
+        place.kiln(&format!("sample {words} --out x.npy")).refused(2, reasons);
+    }
+    assert!(!place.path("x.npy").exists());
+}

@@ -152,7 +152,7 @@ pub fn run(args: &ClassifyArgs, common: &Common, output: &Output) -> Result<()> 
     let mut told = Told::default();
     let labelled = found.labels.len() == found.len();
     let names = &scoring.measured.trained.recipe.data.class_names.clone();
-    let what = if exact { "log p(x|y)" } else { "bounds of log p(x|y)" };
+    let what = if exact { "exact log p(x|y)" } else { "bounds of log p(x|y)" };
     told.hold(
         "likelihood",
         json!(if exact { "log p(x|y), exact" } else { "the ELBO, a lower bound of log p(x|y), the noise of all classes the same" }),
