@@ -173,7 +173,7 @@ mod tests {
         for u in [0.0, 0.3, 0.999] {
             let numbers = systematic(&weights, 400, u);
             let counts: Vec<usize> = (0..4).map(|n| numbers.iter().filter(|m| **m == n).count()).collect();
-            assert!([50, 0, 250, 100].iter().zip(&counts).all(|(want, got)| want.abs_diff(*got) <= 1), "{counts:?}");
+            assert!([50usize, 0, 250, 100].iter().zip(&counts).all(|(want, got)| want.abs_diff(*got) <= 1), "{counts:?}");
         }
         assert_eq!(systematic(&[1.0], 3, 0.5), [0; 3]);
     }
