@@ -6,7 +6,8 @@ mod support;
 
 use kiln::Result;
 use kiln::data::Kind;
-use kiln::sample::raster::{Job, Method};
+use kiln::runtime::Weights;
+use kiln::sample::raster::{CachedSampler, Future, Job, Method, Past};
 use pixels::{Net, data, domain, early, job, labels};
 use support::models::{build, images, initial, refusal, train};
 
@@ -158,6 +159,33 @@ fn what_is_known_of_a_process_is_learnt_of_its_densities() -> Result<()> {
         // Of 2,048 values the sample's own nats differ from the rate by 0.7 a series, and a fit of the sample is better than the truth.
         let last = f64::from(losses[399]);
         assert!((last - rate).abs() < 1.5, "{name}: {last} and {rate}, from {}", losses[0]);
+    }
+    Ok(())
+}
+
+#[test]
+fn futures_of_a_past_that_is_carried_on_are_those_of_whole_jobs() -> Result<()> {
+    for case @ (_, _, channels, _) in SMALL.into_iter().chain(CONTINUOUS) {
+        let (steps, begins, count) = (12, 5, 11);
+        let mut net = net(steps, case)?;
+        let (item, past_item) = (steps * channels, begins * channels);
+        let given = net.noise(count, 5);
+        let begun: Vec<f32> = given[..past_item].to_vec();
+        let sampler = CachedSampler::of(net.model.as_ref(), &net.state, Weights::Current)?;
+        let mut past = Past::new(&sampler)?;
+        begun.chunks(channels).try_for_each(|row| past.push(row))?;
+        assert_eq!(past.len(), begins);
+        // The last channel is given at every step behind the past too.
+        let kept: Vec<bool> = (0..item - past_item).map(|at| at % channels + 1 == channels && channels > 1).collect();
+        let rest: Vec<f32> = given.chunks(item).flat_map(|series| series[past_item..].to_vec()).collect();
+        let drawn = past.draw(&Future { count, steps: steps - begins, seed: 17, keep: (&rest, &kept) })?;
+        let mask: Vec<bool> = vec![true; past_item].into_iter().chain(kept.iter().copied()).collect();
+        let whole: Vec<f32> = rest.chunks(item - past_item).flat_map(|rest| [&begun, rest].concat()).collect();
+        let want = net.draw(Method::Naive, &Job { keep: Some((&whole, &mask)), ..job(count, 0) })?;
+        let want: Vec<f32> = want.images.chunks(item).flat_map(|series| series[past_item..].to_vec()).collect();
+        assert_eq!(drawn, want, "{case:?}");
+        assert!(past.draw(&Future { count, steps: 8, seed: 17, keep: (&rest, &kept) }).is_err());
+        assert!(past.push(&vec![0.0; channels + 1]).is_err());
     }
     Ok(())
 }

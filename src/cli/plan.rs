@@ -44,8 +44,8 @@ pub struct PlanArgs {
     /// Futures that are drawn of each plan in the model
     #[arg(long, default_value_t = 1, value_name = "N", allow_negative_numbers = true)]
     pub futures: usize,
-    /// What a drawn state costs that lies beyond the range of the training data, in ranges of the reward at most: what a model has not seen
-    /// it does not know; 0 counts rewards alone
+    /// What a drawn state costs at most that lies beyond the range of the training data, in ranges of the reward: what a model has not seen
+    /// it does not know
     #[arg(long, default_value_t = 1.0, value_name = "FACTOR", allow_negative_numbers = true)]
     pub beyond: f64,
     /// The picture of all returns (.png), or their table (.csv)

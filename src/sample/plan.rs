@@ -49,8 +49,8 @@ pub struct Known<'a> {
     pub cut: &'a Cut,
     /// The least and the greatest value of each channel that it was trained on, in units.
     pub ranges: Vec<[f64; 2]>,
-    /// What leaving them costs: a step's return falls by the distances beyond, each in halves of its range and together at most 1, times
-    /// this and the range of rewards. What nothing was learnt of, a model only seems to foresee (Kidambi et al., 2020, "MOReL: model-based
+    /// What leaving them costs: a step's return falls by d/(1 + d) of the range of rewards times this, d the sum of the distances beyond,
+    /// each in halves of its range: the farther the more, and never as much as the whole. What nothing was learnt of, a model only seems to foresee (Kidambi et al., 2020, "MOReL: model-based
     /// offline reinforcement learning").
     pub beyond: f64,
 }
@@ -73,7 +73,8 @@ impl Known<'_> {
         Ok(ranges)
     }
 
-    /// The return of a drawn step, of which all channels but the last two are its state.
+    /// What a drawn step brings, of which all channels but the last two are its state: its reward, brought within those that were seen, less what
+    /// leaving the ranges costs.
     fn worth(&self, row: &[f64], states: usize) -> f64 {
         let beyond = |(value, [least, most]): (&f64, &[f64; 2])| {
             let half = ((most - least) / 2.0).max(f64::MIN_POSITIVE);
@@ -81,7 +82,7 @@ impl Known<'_> {
         };
         let far: f64 = row[..states].iter().zip(&self.ranges).map(beyond).sum();
         let [least, most] = self.ranges[states + 1];
-        row[states + 1] - self.beyond * (most - least) * far.min(1.0)
+        row[states + 1].clamp(least, most) - self.beyond * (most - least) * far / (1.0 + far)
     }
 }
 
