@@ -8,8 +8,10 @@ use kiln::cpu::{Arena, CpuProgram, CpuState};
 use kiln::eval;
 use kiln::graph::{Plan, Rule, Step, Update};
 use kiln::model;
+use kiln::model::noise::Level;
 use kiln::runtime::{State, Weights};
-use kiln::sample::guided::{Guide, Proposes, reject, resample};
+use kiln::sample::diffusion::Push;
+use kiln::sample::guided::{ClassPush, Guide, Proposes, Slopes, reject, resample};
 use kiln::sample::raster::{Method, RasterSampler};
 
 use pixels::{CLASSES, Net, data, domain, job, labels};
@@ -232,5 +234,40 @@ fn guided_images_are_distributed_as_the_posterior_of_enumeration() -> Result<()>
     let plain = world.propose(0, n)?.0;
     assert!(chi_squared(&plain, &p) < most && chi_squared(&plain, &posterior) > 2.0 * most);
     assert!(reject(&mut world, 50, 60, 3).is_err_and(|e| e.exit_code() == 2 && e.to_string().contains("60 draws")));
+    Ok(())
+}
+
+#[test]
+fn a_push_is_the_slope_of_what_the_classifier_says_of_noised_points() -> Result<()> {
+    let dims = [4, 4, 1];
+    let hyper = toml::from_str("form = 'mlp'\nhidden = 16\nnoised = true").expect("TOML");
+    let judge = model::build("classifier", &hyper, &data(dims, 2, CLASSES))?;
+    let device = kiln::runtime::Device::Cpu;
+    let mut state = State::initial(&device, judge.state(), 5)?;
+    let mut slopes = Slopes::new(&device, (judge.as_ref(), &state, Weights::Current), (WANTED, CLASSES), 4)?;
+    let points: Vec<f32> = (0..3 * 16).map(|i| 2.0 * kiln::random::normal(kiln::random::word(4, 1, 0, i))).collect();
+    for (alpha, sigma) in [(0.8f64, 0.6f64), (1.0, 20.0), (0.999, 0.04)] {
+        let length = alpha.hypot(sigma);
+        let mut log_p = |points: &[f32]| -> Result<Vec<f64>> {
+            let seen: Vec<f32> = points.iter().map(|v| ((f64::from(*v) / length + 1.0) / 2.0) as f32).collect();
+            Ok(slopes.of(&mut state, &seen, (sigma / length) as f32)?.0)
+        };
+        let h = 0.02 * length as f32;
+        let mut differences = Vec::new();
+        for at in [0, 7, 15] {
+            let moved = |by: f32| points.iter().enumerate().map(|(i, v)| if i % 16 == at { v + by } else { *v }).collect::<Vec<f32>>();
+            let (up, down) = (log_p(&moved(h))?, log_p(&moved(-h))?);
+            differences.push((at, up.iter().zip(&down).map(|(u, d)| (u - d) / f64::from(2.0 * h)).collect::<Vec<f64>>()));
+        }
+        let level = Level { alpha, sigma, time: 0.0 };
+        let pushed = ClassPush { slopes: &mut slopes, state: &mut state, scale: 3.0 }.push(level, &points)?;
+        let largest = pushed.iter().fold(0.0f64, |m, v| m.max(f64::from(v.abs())));
+        for (at, slopes) in &differences {
+            for (image, slope) in slopes.iter().enumerate() {
+                let (wanted, found) = (3.0 * sigma * sigma / alpha * slope, f64::from(pushed[image * 16 + at]));
+                assert!((wanted - found).abs() < 0.02 * largest, "{alpha}, {sigma}: {found}, not {wanted}");
+            }
+        }
+    }
     Ok(())
 }

@@ -7,7 +7,7 @@ use crate::model::{Denoises, Model};
 use crate::sample::diffusion::{Settings, Solver, Threshold, Way};
 
 /// Arguments of commands that draw by taking noise away.
-#[derive(Args, Default)]
+#[derive(Args, Clone, Copy, Default)]
 pub struct DenoisingArgs {
     /// Steps from noise to image (diffusion) [default: as suits the run and the sampler]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]

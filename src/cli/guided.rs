@@ -14,11 +14,15 @@ use crate::data::{self, find_class};
 use crate::error::{Error, Result};
 use crate::model::need;
 use crate::runtime::Device;
-use crate::sample::guided::{Chosen, Guide, Proposes, reject, resample};
+use crate::sample::diffusion::{Drawer, Items, Settings, Unwatched};
+use crate::sample::guided::{Chosen, ClassPush, Guide, Proposes, Slopes, reject, resample};
+use crate::sample::latents;
 use crate::train::Trained;
 
 /// Draws of a rejection for each image that is wanted, at most, and of importance resampling, where nobody says how many.
 const DRAWS: [usize; 2] = [1000, 20];
+/// Images drawn along slopes at a time.
+const TOGETHER: usize = 256;
 
 /// Arguments of a draw by a classifier.
 #[derive(Args)]
@@ -45,6 +49,8 @@ pub enum MethodArg {
     Rejection,
     /// With --guide: of many images some are taken in proportion to p(y|x)
     Importance,
+    /// With --guide: diffusion follows the slope of ln p(y|x), --guidance times, of a classifier trained with --set noised=true
+    Gradient,
 }
 
 /// What is to be drawn, and where to.
@@ -63,6 +69,8 @@ pub struct Asked<'a> {
     pub overwrite: bool,
     /// Whether the run is its checkpoint of the best validation score.
     pub best: bool,
+    /// How much a slope counts, where one is followed.
+    pub guidance: Option<f64>,
 }
 
 /// Refuses a classifier that a run's images are not for.
@@ -117,7 +125,7 @@ impl Proposes for Pair<'_> {
 /// # Errors
 /// [`Error::Usage`] where the classifier is none for this run, or its class is none; those of the draws.
 pub fn run(asked: Asked<'_>, mut trained: Trained, device: &Device, output: &Output) -> Result<()> {
-    let Asked { guide: path, args, class, order, out, overwrite, best } = asked;
+    let Asked { guide: path, args, class, order, out, overwrite, best, guidance } = asked;
     if trained.model.conditional() {
         let name = trained.model.name();
         return Err(Error::usage(format!("this {name} draws classes itself; leave --guide out, --class alone is enough")));
@@ -135,44 +143,129 @@ pub fn run(asked: Asked<'_>, mut trained: Trained, device: &Device, output: &Out
     let (name, classes) = (names[class as usize].clone(), names.len());
     let (count, seed) = (order.count, order.seed);
     draw::check(&trained, &order)?;
-    let resamples = match args.method {
-        MethodArg::Rejection | MethodArg::Cached => false,
-        MethodArg::Importance => true,
-        MethodArg::Naive => return Err(Error::usage("--method naive belongs to a draw without --guide; take rejection or importance")),
+    let method = chosen_method(args.method, &trained, &guide, &path.display().to_string())?;
+    let refused = match method {
+        MethodArg::Gradient => {
+            args.draws.map(|_| "--draws is of rejection and importance; --method gradient draws as many images as are wanted")
+        }
+        _ => guidance.map(|_| "--guidance is of --method gradient; leave it out"),
     };
+    if let Some(words) = refused {
+        return Err(Error::usage(words));
+    }
+    let resamples = method == MethodArg::Importance;
     let draws = args.draws.unwrap_or(count.saturating_mul(DRAWS[usize::from(resamples)]));
     let dims = trained.recipe.data.dims;
     let kind = (trained.recipe.data.points, &trained.recipe.data.reading.series);
     let mut pictures = Pictures::create(out, count, dims, kind, overwrite)?;
     let judge = Guide::new(device, (guide.model.as_ref(), &guide.state, weights(&guide)), (class, classes), draws)?;
-    let bar = output.bar(draws as u64, "draws");
     let start = Instant::now();
-    let mut pair = Pair { trained: &mut trained, guide: &mut guide, judge, device, order, bar: bar.clone() };
-    let chosen = if resamples { resample(&mut pair, count, draws, seed) } else { reject(&mut pair, count, draws, seed) };
-    bar.finish_and_clear();
-    let chosen = chosen?;
-    pictures.take(&chosen.images)?;
+    let (images, told, mut object) = if method == MethodArg::Gradient {
+        let bar = output.bar(count as u64, "images");
+        let scale = guidance.unwrap_or(1.0);
+        let images = along_slopes(&mut trained, &mut guide, device, &order, (class, scale), &bar);
+        bar.finish_and_clear();
+        let images = images?;
+        let mut judge = judge;
+        let log_p = judge.log_p(&mut guide.state, &images)?;
+        let mean = log_p.iter().map(|l| l.exp()).sum::<f64>() / count as f64;
+        let words =
+            format!("along the slope of the classifier, {scale} times; the mean of p({name}|x) over them, as it says itself, is {mean:.4}");
+        (images, words, json!({"method": "gradient", "guidance": scale, "mean_p": mean}))
+    } else {
+        let bar = output.bar(draws as u64, "draws");
+        let mut pair = Pair { trained: &mut trained, guide: &mut guide, judge, device, order, bar: bar.clone() };
+        let chosen = if resamples { resample(&mut pair, count, draws, seed) } else { reject(&mut pair, count, draws, seed) };
+        bar.finish_and_clear();
+        let chosen = chosen?;
+        let words = in_words(&chosen, resamples, &name);
+        let object = as_object(&chosen, resamples);
+        (chosen.images, words, object)
+    };
+    pictures.take(&images)?;
     pictures.finish()?;
     let seconds = start.elapsed().as_secs_f64();
+    let weights = weights_in_words(&trained, best);
     let words = format!(
-        "drew {count} images of {} at step {} ({}), of the class {name} by {}, in {seconds:.2} s\n{}\nseed {seed} · {}",
+        "drew {count} images of {} at step {} ({weights}), of the class {name} by {}, in {seconds:.2} s\n{told}\nseed {seed} · {}",
         trained.recipe.model,
         trained.progress.step,
-        weights_in_words(&trained, best),
         path.display(),
-        in_words(&chosen, resamples, &name),
         out.display()
     );
+    for (key, value) in [
+        ("out", json!(as_text(out))),
+        ("count", json!(count)),
+        ("seed", json!(seed)),
+        ("seconds", json!(seconds)),
+        ("device", json!(device.name())),
+        ("step", json!(trained.progress.step)),
+        ("weights", json!(weights)),
+        ("guide", json!(as_text(path))),
+        ("class", json!(name)),
+    ] {
+        object[key] = value;
+    }
+    output.result(&words, &object)
+}
+
+/// The way that is asked for, or that suits the two.
+fn chosen_method(asked: MethodArg, trained: &Trained, guide: &Trained, shown: &str) -> Result<MethodArg> {
+    let denoises = trained.model.denoises().is_some();
+    let noised = need::judges(guide.model.as_ref())?.noised();
+    match asked {
+        MethodArg::Cached => Ok(if denoises && noised { MethodArg::Gradient } else { MethodArg::Rejection }),
+        MethodArg::Naive => Err(Error::usage("--method naive belongs to a draw without --guide; take rejection or importance")),
+        MethodArg::Gradient if !denoises => need::denoises(trained.model.as_ref()).map(|_| asked),
+        MethodArg::Gradient if !noised => {
+            let words = "train it with --set noised=true, or take --method rejection";
+            Err(Error::usage(format!("--method gradient asks of noised images, and {shown} knows none; {words}")))
+        }
+        _ => Ok(asked),
+    }
+}
+
+/// Images of a diffusion model along the slopes of a classifier.
+fn along_slopes(
+    trained: &mut Trained,
+    guide: &mut Trained,
+    device: &Device,
+    order: &Order,
+    (class, scale): (u32, f64),
+    bar: &indicatif::ProgressBar,
+) -> Result<Vec<f32>> {
+    if !(scale >= 0.0 && scale.is_finite()) {
+        return Err(Error::usage(format!("--guidance must be a number from 0, not {scale}")));
+    }
+    let network = need::denoises(trained.model.as_ref())?;
+    let settings = order.denoising.unwrap_or_else(|| Settings::of(network, None, None));
+    let len: usize = network.dims().iter().product();
+    let classes = guide.recipe.data.classes;
+    let own = weights(trained);
+    let mut drawer = Drawer::pushed(device, (trained.model.as_ref(), &trained.state, own), &settings, order.count.min(TOGETHER))?;
+    let from = (guide.model.as_ref(), &guide.state, weights(guide));
+    let mut slopes = Slopes::new(device, from, (class, classes), drawer.chunk())?;
+    let mut images = Vec::new();
+    for first in (0..order.count).step_by(drawer.chunk()) {
+        let count = drawer.chunk().min(order.count - first);
+        let z = latents(order.seed, first, count, len);
+        let items = Items { z: &z, seed: order.seed, first, ..Items::default() };
+        let mut push = ClassPush { slopes: &mut slopes, state: &mut guide.state, scale };
+        images.extend(drawer.go_pushed(&mut trained.state, &items, &mut Unwatched, Some(&mut push))?);
+        bar.inc(count as u64);
+    }
+    Ok(images)
+}
+
+/// What is known of how the images were come by.
+fn as_object(chosen: &Chosen, resamples: bool) -> serde_json::Value {
     let mut distinct = chosen.numbers.clone();
     distinct.dedup();
-    let object = json!({
-        "out": as_text(out), "count": count, "seed": seed, "seconds": seconds, "device": device.name(), "step": trained.progress.step,
-        "weights": weights_in_words(&trained, best), "guide": as_text(path), "class": name,
+    json!({
         "method": if resamples { "importance" } else { "rejection" }, "drawn": chosen.drawn, "mean_p": chosen.mean_p,
         "acceptance": (!resamples).then(|| chosen.numbers.len() as f64 / chosen.drawn as f64),
         "effective_samples": resamples.then_some(chosen.effective), "distinct": distinct.len(),
-    });
-    output.result(&words, &object)
+    })
 }
 
 /// How the images were come by.

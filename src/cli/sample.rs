@@ -172,11 +172,14 @@ pub fn run(args: &SampleArgs, common: &Common, output: &Output) -> Result<()> {
     let mut trained = Trained::load(&args.run, &device, args.best)?;
     if let Some(guide) = &args.guided.guide {
         check_guided(args)?;
-        let denoising = args.denoising.settings(trained.model.as_ref())?;
+        // That of a classifier's slope is no matter of the network.
+        let guidance = args.denoising.guidance.filter(|_| trained.model.denoises().is_some());
+        let own = DenoisingArgs { guidance: args.denoising.guidance.filter(|_| guidance.is_none()), ..args.denoising };
+        let denoising = own.settings(trained.model.as_ref())?;
         let plain = Order::plain(args.count.unwrap_or(COUNT), seed);
         let order = Order { temperature: args.temperature, truncation: args.truncation, denoising, ..plain };
         let (class, out) = (args.class.as_deref(), &args.out);
-        let asked = Asked { guide, args: &args.guided, class, order, out, overwrite: args.overwrite, best: args.best };
+        let asked = Asked { guide, args: &args.guided, class, order, out, overwrite: args.overwrite, best: args.best, guidance };
         return guided::run(asked, trained, &device, output);
     }
     if !matches!(args.guided.method, MethodArg::Cached | MethodArg::Naive) {

@@ -170,6 +170,12 @@ pub trait Encodes {
 
 /// It tells an item's label.
 pub trait Judges {
+    /// Whether it tells labels of noised images too. Its graphs then read `noise` `[N, 1]` besides, the share t that noise has in each image: in
+    /// values −1..1, `x` is √(1 − t²) of the image and t of noise of variance 1. Zeros, where nothing is written, stand for images as they are.
+    fn noised(&self) -> bool {
+        false
+    }
+
     /// Inputs `x` and `labels` to outputs `nll` = −ln p(label) and `correct`, 0 or 1, each `[N]`.
     ///
     /// # Errors

@@ -2,13 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::noise::TIMES;
 use super::size::{self, WIDEST};
 use super::trunk::{Activation, Form, Sizes, Trunk};
 use super::{DataSpec, Defaults, Features, Judges, Model, Optimiser};
 use crate::data::{Kind, Scale};
 use crate::error::{Error, Result};
-use crate::graph::{Binary, Graph, NodeId, StateSpec, Update};
-use crate::nn::{Linear, Start};
+use crate::graph::{Binary, Distribution, Graph, NodeId, StateSpec, Unary, Update};
+use crate::nn::{Linear, Start, TimeWaves};
 use crate::op::Reduction;
 
 /// Hyper-parameters.
@@ -31,6 +32,8 @@ pub struct Config {
     pub activation: Activation,
     /// Whether the layers before the features keep their first values, those of a trained encoder.
     pub frozen: bool,
+    /// Whether it learns to tell labels of noised images too, at any ratio of signal to noise, of which it is told: for the guidance of diffusion.
+    pub noised: bool,
 }
 
 impl Default for Config {
@@ -44,9 +47,15 @@ impl Default for Config {
             features: 128,
             activation: Activation::Relu,
             frozen: false,
+            noised: false,
         }
     }
 }
+
+/// The random stream of the noise's share of a training image, and that of the noise.
+const NOISE: [u32; 2] = [0x636c_6e01, 0x636c_6e02];
+/// Numbers that tell how noisy an image is.
+const WAVES: usize = 32;
 
 /// The model: [`Trunk`] → `features` → `classes`.
 pub struct Classifier {
@@ -55,6 +64,8 @@ pub struct Classifier {
     classes: usize,
     activation: Activation,
     trunk: Trunk,
+    /// What it is told of the noise, where there is any.
+    waves: Option<TimeWaves>,
     features: Linear,
     head: Linear,
 }
@@ -73,26 +84,45 @@ impl Classifier {
         if data.kind == Kind::Points {
             return Err(Error::usage("classifier: these are points, not images; there is no classifier for them"));
         }
-        let Config { form, hidden, layers, filters, stages, features, activation, frozen } = config;
+        let Config { form, hidden, layers, filters, stages, features, activation, frozen, noised } = config;
+        let refuse = |reason: &str| Err(Error::usage(format!("classifier: {reason}")));
+        if noised && frozen {
+            return refuse("frozen=true keeps the layers of an encoder, which know no noise; leave it or noised=true out");
+        }
+        if noised && form == Form::Mlp && layers == 0 {
+            return refuse("noised=true tells the first hidden layer of the noise; take layers=1 or more");
+        }
         size::within("classifier", &[("features", features, 1..=WIDEST)])?;
-        let sizes = Sizes { form, hidden, layers, filters, stages, activation, classes: 0 }.resolved("classifier", data.dims)?;
+        let sizes = Sizes { form, hidden, layers, filters, stages, activation, classes: if noised { WAVES } else { 0 } }
+            .resolved("classifier", data.dims)?;
         let mut spec = StateSpec::default();
         let group = spec.group("");
         let trunk = Trunk::new(&mut spec, group, "encoder", data.dims, &sizes)?;
+        let waves = noised.then(|| TimeWaves::new(&mut spec, group, "noise", WAVES));
         if frozen {
             spec.groups[group].tensors.iter_mut().for_each(|t| (t.trained, t.averaged) = (false, false));
         }
         let ends = [Some(trunk.image()), None];
         let hidden = Linear::between(&mut spec, group, "features", [trunk.features(), features], ends, Start::FanIn);
         let head = Linear::new(&mut spec, group, "classes", [features, data.classes], Start::FanIn);
-        Ok(Self { spec, dims: data.dims, classes: data.classes, activation, trunk, features: hidden, head })
+        Ok(Self { spec, dims: data.dims, classes: data.classes, activation, trunk, waves, features: hidden, head })
     }
 
-    /// Features `[N, features]` and logits `[N, classes]` of the input `x`.
-    fn forward(&self, g: &mut Graph, batch: usize) -> Result<[NodeId; 2]> {
+    /// Features `[N, features]` and logits `[N, classes]` of the input `x`; with `training`, of it noised, where that is wanted.
+    fn forward(&self, g: &mut Graph, batch: usize, training: bool) -> Result<[NodeId; 2]> {
         let [h, w, c] = self.dims;
         let x = g.input("x", [batch, h, w, c]);
-        let trunk = self.trunk.apply(g, &self.spec, x, None)?;
+        let (x, waves) = match &self.waves {
+            Some(waves) => {
+                let share = if training { g.random(Distribution::Uniform, NOISE[0], [batch, 1])? } else { g.input("noise", [batch, 1]) };
+                let x = noised(g, x, share, training)?;
+                let time = g.scale(share, TIMES)?;
+                let time = g.reshape(time, [batch])?;
+                (x, Some(waves.apply(g, &self.spec, time)?))
+            }
+            None => (x, None),
+        };
+        let trunk = self.trunk.apply(g, &self.spec, x, waves)?;
         let features = self.features.apply_wide(g, &self.spec, trunk)?;
         let features = self.activation.apply(g, features)?;
         let logits = self.head.apply(g, &self.spec, features)?;
@@ -110,6 +140,26 @@ impl Classifier {
         let correct = g.map(&[largest, picked], |b, v| b.binary(Binary::Equal, v[0], v[1]))?;
         Ok([g.reshape(nll, [batch])?, g.reshape(correct, [batch])?])
     }
+}
+
+/// Images of values 0..1 as values −1..1; with `draws`, as √(1 − t²) of that and t of noise, of variance 1, t being each image's `share`.
+fn noised(g: &mut Graph, x: NodeId, share: NodeId, draws: bool) -> Result<NodeId> {
+    let batch = g.shape(x).dims()[0];
+    let share = g.reshape(share, [batch, 1, 1, 1])?;
+    g.map(&[x, share], |b, v| {
+        let twice = b.scale(v[0], 2.0);
+        let x = b.offset(twice, -1.0);
+        if !draws {
+            return x;
+        }
+        let square = b.mul(v[1], v[1]);
+        let rest = b.neg(square);
+        let rest = b.offset(rest, 1.0);
+        let kept = b.unary(Unary::Sqrt, rest);
+        let noise = b.random(Distribution::Normal, NOISE[1]);
+        let (kept, noise) = (b.mul(kept, x), b.mul(v[1], noise));
+        b.add(kept, noise)
+    })
 }
 
 impl Model for Classifier {
@@ -145,7 +195,7 @@ impl Model for Classifier {
 
     fn train_graph(&self, batch: usize, update: &dyn Fn(usize) -> Update) -> Result<Graph> {
         let mut g = Graph::new();
-        let [_, logits] = self.forward(&mut g, batch)?;
+        let [_, logits] = self.forward(&mut g, batch, true)?;
         let [nll, correct] = self.judge(&mut g, logits, batch)?;
         let loss = g.mean_all(nll)?;
         let accuracy = g.mean_all(correct)?;
@@ -171,9 +221,13 @@ impl Model for Classifier {
 }
 
 impl Judges for Classifier {
+    fn noised(&self) -> bool {
+        self.waves.is_some()
+    }
+
     fn judge_graph(&self, batch: usize) -> Result<Graph> {
         let mut g = Graph::new();
-        let [_, logits] = self.forward(&mut g, batch)?;
+        let [_, logits] = self.forward(&mut g, batch, false)?;
         let [nll, correct] = self.judge(&mut g, logits, batch)?;
         g.output("nll", nll);
         g.output("correct", correct);
@@ -184,7 +238,7 @@ impl Judges for Classifier {
 impl Features for Classifier {
     fn features_graph(&self, batch: usize) -> Result<Graph> {
         let mut g = Graph::new();
-        let [features, logits] = self.forward(&mut g, batch)?;
+        let [features, logits] = self.forward(&mut g, batch, false)?;
         let width = g.shape(features).channels();
         let features = g.reshape(features, [batch, width])?;
         g.output("features", features);

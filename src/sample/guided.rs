@@ -1,8 +1,11 @@
-//! p(x|y) ∝ p(y|x) p(x) from a model that draws x and a classifier that tells y: by rejection, exactly, and by resampling.
+//! p(x|y) ∝ p(y|x) p(x) from a model that draws x and a classifier that tells y: by rejection, exactly, and by resampling; and by guidance of
+//! diffusion.
 
+use super::diffusion::Push;
 use crate::data::one_hot;
 use crate::error::{Error, Result};
 use crate::graph::Step;
+use crate::model::noise::Level;
 use crate::model::{Model, need};
 use crate::random;
 use crate::runtime::{Device, Program, State, Weights};
@@ -60,6 +63,98 @@ impl Guide {
         }
         Ok(log_p)
     }
+}
+
+/// The slope of ln p(y|x) of one class y, as a classifier says.
+pub struct Slopes {
+    program: Program,
+    chunk: usize,
+    item: usize,
+    labels: Vec<f32>,
+    noised: bool,
+}
+
+impl Slopes {
+    /// A classifier on a device, asked for a class of so many, of up to `most` images at a time.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where the model is no classifier; errors of the device.
+    pub fn new(
+        device: &Device,
+        (model, state, weights): (&dyn Model, &State, Weights),
+        (class, classes): (u32, usize),
+        most: usize,
+    ) -> Result<Self> {
+        let judging = need::judges(model)?;
+        let (program, graph, chunk) = Program::of_items(device, state, weights, CHUNK.min(most), |items| {
+            let mut graph = judging.judge_graph(items)?;
+            let output = |name: &str| graph.outputs().iter().find(|(n, _)| n == name).map(|(_, id)| *id);
+            let (Some(nll), Some(x)) = (output("nll"), graph.inputs().get("x").copied()) else {
+                return Err(Error::Shape("a classifier tells nll of x".into()));
+            };
+            let total = graph.sum_all(nll)?;
+            let log_p = graph.scale(total, -1.0)?;
+            let slope = graph.gradients(log_p, &[x])?;
+            graph.output("slope", slope[0]);
+            graph.keep_outputs(&["nll", "slope"]);
+            Ok(graph)
+        })?;
+        let item = graph.inputs().get("x").map_or(0, |x| graph.shape(*x).len() / chunk);
+        Ok(Self { program, chunk, item, labels: one_hot(&vec![class; chunk], classes, chunk), noised: judging.noised() })
+    }
+
+    /// ln p(y|x) of images `[N, H, W, C]` of which noise has a share ([`crate::model::Judges::noised`]), `[N]`, and its slope by each value.
+    ///
+    /// # Errors
+    /// Errors of the device.
+    pub fn of(&mut self, state: &mut State, images: &[f32], noise: f32) -> Result<(Vec<f64>, Vec<f32>)> {
+        let (mut log_p, mut slopes) = (Vec::new(), Vec::with_capacity(images.len()));
+        self.program.write("labels", &self.labels)?;
+        if self.noised {
+            self.program.write("noise", &vec![noise; self.chunk])?;
+        }
+        for part in images.chunks(self.chunk * self.item) {
+            let mut x = part.to_vec();
+            x.resize(self.chunk * self.item, 0.0);
+            self.program.write("x", &x)?;
+            self.program.run(state, &Step::default())?;
+            let nll = self.program.read(state, "nll")?;
+            log_p.extend(nll[..part.len() / self.item].iter().map(|v| -f64::from(*v)));
+            slopes.extend_from_slice(&self.program.read(state, "slope")?[..part.len()]);
+        }
+        Ok((log_p, slopes))
+    }
+}
+
+/// Guidance by a classifier of noised images (Dhariwal and Nichol, 2021, "Diffusion models beat GANs on image synthesis"): ε̂ − s·σ·∇ ln p(y|x_t),
+/// which is x̂₀ + s·σ²/α·∇ ln p(y|x_t).
+pub struct ClassPush<'a> {
+    /// The classifier.
+    pub slopes: &'a mut Slopes,
+    /// Its weights.
+    pub state: &'a mut State,
+    /// s: 1 is p(x|y), more is surer of the class and less varied.
+    pub scale: f64,
+}
+
+impl Push for ClassPush<'_> {
+    fn push(&mut self, level: Level, points: &[f32]) -> Result<Vec<f32>> {
+        let Level { alpha, sigma, .. } = level;
+        let length = alpha.hypot(sigma);
+        if alpha == 0.0 {
+            return Ok(vec![0.0; points.len()]);
+        }
+        // As the classifier sees it: of variance 1, and 0..1 where it would be −1..1.
+        let seen: Vec<f32> = points.iter().map(|v| ((f64::from(*v) / length + 1.0) / 2.0) as f32).collect();
+        let (_, slopes) = self.slopes.of(self.state, &seen, (sigma / length) as f32)?;
+        let factor = (self.scale * weight(level) / (2.0 * length)) as f32;
+        Ok(slopes.into_iter().map(|slope| slope * factor).collect())
+    }
+}
+
+/// What x̂₀ moves by where ln p(y|x_t) has the slope 1: σ²/α.
+fn weight(level: Level) -> f64 {
+    level.sigma * level.sigma / level.alpha
 }
 
 /// Draws images of a model, and tells ln p(y|x) of them.
@@ -166,6 +261,25 @@ pub(super) fn systematic(weights: &[f64], wanted: usize, u: f64) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_mixture_seems_to_be_is_moved_to_what_its_component_seems_to_be() {
+        // Two normal components at −1 and 2 of variances .25 and .5, both as frequent: E[x₀|x_t] of each and of both, in closed form.
+        for (alpha, sigma) in [(0.9, 0.436), (0.5, 0.866), (1.0, 3.0), (0.1, 0.995)] {
+            let level = Level { alpha, sigma, time: 0.0 };
+            let parts = [(-1.0, 0.25), (2.0, 0.5)];
+            let variance = |v: f64| alpha * alpha * v + sigma * sigma;
+            let density = |(m, v): (f64, f64), x: f64| (-(x - alpha * m).powi(2) / (2.0 * variance(v))).exp() / variance(v).sqrt();
+            let seems = |(m, v): (f64, f64), x: f64| m + alpha * v / variance(v) * (x - alpha * m);
+            let share = |x: f64| density(parts[1], x) / (density(parts[0], x) + density(parts[1], x));
+            for x in [-1.5, 0.2, 1.0, 2.5] {
+                let both = share(x) * seems(parts[1], x) + (1.0 - share(x)) * seems(parts[0], x);
+                let slope = (share(x + 1e-6).ln() - share(x - 1e-6).ln()) / 2e-6;
+                let moved = both + weight(level) * slope;
+                assert!((moved - seems(parts[1], x)).abs() < 1e-4 * (1.0 + moved.abs()), "{level:?}, {x}: {moved}");
+            }
+        }
+    }
 
     #[test]
     fn systematic_numbers_come_as_often_as_their_weights_say_give_or_take_one() {

@@ -199,3 +199,40 @@ fn a_classifier_chooses_what_a_model_without_labels_draws() {
     }
     assert!(!place.path("x.npy").exists());
 }
+
+#[test]
+fn diffusion_follows_the_slope_of_a_classifier_of_noised_images() {
+    let place = crate::denoiser(2, "");
+    let judge = |words: &str, out: &str| {
+        let set = "--set form=mlp --set hidden=32 --set valid_every=0 --set learning_rate=0.005";
+        place.kiln(&format!("train classifier --data builtin:digits --limit 64 -q --batch 32 --steps 200 {set} {words} --out {out}")).ok();
+    };
+    judge("--set noised=true", "judge");
+    judge("", "plain");
+    place.kiln("eval judge --limit 20").ok();
+    let drawn = |words: &str| {
+        let said = place.kiln(&format!("sample noise -n 4 --steps 5 --out drawn.npy --json {words}")).json();
+        (said["mean_p"].as_f64(), place.array("drawn.npy").1)
+    };
+    let with = |scale: &str| drawn(&format!("--guide judge --class 3 --guidance {scale}"));
+    let (none, some) = (with("0"), with("30"));
+    assert_eq!(none.1, drawn("").1, "without a slope it is what is drawn without a guide");
+    assert!(some.0 > none.0.map(|p| p + 0.3), "{:?}, {:?}", none.0, some.0);
+    assert_ne!(with("1").1, none.1);
+    let said = place.kiln("sample noise -n 2 --steps 3 --guide judge --class 3 --out drawn.npy --json").json();
+    assert_eq!((&said["method"], &said["guidance"]), (&"gradient".into(), &1.0.into()));
+    let said = place.kiln("sample noise -n 2 --steps 3 --guide plain --class 3 --out drawn.npy --json").json();
+    assert_eq!(said["method"], "rejection");
+    train(&place, "", "digits");
+    for (words, reasons) in [
+        ("noise --guide plain --class 3 --method gradient", &["noised=true"][..]),
+        ("noise --guide plain --class 3 --guidance 2", &["--guidance", "--method gradient"]),
+        ("noise --guide judge --class 3 --draws 5", &["--draws"]),
+        ("noise --guide judge --class 3 --guidance -1", &["--guidance"]),
+        ("digits --guide judge --class 3 --method gradient", &["bits"]),
+    ] {
+        place.kiln(&format!("sample {words} --out x.npy")).refused(2, reasons);
+    }
+    place.kiln("train classifier --data builtin:digits --set noised=true --set frozen=true --out none").refused(2, &["frozen"]);
+    assert!(!place.path("x.npy").exists() && !place.path("none").exists());
+}

@@ -1,6 +1,6 @@
 //! Items of a model from latents: what `sample`, and everything that measures or shows samples, asks for.
 
-use super::{Course, DiffusionSampler, Job, Move, Options, Region, Solver, Threshold, Watch, Way};
+use super::{Course, DiffusionSampler, Job, Move, Options, Push, Region, Solver, Threshold, Watch, Way};
 use crate::error::Result;
 use crate::model::noise::{Level, Schedule};
 use crate::model::{Denoises, Model, Shown, need};
@@ -62,7 +62,7 @@ impl Settings {
     }
 
     fn options(&self) -> Options {
-        Options { guidance: self.guidance, threshold: self.threshold, region: false }
+        Options { guidance: self.guidance, threshold: self.threshold, region: false, pushed: false }
     }
 }
 
@@ -107,18 +107,30 @@ impl Drawer {
     ///
     /// # Errors
     /// As [`Drawer::new`]; [`crate::Error::Usage`] for a course that cannot be gone by these settings.
-    pub fn along(
+    pub fn along(course: Course, device: &Device, from: (&dyn Model, &State, Weights), settings: &Settings, most: usize) -> Result<Self> {
+        Self::prepared(course, device, from, (settings, false), most)
+    }
+
+    /// Prepares to draw up to `most` items at a time from all noise, with x̂₀ moved from outside, by [`Drawer::go_pushed`].
+    ///
+    /// # Errors
+    /// As [`Drawer::new`].
+    pub fn pushed(device: &Device, from: (&dyn Model, &State, Weights), settings: &Settings, most: usize) -> Result<Self> {
+        Self::prepared(Course::Whole, device, from, (settings, true), most)
+    }
+
+    fn prepared(
         course: Course,
         device: &Device,
         (model, state, weights): (&dyn Model, &State, Weights),
-        settings: &Settings,
+        (settings, pushed): (&Settings, bool),
         most: usize,
     ) -> Result<Self> {
         let network = need::denoises(model)?;
         settings.check(network)?;
         course.check(&settings.way)?;
         let (start, moves) = course.route(network, &settings.way);
-        let options = Options { region: matches!(course, Course::Around(_)), ..settings.options() };
+        let options = Options { region: matches!(course, Course::Around(_)), pushed, ..settings.options() };
         let sampler = DiffusionSampler::new(device, model, state, weights, &options, most)?;
         Ok(Self { sampler, course, start, moves, bounded: network.value_levels().is_some() })
     }
@@ -153,6 +165,20 @@ impl Drawer {
     /// # Errors
     /// [`crate::Error::Shape`] where what the course begins with is missing; errors of the device.
     pub fn go(&mut self, state: &mut State, items: &Items<'_>, watch: &mut dyn Watch) -> Result<Vec<f32>> {
+        self.go_pushed(state, items, watch, None)
+    }
+
+    /// As [`Drawer::go`], with x̂₀ moved by `push` in each move, of a drawer that is prepared for it.
+    ///
+    /// # Errors
+    /// As [`Drawer::go`]; those of `push`.
+    pub fn go_pushed(
+        &mut self,
+        state: &mut State,
+        items: &Items<'_>,
+        watch: &mut dyn Watch,
+        push: Option<&mut dyn Push>,
+    ) -> Result<Vec<f32>> {
         let [alpha, sigma] = [self.start.alpha, self.start.sigma].map(|v| v as f32);
         let start: Vec<f32> = match self.course {
             Course::Whole | Course::Around(_) => items.z.iter().map(|v| v * sigma).collect(),
@@ -169,7 +195,7 @@ impl Drawer {
             first: items.first,
             region,
         };
-        let points = self.sampler.draw(state, &job, watch)?;
+        let points = self.sampler.draw_pushed(state, &job, watch, push)?;
         if self.course == Course::Back {
             let most = self.moves.last().map_or(1.0, |m| m.to.sigma) as f32;
             return Ok(points.into_iter().map(|v| v / most).collect());

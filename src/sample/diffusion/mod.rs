@@ -19,6 +19,7 @@ use step::{ROW, row, step_graph};
 use crate::data::one_hot;
 use crate::error::{Error, Result};
 use crate::graph::Step;
+use crate::model::noise::Level;
 use crate::model::{Model, need};
 use crate::runtime::{Device, Program, State, Weights};
 
@@ -67,6 +68,15 @@ pub trait Watch {
     fn moved(&mut self, _done: usize) {}
 }
 
+/// Moves what items seem to be, x̂₀, from outside the network.
+pub trait Push {
+    /// What is added to x̂₀ of the first of the points `[N, H, W, C]`, at a level.
+    ///
+    /// # Errors
+    /// Errors of the device.
+    fn push(&mut self, level: Level, points: &[f32]) -> Result<Vec<f32>>;
+}
+
 /// Watches nothing.
 pub struct Unwatched;
 
@@ -108,6 +118,20 @@ impl DiffusionSampler {
     /// # Errors
     /// [`Error::Shape`] where the job has more items or other lengths; errors of the device.
     pub fn draw(&mut self, state: &mut State, job: &Job<'_>, watch: &mut dyn Watch) -> Result<Vec<f32>> {
+        self.draw_pushed(state, job, watch, None)
+    }
+
+    /// As [`DiffusionSampler::draw`], with x̂₀ moved by `push` in each move, of a sampler that was made for it.
+    ///
+    /// # Errors
+    /// As [`DiffusionSampler::draw`]; those of `push`.
+    pub fn draw_pushed(
+        &mut self,
+        state: &mut State,
+        job: &Job<'_>,
+        watch: &mut dyn Watch,
+        mut push: Option<&mut dyn Push>,
+    ) -> Result<Vec<f32>> {
         let (count, whole) = (job.start.len() / self.len, self.items * self.len);
         let fits = count <= self.items && job.start.len() == count * self.len && job.region.is_some() == self.region;
         let fits = fits && job.region.is_none_or(|r| [r.mask.len(), r.given.len()] == [job.start.len(); 2]);
@@ -145,13 +169,18 @@ impl DiffusionSampler {
             let values: [f32; ROW] = row(motion);
             self.program.write("move", &values)?;
             self.program.write("head", &motion.head.row())?;
+            if let Some(push) = &mut push {
+                self.program.write("push", &to_length(&push.push(motion.level, &points)?, whole))?;
+            }
             let step = Step { seed: job.seed, step: number as u32, first_item: job.first as u32, ..Step::default() };
             self.program.run(state, &step)?;
             let (done, last) = (number + 1, number + 1 == job.moves.len());
-            if last || watch.wants(done) {
+            if last || push.is_some() || watch.wants(done) {
                 points = self.program.read(state, "next")?;
                 points.truncate(count * self.len);
-                watch.points(done, &points);
+                if last || watch.wants(done) {
+                    watch.points(done, &points);
+                }
             }
             for (output, input) in [("next", "at"), ("kept", "base"), ("x0", "before")].into_iter().filter(|_| !last) {
                 self.program.carry(state, output, input)?;

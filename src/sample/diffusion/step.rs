@@ -54,11 +54,13 @@ pub struct Options {
     pub threshold: Threshold,
     /// Whether jobs keep given values.
     pub region: bool,
+    /// Whether what items seem to be is moved from outside.
+    pub pushed: bool,
 }
 
 impl Options {
     /// The model's own distribution, values cut to −1..1.
-    pub const PLAIN: Self = Self { guidance: 1.0, threshold: Threshold::Static, region: false };
+    pub const PLAIN: Self = Self { guidance: 1.0, threshold: Threshold::Static, region: false, pushed: false };
 
     /// Refuses what a network cannot be asked.
     ///
@@ -83,8 +85,8 @@ pub(super) fn row(m: &Move) -> [f32; ROW] {
     [m.base, m.at, m.item, m.before, fresh, ends, small, large, m.to.alpha, m.to.sigma].map(|v| v as f32)
 }
 
-/// Inputs `at`, `base`, `before` `[N, H, W, C]`, `head` `[4]`, `move` `[10]`, and `labels` `[N, classes + 1]`, `shown`, `mask` and `given` where there
-/// are any, to outputs `next`, `kept` (where the next move's step began) and `x0`.
+/// Inputs `at`, `base`, `before` `[N, H, W, C]`, `head` `[4]`, `move` `[10]`, and `labels` `[N, classes + 1]`, `shown`, `mask`, `given` and `push` (what is added to x̂₀)
+/// where there are any, to outputs `next`, `kept` (where the next move's step began) and `x0`.
 pub(super) fn step_graph(network: &dyn Denoises, options: &Options, n: usize) -> Result<Graph> {
     let mut g = Graph::new();
     let [h, w, c] = network.dims();
@@ -93,6 +95,10 @@ pub(super) fn step_graph(network: &dyn Denoises, options: &Options, n: usize) ->
     let numbers = g.input("move", [1, 1, 1, ROW]);
     let number = |g: &mut Graph, k: usize| g.slice(numbers, 3, k, 1);
     let (mut x0, share) = ask(&mut g, network, options.guidance, at)?;
+    if options.pushed {
+        let push = g.input("push", shape);
+        x0 = g.add(x0, push)?;
+    }
     if network.value_levels().is_some() {
         x0 = cut(&mut g, x0, options.threshold)?;
     }
