@@ -203,12 +203,14 @@ fn a_classifier_chooses_what_a_model_without_labels_draws() {
 #[test]
 fn diffusion_follows_the_slope_of_a_classifier_of_noised_images() {
     let place = crate::denoiser(2, "");
-    let judge = |words: &str, out: &str| {
+    let judge = |steps: usize, words: &str, out: &str| {
         let set = "--set form=mlp --set hidden=32 --set valid_every=0 --set learning_rate=0.005";
-        place.kiln(&format!("train classifier --data builtin:digits --limit 64 -q --batch 32 --steps 200 {set} {words} --out {out}")).ok();
+        place
+            .kiln(&format!("train classifier --data builtin:digits --limit 64 -q --batch 32 --steps {steps} {set} {words} --out {out}"))
+            .ok();
     };
-    judge("--set noised=true", "judge");
-    judge("", "plain");
+    judge(200, "--set noised=true", "judge");
+    judge(2, "", "plain");
     place.kiln("eval judge --limit 20").ok();
     let drawn = |words: &str| {
         let said = place.kiln(&format!("sample noise -n 4 --steps 5 --out drawn.npy --json {words}")).json();
