@@ -12,6 +12,7 @@ use kiln::model::noise::Level;
 use kiln::runtime::{State, Weights};
 use kiln::sample::diffusion::Push;
 use kiln::sample::guided::{ClassPush, Guide, Proposes, Slopes, reject, resample};
+use kiln::sample::mala::Walker;
 use kiln::sample::raster::{Method, RasterSampler};
 
 use pixels::{CLASSES, Net, data, domain, job, labels};
@@ -269,5 +270,62 @@ fn a_push_is_the_slope_of_what_the_classifier_says_of_noised_points() -> Result<
             }
         }
     }
+    Ok(())
+}
+
+#[test]
+fn chains_of_latents_come_to_the_posterior_of_a_grid() -> Result<()> {
+    // One latent, so that p(z|y) can be summed on a grid, and weights so large that it is far from the prior.
+    let device = kiln::runtime::Device::Cpu;
+    let built = |name: &str, hyper: &str, seed: u64, larger: &[(&str, f32)]| -> Result<_> {
+        let model = model::build(name, &toml::from_str(hyper).expect("TOML"), &data(WIDE, 2, CLASSES))?;
+        let mut state = State::initial(&device, model.state(), seed)?;
+        for id in model.state().ids() {
+            for (_, factor) in larger.iter().filter(|(name, _)| model.state().spec(id).name == *name) {
+                let values: Vec<f32> = state.read(id, Arena::Value)?.iter().map(|v| factor * v).collect();
+                state.write(id, Arena::Value, &values)?;
+            }
+        }
+        Ok((model, state))
+    };
+    let (vae, mut generator) = built("vae", "form = 'mlp'\nhidden = 12\nlatent = 1", 4, &[("decoder.logits.weight", 6.0)])?;
+    let (judge, mut told) = built("classifier", "form = 'mlp'\nhidden = 16\nactivation = 'tanh'", 5, &[("classes.weight", 12.0)])?;
+    let weights = Weights::Current;
+
+    let grid: Vec<f32> = (0..1201).map(|i| (i as f32 - 600.0) / 120.0).collect();
+    let images = kiln::sample::latent::decode(&device, vae.as_ref(), &mut generator, weights, &grid, (&[], 0))?;
+    let log_p = Guide::new(&device, (judge.as_ref(), &told, weights), (WANTED, CLASSES), 256)?.log_p(&mut told, &images)?;
+    let density: Vec<f64> = grid.iter().zip(&log_p).map(|(z, l)| (l - f64::from(z * z) / 2.0).exp()).collect();
+    let total: f64 = density.iter().sum();
+
+    let mut slopes = Slopes::new(&device, (judge.as_ref(), &told, weights), (WANTED, CLASSES), 4000)?;
+    let n = 4000;
+    let walked = Walker::new(&device, (vae.as_ref(), weights), &mut slopes, [&mut generator, &mut told], n)?.walk(n, 120, 9, || {})?;
+    assert!((0.4..0.75).contains(&walked.acceptance), "{}", walked.acceptance);
+    // Twenty bins, as likely each.
+    let mut edges = Vec::new();
+    let mut sum = 0.0;
+    for (z, p) in grid.iter().zip(&density) {
+        sum += p / total;
+        if sum > (edges.len() + 1) as f64 / 20.0 && edges.len() < 19 {
+            edges.push((*z + 0.5 / 120.0, sum));
+        }
+    }
+    let chi = |z: &[f32]| {
+        let mut below = 0.0;
+        let bins = edges.iter().map(|(edge, share)| (*edge, *share)).chain([(f32::INFINITY, 1.0)]);
+        let (mut chi, mut from) = (0.0, f32::NEG_INFINITY);
+        for (edge, share) in bins {
+            let found = z.iter().filter(|z| **z > from && **z <= edge).count() as f64;
+            let wanted = (share - below) * z.len() as f64;
+            chi += (found - wanted).powi(2) / wanted;
+            (below, from) = (share, edge);
+        }
+        chi
+    };
+    // 19 degrees of freedom, and five standard deviations.
+    let most = 19.0 + 5.0 * 38f64.sqrt();
+    let (found, prior) = (chi(&walked.z), chi(&kiln::sample::latents(9, 0, n, 1)));
+    assert!(found < most && prior > 4.0 * most, "χ² {found}, of the prior {prior}");
     Ok(())
 }

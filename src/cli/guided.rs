@@ -17,10 +17,13 @@ use crate::runtime::Device;
 use crate::sample::diffusion::{Drawer, Items, Settings, Unwatched};
 use crate::sample::guided::{Chosen, ClassPush, Guide, Proposes, Slopes, reject, resample};
 use crate::sample::latents;
+use crate::sample::mala::{Walked, Walker};
 use crate::train::Trained;
 
 /// Draws of a rejection for each image that is wanted, at most, and of importance resampling, where nobody says how many.
 const DRAWS: [usize; 2] = [1000, 20];
+/// Steps of a chain where nobody says how many.
+const WALK: usize = 300;
 /// Images drawn along slopes at a time.
 const TOGETHER: usize = 256;
 
@@ -33,6 +36,9 @@ pub struct GuideArgs {
     /// Images drawn to choose from with --guide [default: as many as rejection needs, at most 1000 an image; by importance 20 an image]
     #[arg(long, value_name = "N", requires = "guide", allow_negative_numbers = true)]
     pub draws: Option<usize>,
+    /// Steps of each chain of --method mala [default: 300]
+    #[arg(long, value_name = "N", requires = "guide", allow_negative_numbers = true)]
+    pub walk: Option<usize>,
     /// How autoregressive models are sampled; with --guide, how images of the class are come by
     #[arg(long, value_enum, default_value_t = MethodArg::Cached)]
     pub method: MethodArg,
@@ -49,6 +55,8 @@ pub enum MethodArg {
     Rejection,
     /// With --guide: of many images some are taken in proportion to p(y|x)
     Importance,
+    /// With --guide: latents walk by Langevin's steps, each accepted or refused (models with latents)
+    Mala,
     /// With --guide: diffusion follows the slope of ln p(y|x), --guidance times, of a classifier trained with --set noised=true
     Gradient,
 }
@@ -144,15 +152,7 @@ pub fn run(asked: Asked<'_>, mut trained: Trained, device: &Device, output: &Out
     let (count, seed) = (order.count, order.seed);
     draw::check(&trained, &order)?;
     let method = chosen_method(args.method, &trained, &guide, &path.display().to_string())?;
-    let refused = match method {
-        MethodArg::Gradient => {
-            args.draws.map(|_| "--draws is of rejection and importance; --method gradient draws as many images as are wanted")
-        }
-        _ => guidance.map(|_| "--guidance is of --method gradient; leave it out"),
-    };
-    if let Some(words) = refused {
-        return Err(Error::usage(words));
-    }
+    check_method(method, args, &order, guidance)?;
     let resamples = method == MethodArg::Importance;
     let draws = args.draws.unwrap_or(count.saturating_mul(DRAWS[usize::from(resamples)]));
     let dims = trained.recipe.data.dims;
@@ -160,18 +160,26 @@ pub fn run(asked: Asked<'_>, mut trained: Trained, device: &Device, output: &Out
     let mut pictures = Pictures::create(out, count, dims, kind, overwrite)?;
     let judge = Guide::new(device, (guide.model.as_ref(), &guide.state, weights(&guide)), (class, classes), draws)?;
     let start = Instant::now();
-    let (images, told, mut object) = if method == MethodArg::Gradient {
-        let bar = output.bar(count as u64, "images");
-        let scale = guidance.unwrap_or(1.0);
-        let images = along_slopes(&mut trained, &mut guide, device, &order, (class, scale), &bar);
-        bar.finish_and_clear();
-        let images = images?;
+    let (images, told, mut object) = if matches!(method, MethodArg::Gradient | MethodArg::Mala) {
         let mut judge = judge;
+        let (scale, steps) = (guidance.unwrap_or(1.0), args.walk.unwrap_or(WALK));
+        let (images, way, mut object) = if method == MethodArg::Gradient {
+            let bar = output.bar(count as u64, "images");
+            let images = along_slopes(&mut trained, &mut guide, device, &order, (class, scale), &bar);
+            bar.finish_and_clear();
+            (images?, format!("along the slope of the classifier, {scale} times"), json!({"method": "gradient", "guidance": scale}))
+        } else {
+            let bar = output.bar(steps as u64, "steps");
+            let walked = by_chains(&mut trained, &mut guide, device, (count, steps, seed), class, &bar);
+            bar.finish_and_clear();
+            let Walked { images, acceptance, .. } = walked?;
+            let way = format!("by a chain of {steps} steps for each, {acceptance:.3} of them accepted in its second half");
+            (images, way, json!({"method": "mala", "steps": steps, "acceptance": acceptance}))
+        };
         let log_p = judge.log_p(&mut guide.state, &images)?;
         let mean = log_p.iter().map(|l| l.exp()).sum::<f64>() / count as f64;
-        let words =
-            format!("along the slope of the classifier, {scale} times; the mean of p({name}|x) over them, as it says itself, is {mean:.4}");
-        (images, words, json!({"method": "gradient", "guidance": scale, "mean_p": mean}))
+        object["mean_p"] = json!(mean);
+        (images, format!("{way}; the mean of p({name}|x) over them, as the classifier says itself, is {mean:.4}"), object)
     } else {
         let bar = output.bar(draws as u64, "draws");
         let mut pair = Pair { trained: &mut trained, guide: &mut guide, judge, device, order, bar: bar.clone() };
@@ -216,6 +224,7 @@ fn chosen_method(asked: MethodArg, trained: &Trained, guide: &Trained, shown: &s
     match asked {
         MethodArg::Cached => Ok(if denoises && noised { MethodArg::Gradient } else { MethodArg::Rejection }),
         MethodArg::Naive => Err(Error::usage("--method naive belongs to a draw without --guide; take rejection or importance")),
+        MethodArg::Mala => need::prior(trained.model.as_ref()).map(|_| asked),
         MethodArg::Gradient if !denoises => need::denoises(trained.model.as_ref()).map(|_| asked),
         MethodArg::Gradient if !noised => {
             let words = "train it with --set noised=true, or take --method rejection";
@@ -223,6 +232,41 @@ fn chosen_method(asked: MethodArg, trained: &Trained, guide: &Trained, shown: &s
         }
         _ => Ok(asked),
     }
+}
+
+/// Refuses what a method has no use for.
+fn check_method(method: MethodArg, args: &GuideArgs, order: &Order, guidance: Option<f64>) -> Result<()> {
+    let chooses = matches!(method, MethodArg::Rejection | MethodArg::Importance);
+    let refused = if !chooses && args.draws.is_some() {
+        Some("--draws is of rejection and importance; the other methods draw as many images as are wanted")
+    } else if method != MethodArg::Gradient && guidance.is_some() {
+        Some("--guidance is of --method gradient; leave it out")
+    } else if method != MethodArg::Mala && args.walk.is_some() {
+        Some("--walk is of --method mala; leave it out")
+    } else if args.walk.is_some_and(|steps| steps < 2) {
+        Some("--walk must be at least 2: half of the steps find how long steps are")
+    } else if method == MethodArg::Mala && (order.temperature != 1.0 || order.truncation.is_some()) {
+        Some("--method mala goes by the prior of the latents; leave --temperature and --truncation out")
+    } else {
+        None
+    };
+    refused.map_or(Ok(()), |words| Err(Error::usage(words)))
+}
+
+/// Images of latents that walked towards a class.
+fn by_chains(
+    trained: &mut Trained,
+    guide: &mut Trained,
+    device: &Device,
+    (count, steps, seed): (usize, usize, u64),
+    class: u32,
+    bar: &indicatif::ProgressBar,
+) -> Result<Walked> {
+    let classes = guide.recipe.data.classes;
+    let from = (guide.model.as_ref(), &guide.state, weights(guide));
+    let mut slopes = Slopes::new(device, from, (class, classes), count)?;
+    let own = (trained.model.as_ref(), weights(trained));
+    Walker::new(device, own, &mut slopes, [&mut trained.state, &mut guide.state], count)?.walk(count, steps, seed, || bar.inc(1))
 }
 
 /// Images of a diffusion model along the slopes of a classifier.

@@ -4,6 +4,7 @@ pub mod cem;
 pub mod diffusion;
 pub mod guided;
 pub mod latent;
+pub mod mala;
 pub mod plan;
 pub mod raster;
 

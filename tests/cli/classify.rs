@@ -178,6 +178,9 @@ fn a_classifier_chooses_what_a_model_without_labels_draws() {
     place.kiln("train dcgan --data builtin:digits --limit 64 --batch 8 --steps 1 --out gan -q --set filters=4 --set sample_every=0").ok();
     judge("", "grey");
     place.kiln("sample gan --guide grey --class 3 -n 2 --out g.npy").ok();
+    let said = place.kiln("sample gan --guide grey --class 3 -n 3 --method mala --walk 6 --out g.npy --json").json();
+    assert!(said["method"] == "mala" && said["steps"] == 6 && said["acceptance"].as_f64().is_some(), "{said}");
+    assert_eq!(place.array("g.npy").0, [3, 28, 28, 1]);
 
     train(&place, "--set conditional=true", "run");
     place.kiln("train classifier --data builtin:faces --limit 16 --batch 8 --steps 1 --out faces -q --set form=mlp --set hidden=8").ok();
@@ -192,6 +195,10 @@ fn a_classifier_chooses_what_a_model_without_labels_draws() {
         ("plain --guide judge --class 1 --draws 0", &["--draws"]),
         ("plain --guide judge --class 1 -n 5 --draws 5", &["5 draws", "--draws"]),
         ("plain --guide judge --class 1 --log-p l.npy", &["--log-p"]),
+        ("plain --guide judge --class 1 --method mala", &["latents", "vae"]),
+        ("plain --guide judge --class 1 --walk 9", &["--walk"]),
+        ("gan --guide grey --class 1 --method mala --walk 1", &["--walk"]),
+        ("gan --guide grey --class 1 --method mala --temperature 0.5", &["--temperature"]),
         ("plain --method rejection", &["--guide"]),
         ("plain --draws 5", &["--guide"]),
     ] {
