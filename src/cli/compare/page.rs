@@ -45,7 +45,7 @@ const PARTS: [Part; 5] = [
         note: "Operations are floating-point operations of all steps together, forward, backward and updates of what is trained; seconds are those of the device that each run was trained on.",
     },
     Part {
-        title: "Likelihood",
+        title: LIKELIHOOD,
         lines: &[
             ("of", |o| (!o["likelihood"].is_null()).then(|| if o["bits"] == true { "bits".into() } else { "levels".into() })),
             ("what it is", |o| {
@@ -102,6 +102,8 @@ const PARTS: [Part; 5] = [
     },
 ];
 
+/// The part whose figures some models have something to say of.
+const LIKELIHOOD: &str = "Likelihood";
 /// What stands where a run has no such figure.
 const NONE: &str = "–";
 
@@ -183,6 +185,11 @@ impl Comparison<'_> {
                 lines.into_iter().map(|(name, cells)| std::iter::once(name.to_string()).chain(cells).collect()).collect();
             page.table(&head, &table);
             page.text(part.note);
+            for (row, name) in self.rows.iter().zip(&names).filter(|_| part.title == LIKELIHOOD) {
+                if let Some(note) = row.object["likelihood"]["note"].as_str() {
+                    page.text(&format!("{name}: {note}"));
+                }
+            }
         }
         let runs: Vec<&str> = self.rows.iter().filter_map(|row| row.object["run"].as_str()).collect();
         page.section("Again");

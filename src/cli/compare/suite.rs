@@ -30,7 +30,7 @@ const FAMILIES: [Family; 6] = [
         of_levels: &["likelihood=mixture"],
     },
     Family { name: "pixelcnn-pp", models: ["pixelcnn-pp"; 2], set: &["preset=tiny", "schedule=cosine"], of_levels: &[] },
-    Family { name: "vae", models: ["cvae", "vae"], set: &["form=conv"], of_levels: &[] },
+    Family { name: "vae", models: ["cvae", "vae"], set: &["form=conv"], of_levels: &["likelihood=logistic"] },
     Family { name: "dcgan", models: ["dcgan"; 2], set: &["filters=32", "ema=0.999"], of_levels: &[] },
     Family { name: "wgan-gp", models: ["wgan-gp"; 2], set: &["filters=32", "ema=0.999"], of_levels: &[] },
     Family { name: "diffusion", models: ["diffusion"; 2], set: &["preset=small", "schedule=cosine"], of_levels: &[] },
@@ -94,5 +94,7 @@ fn recipe_of(family: &Family, data: &str, budget: f64, common: &Common, device: 
     let made = model::build(&recipe.model, &recipe.hyper, &recipe.data.spec())?;
     let graph = made.train_graph(recipe.train.batch, &|group| Update::new(group, Rule::Sgd { momentum: 0.0 }))?;
     let steps = (budget / (graph.flops() as f64 * recipe.train.accumulate as f64)).round().max(1.0) as u64;
+    let warmup = recipe.train.warmup.min(steps / 10);
+    set.push(format!("warmup={warmup}"));
     make_recipe(&asked(model, set, Some(steps)), common, device)
 }
