@@ -4,7 +4,7 @@ mod support;
 
 use std::sync::Arc;
 
-use kiln::data::{Binarization, Kind, Source};
+use kiln::data::{self, Binarization, Kind, OpenOptions, Source, Split};
 use kiln::eval::{self, LikelihoodOptions, Scores};
 use kiln::model::noise::Schedule;
 use kiln::model::{Model, need};
@@ -145,4 +145,35 @@ fn the_flow_of_the_best_network_tells_the_density() {
             assert!((halved - known).abs() < 0.1, "{schedule:?} {index}: {halved} by half the steps, not {known}");
         }
     }
+}
+
+#[test]
+fn the_ring_of_eight_gaussians_is_scored_as_its_density_says() {
+    let model = Normal::ring(Schedule::Cosine, 1000);
+    let options = OpenOptions { limit: Some(24), ..OpenOptions::default() };
+    let source = data::open("builtin:gaussians8", Split::Test, &options).expect("points");
+    let known: Vec<f64> = (0..source.len())
+        .map(|index| {
+            let mut point = [0.0; 2];
+            source.read(index, &mut point).expect("a point");
+            -model.log_p(point.map(f64::from))
+        })
+        .collect();
+    let entropy = known.iter().sum::<f64>() / known.len() as f64;
+    let mut state = State::initial(&Device::Cpu, model.state(), 1).expect("state");
+    let asked =
+        LikelihoodOptions { batch: 8, seed: 2, binarization: Binarization::None, weights: Weights::Current, per_pixel: false, steps: None };
+    let found = eval::flow_likelihood(&Device::Cpu, &model, &mut state, Arc::clone(&source), (&asked, 600), |_| {}).expect("log p");
+    let least = *need::denoises(&model).expect("a network").process().ladder(600).iter().rev().nth(1).expect("a level");
+    // Around its centre a point is normal, and the least noise that is asked about widens it.
+    let wider = 1.0 + (least.sigma / least.alpha / model.sd).powi(2);
+    for (nll, known) in found.nll.iter().zip(&known) {
+        let base = 8f64.ln() + (2.0 * std::f64::consts::PI * model.sd * model.sd).ln();
+        let widened = base + wider.ln() + (known - base) / wider;
+        assert!((nll - widened).abs() < 0.05, "{nll}, not {widened}");
+    }
+    // The bound of the best network lies above the entropy by what the discrete steps cost, and by less the more there are.
+    let bounds = [100, 1000].map(|steps| scored(&model, Arc::clone(&source), 8, Some(steps)).figure(2).nats);
+    println!("entropy {entropy}, bounds {bounds:?}, flow {}", found.nll.iter().sum::<f64>() / found.nll.len() as f64);
+    assert!(bounds[1] < bounds[0] && bounds[1] > entropy - 0.3 && bounds[1] < entropy + 0.6, "{bounds:?} of {entropy}");
 }

@@ -1,16 +1,19 @@
 //! `kiln eval`.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::common::Common;
+use super::endings;
 use super::measured::{EvalArgs, Measured, of_units, weights_in_words};
 use super::output::Output;
 use super::quality;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::eval::{self, Figure, ImportanceFigure, Scores};
 use crate::model::{Score, need};
+use crate::report::{self, ChartOptions, Series};
 
 /// Effective importance samples below which the spread of the weights says little of the bound's error.
 const FEW: f64 = 2.0;
@@ -33,8 +36,35 @@ fn likelihood(measured: &mut Measured, args: &EvalArgs, common: &Common, output:
     if let Some(steps) = measured.ode()? {
         return flow(measured, steps, args, common, output);
     }
-    let (words, object, _) = likelihood_of(measured, args, common, output)?;
+    let curve = measured.settings.remove("terms").map(|value| terms_path(measured, &value)).transpose()?;
+    let (mut words, object, scores) = likelihood_of(measured, args, common, output)?;
+    if let Some(path) = &curve {
+        write_terms(path, &scores.passes)?;
+        words += &format!("\nits terms, from most noise to least, in {}", path.display());
+    }
     output.result(&words, &object)
+}
+
+/// Where the terms of a bound go, as the setting says.
+fn terms_path(measured: &Measured, value: &toml::Value) -> Result<PathBuf> {
+    let path = PathBuf::from(value.as_str().ok_or_else(|| Error::usage(format!("terms is a .png or .csv file, not {value}")))?);
+    endings::check(&path, "the terms of a bound", &["png", "csv"])?;
+    if measured.trained.model.denoises().is_none() {
+        return Err(Error::usage("terms= shows those of a diffusion model's bound, and this score has none; leave it out"));
+    }
+    Ok(path)
+}
+
+/// The terms of a bound as a curve or a table: L_T with the first, then each step's, L₀ last.
+fn write_terms(path: &Path, passes: &[f64]) -> Result<()> {
+    if endings::of(path) == "csv" {
+        let numbers = (1..=passes.len()).map(|step| step as f64).collect();
+        return report::write_table(path, &[("step_from_noise".into(), numbers), ("nats".into(), passes.to_vec())]);
+    }
+    let points = passes.iter().enumerate().map(|(at, nats)| ((at + 1) as f64, *nats)).collect();
+    let options = ChartOptions { log_y: true, smooth: Some(0), ..ChartOptions::default() };
+    let title = format!("terms of the bound of {} steps", passes.len());
+    report::save_png(path, &report::chart(&title, "step, from most noise to the item", "nats", &[Series::new("", points)], &options))
 }
 
 /// The likelihood of a run, or the bound of it: in words, by name, and of each item.
@@ -46,7 +76,7 @@ pub fn likelihood_of(measured: &mut Measured, args: &EvalArgs, common: &Common, 
     let name = measured.trained.recipe.model.clone();
     measured.refuse_settings(
         &format!("kiln eval of a {name}"),
-        "binarization=, iw= (importance samples), steps= and ode= (of a diffusion model) and quality=true",
+        "binarization=, iw= (importance samples), steps=, ode= and terms=F.png (of a diffusion model) and quality=true",
     )?;
     let scores = measured.score(args, common, false, output)?;
     let values = measured.source.dims().iter().product();

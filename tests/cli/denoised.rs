@@ -248,6 +248,11 @@ fn a_bound_and_the_flow_are_told_with_what_they_cost() {
     assert_eq!((said["steps"].as_u64(), terms.len()), (Some(12), 12));
     let nats = said["nats"].as_f64().expect("nats");
     assert!((terms.iter().sum::<f64>() - nats).abs() < 1e-3 * nats.abs());
+    place.kiln("eval noise --limit 6 --set steps=12 --set terms=t.csv -q").ok();
+    assert_eq!(String::from_utf8(place.read("t.csv")).expect("text").lines().count(), 13);
+    place.kiln("eval noise --limit 6 --set steps=12 --set terms=t.png -q").ok();
+    assert!(place.path("t.png").is_file());
+    place.kiln("eval noise --set terms=t.txt").refused(2, &[".png or .csv"]);
     let parts: f64 = ["prior", "between", "decoder"].iter().filter_map(|part| said[*part].as_f64()).sum();
     assert!((parts - nats).abs() < 1e-3 * nats.abs(), "{said}");
     let said = place.kiln("eval noise --limit 4 --set ode=6 --json").json();
