@@ -12,12 +12,16 @@ use clap::Args;
 use serde_json::json;
 
 use super::common::Common;
+use super::compare::CompareArgs;
 use super::output::{Output, as_text};
 use super::train::TrainArgs;
 use crate::error::Result;
 use crate::report::Page;
 use crate::runtime::Device;
 use crate::train::{RunFolder, Trained, Trainer};
+
+/// Samples and test digits that the runs are compared by.
+const COMPARED: usize = 300;
 
 /// Arguments of `demo`.
 #[derive(Args)]
@@ -41,6 +45,7 @@ pub fn run(args: &DemoArgs, common: &Common, output: &Output) -> Result<()> {
     gated::run(&args.out, common, &device, output, &mut page, &mut made)?;
     vae::run(&args.out, common, &device, output, &mut page, &mut made)?;
     dcgan::run(&args.out, common, &device, output, &mut page, &mut made)?;
+    side_by_side(&args.out, common, output, &mut page, &mut made)?;
     let path = args.out.join("index.html");
     page.save(&path)?;
     let seconds = start.elapsed().as_secs_f64();
@@ -50,6 +55,20 @@ pub fn run(args: &DemoArgs, common: &Common, output: &Output) -> Result<()> {
     }
     let files: Vec<_> = made.iter().map(|(what, file)| json!({"what": what, "file": as_text(file)})).collect();
     output.result(&words, &json!({"page": as_text(&path), "seconds": seconds, "device": device.name(), "files": files}))
+}
+
+/// Measures what was trained, and adds the table to the page.
+fn side_by_side(out: &Path, common: &Common, output: &Output, page: &mut Page, made: &mut Made) -> Result<()> {
+    let runs = ["gated-pixelcnn", "vae", "dcgan"].map(|name| out.join(name));
+    let asked =
+        CompareArgs { samples: COMPARED, limit: Some(COMPARED), set: vec!["classifier_steps=200".into()], ..CompareArgs::default() };
+    let folder = out.join("compare");
+    let (words, _) = super::compare::write(&runs, "builtin:digits:test", (&folder, &asked), common, output)?;
+    page.section("Side by side");
+    page.text("The three on the same test digits. What each figure is, and how to read it, stands on the page of the comparison, compare/index.html.");
+    page.code(words.rsplit_once('\n').map_or(words.as_str(), |(table, _)| table));
+    made.push(("the three side by side".into(), folder.join("index.html")));
+    Ok(())
 }
 
 type Made = Vec<(String, std::path::PathBuf)>;

@@ -4,7 +4,7 @@ mod page;
 mod row;
 mod suite;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
@@ -20,7 +20,7 @@ use page::Comparison;
 use row::Row;
 
 /// Arguments of `compare`.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub struct CompareArgs {
     /// Run folders, of any models, on the same data
     #[arg(required_unless_present = "suite", conflicts_with = "suite")]
@@ -65,22 +65,38 @@ pub fn run(args: &CompareArgs, common: &Common, output: &Output) -> Result<()> {
     same_data(&runs, &recipes)?;
     let out = args.out.clone().or_else(|| args.suite.clone()).unwrap_or_else(|| "compare".into());
     let data = measured_on(args, &recipes)?;
+    let (words, object) = write(&runs, &data, (&out, args), common, output)?;
+    output.result(&words, &object)
+}
+
+/// Measures runs on `data` and writes the page, its pictures and `compare.json` to a folder; returns the table, and all figures by name.
+///
+/// # Errors
+/// Those of the runs, the data, the device and the disk.
+pub fn write(
+    runs: &[PathBuf],
+    data: &str,
+    (out, args): (&Path, &CompareArgs),
+    common: &Common,
+    output: &Output,
+) -> Result<(String, serde_json::Value)> {
     let mut rows: Vec<Row> = Vec::with_capacity(runs.len());
-    for path in &runs {
+    for path in runs {
         output.say(&format!("measuring {}", path.display()));
-        rows.push(Row::measure(path, &data, args, common, output)?);
+        rows.push(Row::measure(path, data, args, common, output)?);
     }
-    let comparison = Comparison { rows: &rows, data: &data, samples: args.samples, device: device.name() };
-    std::fs::create_dir_all(&out).map_err(|e| Error::io(&out, e))?;
+    let device = Device::open(&common.device)?.name();
+    let comparison = Comparison { rows: &rows, data, samples: args.samples, device: device.clone() };
+    std::fs::create_dir_all(out).map_err(|e| Error::io(out, e))?;
     let page = out.join("index.html");
     comparison.page()?.save(&page)?;
     report::save_png(&out.join("samples.png"), &comparison.picture())?;
     let object = json!({
-        "page": as_text(&page), "data": data, "device": device.name(), "samples": args.samples,
+        "page": as_text(&page), "data": data, "device": device, "samples": args.samples,
         "runs": rows.iter().map(|row| &row.object).collect::<Vec<_>>(),
     });
     report::write_atomically(&out.join("compare.json"), |file| std::io::Write::write_all(file, format!("{object:#}\n").as_bytes()))?;
-    output.result(&format!("{}\npage: {}", comparison.words(), page.display()), &object)
+    Ok((format!("{}\npage: {}", comparison.words(), page.display()), object))
 }
 
 /// Where runs are measured: the data that the command names, a test split where it names none.
