@@ -13,7 +13,8 @@ use kiln::runtime::{State, Weights};
 use kiln::sample::diffusion::Push;
 use kiln::sample::guided::{ClassPush, Guide, Proposes, Slopes, reject, resample};
 use kiln::sample::mala::Walker;
-use kiln::sample::raster::{Method, RasterSampler};
+use kiln::sample::raster::{Job, Method, RasterSampler};
+use kiln::sample::twisted::{Grows, Growth, grow};
 
 use pixels::{CLASSES, Net, data, domain, job, labels};
 
@@ -169,7 +170,8 @@ const WANTED: u32 = 1;
 impl World {
     fn new() -> Result<Self> {
         let net = Net::labelled("gated-pixelcnn", WIDE, 2, "layers = 2\nhidden = 8\nhead = 8\nfirst_kernel = 3")?;
-        let judge = model::build("classifier", &toml::from_str("form = 'mlp'\nhidden = 16").expect("TOML"), &data(WIDE, 2, CLASSES))?;
+        let judge =
+            model::build("classifier", &toml::from_str("form = 'mlp'\nhidden = 16\nrows = true").expect("TOML"), &data(WIDE, 2, CLASSES))?;
         let mut judge_state = State::initial(&net.device, judge.state(), 5)?;
         for id in judge.state().ids().into_iter().filter(|id| judge.state().spec(*id).name == "classes.weight") {
             // So that it is sure of some images and not of others.
@@ -187,6 +189,18 @@ impl World {
         let p = self.net.score(&images, 4096)?.nll.iter().map(|nll| (-nll).exp()).collect();
         let told = self.guide.log_p(&mut self.judge_state, &images)?.iter().map(|l| l.exp()).collect();
         Ok([p, told])
+    }
+}
+
+impl Grows for World {
+    fn grow(&mut self, images: &[f32], rows: usize) -> Result<Vec<f32>> {
+        let kept: Vec<bool> = (0..16).map(|at| at < 4 * rows).collect();
+        let job = Job { keep: (rows > 0).then_some((images, &kept[..])), ..job(images.len() / 16, 0) };
+        Ok(self.sampler.sample(self.net.model.as_ref(), &mut self.net.state, &job)?.images)
+    }
+
+    fn promise(&mut self, images: &[f32], rows: usize) -> Result<Vec<f64>> {
+        self.guide.log_p_of_rows(&mut self.judge_state, images, rows as f64 / 4.0)
     }
 }
 
@@ -231,6 +245,18 @@ fn guided_images_are_distributed_as_the_posterior_of_enumeration() -> Result<()>
     let found = chi_squared(&taken.images, &posterior);
     assert!(found < most, "by resampling: χ² {found}");
     assert!((taken.mean_p - p_y).abs() < 4.0 * error && taken.effective < 10.0 * n as f64);
+    let how = Growth { particles: 10 * n, wanted: n, rows: 4, item: 16, block: 1, seed: 3 };
+    let mut blocks = 0;
+    let grown = grow(&mut world, &how, || blocks += 1)?;
+    let found = chi_squared(&grown.images, &posterior);
+    assert!(found < most && blocks == 4 && grown.copied > 0, "by sequential Monte Carlo: χ² {found}, copied {}", grown.copied);
+    assert!((grown.log_p_y.exp() / p_y - 1.0).abs() < 0.03 && grown.effective > n as f64, "{}, not {p_y}", grown.log_p_y.exp());
+    // A classifier of rows looks at no others.
+    let mut images = domain(16, 2)[..16 * 300].to_vec();
+    let before = world.promise(&images, 2)?;
+    images.chunks_mut(16).for_each(|image| image[8..].iter_mut().for_each(|v| *v = 1.0 - *v));
+    assert_eq!(world.promise(&images, 2)?, before);
+    assert_ne!(world.promise(&images, 3)?, before);
     // What is not guided is something else, and the test would see it.
     let plain = world.propose(0, n)?.0;
     assert!(chi_squared(&plain, &p) < most && chi_squared(&plain, &posterior) > 2.0 * most);

@@ -176,6 +176,12 @@ pub trait Judges {
         false
     }
 
+    /// Whether it tells labels by the first rows of an image too. Its graphs then read `hidden` `[N, 1]` besides, the share of rows, from below,
+    /// that it is not to look at. Zeros, where nothing is written, stand for whole images.
+    fn reads_rows(&self) -> bool {
+        false
+    }
+
     /// Inputs `x` and `labels` to outputs `nll` = −ln p(label) and `correct`, 0 or 1, each `[N]`.
     ///
     /// # Errors

@@ -34,6 +34,8 @@ pub struct Config {
     pub frozen: bool,
     /// Whether it learns to tell labels of noised images too, at any ratio of signal to noise, of which it is told: for the guidance of diffusion.
     pub noised: bool,
+    /// Whether it learns to tell labels by the first rows of images too, and is told how many: for drawing images row by row.
+    pub rows: bool,
 }
 
 impl Default for Config {
@@ -48,14 +50,24 @@ impl Default for Config {
             activation: Activation::Relu,
             frozen: false,
             noised: false,
+            rows: false,
         }
     }
 }
 
-/// The random stream of the noise's share of a training image, and that of the noise.
+/// The random stream of the noise's share of a training image, or of the rows that are hidden, and that of the noise.
 const NOISE: [u32; 2] = [0x636c_6e01, 0x636c_6e02];
-/// Numbers that tell how noisy an image is.
+/// Numbers that tell how noisy an image is, or how much of it is hidden.
 const WAVES: usize = 32;
+
+/// What it does not see of an image.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Veil {
+    /// What lies under noise.
+    Noise,
+    /// The rows from some row on.
+    Rows,
+}
 
 /// The model: [`Trunk`] → `features` → `classes`.
 pub struct Classifier {
@@ -64,8 +76,8 @@ pub struct Classifier {
     classes: usize,
     activation: Activation,
     trunk: Trunk,
-    /// What it is told of the noise, where there is any.
-    waves: Option<TimeWaves>,
+    /// What it is told of what it does not see, where there is any.
+    waves: Option<(Veil, TimeWaves)>,
     features: Linear,
     head: Linear,
 }
@@ -84,21 +96,29 @@ impl Classifier {
         if data.kind == Kind::Points {
             return Err(Error::usage("classifier: these are points, not images; there is no classifier for them"));
         }
-        let Config { form, hidden, layers, filters, stages, features, activation, frozen, noised } = config;
+        let Config { form, hidden, layers, filters, stages, features, activation, frozen, noised, rows } = config;
         let refuse = |reason: &str| Err(Error::usage(format!("classifier: {reason}")));
-        if noised && frozen {
-            return refuse("frozen=true keeps the layers of an encoder, which know no noise; leave it or noised=true out");
+        let veil = match (noised, rows) {
+            (true, true) => return refuse("noised=true is for diffusion and rows=true for drawing row by row; take one of them"),
+            (true, false) => Some(Veil::Noise),
+            (false, true) => Some(Veil::Rows),
+            (false, false) => None,
+        };
+        if veil.is_some() && frozen {
+            return refuse(
+                "frozen=true keeps the layers of an encoder, which know whole images; leave it out, or noised=true and rows=true",
+            );
         }
-        if noised && form == Form::Mlp && layers == 0 {
-            return refuse("noised=true tells the first hidden layer of the noise; take layers=1 or more");
+        if veil.is_some() && form == Form::Mlp && layers == 0 {
+            return refuse("noised=true and rows=true tell the first hidden layer what it does not see; take layers=1 or more");
         }
         size::within("classifier", &[("features", features, 1..=WIDEST)])?;
-        let sizes = Sizes { form, hidden, layers, filters, stages, activation, classes: if noised { WAVES } else { 0 } }
+        let sizes = Sizes { form, hidden, layers, filters, stages, activation, classes: if veil.is_some() { WAVES } else { 0 } }
             .resolved("classifier", data.dims)?;
         let mut spec = StateSpec::default();
         let group = spec.group("");
         let trunk = Trunk::new(&mut spec, group, "encoder", data.dims, &sizes)?;
-        let waves = noised.then(|| TimeWaves::new(&mut spec, group, "noise", WAVES));
+        let waves = veil.map(|veil| (veil, TimeWaves::new(&mut spec, group, "veil", WAVES)));
         if frozen {
             spec.groups[group].tensors.iter_mut().for_each(|t| (t.trained, t.averaged) = (false, false));
         }
@@ -113,9 +133,8 @@ impl Classifier {
         let [h, w, c] = self.dims;
         let x = g.input("x", [batch, h, w, c]);
         let (x, waves) = match &self.waves {
-            Some(waves) => {
-                let share = if training { g.random(Distribution::Uniform, NOISE[0], [batch, 1])? } else { g.input("noise", [batch, 1]) };
-                let x = noised(g, x, share, training)?;
+            Some((veil, waves)) => {
+                let (x, share) = self.seen(g, x, *veil, training)?;
                 let time = g.scale(share, TIMES)?;
                 let time = g.reshape(time, [batch])?;
                 (x, Some(waves.apply(g, &self.spec, time)?))
@@ -127,6 +146,28 @@ impl Classifier {
         let features = self.activation.apply(g, features)?;
         let logits = self.head.apply(g, &self.spec, features)?;
         Ok([features, logits])
+    }
+
+    /// What it sees of images, and the share `[N, 1]` that it does not: drawn while it is `training`, else given.
+    fn seen(&self, g: &mut Graph, x: NodeId, veil: Veil, training: bool) -> Result<(NodeId, NodeId)> {
+        let batch = g.shape(x).dims()[0];
+        let share = match (veil, training) {
+            (Veil::Noise, false) => g.input("noise", [batch, 1]),
+            (Veil::Rows, false) => g.input("hidden", [batch, 1]),
+            (Veil::Noise, true) => g.random(Distribution::Uniform, NOISE[0], [batch, 1])?,
+            // Of H rows 0 to H − 1 are hidden, one number as often as another.
+            (Veil::Rows, true) => {
+                let drawn = g.random(Distribution::Uniform, NOISE[0], [batch, 1])?;
+                let rows = self.dims[0] as f64;
+                g.map(&[drawn], |b, v| {
+                    let row = b.scale(v[0], rows);
+                    let row = b.unary(Unary::Floor, row);
+                    b.scale(row, 1.0 / rows)
+                })?
+            }
+        };
+        let x = if veil == Veil::Noise { noised(g, x, share, training)? } else { veiled(g, x, share)? };
+        Ok((x, share))
     }
 
     /// −ln p(label) and whether the label has the largest logit, of each item: both `[N]`.
@@ -160,6 +201,22 @@ fn noised(g: &mut Graph, x: NodeId, share: NodeId, draws: bool) -> Result<NodeId
         let (kept, noise) = (b.mul(kept, x), b.mul(v[1], noise));
         b.add(kept, noise)
     })
+}
+
+/// Images without the rows from below that are hidden, a `share` of each: those are grey.
+fn veiled(g: &mut Graph, x: NodeId, share: NodeId) -> Result<NodeId> {
+    let dims = g.shape(x).dims().to_vec();
+    let (batch, values): (usize, usize) = (dims[0], dims[1..].iter().product());
+    let flat = g.reshape(x, [batch, values])?;
+    let seen = g.map(&[flat, share], |b, v| {
+        let hidden = b.scale(v[1], -(values as f64));
+        // Half a value short, so that no rounding moves the edge.
+        let edge = b.offset(hidden, values as f64 - 0.5);
+        let (place, grey) = (b.channel(), b.constant(0.5));
+        let below = b.binary(Binary::Greater, place, edge);
+        b.select(below, grey, v[0])
+    })?;
+    g.reshape(seen, dims.as_slice())
 }
 
 impl Model for Classifier {
@@ -222,7 +279,11 @@ impl Model for Classifier {
 
 impl Judges for Classifier {
     fn noised(&self) -> bool {
-        self.waves.is_some()
+        matches!(self.waves, Some((Veil::Noise, _)))
+    }
+
+    fn reads_rows(&self) -> bool {
+        matches!(self.waves, Some((Veil::Rows, _)))
     }
 
     fn judge_graph(&self, batch: usize) -> Result<Graph> {

@@ -23,6 +23,7 @@ pub struct Guide {
     chunk: usize,
     item: usize,
     labels: Vec<f32>,
+    reads_rows: bool,
 }
 
 impl Guide {
@@ -43,7 +44,7 @@ impl Guide {
             Ok(graph)
         })?;
         let item = graph.inputs().get("x").map_or(0, |x| graph.shape(*x).len() / chunk);
-        Ok(Self { program, chunk, item, labels: one_hot(&vec![class; chunk], classes, chunk) })
+        Ok(Self { program, chunk, item, labels: one_hot(&vec![class; chunk], classes, chunk), reads_rows: judging.reads_rows() })
     }
 
     /// ln p(y|x) of images `[N, H, W, C]` in the scale of the classifier's input.
@@ -51,7 +52,18 @@ impl Guide {
     /// # Errors
     /// Errors of the device.
     pub fn log_p(&mut self, state: &mut State, images: &[f32]) -> Result<Vec<f64>> {
+        self.log_p_of_rows(state, images, 1.0)
+    }
+
+    /// The same of the first rows alone, a share of all, of a classifier that knows of such ([`crate::model::Judges::reads_rows`]).
+    ///
+    /// # Errors
+    /// Errors of the device.
+    pub fn log_p_of_rows(&mut self, state: &mut State, images: &[f32], share: f64) -> Result<Vec<f64>> {
         let mut log_p = Vec::new();
+        if self.reads_rows {
+            self.program.write("hidden", &vec![(1.0 - share) as f32; self.chunk])?;
+        }
         self.program.write("labels", &self.labels)?;
         for part in images.chunks(self.chunk * self.item) {
             let mut x = part.to_vec();

@@ -7,6 +7,7 @@ pub mod latent;
 pub mod mala;
 pub mod plan;
 pub mod raster;
+pub mod twisted;
 
 use crate::random;
 

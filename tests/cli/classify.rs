@@ -182,6 +182,10 @@ fn a_classifier_chooses_what_a_model_without_labels_draws() {
     assert!(said["method"] == "mala" && said["steps"] == 6 && said["acceptance"].as_f64().is_some(), "{said}");
     assert_eq!(place.array("g.npy").0, [3, 28, 28, 1]);
 
+    judge("--set binarization=dynamic --set rows=true", "rows");
+    let said = place.kiln("sample plain --guide rows --class 3 -n 3 --method smc --draws 12 --out g.npy --json").json();
+    assert!(said["method"] == "smc" && said["drawn"] == 12 && said["ancestors"].as_u64() <= Some(3), "{said}");
+    assert!(place.array("g.npy").1.iter().all(|v| *v == 0.0 || *v == 1.0));
     train(&place, "--set conditional=true", "run");
     place.kiln("train classifier --data builtin:faces --limit 16 --batch 8 --steps 1 --out faces -q --set form=mlp --set hidden=8").ok();
     for (words, reasons) in [
@@ -197,6 +201,9 @@ fn a_classifier_chooses_what_a_model_without_labels_draws() {
         ("plain --guide judge --class 1 --log-p l.npy", &["--log-p"]),
         ("plain --guide judge --class 1 --method mala", &["latents", "vae"]),
         ("plain --guide judge --class 1 --walk 9", &["--walk"]),
+        ("plain --guide judge --class 1 --method smc", &["rows=true"]),
+        ("plain --guide rows --class 1 --method smc -n 5 --draws 4", &["--draws"]),
+        ("gan --guide grey --class 1 --method smc", &["order to draw pixels in"]),
         ("gan --guide grey --class 1 --method mala --walk 1", &["--walk"]),
         ("gan --guide grey --class 1 --method mala --temperature 0.5", &["--temperature"]),
         ("plain --method rejection", &["--guide"]),

@@ -1,5 +1,7 @@
 //! `kiln sample --guide`: images of p(x|y) from a model of p(x) and a classifier.
 
+mod ways;
+
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -14,18 +16,16 @@ use crate::data::{self, find_class};
 use crate::error::{Error, Result};
 use crate::model::need;
 use crate::runtime::Device;
-use crate::sample::diffusion::{Drawer, Items, Settings, Unwatched};
-use crate::sample::guided::{Chosen, ClassPush, Guide, Proposes, Slopes, reject, resample};
-use crate::sample::latents;
-use crate::sample::mala::{Walked, Walker};
+use crate::sample::guided::{Chosen, Guide, reject, resample};
+use crate::sample::mala::Walked;
+use crate::sample::twisted::Grown;
 use crate::train::Trained;
+use ways::{Pair, along_slopes, by_chains, by_rows};
 
-/// Draws of a rejection for each image that is wanted, at most, and of importance resampling, where nobody says how many.
-const DRAWS: [usize; 2] = [1000, 20];
+/// Draws of a rejection for each image that is wanted, at most, of importance resampling and of sequential Monte Carlo, where nobody says how many.
+const DRAWS: [usize; 3] = [1000, 20, 4];
 /// Steps of a chain where nobody says how many.
 const WALK: usize = 300;
-/// Images drawn along slopes at a time.
-const TOGETHER: usize = 256;
 
 /// Arguments of a draw by a classifier.
 #[derive(Args)]
@@ -55,6 +55,8 @@ pub enum MethodArg {
     Rejection,
     /// With --guide: of many images some are taken in proportion to p(y|x)
     Importance,
+    /// With --guide: rows are drawn a few at a time, and what a classifier trained with --set rows=true finds promising goes on (autoregressive)
+    Smc,
     /// With --guide: latents walk by Langevin's steps, each accepted or refused (models with latents)
     Mala,
     /// With --guide: diffusion follows the slope of ln p(y|x), --guidance times, of a classifier trained with --set noised=true
@@ -108,26 +110,6 @@ fn check_fits(trained: &Trained, guide: &Trained, shown: &str) -> Result<()> {
     Ok(())
 }
 
-/// A run and a classifier that judges what it draws.
-struct Pair<'a> {
-    trained: &'a mut Trained,
-    guide: &'a mut Trained,
-    judge: Guide,
-    device: &'a Device,
-    order: Order,
-    bar: indicatif::ProgressBar,
-}
-
-impl Proposes for Pair<'_> {
-    fn propose(&mut self, first: usize, count: usize) -> Result<(Vec<f32>, Vec<f64>)> {
-        (self.order.first, self.order.count) = (first, count);
-        let images = draw::all(self.trained, self.device, &self.order)?;
-        let log_p = self.judge.log_p(&mut self.guide.state, &images)?;
-        self.bar.inc(count as u64);
-        Ok((images, log_p))
-    }
-}
-
 /// Draws images of a class that a classifier knows.
 ///
 /// # Errors
@@ -154,7 +136,12 @@ pub fn run(asked: Asked<'_>, mut trained: Trained, device: &Device, output: &Out
     let method = chosen_method(args.method, &trained, &guide, &path.display().to_string())?;
     check_method(method, args, &order, guidance)?;
     let resamples = method == MethodArg::Importance;
-    let draws = args.draws.unwrap_or(count.saturating_mul(DRAWS[usize::from(resamples)]));
+    let each = match method {
+        MethodArg::Importance => DRAWS[1],
+        MethodArg::Smc => DRAWS[2],
+        _ => DRAWS[0],
+    };
+    let draws = args.draws.unwrap_or(count.saturating_mul(each));
     let dims = trained.recipe.data.dims;
     let kind = (trained.recipe.data.points, &trained.recipe.data.reading.series);
     let mut pictures = Pictures::create(out, count, dims, kind, overwrite)?;
@@ -180,6 +167,18 @@ pub fn run(asked: Asked<'_>, mut trained: Trained, device: &Device, output: &Out
         let mean = log_p.iter().map(|l| l.exp()).sum::<f64>() / count as f64;
         object["mean_p"] = json!(mean);
         (images, format!("{way}; the mean of p({name}|x) over them, as the classifier says itself, is {mean:.4}"), object)
+    } else if method == MethodArg::Smc {
+        let grown = by_rows(&mut trained, &mut guide, judge, device, (&order, draws), output)?;
+        let Grown { copied, log_p_y, effective, ancestors, .. } = grown;
+        let p_y = log_p_y.exp();
+        let words = format!(
+            "by sequential Monte Carlo, which is exact as draws grow: {draws} side by side, copied {copied} times, {effective:.1} effective in the end; \
+             {ancestors} different beginnings among {count} images; p({name}) is about {p_y:.4}"
+        );
+        let object = json!({
+            "method": "smc", "drawn": draws, "copied": copied, "mean_p": p_y, "effective_samples": effective, "ancestors": ancestors,
+        });
+        (grown.images, words, object)
     } else {
         let bar = output.bar(draws as u64, "draws");
         let mut pair = Pair { trained: &mut trained, guide: &mut guide, judge, device, order, bar: bar.clone() };
@@ -224,6 +223,19 @@ fn chosen_method(asked: MethodArg, trained: &Trained, guide: &Trained, shown: &s
     match asked {
         MethodArg::Cached => Ok(if denoises && noised { MethodArg::Gradient } else { MethodArg::Rejection }),
         MethodArg::Naive => Err(Error::usage("--method naive belongs to a draw without --guide; take rejection or importance")),
+        MethodArg::Smc => {
+            let raster = need::raster(trained.model.as_ref())?;
+            if raster.coarser().is_some() {
+                let words =
+                    "--method smc draws from the first row to the last, and this run draws coarse pixels first; take --method rejection";
+                return Err(Error::usage(words));
+            }
+            if !need::judges(guide.model.as_ref())?.reads_rows() {
+                let words = "train it with --set rows=true, or take --method rejection";
+                return Err(Error::usage(format!("--method smc asks of the first rows of images, and {shown} knows whole ones; {words}")));
+            }
+            Ok(asked)
+        }
         MethodArg::Mala => need::prior(trained.model.as_ref()).map(|_| asked),
         MethodArg::Gradient if !denoises => need::denoises(trained.model.as_ref()).map(|_| asked),
         MethodArg::Gradient if !noised => {
@@ -236,9 +248,11 @@ fn chosen_method(asked: MethodArg, trained: &Trained, guide: &Trained, shown: &s
 
 /// Refuses what a method has no use for.
 fn check_method(method: MethodArg, args: &GuideArgs, order: &Order, guidance: Option<f64>) -> Result<()> {
-    let chooses = matches!(method, MethodArg::Rejection | MethodArg::Importance);
+    let chooses = matches!(method, MethodArg::Rejection | MethodArg::Importance | MethodArg::Smc);
     let refused = if !chooses && args.draws.is_some() {
-        Some("--draws is of rejection and importance; the other methods draw as many images as are wanted")
+        Some("--draws is of rejection, importance and smc; the other methods draw as many images as are wanted")
+    } else if method == MethodArg::Smc && args.draws.is_some_and(|draws| draws < order.count) {
+        Some("--draws of --method smc must be as many as the images that are wanted, or more")
     } else if method != MethodArg::Gradient && guidance.is_some() {
         Some("--guidance is of --method gradient; leave it out")
     } else if method != MethodArg::Mala && args.walk.is_some() {
@@ -251,54 +265,6 @@ fn check_method(method: MethodArg, args: &GuideArgs, order: &Order, guidance: Op
         None
     };
     refused.map_or(Ok(()), |words| Err(Error::usage(words)))
-}
-
-/// Images of latents that walked towards a class.
-fn by_chains(
-    trained: &mut Trained,
-    guide: &mut Trained,
-    device: &Device,
-    (count, steps, seed): (usize, usize, u64),
-    class: u32,
-    bar: &indicatif::ProgressBar,
-) -> Result<Walked> {
-    let classes = guide.recipe.data.classes;
-    let from = (guide.model.as_ref(), &guide.state, weights(guide));
-    let mut slopes = Slopes::new(device, from, (class, classes), count)?;
-    let own = (trained.model.as_ref(), weights(trained));
-    Walker::new(device, own, &mut slopes, [&mut trained.state, &mut guide.state], count)?.walk(count, steps, seed, || bar.inc(1))
-}
-
-/// Images of a diffusion model along the slopes of a classifier.
-fn along_slopes(
-    trained: &mut Trained,
-    guide: &mut Trained,
-    device: &Device,
-    order: &Order,
-    (class, scale): (u32, f64),
-    bar: &indicatif::ProgressBar,
-) -> Result<Vec<f32>> {
-    if !(scale >= 0.0 && scale.is_finite()) {
-        return Err(Error::usage(format!("--guidance must be a number from 0, not {scale}")));
-    }
-    let network = need::denoises(trained.model.as_ref())?;
-    let settings = order.denoising.unwrap_or_else(|| Settings::of(network, None, None));
-    let len: usize = network.dims().iter().product();
-    let classes = guide.recipe.data.classes;
-    let own = weights(trained);
-    let mut drawer = Drawer::pushed(device, (trained.model.as_ref(), &trained.state, own), &settings, order.count.min(TOGETHER))?;
-    let from = (guide.model.as_ref(), &guide.state, weights(guide));
-    let mut slopes = Slopes::new(device, from, (class, classes), drawer.chunk())?;
-    let mut images = Vec::new();
-    for first in (0..order.count).step_by(drawer.chunk()) {
-        let count = drawer.chunk().min(order.count - first);
-        let z = latents(order.seed, first, count, len);
-        let items = Items { z: &z, seed: order.seed, first, ..Items::default() };
-        let mut push = ClassPush { slopes: &mut slopes, state: &mut guide.state, scale };
-        images.extend(drawer.go_pushed(&mut trained.state, &items, &mut Unwatched, Some(&mut push))?);
-        bar.inc(count as u64);
-    }
-    Ok(images)
 }
 
 /// What is known of how the images were come by.
