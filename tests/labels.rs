@@ -245,12 +245,15 @@ fn guided_images_are_distributed_as_the_posterior_of_enumeration() -> Result<()>
     let found = chi_squared(&taken.images, &posterior);
     assert!(found < most, "by resampling: χ² {found}");
     assert!((taken.mean_p - p_y).abs() < 4.0 * error && taken.effective < 10.0 * n as f64);
-    let how = Growth { particles: 10 * n, wanted: n, rows: 4, item: 16, block: 1, seed: 3 };
-    let mut blocks = 0;
-    let grown = grow(&mut world, &how, || blocks += 1)?;
-    let found = chi_squared(&grown.images, &posterior);
-    assert!(found < most && blocks == 4 && grown.copied > 0, "by sequential Monte Carlo: χ² {found}, copied {}", grown.copied);
-    assert!((grown.log_p_y.exp() / p_y - 1.0).abs() < 0.03 && grown.effective > n as f64, "{}, not {p_y}", grown.log_p_y.exp());
+    for (enough, copies) in [(0.0, 0), (1.1, 3)] {
+        let how = Growth { particles: 5 * n, wanted: n, rows: 4, item: 16, block: 1, enough, seed: 3 };
+        let mut blocks = 0;
+        let grown = grow(&mut world, &how, || blocks += 1)?;
+        let found = chi_squared(&grown.images, &posterior);
+        assert!(found < most, "by sequential Monte Carlo, copied {copies} times: χ² {found}");
+        assert_eq!((blocks, grown.copied), (4, copies));
+        assert!((grown.log_p_y.exp() / p_y - 1.0).abs() < 0.03 && grown.effective > n as f64 / 2.0, "{}, not {p_y}", grown.log_p_y.exp());
+    }
     // A classifier of rows looks at no others.
     let mut images = domain(16, 2)[..16 * 300].to_vec();
     let before = world.promise(&images, 2)?;

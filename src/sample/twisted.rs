@@ -9,8 +9,6 @@ use crate::random::{unit, word};
 
 /// The random stream of the draw of each resampling; the step is the block.
 const RESAMPLE: u32 = 0x736d_6301;
-/// Images go on as they are while their effective number is above this share of them.
-const ENOUGH: f64 = 0.5;
 
 /// Draws images of a model row by row, and judges them.
 pub trait Grows {
@@ -51,12 +49,14 @@ pub struct Growth {
     pub particles: usize,
     /// Images that are taken of them in the end.
     pub wanted: usize,
-    /// Rows and values of an image.
+    /// Rows of an image.
     pub rows: usize,
     /// Values of an image.
     pub item: usize,
     /// Rows of a block.
     pub block: usize,
+    /// Images go on as they are while their effective number is at least this share of them: 0 copies none, above 1 each time.
+    pub enough: f64,
     /// Seed of what is copied.
     pub seed: u64,
 }
@@ -66,7 +66,7 @@ pub struct Growth {
 /// # Errors
 /// [`Error::Usage`] where no image is of the class at all; those of `source`.
 pub fn grow(source: &mut dyn Grows, how: &Growth, mut progress: impl FnMut()) -> Result<Grown> {
-    let Growth { particles, wanted, rows, item, block, seed } = *how;
+    let Growth { particles, wanted, rows, item, block, enough, seed } = *how;
     let mut images = vec![0.0; particles * item];
     let mut ancestors: Vec<usize> = (0..particles).collect();
     // ln weights, and ln ψ of what is known, which the weights hold.
@@ -81,7 +81,7 @@ pub fn grow(source: &mut dyn Grows, how: &Growth, mut progress: impl FnMut()) ->
         }
         (promised, known) = (promise, next);
         progress();
-        if known < rows && effective(&weights)? < ENOUGH * particles as f64 {
+        if known < rows && effective(&weights)? < enough * particles as f64 {
             let (relative, mean) = relative(&weights)?;
             let from = systematic(&relative, particles, f64::from(unit(word(seed, RESAMPLE, known as u32, 0))));
             images = from.iter().flat_map(|n| &images[n * item..(n + 1) * item]).copied().collect();

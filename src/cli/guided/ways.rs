@@ -18,6 +18,8 @@ use crate::train::Trained;
 const TOGETHER: usize = 256;
 /// Blocks of rows that images are drawn in by sequential Monte Carlo.
 const BLOCKS: usize = 7;
+/// Share of them that must be effective for them to go on as they are.
+const ENOUGH: f64 = 0.5;
 
 /// A run and a classifier that judges what it draws.
 pub struct Pair<'a> {
@@ -57,7 +59,7 @@ pub fn by_rows(
     let mut pair = Rows { trained, guide, judge, sampler, rows, item, top, temperature, seed };
     let block = rows.div_ceil(BLOCKS);
     let bar = output.bar(rows.div_ceil(block) as u64, "blocks of rows");
-    let how = Growth { particles, wanted: order.count, rows, item, block, seed };
+    let how = Growth { particles, wanted: order.count, rows, item, block, enough: ENOUGH, seed };
     let grown = grow(&mut pair, &how, || bar.inc(1));
     bar.finish_and_clear();
     let mut grown = grown?;
