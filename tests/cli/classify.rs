@@ -198,6 +198,7 @@ fn a_classifier_chooses_what_a_model_without_labels_draws() {
         ("plain --guide judge --class 1 --method naive", &["naive"]),
         ("plain --guide judge --class 1 --draws 0", &["--draws"]),
         ("plain --guide judge --class 1 -n 5 --draws 5", &["5 draws", "--draws"]),
+        ("plain --guide judge --class 1 --method importance --draws 99999999999", &["--draws", "at most"]),
         ("plain --guide judge --class 1 --log-p l.npy", &["--log-p"]),
         ("plain --guide judge --class 1 --method mala", &["latents", "vae"]),
         ("plain --guide judge --class 1 --walk 9", &["--walk"]),

@@ -24,6 +24,8 @@ use ways::{Pair, along_slopes, by_chains, by_rows};
 
 /// Draws of a rejection for each image that is wanted, at most, of importance resampling and of sequential Monte Carlo, where nobody says how many.
 const DRAWS: [usize; 3] = [1000, 20, 4];
+/// Values of draws that are kept all at once, at most: a GiB of them.
+const MOST_VALUES: usize = 1 << 28;
 /// Steps of a chain where nobody says how many.
 const WALK: usize = 300;
 
@@ -143,6 +145,13 @@ pub fn run(asked: Asked<'_>, mut trained: Trained, device: &Device, output: &Out
     };
     let draws = args.draws.unwrap_or(count.saturating_mul(each));
     let dims = trained.recipe.data.dims;
+    let (item, kept) = (dims.iter().product::<usize>(), matches!(method, MethodArg::Importance | MethodArg::Smc));
+    if kept && draws.saturating_mul(item) > MOST_VALUES {
+        let most = MOST_VALUES / item.max(1);
+        return Err(Error::usage(format!(
+            "{draws} draws are kept all at once, and at most {most} of this size are; take fewer --draws or -n"
+        )));
+    }
     let kind = (trained.recipe.data.points, &trained.recipe.data.reading.series);
     let mut pictures = Pictures::create(out, count, dims, kind, overwrite)?;
     let judge = Guide::new(device, (guide.model.as_ref(), &guide.state, weights(&guide)), (class, classes), draws)?;
