@@ -178,13 +178,13 @@ fn futures_of_a_past_that_is_carried_on_are_those_of_whole_jobs() -> Result<()> 
         // The last channel is given at every step behind the past too.
         let kept: Vec<bool> = (0..item - past_item).map(|at| at % channels + 1 == channels && channels > 1).collect();
         let rest: Vec<f32> = given.chunks(item).flat_map(|series| series[past_item..].to_vec()).collect();
-        let drawn = past.draw(&Future { count, steps: steps - begins, seed: 17, keep: (&rest, &kept) })?;
+        let drawn = past.draw(&Future { count, steps: steps - begins, temperature: 1.0, seed: 17, keep: (&rest, &kept) })?;
         let mask: Vec<bool> = vec![true; past_item].into_iter().chain(kept.iter().copied()).collect();
         let whole: Vec<f32> = rest.chunks(item - past_item).flat_map(|rest| [&begun, rest].concat()).collect();
         let want = net.draw(Method::Naive, &Job { keep: Some((&whole, &mask)), ..job(count, 0) })?;
         let want: Vec<f32> = want.images.chunks(item).flat_map(|series| series[past_item..].to_vec()).collect();
         assert_eq!(drawn, want, "{case:?}");
-        assert!(past.draw(&Future { count, steps: 8, seed: 17, keep: (&rest, &kept) }).is_err());
+        assert!(past.draw(&Future { count, steps: 8, temperature: 1.0, seed: 17, keep: (&rest, &kept) }).is_err());
         assert!(past.push(&vec![0.0; channels + 1]).is_err());
     }
     Ok(())

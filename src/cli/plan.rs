@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::common::Common;
+use super::draw::check_amount;
 use super::endings;
 use super::measured::{weights, weights_in_words};
 use super::output::{Output, as_text};
@@ -30,7 +31,7 @@ pub struct PlanArgs {
     #[arg(long, default_value_t = 200, value_name = "N", allow_negative_numbers = true)]
     pub steps: usize,
     /// Steps ahead that are planned
-    #[arg(long, default_value_t = 40, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 50, value_name = "N", allow_negative_numbers = true)]
     pub horizon: usize,
     /// Plans that are looked at in an iteration of the cross-entropy method, all at once
     #[arg(long, default_value_t = 64, value_name = "N", allow_negative_numbers = true)]
@@ -44,6 +45,9 @@ pub struct PlanArgs {
     /// Futures that are drawn of each plan in the model
     #[arg(long, default_value_t = 1, value_name = "N", allow_negative_numbers = true)]
     pub futures: usize,
+    /// Below 1, likelier and less varied futures
+    #[arg(long, default_value_t = 1.0, value_name = "T", allow_negative_numbers = true)]
+    pub temperature: f32,
     /// What a drawn state costs at most that lies beyond the range of the training data, in ranges of the reward: what a model has not seen
     /// it does not know
     #[arg(long, default_value_t = 1.0, value_name = "FACTOR", allow_negative_numbers = true)]
@@ -64,6 +68,7 @@ pub fn run(args: &PlanArgs, common: &Common, output: &Output) -> Result<()> {
     endings::check(&args.out, "returns", &["png", "csv"])?;
     let cem = Cem { candidates: args.candidates, elites: args.elites, iterations: args.iterations };
     cem.check()?;
+    check_amount(args.futures, args.temperature)?;
     for (flag, value) in [("--trials", args.trials), ("--steps", args.steps), ("--horizon", args.horizon), ("--futures", args.futures)] {
         if !(1..=100_000).contains(&value) {
             return Err(Error::usage(format!("{flag} is 1 to 100000, not {value}")));
@@ -89,7 +94,7 @@ pub fn run(args: &PlanArgs, common: &Common, output: &Output) -> Result<()> {
             "{shown} was trained on {name}, which cannot be acted upon; take a run on {known}, or kiln simulate"
         )));
     }
-    let planning = Planning { steps: args.steps, horizon: args.horizon, cem, futures: args.futures, seed };
+    let planning = Planning { steps: args.steps, horizon: args.horizon, cem, futures: args.futures, temperature: args.temperature, seed };
     let model = trained.over(args.steps + args.horizon)?;
     let sampler = CachedSampler::of(model.as_ref(), &trained.state, weights(&trained))?;
     let ranges = Known::ranges(&*training_data(&trained.recipe)?, cut)?;
@@ -138,7 +143,7 @@ pub fn run(args: &PlanArgs, common: &Common, output: &Output) -> Result<()> {
     }
     let object = json!({
         "out": as_text(&args.out), "system": name, "trials": args.trials, "steps": args.steps, "horizon": args.horizon,
-        "candidates": args.candidates, "elites": args.elites, "iterations": args.iterations, "futures": args.futures, "beyond": args.beyond, "seed": seed,
+        "candidates": args.candidates, "elites": args.elites, "iterations": args.iterations, "futures": args.futures, "temperature": args.temperature, "beyond": args.beyond, "seed": seed,
         "weights": weights, "step": trained.progress.step, "rows": rows,
     });
     output.result(&words, &object)

@@ -27,6 +27,8 @@ pub struct Planning {
     pub cem: Cem,
     /// Futures that a plan's return is the mean of, where they are drawn.
     pub futures: usize,
+    /// The temperature at which they are drawn: below 1, likelier and less varied ones.
+    pub temperature: f32,
     /// Seed of everything.
     pub seed: u64,
 }
@@ -128,7 +130,7 @@ pub fn attempt(begins: System, foresight: &Foresight<'_>, planning: &Planning, n
                         (Foresight::Model(known), Some(past)) => {
                             let element = (at * planning.cem.iterations + iteration) as u64;
                             let half = |k| u64::from(word(seed, FUTURES, number as u32, 2 * element + k));
-                            returns_drawn(&system, past, known, points, (horizon, planning.futures, half(0) | half(1) << 32))
+                            returns_drawn(&system, past, known, points, (planning, half(0) | half(1) << 32))
                         }
                         _ => Ok(points.par_chunks(horizon).map(|plan| return_of(system, plan)).collect()),
                     }
@@ -175,8 +177,9 @@ fn returns_drawn(
     past: &Past<'_>,
     model: &Known<'_>,
     plans: &[f64],
-    (horizon, futures, seed): (usize, usize, u64),
+    (planning, seed): (&Planning, u64),
 ) -> Result<Vec<f64>> {
+    let Planning { horizon, futures, temperature, .. } = *planning;
     // What is not known stands for anything: it is drawn over.
     let observed = system.observed();
     let (known, channels) = (observed.len(), observed.len() + 2);
@@ -190,7 +193,7 @@ fn returns_drawn(
     let given: Vec<f32> = plans.chunks(horizon).flat_map(series).collect();
     let kept: Vec<bool> = (0..horizon * channels).map(|at| at % channels == known || at < known).collect();
     let count = plans.len() / horizon * futures;
-    let drawn = past.draw(&Future { count, steps: horizon, seed, keep: (&given, &kept) })?;
+    let drawn = past.draw(&Future { count, steps: horizon, temperature, seed, keep: (&given, &kept) })?;
     let return_of = |future: &[f32]| {
         let mut total = 0.0;
         for row in future.chunks(channels) {
@@ -213,7 +216,7 @@ mod tests {
     #[test]
     fn the_true_equations_hold_the_pole_that_random_actions_drop() -> Result<()> {
         let cem = Cem { candidates: 64, elites: 8, iterations: 3 };
-        let planning = Planning { steps: 120, horizon: 25, cem, futures: 1, seed: 5 };
+        let planning = Planning { steps: 120, horizon: 25, cem, futures: 1, temperature: 1.0, seed: 5 };
         for number in 0..3 {
             let system = begin("builtin:cartpole", 5, number).expect("a system");
             let random = attempt(system, &Foresight::None, &planning, number)?;

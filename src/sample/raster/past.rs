@@ -20,6 +20,8 @@ pub struct Future<'a> {
     pub count: usize,
     /// Steps of each.
     pub steps: usize,
+    /// Below 1, likelier and less varied futures.
+    pub temperature: f32,
     /// Seed of the draws: a value is a function of it, of the number of its future, and of its place in the series.
     pub seed: u64,
     /// Values `[count, steps, C]`, of which those of the places `[steps, C]` that are kept are given, and the others are drawn.
@@ -55,7 +57,7 @@ impl<'a> Past<'a> {
     pub fn push(&mut self, values: &[f32]) -> Result<()> {
         self.check(1, values.len())?;
         let kept = vec![true; values.len()];
-        let drawing = self.drawing(0, 0, (values, &kept));
+        let drawing = self.drawing((1.0, 0), 0, (values, &kept));
         self.group.draw_row(&drawing, self.steps, &mut values.to_vec(), &mut [0.0]);
         self.steps += 1;
         Ok(())
@@ -78,7 +80,7 @@ impl<'a> Past<'a> {
         images.par_chunks_mut((side_by_side * item).max(1)).enumerate().for_each(|(number, images)| {
             let first = number * side_by_side;
             let mut group = self.group.repeated(images.len() / item);
-            let drawing = self.drawing(future.seed, first, (&values[first * item..], kept));
+            let drawing = self.drawing((future.temperature, future.seed), first, (&values[first * item..], kept));
             let mut log_p = vec![0.0; group.count];
             (0..future.steps).for_each(|ahead| group.draw_row(&drawing, self.steps + ahead, images, &mut log_p));
         });
@@ -86,12 +88,12 @@ impl<'a> Past<'a> {
     }
 
     /// How values behind the past come about.
-    fn drawing<'b>(&self, seed: u64, first: usize, keep: (&'b [f32], &'b [bool])) -> Drawing<'b>
+    fn drawing<'b>(&self, (temperature, seed): (f32, u64), first: usize, keep: (&'b [f32], &'b [bool])) -> Drawing<'b>
     where
         'a: 'b,
     {
         let begins = self.steps * self.channels();
-        Drawing { law: self.sampler.law(), temperature: 1.0, seed, first, begins, keep: Some(keep) }
+        Drawing { law: self.sampler.law(), temperature, seed, first, begins, keep: Some(keep) }
     }
 
     fn channels(&self) -> usize {
