@@ -14,7 +14,7 @@ use crate::model::{self, DataSpec};
 use crate::train::{TrainRecipe, parse_settings};
 
 /// Settings of `kiln eval`, `kiln score` and of data, which their commands take out by hand.
-const BY_HAND: [&str; 6] = ["binarization", "guidance", "iw", "ode", "quality", "key"];
+const BY_HAND: [&str; 9] = ["binarization", "classifier_steps", "guidance", "iw", "ode", "quality", "samples", "terms", "key"];
 /// Signs of equality in strings that are no settings: by file, the word before.
 const NO_SETTINGS: [(&str, &str); 2] = [("report/page.rs", "width"), ("cli/mod.rs", "kiln")];
 
