@@ -10,6 +10,7 @@ pub mod gpu;
 pub mod graph;
 pub mod model;
 pub mod native;
+mod nearest;
 pub mod nn;
 pub mod op;
 pub mod random;

@@ -43,6 +43,9 @@ pub enum Command {
     /// List adapters, and which one `auto` takes
     #[command(after_help = "Example: kiln devices --json")]
     Devices,
+    /// List the models: parameters at their defaults, and what each can do
+    #[command(after_help = "Example: kiln models")]
+    Models,
     /// Train a small model of each family on built-in data and write a page of what they make
     #[command(after_help = "Example: kiln demo --out demo")]
     Demo(DemoArgs),

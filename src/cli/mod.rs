@@ -25,6 +25,7 @@ mod invert;
 mod judged;
 mod latents;
 mod measured;
+mod models;
 mod neighbors;
 mod oddness;
 mod outliers;
@@ -57,6 +58,8 @@ use common::Common;
 use output::Output;
 
 use crate::error::Error;
+use crate::nearest::nearest;
+use crate::train::TrainRecipe;
 
 /// Runs the program on the process's arguments.
 pub fn main() -> ExitCode {
@@ -77,6 +80,7 @@ pub fn main() -> ExitCode {
     let output = Output::new(&cli.common);
     let result = threads::start().and_then(|()| match &cli.command {
         Command::Devices => devices::run(&output),
+        Command::Models => models::run(&output),
         Command::Demo(args) => demo::run(args, &cli.common, &output),
         Command::Train(args) => train::run(args, &cli.common, &output),
         Command::Eval(args) => eval::run(args, &cli.common, &output),
@@ -133,6 +137,13 @@ fn complain(words: &str) {
     let _ = writeln!(std::io::stderr(), "kiln: {words}");
 }
 
+/// The setting that an unknown flag may have meant: many things are keys of `--set` here that are flags elsewhere.
+fn as_setting(said: &str) -> Option<String> {
+    let flag = said.strip_prefix("unexpected argument '--")?.split(['\'', '=', ' ']).next()?;
+    let keys = TrainRecipe::KEYS.into_iter().filter(|key| !["batch", "steps"].contains(key));
+    nearest(flag, keys).map(|key| format!("take --set {key}=…"))
+}
+
 /// What the parser of arguments says in a paragraph and a tip, in one sentence.
 fn sentence(rendered: &str) -> String {
     let body = rendered.strip_prefix("error: ").unwrap_or(rendered);
@@ -141,7 +152,8 @@ fn sentence(rendered: &str) -> String {
     // Behind a colon come the arguments that are missing, one a line.
     let (head, rest) = said.split_first().map_or(("", &[][..]), |(head, rest)| (*head, rest));
     let list = if rest.is_empty() { String::new() } else { format!(" {}", rest.join(", ")) };
-    format!("{head}{list}; {}", tip.unwrap_or("--help shows what there is"))
+    let setting = as_setting(head);
+    format!("{head}{list}; {}", setting.as_deref().or(tip).unwrap_or("--help shows what there is"))
 }
 
 #[cfg(test)]
@@ -155,6 +167,8 @@ mod tests {
         assert!(missing.contains("--data <SOURCE>") && missing.contains("[MODEL]") || missing.contains("<MODEL>"), "{missing}");
         assert!(said(&["kiln", "sample", "run", "--oout", "f"]).contains("--out"));
         assert!(said(&["kiln", "sample", "run", "-n", "many", "--out", "f"]).contains("many"));
+        assert!(said(&["kiln", "train", "vae", "--data", "d", "--lr", "1e-3"]).ends_with("take --set learning_rate=…"));
+        assert!(said(&["kiln", "train", "vae", "--data", "d", "--weight-decay", "1"]).ends_with("take --set weight_decay=…"));
         for words in [missing, said(&["kiln", "trian"]), said(&["kiln", "sample", "run", "--method", "slow", "--out", "f"])] {
             assert!(!words.contains('\n') && !words.is_empty(), "{words}");
         }

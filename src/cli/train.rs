@@ -15,6 +15,7 @@ use crate::data::series::Cut;
 use crate::data::{self, Augment, Binarization, Kind, OpenOptions, Reading, Source};
 use crate::error::{Error, Result};
 use crate::model;
+use crate::nearest::nearest;
 use crate::runtime::Device;
 use crate::shader::Precision;
 use crate::train::{
@@ -84,6 +85,12 @@ fn with_known_keys(error: Error) -> Error {
     match error {
         Error::Usage(said) if said.contains("unknown field") => {
             let keys = [&Reading::KEYS[..], &Augment::KEYS, &TrainRecipe::KEYS, &Cut::KEYS].concat();
+            // The key stands between the first backticks, those that the model has between the others.
+            let mut quoted = said.split('`').skip(1).step_by(2);
+            let key = quoted.next().unwrap_or_default();
+            let meant = nearest(key, quoted.chain(keys.iter().copied()).chain(["binarization"]));
+            let meant = meant.map(|own| format!(" (did you mean {own}?)")).unwrap_or_default();
+            let said = said.replacen(&format!("`{key}`"), &format!("`{key}`{meant}"), 1);
             Error::Usage(format!("{said}; every model takes binarization, {}", keys.join(", ")))
         }
         other => other,

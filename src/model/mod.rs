@@ -46,6 +46,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::{Binarization, Kind, Scale};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, StateSpec, Update};
+use crate::nearest;
 
 /// What a model must know of the data it is made for.
 #[derive(Clone, Debug, PartialEq)]
@@ -262,7 +263,7 @@ pub fn check_name(name: &str) -> Result<()> {
 }
 
 fn known(name: &str) -> Result<(&'static str, Make)> {
-    let unknown = || Error::usage(format!("there is no model {name}; there are {}", names().join(", ")));
+    let unknown = || Error::usage(format!("there is no model {name}{}; there are {}", nearest::hint(name, names()), names().join(", ")));
     MODELS.into_iter().find(|(known, _)| *known == name).ok_or_else(unknown)
 }
 

@@ -87,3 +87,33 @@ fn what_an_adapter_cannot_hold_at_once_is_done_in_parts() {
         near(name, &values("cpu"), &values("gpu"));
     }
 }
+
+#[test]
+fn models_are_listed_with_what_they_can_do() {
+    let place = Place::new();
+    let said = place.kiln("models --json").json();
+    let models = said["models"].as_array().expect("models");
+    let of = |name: &str| models.iter().find(|model| model["name"] == name).unwrap_or_else(|| panic!("no {name}"));
+    let can = |name: &str, what: &str| of(name)["can"].as_array().expect("abilities").iter().any(|word| word == what);
+    assert!(models.iter().all(|model| model["parameters"].as_u64().is_some_and(|n| n > 0)), "{said}");
+    assert!(can("pixelcnn", "exact log p") && can("vae", "a bound of log p") && !can("dcgan", "exact log p") && can("dcgan", "sample"));
+    assert!(
+        can("cvae", "conditional") && can("classifier", "tell labels") && can("diffusion", "complete") && !can("autoencoder", "sample")
+    );
+    let words = place.kiln("models").ok().out;
+    assert_eq!(words.lines().count(), models.len() + 2);
+}
+
+#[test]
+fn a_misspelt_word_is_answered_with_the_one_that_was_meant() {
+    let place = Place::new();
+    for (words, meant) in [
+        ("train pixlecnn --data builtin:digits --out x", "did you mean pixelcnn?"),
+        ("train pixelcnn --data builtin:digits --set hiden=4 --out x", "(did you mean hidden?)"),
+        ("train pixelcnn --data builtin:digits --set lr=1e-3 --out x", "(did you mean learning_rate?)"),
+        ("train pixelcnn --data builtin:digits --lr 1e-3 --out x", "take --set learning_rate="),
+    ] {
+        place.kiln(words).refused(2, &[meant]);
+    }
+    assert!(!place.path("x").exists());
+}
