@@ -33,7 +33,7 @@ fn abilities(model: &dyn Model, labelled: bool) -> Vec<&'static str> {
         (model.encodes().is_some(), "encode"),
         (latents, "interpolate"),
         (model.judges().is_some(), "tell labels"),
-        (labelled, "conditional"),
+        (labelled && model.judges().is_none(), "conditional"),
     ];
     all.into_iter().filter(|(has, _)| *has).map(|(_, word)| word).collect()
 }
