@@ -155,7 +155,7 @@ pub fn bytes_of(path: &Path, [h, w, c]: [usize; 3]) -> Result<Vec<f32>> {
     }
     let picture = data::decode(path, data::Colour::default())?;
     if [picture.height() as usize, picture.width() as usize] != [h, w] {
-        let reason = format!("is {}×{}, and the model draws {h}×{w}; scale it first", picture.height(), picture.width());
+        let reason = format!("is {}×{}, and {h}×{w} is what this run takes; scale it first", picture.height(), picture.width());
         return Err(Error::format(path, reason));
     }
     let bytes = if c == 1 { picture.to_luma8().into_raw() } else { picture.to_rgb8().into_raw() };

@@ -14,7 +14,7 @@ const STRIPS: usize = 8;
 const WIDTH: u32 = 1600;
 const HEIGHTS: [u32; 2] = [150, 70];
 /// What lies between strips: ticks and their labels.
-const GAP: u32 = 76;
+const GAP: u32 = 96;
 /// Opacity of a marked stretch, and the palette's colours of marks and surprise.
 const MARK: f32 = 0.22;
 const MARKED: usize = 1;
@@ -54,7 +54,7 @@ pub fn surprise(title: &str, shown: &SurprisePicture<'_>) -> RgbImage {
         let x = Axis::new(first as f64, (first + each) as f64, false);
         let area = |top, height| Area { left: left as u32, top, width: WIDTH - left as u32 - 32, height };
         let above = Frame { area: area(top, HEIGHTS[0]), x, y };
-        let below = Frame { area: area(top + HEIGHTS[0] + 24, HEIGHTS[1]), x, y: nats };
+        let below = Frame { area: area(top + HEIGHTS[0] + 44, HEIGHTS[1]), x, y: nats };
         above.draw(&mut picture, "", if channels == 1 { names.first().copied().unwrap_or_default() } else { "" });
         below.draw(&mut picture, "step", "nats");
         for (number, (start, steps)) in shown.marks.iter().enumerate() {
@@ -98,9 +98,9 @@ mod tests {
         let names = ["mV".to_string()];
         let picture = |marks| surprise("s", &SurprisePicture { names: &names, values: &values, nats: &nats, marks });
         let (plain, marked) = (picture(&[]), picture(&[(3000, 50)]));
-        assert_eq!(plain.dimensions(), (WIDTH, 96 + 3 * (150 + 70 + 76)));
+        assert_eq!(plain.dimensions(), (WIDTH, 96 + 3 * (150 + 70 + 96)));
         let rows: Vec<u32> = plain.enumerate_pixels().filter(|(x, y, p)| marked.get_pixel(*x, *y) != *p).map(|(_, y, _)| y).collect();
-        let second = 88 + 296..88 + 2 * 296;
+        let second = 88 + 316..88 + 2 * 316;
         assert!(rows.len() > 1000 && rows.iter().all(|y| second.contains(y)), "{} pixels", rows.len());
         // Of two channels each has a range of its own.
         let two = surprise("s", &SurprisePicture { names: &["a".into(), "b".into()], values: &values, nats: &nats[..2000], marks: &[] });

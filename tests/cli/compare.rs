@@ -74,3 +74,35 @@ fn what_cannot_be_compared_is_refused_before_anything_is_written() {
     place.kiln("compare one nowhere --out page").refused(1, &["nowhere"]);
     assert!(!place.path("page").exists() && !place.path("s").exists());
 }
+
+#[test]
+fn a_suite_goes_on_with_what_it_was_begun_with_alone() {
+    let place = place();
+    let suite = |words: &str| place.kiln(&format!("compare --suite s --samples 4 --limit 4 --set classifier_steps=2 -q {words}"));
+    let said = suite("--data data --budget 2e8 --json").json();
+    let runs = said["runs"].as_array().expect("runs");
+    let names: Vec<&str> = runs.iter().filter_map(|run| run["run"].as_str()).collect();
+    assert_eq!(names, ["s/gated-pixelcnn", "s/pixelcnn-pp", "s/vae", "s/dcgan", "s/wgan-gp", "s/diffusion"]);
+    let paid = |run: &serde_json::Value| run["train_flops"].as_f64().expect("operations") / run["steps"].as_f64().expect("steps");
+    // As many steps as are nearest to the budget, at least one.
+    for run in runs {
+        let nearest = (2e8 / paid(run)).round().max(1.0);
+        assert_eq!(run["steps"].as_f64(), Some(nearest), "{run}");
+    }
+    let again = suite("--data data --budget 2e8 --json").json();
+    assert_eq!(again["runs"][0]["likelihood"], said["runs"][0]["likelihood"]);
+    suite("--data data --budget 3e9").refused(2, &["was begun on", "--budget"]);
+    suite("--data data --budget 2e8 --seed 5").refused(2, &["was begun on", "seed 1"]);
+    suite("--data builtin:digits --budget 2e8").refused(2, &["was begun on", "--data"]);
+    place.kiln("compare --suite s/vae --data data --budget 2e8").refused(2, &["is a run's folder"]);
+    place.kiln("compare s/vae --samples 4 --set steps=3 --set classifier_steps=2 --out page -q").ok();
+    place.write("taken", b"precious");
+    for (words, said) in [
+        ("compare s/vae --out taken", "is a file"),
+        ("compare s/vae --set foo=1 --out page", "takes no setting foo"),
+        ("compare s/vae --limit 0 --out page", "at least 1"),
+    ] {
+        place.kiln(words).refused(2, &[said]);
+    }
+    assert_eq!(place.read("taken"), b"precious");
+}

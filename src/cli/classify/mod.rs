@@ -30,7 +30,7 @@ pub struct ClassifyArgs {
     #[command(flatten)]
     pub eval: EvalArgs,
     /// How frequent the classes are: uniform, data (as in the training data), or a number for each, such as 3,1,1
-    #[arg(long, value_name = "PRIOR", default_value = "uniform", allow_negative_numbers = true)]
+    #[arg(long, value_name = "PRIOR", default_value = "uniform", allow_hyphen_values = true)]
     pub prior: String,
     /// Write each image's class, log p(y|x) of every class and log p(x); then the images need no labels
     #[arg(long, value_name = "F.csv or F.npy")]

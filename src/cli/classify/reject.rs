@@ -103,6 +103,14 @@ impl Rejection {
         self.odd.learn(&held_out);
         let (device, output) = (scoring.measured.device.clone(), scoring.output);
         let options = scoring.options.clone();
+        if (valid.len() as f64) * self.share < 1.0 {
+            return Err(Error::usage(format!(
+                "--reject {} of {} validation images is less than one of them; take a larger share, or --limit {} or more",
+                self.share,
+                valid.len(),
+                (1.0 / self.share).ceil()
+            )));
+        }
         let held_out = self.odd.of(&held_out, valid, &device, &options, output)?;
         let own = self.odd.of(&nll(posterior), source, &device, &options, output)?;
         let other = match &self.against {

@@ -12,9 +12,10 @@ use serde_json::json;
 use super::common::Common;
 use super::output::{Output, as_text};
 use crate::error::{Error, Result};
+use crate::model;
 use crate::report;
 use crate::runtime::Device;
-use crate::train::{Recipe, RunFolder};
+use crate::train::{Recipe, RunFolder, parse_settings};
 
 use page::Comparison;
 use row::Row;
@@ -53,6 +54,8 @@ pub fn run(args: &CompareArgs, common: &Common, output: &Output) -> Result<()> {
     if args.samples < 2 {
         return Err(Error::usage(format!("--samples must be at least 2, so that they can be compared, not {}", args.samples)));
     }
+    let out = args.out.clone().or_else(|| args.suite.clone()).unwrap_or_else(|| "compare".into());
+    check(args, &out)?;
     let device = Device::open(&common.device)?;
     let runs = match &args.suite {
         Some(folder) => {
@@ -63,10 +66,35 @@ pub fn run(args: &CompareArgs, common: &Common, output: &Output) -> Result<()> {
     };
     let recipes: Vec<Recipe> = runs.iter().map(|path| RunFolder::open(path).map(|(_, recipe)| recipe)).collect::<Result<_>>()?;
     same_data(&runs, &recipes)?;
-    let out = args.out.clone().or_else(|| args.suite.clone()).unwrap_or_else(|| "compare".into());
+    for (path, recipe) in runs.iter().zip(&recipes) {
+        if model::build(&recipe.model, &recipe.hyper, &recipe.data.spec())?.judges().is_some() {
+            let words = format!("{} is a {}, which neither scores nor draws images; leave it out", path.display(), recipe.model);
+            return Err(Error::usage(words));
+        }
+    }
     let data = measured_on(args, &recipes)?;
     let (words, object) = write(&runs, &data, (&out, args), common, output)?;
     output.result(&words, &object)
+}
+
+/// Settings of the quality of samples that a comparison passes on: the judge's, and those of diffusion models alone.
+const SETTINGS: [&str; 3] = ["classifier_steps", "steps", "guidance"];
+
+/// Refuses what would stop a comparison on its way.
+fn check(args: &CompareArgs, out: &Path) -> Result<()> {
+    if out.exists() && !out.is_dir() {
+        return Err(Error::usage(format!("{} is a file, and a comparison goes to a folder; name another", out.display())));
+    }
+    if args.limit == Some(0) {
+        return Err(Error::usage("--limit must be at least 1"));
+    }
+    let settings = parse_settings(&args.set)?;
+    match settings.keys().find(|key| !SETTINGS.contains(&key.as_str())) {
+        Some(key) => {
+            Err(Error::usage(format!("kiln compare takes no setting {key}; it takes {}", SETTINGS.map(|key| format!("{key}=")).join(", "))))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Measures runs on `data` and writes the page, its pictures and `compare.json` to a folder; returns the table, and all figures by name.
@@ -115,8 +143,9 @@ fn same_data(paths: &[PathBuf], recipes: &[Recipe]) -> Result<()> {
     for (other, recipe) in rest {
         if (&recipe.data.digest, recipe.data.dims) != (&of.digest, of.dims) {
             let other = other.display();
+            let ([h, w, c], [oh, ow, oc]) = (recipe.data.dims, of.dims);
             return Err(Error::usage(format!(
-                "{other} was trained on {}, and {path} on {}: a comparison is of runs on the same data; leave one of them out",
+                "{other} was trained on {} in {h}×{w}×{c}, and {path} on {} in {oh}×{ow}×{oc}: a comparison is of runs on the same data, read in the same way; leave one of them out",
                 recipe.data.source, of.source
             )));
         }

@@ -50,6 +50,9 @@ const PARTS: [Part; 5] = [
             ("of", |o| (!o["likelihood"].is_null()).then(|| if o["bits"] == true { "bits".into() } else { "levels".into() })),
             ("what it is", |o| {
                 let figure = o["likelihood"]["figure"].as_str()?;
+                if is_no_likelihood(o) {
+                    return Some("no likelihood".into());
+                }
                 Some(match o["likelihood"]["steps"].as_u64() {
                     _ if figure.starts_with("-log p") => "exact".into(),
                     Some(steps) => format!("bound, {steps} steps"),
@@ -57,7 +60,7 @@ const PARTS: [Part; 5] = [
                 })
             }),
             ("−log p, nats", |o| with_error(&o["likelihood"], "nats", 2)),
-            ("bits a value", |o| o["likelihood"]["bits_per_dim"].as_f64().map(|v| fixed(v, 4))),
+            ("bits a value", |o| o["likelihood"]["bits_per_dim"].as_f64().filter(|_| !is_no_likelihood(o)).map(|v| fixed(v, 4))),
             ("of 1% of it and 99% noise, nats", |o| o["mixed_with_noise_nats"].as_f64().map(|v| fixed(v, 2))),
         ],
         note: "A bound lies above the −log p that it bounds; likelihoods of bits and of levels are of different data. A run without one has none: an \
@@ -104,6 +107,11 @@ const PARTS: [Part; 5] = [
 
 /// The part whose figures some models have something to say of.
 const LIKELIHOOD: &str = "Likelihood";
+/// Whether a score is a cross-entropy or a density, as its note says, and stands beside no −log p of levels.
+fn is_no_likelihood(object: &Value) -> bool {
+    !object["likelihood"]["note"].is_null()
+}
+
 /// What stands where a run has no such figure.
 const NONE: &str = "–";
 
@@ -149,6 +157,11 @@ impl Comparison<'_> {
             let _ = write!(words, "\n{title}");
             for (name, cells) in lines {
                 let _ = write!(words, "\n  {name}{}{}", " ".repeat(first - 2 - length(name)), row(cells));
+            }
+        }
+        for (row, name) in self.rows.iter().zip(&names) {
+            if let Some(note) = row.object["likelihood"]["note"].as_str() {
+                let _ = write!(words, "\n{name}: {note}");
             }
         }
         words

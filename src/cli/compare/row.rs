@@ -65,7 +65,9 @@ impl Row {
             object["sampling"] = sampling(&mut measured.trained, &measured.device)?;
             images = draw::all(&mut measured.trained, &measured.device, &Order::plain(SHOWN, 1))?;
             let own = ["quality=true".into(), format!("samples={}", args.samples)];
-            let of_samples = asked(own.into_iter().chain(args.set.iter().cloned()).collect(), None);
+            // Settings of diffusion models say nothing of the others.
+            let is_of_all = |set: &&String| set.starts_with("classifier_steps") || measured.trained.model.denoises().is_some();
+            let of_samples = asked(own.into_iter().chain(args.set.iter().filter(is_of_all).cloned()).collect(), None);
             let mut of_quality = Measured::open(&of_samples, common)?;
             quality::wanted(&mut of_quality)?;
             object["quality"] = quality::of_samples(&mut of_quality, &of_samples, common, output)?.object;

@@ -12,6 +12,9 @@ use crate::model;
 use crate::runtime::Device;
 use crate::train::{Recipe, RunFolder, Trainer};
 
+/// The largest budget, in operations: a day of the largest machines.
+const MOST: f64 = 1e24;
+
 /// A family's folder and what it is trained with, `conditional=true` aside.
 struct Family {
     name: &'static str,
@@ -42,15 +45,22 @@ const FAMILIES: [Family; 6] = [
 /// [`Error::Usage`] for a budget that is none and data that a model does not take, before anything is trained; [`Error::Interrupted`] after what was
 /// done is saved; those of the data and the device.
 pub fn train(folder: &Path, data: &str, budget: f64, common: &Common, device: &Device, output: &Output) -> Result<Vec<PathBuf>> {
-    if !(budget >= 1.0 && budget.is_finite()) {
+    if !(1.0..=MOST).contains(&budget) {
         return Err(Error::usage(format!("--budget is a number of operations such as 2e13, not {budget}")));
+    }
+    if folder.join("recipe.toml").exists() {
+        return Err(Error::usage(format!("{} is a run's folder, and a suite is a folder of runs; name another", folder.display())));
     }
     let stop = signals::stop();
     let mut planned = Vec::new();
     for family in &FAMILIES {
         let path = folder.join(family.name);
-        let recipe = if path.join("recipe.toml").exists() { None } else { Some(recipe_of(family, data, budget, common, device)?) };
-        planned.push((path, recipe));
+        let recipe = recipe_of(family, data, budget, common, device)?;
+        let begun = path.join("recipe.toml").exists();
+        if begun {
+            same(&path, &RunFolder::open(&path)?.1, &recipe)?;
+        }
+        planned.push((path, (!begun).then_some(recipe)));
     }
     let mut paths = Vec::with_capacity(planned.len());
     for (path, recipe) in planned {
@@ -68,6 +78,20 @@ pub fn train(folder: &Path, data: &str, budget: f64, common: &Common, device: &D
         paths.push(path);
     }
     Ok(paths)
+}
+
+/// Refuses to go on with a run that was begun otherwise.
+fn same(path: &Path, begun: &Recipe, asked: &Recipe) -> Result<()> {
+    let facts = |recipe: &Recipe| (recipe.data.digest.clone(), recipe.data.dims, recipe.hyper.clone(), recipe.train.steps, recipe.seed);
+    if facts(begun) == facts(asked) {
+        return Ok(());
+    }
+    let (shown, source, steps, seed) = (path.display(), &begun.data.source, begun.train.steps, begun.seed);
+    Err(Error::usage(format!(
+        "{shown} was begun on {source} for {steps} steps with seed {seed}, and this command asks for {} steps on {} with seed {}; take the --data, --budget and --seed \
+         that the suite was begun with, or another folder for --suite",
+        asked.train.steps, asked.data.source, asked.seed
+    )))
 }
 
 /// A family's recipe, with as many steps as the budget pays for.

@@ -50,7 +50,7 @@ impl Raw {
         if values.is_empty() {
             return Err(Error::usage(format!("{name} holds no values; take a series of some steps")));
         }
-        if let Some(at) = values.iter().position(|v| !v.is_finite()) {
+        if let Some(at) = values.iter().position(|v| v.is_nan() || v.abs() > f64::from(f32::MAX)) {
             let c = channels.len();
             let (step, channel, series) = (at / c % steps + 1, &channels[at % c], at / c / steps + 1);
             let of = if self.series > 1 { format!(" of series {series}") } else { String::new() };

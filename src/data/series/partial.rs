@@ -57,8 +57,12 @@ impl Partial {
         if partial.steps == 0 {
             return Err(Error::usage(format!("{} holds no steps; give some", partial.name)));
         }
-        match partial.values.iter().position(|v| v.is_infinite()) {
-            Some(at) => Err(Error::usage(format!("{} holds {}, which is no number; repair it", partial.place(at), partial.values[at]))),
+        match partial.values.iter().position(|v| v.abs() > f64::from(f32::MAX)) {
+            Some(at) => Err(Error::usage(format!(
+                "{} holds {}, which is no number that a network reads; repair it",
+                partial.place(at),
+                partial.values[at]
+            ))),
             None => Ok(partial),
         }
     }
