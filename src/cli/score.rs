@@ -65,7 +65,7 @@ impl Score {
 /// `kiln score`
 pub fn run(args: &ScoreArgs, common: &Common, output: &Output) -> Result<()> {
     if args.per_step {
-        return surprise::run(args, common, output);
+        return surprise::run(&args.eval, &args.out, &args.surprise, common, output);
     }
     endings::check(&args.out, "scores", &["npy"])?;
     if let Some(parts) = &args.parts {

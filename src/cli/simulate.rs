@@ -1,6 +1,6 @@
 //! `kiln simulate`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
@@ -101,13 +101,9 @@ pub fn run(args: &SimulateArgs, common: &Common, output: &Output) -> Result<()> 
         return Err(Error::usage(format!("{run} has no actions to simulate under; take kiln forecast, or train with actions=NAME")));
     }
     let class = chosen_class(&trained, args.class.as_deref())?;
-    if let (Ok(given), Ok(out)) = (args.given.canonicalize(), args.out.canonicalize()) {
-        if given == out {
-            return Err(Error::usage(format!(
-                "--out {} is what is given, and would be written over; name another file",
-                args.out.display()
-            )));
-        }
+    let place = |path: &Path| path.canonicalize().ok();
+    if place(&args.out).is_some_and(|out| place(&args.given) == Some(out)) {
+        return Err(Error::usage(format!("--out {} is what is given, and would be written over; name another file", args.out.display())));
     }
     let Order { given, begins, actions, reward, shown } = Order::new(args, &cut)?;
     let (channels, steps, seed) = (cut.names.len(), given.steps, common.seed.unwrap_or(1));

@@ -1,7 +1,7 @@
 //! `kiln score --per-step`: how unlikely each step of a series is, and its unlikeliest stretches.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
@@ -9,9 +9,8 @@ use serde_json::json;
 
 use super::common::Common;
 use super::endings;
-use super::measured::{Measured, of_units, weights_in_words};
+use super::measured::{EvalArgs, Measured, of_units, weights_in_words};
 use super::output::{Output, as_text};
-use super::score::ScoreArgs;
 use crate::data::series::Between;
 use crate::error::{Error, Result};
 use crate::eval;
@@ -32,13 +31,12 @@ pub struct SurpriseArgs {
 }
 
 /// `kiln score --per-step`
-pub fn run(args: &ScoreArgs, common: &Common, output: &Output) -> Result<()> {
-    endings::check(&args.out, "scores of steps", &["npy", "csv"])?;
-    let asked = &args.surprise;
+pub fn run(args: &EvalArgs, out: &Path, asked: &SurpriseArgs, common: &Common, output: &Output) -> Result<()> {
+    endings::check(out, "scores of steps", &["npy", "csv"])?;
     if let Some(path) = &asked.picture {
         endings::check(path, "pictures", &["png"])?;
     }
-    let mut measured = Measured::open(&args.eval, common)?;
+    let mut measured = Measured::open(args, common)?;
     measured.refuse_settings("kiln score --per-step", "binarization=")?;
     let source = Arc::clone(&measured.source);
     let Some(cut) = source.series().cloned() else {
@@ -49,7 +47,7 @@ pub fn run(args: &ScoreArgs, common: &Common, output: &Output) -> Result<()> {
     if stretch == 0 || stretch > steps {
         return Err(Error::usage(format!("--stretch is 1 to {steps} steps, those of a window, not {stretch}")));
     }
-    let options = measured.options(&args.eval, common, true);
+    let options = measured.options(args, common, true);
     let between = Between::new(Arc::clone(&source)).map_or(0, |between| between.firsts().len());
     let bar = output.bar((windows + between) as u64, "windows");
     let trained = &mut measured.trained;
@@ -64,21 +62,21 @@ pub fn run(args: &ScoreArgs, common: &Common, output: &Output) -> Result<()> {
         source.read(index, &mut item)?;
         values.extend(cut.read_in_units(&item));
     }
-    if endings::of(&args.out) == "npy" {
+    if endings::of(out) == "npy" {
         let told: Vec<f32> = found.nats.iter().map(|v| -*v as f32).collect();
-        report::write_npy_f32(&args.out, &[windows, steps], &told)?;
+        report::write_npy_f32(out, &[windows, steps], &told)?;
     } else {
         let column = |name: &str, value: &dyn Fn(usize) -> f64| (name.to_string(), (0..windows * steps).map(value).collect::<Vec<f64>>());
         let mut columns = vec![column("step", &|at| at as f64), column("log_p", &|at| -found.nats[at])];
         columns.extend(cut.names.iter().enumerate().map(|(c, name)| column(name, &|at| values[at * channels + c])));
-        report::write_table(&args.out, &columns)?;
+        report::write_table(out, &columns)?;
     }
     let mean = found.mean();
     let stretches = found.unlikeliest(stretch, asked.top);
     let name = source.name();
-    let weights = weights_in_words(&measured.trained, args.eval.best);
+    let weights = weights_in_words(&measured.trained, args.best);
     let mut words =
-        format!("wrote log p of {windows} × {steps} steps of {name} (mean {:.3} nats a step, {weights}) to {}", -mean, args.out.display());
+        format!("wrote log p of {windows} × {steps} steps of {name} (mean {:.3} nats a step, {weights}) to {}", -mean, out.display());
     let seconds = |step: usize| cut.rate.map(|rate| step as f64 / f64::from(rate));
     if !stretches.is_empty() {
         let _ = write!(words, "\nthe unlikeliest stretches of {stretch} steps, of all windows laid end to end:");
@@ -93,7 +91,7 @@ pub fn run(args: &ScoreArgs, common: &Common, output: &Output) -> Result<()> {
         .map(|s| json!({ "first_step": s.start, "steps": s.steps, "seconds": seconds(s.start), "log_p_per_step": -s.nats }))
         .collect();
     let object = json!({
-        "out": as_text(&args.out), "shape": [windows, steps], "data": name, "mean_log_p_per_step": -mean, "least_context": steps / 2,
+        "out": as_text(out), "shape": [windows, steps], "data": name, "mean_log_p_per_step": -mean, "least_context": steps / 2,
         "unlikeliest": told, "picture": asked.picture.as_deref().map(as_text), "weights": weights, "step": measured.trained.progress.step,
     });
     if let Some((nats, _)) = of_units(&measured.trained) {

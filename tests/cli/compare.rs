@@ -4,10 +4,15 @@ use crate::program::{Place, png};
 
 /// 24 training and 12 test images of two classes, 8×8.
 fn place() -> Place {
+    place_of(12)
+}
+
+/// So many training images of each of two classes, and 12 test images.
+fn place_of(each: u8) -> Place {
     let place = Place::new();
-    for i in 0..12u8 {
+    for i in 0..each {
         for (class, shade) in [("bear", 0), ("cat", 128)] {
-            place.write(&format!("data/train/{class}/{i}.png"), &png(8, 8, shade + 5 * i));
+            place.write(&format!("data/train/{class}/{i}.png"), &png(8, 8, shade + 5 * (i % 24)));
             if i < 6 {
                 place.write(&format!("data/test/{class}/{i}.png"), &png(8, 8, shade + 5 * i + 1));
             }
@@ -77,7 +82,7 @@ fn what_cannot_be_compared_is_refused_before_anything_is_written() {
 
 #[test]
 fn a_suite_goes_on_with_what_it_was_begun_with_alone() {
-    let place = place();
+    let place = place_of(190);
     let suite = |words: &str| place.kiln(&format!("compare --suite s --samples 4 --limit 4 --set classifier_steps=2 -q {words}"));
     let said = suite("--data data --budget 2e8 --json").json();
     let runs = said["runs"].as_array().expect("runs");
