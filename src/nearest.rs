@@ -18,7 +18,12 @@ const ELSEWHERE: [(&str, &str); 8] = [
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_ascii_lowercase().replace('-', "_");
     let same = ELSEWHERE.iter().find(|(other, _)| *other == word).map(|(_, own)| *own);
-    let likeness = |own: &str| if same == Some(own) { 1.0 } else { strsim::jaro_winkler(&word, &own.replace('-', "_")) };
+    let likeness = |own: &str| match own.replace('-', "_") {
+        _ if same == Some(own) => 1.0,
+        // One slip: a letter too many, too few, another, or two that changed places.
+        other if word.len() > 2 && strsim::damerau_levenshtein(&word, &other) <= 1 => 0.99,
+        other => strsim::jaro_winkler(&word, &other),
+    };
     let alike = known.into_iter().map(|own| (likeness(own), own)).filter(|(likeness, _)| *likeness >= ALIKE);
     alike.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, own)| own)
 }

@@ -103,6 +103,7 @@ mod tests {
         let second = 88 + 316..88 + 2 * 316;
         assert!(rows.len() > 1000 && rows.iter().all(|y| second.contains(y)), "{} pixels", rows.len());
         // Of two channels each has a range of its own.
+        let values: Vec<f64> = (0..2000).map(f64::from).flat_map(|t| [(t / 30.0).sin(), 100.0 * (t / 30.0).cos()]).collect();
         let two = surprise("s", &SurprisePicture { names: &["a".into(), "b".into()], values: &values, nats: &nats[..2000], marks: &[] });
         assert!((0..2).all(|n| two.pixels().filter(|p| p.0 == palette(n)).count() > 300));
         assert_eq!(surprise("", &SurprisePicture { names: &[], values: &[], nats: &[], marks: &[] }).width(), WIDTH);
