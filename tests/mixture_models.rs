@@ -148,5 +148,6 @@ fn what_does_not_fit_is_refused() {
     refused(false, "likelihood = 'mixture'\nlevels = 2", &["levels=2", "binary"]);
     refused(false, "mixtures = 5", &["mixtures", "likelihood=mixture"]);
     refused(false, "likelihood = 'mixture'\nmixtures = 0", &["1 to 64", "0"]);
-    refused(false, "likelihood = 'gaussian'", &["gaussian", "mixture", "logits"]);
+    refused(false, "likelihood = 'poisson'", &["poisson", "gaussian", "mixture", "logits"]);
+    refused(false, "likelihood = 'gaussian'", &["Gaussians", "continuous", "quantize=none"]);
 }

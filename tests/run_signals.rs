@@ -88,6 +88,8 @@ fn a_second_interrupt_hurries_and_leaves_the_last_checkpoint_whole() {
     let mut child =
         place.command("train --resume run --steps 9 -q").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
     wait_for("the loop", || std::fs::read_to_string(place.path("run/recipe.toml")).is_ok_and(|text| text.contains("[[history]]")));
+    // The recipe is written just before the first step begins, which lasts for seconds.
+    std::thread::sleep(Duration::from_millis(400));
     kill(&child, &["-INT"]);
     std::thread::sleep(Duration::from_millis(600));
     assert!(child.try_wait().expect("a status").is_none(), "it did not finish its step");
