@@ -1,5 +1,6 @@
 //! `kiln compare`: runs of any families on the same data, side by side.
 
+mod cost;
 mod page;
 mod row;
 mod suite;

@@ -42,12 +42,12 @@ const PARTS: [Part; 5] = [
             ("operations, 10¹²", |o| o["train_flops"].as_f64().map(|v| fixed(v * 1e-12, 2))),
             ("seconds", |o| o["train_seconds"].as_f64().map(|v| fixed(v, 0))),
         ],
-        note: "Operations are floating-point operations of all steps together, forward, backward and updates of what is trained; seconds are those of the device that each run was trained on.",
+        note: "Operations are floating-point operations of all steps together, forward and backward, without the optimiser's own; seconds are those of the device that each run was trained on.",
     },
     Part {
         title: LIKELIHOOD,
         lines: &[
-            ("of", |o| (!o["likelihood"].is_null()).then(|| if o["bits"] == true { "bits".into() } else { "levels".into() })),
+            ("of", |o| (!o["likelihood"].is_null()).then(|| o["values"].as_str().unwrap_or_default().into())),
             ("what it is", |o| {
                 let figure = o["likelihood"]["figure"].as_str()?;
                 if is_no_likelihood(o) {
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn a_run_without_a_likelihood_has_a_dash_there_and_lines_of_nobody_are_left_out() {
-        let exact = json!({ "run": "runs/a", "model": "pixelcnn", "parameters": 53_569, "bits": true,
+        let exact = json!({ "run": "runs/a", "model": "pixelcnn", "parameters": 53_569, "values": "bits",
             "likelihood": { "figure": "-log p, exact", "nats": 91.954, "standard_error": 0.21, "bits_per_dim": 0.169 }, "mixed_with_noise_nats": 96.56 });
         let none = json!({ "run": "runs/b", "model": "dcgan", "parameters": 1_000_000 });
         let rows = [exact, none].map(|object| Row { object, images: vec![0.5; SHOWN * 4], dims: [2, 2, 1] });

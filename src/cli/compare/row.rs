@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::CompareArgs;
+use super::{CompareArgs, cost};
 use crate::cli::common::Common;
 use crate::cli::draw::{self, Order};
 use crate::cli::eval::likelihood_of;
@@ -16,7 +16,7 @@ use crate::cli::quality;
 use crate::data::{self, Source};
 use crate::error::Result;
 use crate::eval::{self, Judged};
-use crate::graph::{Graph, Rule, Update};
+use crate::graph::Graph;
 use crate::model::{Model, Score, Told, need};
 use crate::runtime::Device;
 use crate::sample::diffusion::Settings;
@@ -85,14 +85,18 @@ impl Row {
 fn facts(path: &Path, trained: &Trained) -> Result<Value> {
     let (recipe, model) = (&trained.recipe, trained.model.as_ref());
     let (steps, items) = (trained.progress.step, recipe.train.items(model.batches())? as f64);
-    let graph = model.train_graph(recipe.train.batch, &|group| Update::new(group, Rule::Sgd { momentum: 0.0 }))?;
-    let flops = graph.flops() as f64 * recipe.train.accumulate as f64 * steps as f64;
+    let flops = cost::of_a_step(recipe, model)? * steps as f64;
+    let values = match &recipe.data {
+        data if data.spec().is_binary() => "bits",
+        data if data.points => "continuous values",
+        _ => "levels",
+    };
     // The rate is the mean over a run; one that was stopped and went on tells that of its last part.
     let rate = trained.folder.metrics().iter().rev().find_map(|line| line["items_per_s"].as_f64());
     Ok(json!({
         "run": as_text(path), "model": recipe.model, "parameters": model.state().parameters(true), "steps": steps, "seed": recipe.seed,
         "items_seen": steps as f64 * items, "train_flops": flops, "train_seconds": rate.map(|rate| steps as f64 * items / rate),
-        "trained_on": recipe.device, "conditional": model.conditional(), "bits": recipe.data.spec().is_binary(),
+        "trained_on": recipe.device, "conditional": model.conditional(), "values": values,
     }))
 }
 

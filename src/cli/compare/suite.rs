@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::super::common::Common;
-use super::super::output::Output;
-use super::super::train::{TrainArgs, make_recipe, watched};
+use super::cost;
+use crate::cli::common::Common;
+use crate::cli::output::Output;
 use crate::cli::signals;
+use crate::cli::train::{TrainArgs, make_recipe, watched};
 use crate::error::{Error, Result};
-use crate::graph::{Rule, Update};
 use crate::model;
 use crate::runtime::Device;
 use crate::train::{Recipe, RunFolder, Trainer};
@@ -116,8 +116,7 @@ fn recipe_of(family: &Family, data: &str, budget: f64, common: &Common, device: 
     }
     let recipe = make_recipe(&asked(model, set.clone(), None), common, device)?;
     let made = model::build(&recipe.model, &recipe.hyper, &recipe.data.spec())?;
-    let graph = made.train_graph(recipe.train.batch, &|group| Update::new(group, Rule::Sgd { momentum: 0.0 }))?;
-    let steps = (budget / (graph.flops() as f64 * recipe.train.accumulate as f64)).round().max(1.0) as u64;
+    let steps = (budget / cost::of_a_step(&recipe, made.as_ref())?).round().max(1.0) as u64;
     let warmup = recipe.train.warmup.min(steps / 10);
     set.push(format!("warmup={warmup}"));
     make_recipe(&asked(model, set, Some(steps)), common, device)
