@@ -8,6 +8,7 @@ pub mod error;
 pub mod eval;
 pub mod gpu;
 pub mod graph;
+pub mod keys;
 pub mod model;
 pub mod native;
 mod nearest;

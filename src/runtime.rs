@@ -40,7 +40,16 @@ impl Device {
     /// [`Error::Device`] where there is no adapter, [`Error::Usage`] where none has the name, or where `KILN_SIMD` names no vectors of
     /// this machine.
     pub fn open(choice: &str) -> Result<Self> {
-        let open = |choice| Gpu::open(&choice, Options::default()).map(Self::Gpu);
+        let open = |choice| {
+            let gpu = Gpu::open(&choice, Options::default())?;
+            if gpu.description().is_cpu {
+                let name = &gpu.description().name;
+                log::warn!(
+                    "{name} is a software driver on the CPU; --device cpu does the same some 6 to 12 times as fast (docs/benchmarks.md)"
+                );
+            }
+            Ok(Self::Gpu(gpu))
+        };
         // Every device has work for the host's vectors.
         simd::choose()?;
         match choice {

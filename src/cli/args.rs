@@ -12,6 +12,8 @@ use super::demo::DemoArgs;
 use super::encode::EncodeArgs;
 use super::export::ExportArgs;
 use super::forecast::ForecastArgs;
+use super::help::HelpArgs;
+use super::info::InfoArgs;
 use super::interpolate::InterpolateArgs;
 use super::latents::LatentsArgs;
 use super::measured::EvalArgs;
@@ -46,6 +48,13 @@ pub enum Command {
     /// List the models: parameters at their defaults, and what each can do
     #[command(after_help = "Example: kiln models")]
     Models,
+    /// Tell all of a command, a model, a key of --set, or of training, data or eval
+    #[command(after_help = "Examples:
+  kiln help wavenet
+  kiln help training
+  kiln help clip_norm
+  kiln help sample")]
+    Help(HelpArgs),
     /// Train a small model of each family on built-in data and write a page of what they make
     #[command(after_help = "Example: kiln demo --out demo")]
     Demo(DemoArgs),
@@ -56,6 +65,9 @@ pub enum Command {
   kiln train gated-pixelcnn --data path/to/mnist --set preset=tiny --set scales=2
   kiln train --resume runs/digits --steps 20000")]
     Train(TrainArgs),
+    /// Tell what a run is, how far it is and what can be done with it, on one screen
+    #[command(after_help = "Example: kiln info runs/digits")]
+    Info(InfoArgs),
     /// Measure a trained model: log p, its bounds or the quality of samples, each with what it is
     #[command(after_help = "Example: kiln eval runs/digits --data path/to/mnist:test")]
     Eval(EvalArgs),

@@ -8,13 +8,12 @@ use clap::CommandFactory;
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 use super::args::Cli;
+use super::measured::SETTINGS;
 use crate::data::series::Cut;
 use crate::data::{Augment, Binarization, Kind, Reading};
 use crate::model::{self, DataSpec};
 use crate::train::{TrainRecipe, parse_settings};
 
-/// Settings of `kiln eval`, `kiln score` and of data, which their commands take out by hand.
-const BY_HAND: [&str; 9] = ["binarization", "classifier_steps", "guidance", "iw", "ode", "quality", "samples", "terms", "key"];
 /// Signs of equality in strings that are no settings: by file, the word before.
 const NO_SETTINGS: [(&str, &str); 2] = [("report/page.rs", "width"), ("cli/mod.rs", "kiln")];
 
@@ -99,7 +98,8 @@ fn wrong_setting(key: &str, value: &str, family: &[&str]) -> Option<String> {
     if key == "binarization" && value.starts_with(|c: char| c.is_ascii_lowercase()) && value.parse::<Binarization>().is_err() {
         return Some(format!("binarization={value} is none"));
     }
-    if BY_HAND.contains(&key)
+    if SETTINGS.iter().any(|(known, _)| *known == key)
+        || key == "key"
         || Reading::KEYS.contains(&key)
         || Cut::KEYS.contains(&key)
         || Augment::KEYS.contains(&key)

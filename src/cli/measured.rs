@@ -13,6 +13,25 @@ use crate::eval::{self, ImportanceScores, LikelihoodOptions, Scores};
 use crate::runtime::{Device, Weights};
 use crate::train::{DataRequest, Trained, open_data, parse_settings};
 
+/// What `--set` takes where a run is measured.
+pub const SETTINGS: [(&str, &str); 9] = [
+    ("binarization", "how grey levels become bits: none, static, dynamic or threshold"),
+    ("iw", "importance samples of a tighter bound (vae, cvae)"),
+    ("steps", "steps of the chain that a bound is of, or that samples are drawn by (diffusion)"),
+    ("ode", "steps of the flow that log p is told by (diffusion)"),
+    ("terms", "a .png or .csv file for the terms of the bound (diffusion)"),
+    ("quality", "true measures samples, also of a model that has a likelihood"),
+    ("samples", "samples that quality is measured on [2000]"),
+    ("classifier_steps", "steps of the classifier that quality is judged by [1500]"),
+    ("guidance", "scale of guidance that samples are drawn with (diffusion)"),
+];
+
+/// The same as `--help` shows them.
+fn settings_help() -> String {
+    let lines: String = SETTINGS.iter().map(|(key, meaning)| format!("\n  {key}=…  {meaning}")).collect();
+    format!("A setting of the evaluation; may be repeated:{lines}")
+}
+
 /// Arguments of commands that score a run.
 #[derive(Args)]
 pub struct EvalArgs {
@@ -27,8 +46,8 @@ pub struct EvalArgs {
     /// Items at a time; no figure depends on it
     #[arg(long, value_name = "N", default_value_t = 64, allow_negative_numbers = true)]
     pub batch: usize,
-    /// binarization=…, or a setting of the evaluation; may be repeated
-    #[arg(long, value_name = "KEY=VALUE")]
+    /// binarization=…, or another setting of the evaluation, which --help lists; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", long_help = settings_help())]
     pub set: Vec<String>,
     /// The checkpoint of the best validation score, not the newest
     #[arg(long)]

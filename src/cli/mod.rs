@@ -7,6 +7,7 @@ mod classify;
 mod common;
 mod compare;
 mod complete;
+mod config;
 mod demo;
 mod denoising;
 mod devices;
@@ -18,8 +19,10 @@ mod export;
 mod forecast;
 mod given;
 mod guided;
+mod help;
 #[cfg(test)]
 mod hints;
+mod info;
 mod interpolate;
 mod invert;
 mod judged;
@@ -27,6 +30,7 @@ mod latents;
 mod measured;
 mod models;
 mod neighbors;
+mod numbers;
 mod oddness;
 mod outliers;
 mod output;
@@ -50,8 +54,8 @@ mod tune;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches};
 
 use args::{Cli, Command};
 use common::Common;
@@ -64,7 +68,8 @@ use crate::train::TrainRecipe;
 /// Runs the program on the process's arguments.
 pub fn main() -> ExitCode {
     signals::outlive_limits();
-    let cli = match Cli::try_parse() {
+    let parsed = numbers::as_written(Cli::command()).try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(e) => {
             // Help and version go to stdout and are no error.
@@ -72,7 +77,8 @@ pub fn main() -> ExitCode {
                 let _ = e.print();
                 return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
             }
-            complain(&sentence(&e.render().to_string()));
+            // Whether an object is wanted cannot be known from arguments that were not understood.
+            complain(&sentence(&e.render().to_string()), 2, std::env::args().any(|word| word == "--json"));
             return ExitCode::from(2);
         }
     };
@@ -81,8 +87,10 @@ pub fn main() -> ExitCode {
     let result = threads::start().and_then(|()| match &cli.command {
         Command::Devices => devices::run(&output),
         Command::Models => models::run(&output),
+        Command::Help(args) => help::run(args, &output),
         Command::Demo(args) => demo::run(args, &cli.common, &output),
         Command::Train(args) => train::run(args, &cli.common, &output),
+        Command::Info(args) => info::run(args, &output),
         Command::Eval(args) => eval::run(args, &cli.common, &output),
         Command::Score(args) => score::run(args, &cli.common, &output),
         Command::Sample(args) => sample::run(args, &cli.common, &output),
@@ -111,7 +119,7 @@ pub fn main() -> ExitCode {
         Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error @ Error::Interrupted) => ExitCode::from(error.exit_code()),
         Err(error) => {
-            complain(&error.to_string());
+            complain(&error.to_string(), error.exit_code(), cli.common.json);
             ExitCode::from(error.exit_code())
         }
     }
@@ -132,9 +140,12 @@ fn listen(common: &Common) {
     logger.init();
 }
 
-/// An error's sentence on stderr, where there is one to hear it.
-fn complain(words: &str) {
+/// An error's sentence on stderr, where there is one to hear it; with --json an object on stdout too.
+fn complain(words: &str, exit_code: u8, json: bool) {
     let _ = writeln!(std::io::stderr(), "kiln: {words}");
+    if json {
+        let _ = writeln!(std::io::stdout(), "{}", serde_json::json!({ "error": words, "exit_code": exit_code }));
+    }
 }
 
 /// The setting that an unknown flag may have meant: many things are keys of `--set` here that are flags elsewhere.
@@ -159,6 +170,8 @@ fn sentence(rendered: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use clap::Parser;
 
     #[test]
     fn what_the_parser_says_is_one_sentence() {

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::output::Output;
 use crate::data::{Binarization, Kind};
 use crate::error::Result;
-use crate::model::{self, DataSpec, Model, Score};
+use crate::model::{self, DataSpec, Defaults, Model, Score};
 
 /// What parameters are counted for: grey images of ten classes, bits, or series.
 fn data(height: usize, width: usize, kind: Kind) -> DataSpec {
@@ -13,15 +13,21 @@ fn data(height: usize, width: usize, kind: Kind) -> DataSpec {
 }
 
 /// A model as the table has it.
-struct Row {
-    name: &'static str,
-    parameters: usize,
-    of: &'static str,
-    abilities: Vec<&'static str>,
+pub struct Row {
+    /// Its name.
+    pub name: &'static str,
+    /// Parameters at its defaults.
+    pub parameters: usize,
+    /// On what data.
+    pub of: &'static str,
+    /// What it can do.
+    pub abilities: Vec<&'static str>,
+    /// How it prefers to be trained.
+    pub defaults: Defaults,
 }
 
-/// What a model can do, in words.
-fn abilities(model: &dyn Model, labelled: bool) -> Vec<&'static str> {
+/// What a model can do, in words; `labelled` says whether it can be made with labels.
+pub fn abilities(model: &dyn Model, labelled: bool) -> Vec<&'static str> {
     let score = model.scores().map(|scores| scores.score());
     let raster = model.raster().is_some();
     let latents = model.decodes().is_some_and(|d| d.has_prior());
@@ -39,7 +45,10 @@ fn abilities(model: &dyn Model, labelled: bool) -> Vec<&'static str> {
 }
 
 /// A model on the first of some data that it takes, by its defaults.
-fn row(name: &'static str) -> Result<Row> {
+///
+/// # Errors
+/// [`Error::Usage`](crate::error::Error::Usage) for a name that no model has.
+pub fn row(name: &'static str) -> Result<Row> {
     let images = ("28×28 grey", data(28, 28, Kind::Pixels));
     let bits = ("28×28 bits", data(28, 28, Kind::Binary));
     let series = ("series of 256 steps", data(256, 1, Kind::Pixels));
@@ -50,7 +59,8 @@ fn row(name: &'static str) -> Result<Row> {
             Ok(made) => {
                 let conditional = toml::Table::from_iter([("conditional".to_string(), toml::Value::Boolean(true))]);
                 let labelled = made.conditional() || model::build(name, &conditional, &spec).is_ok_and(|m| m.conditional());
-                return Ok(Row { name, parameters: made.state().parameters(true), of, abilities: abilities(made.as_ref(), labelled) });
+                let (parameters, defaults) = (made.state().parameters(true), made.defaults());
+                return Ok(Row { name, parameters, of, abilities: abilities(made.as_ref(), labelled), defaults });
             }
             Err(error) => refused = Some(error),
         }
@@ -66,7 +76,7 @@ pub fn run(output: &Output) -> Result<()> {
     for row in &rows {
         words += &format!("\n{:<widest$}  {:>10}  {:<20}  {}", row.name, row.parameters, row.of, row.abilities.join(", "));
     }
-    words += "\nparameters are those of the defaults; kiln train MODEL --data SOURCE --set KEY=VALUE changes them, and an unknown key lists those that there are";
+    words += "\nparameters are those of the defaults; kiln train MODEL --data SOURCE --set KEY=VALUE changes them, and kiln help MODEL tells every key";
     let list: Vec<_> =
         rows.iter().map(|row| json!({ "name": row.name, "parameters": row.parameters, "of": row.of, "can": row.abilities })).collect();
     output.result(&words, &json!({ "models": list }))

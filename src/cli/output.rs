@@ -52,7 +52,8 @@ impl Output {
         if self.live {
             bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(8));
         }
-        let template = format!("{{bar:28.cyan/dim}} {{pos}}/{{len}} {unit}  {{msg}}  {{elapsed}} of {{duration}}");
+        // What does not fit a narrow terminal is cut off at its end.
+        let template = format!("{{bar:16.cyan/dim}} {{pos}}/{{len}} {unit} {{elapsed}} of {{duration}} {{wide_msg}}");
         if let Ok(style) = ProgressStyle::with_template(&template) {
             bar.set_style(style.progress_chars("━━─"));
         }

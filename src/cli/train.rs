@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use indicatif::ProgressBar;
 use serde_json::json;
 
 use super::common::Common;
+use super::config::Config;
 use super::output::{Output, as_text};
 use super::signals;
 use crate::data::series::Cut;
@@ -25,16 +27,19 @@ use crate::train::{
 /// Arguments of `train`.
 #[derive(Args, Default)]
 pub struct TrainArgs {
-    /// The model: pixelcnn, …
-    #[arg(required_unless_present = "resume")]
+    /// The model: pixelcnn, … (kiln models lists them)
+    #[arg(required_unless_present_any = ["resume", "config"])]
     pub model: Option<String>,
     /// builtin:digits, faces, gaussians8, waves, pendulum or cartpole, a folder or a file; :train, :valid or :test behind it picks the split.
     /// With --resume: where the same data lies now
-    #[arg(long, value_name = "SOURCE", required_unless_present = "resume")]
+    #[arg(long, value_name = "SOURCE", required_unless_present_any = ["resume", "config"])]
     pub data: Option<String>,
     /// Run folder [default: runs/MODEL]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Start from a file: a run's recipe.toml, or lines of model, data, seed and a table [set] of keys; arguments go before it
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    pub config: Option<PathBuf>,
     /// Go on with a run
     #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "out", "batch", "limit"])]
     pub resume: Option<PathBuf>,
@@ -113,17 +118,24 @@ fn default_binarization(model: &str, kind: Kind, source: &dyn Source, settings: 
 /// # Errors
 /// [`Error::Usage`] for what does not fit; those of the data.
 pub fn make_recipe(args: &TrainArgs, common: &Common, device: &Device) -> Result<Recipe> {
-    let (Some(name), Some(source)) = (&args.model, &args.data) else {
-        return Err(Error::usage("kiln train takes a model and --data, or --resume"));
+    let config = args.config.as_ref().map(|path| Config::read(path)).transpose()?.unwrap_or_default();
+    let (Some(name), Some(source)) = (args.model.as_ref().or(config.model.as_ref()), args.data.as_ref().or(config.data.as_ref())) else {
+        return Err(Error::usage("kiln train takes a model and --data, a --config that names them, or --resume"));
     };
     model::check_name(name)?;
-    let seed = common.seed.unwrap_or(1);
-    let mut settings = parse_settings(&args.set)?;
+    let seed = common.seed.or(config.seed).unwrap_or(1);
+    let encoder_path = args.encoder.clone().or(config.encoder.map(PathBuf::from));
+    let of_config = |count: Option<u64>| count.and_then(|count| usize::try_from(count).ok());
+    let mut settings = config.settings;
+    settings.extend(parse_settings(&args.set)?);
     let wanted = data_settings(&mut settings)?;
     let options = OpenOptions { seed, reading: wanted.reading.clone(), ..OpenOptions::default() };
     let settled = data::settle(source, &options)?;
     let (name_of_data, kind, dims) = (settled.source.name(), settled.kind, settled.dims);
-    let encoder = args.encoder.as_ref().map(|path| adopt_encoder(path, name, dims, &mut settings)).transpose()?;
+    if args.data.is_none() && config.digest.is_some_and(|digest| digest != settled.digest.hash) {
+        log::warn!("{name_of_data} is not what the recipe was made on; its classes, sizes and scales are found anew");
+    }
+    let encoder = encoder_path.as_ref().map(|path| adopt_encoder(path, name, dims, &mut settings)).transpose()?;
     let inherited = wanted.binarization.or(encoder);
     let binarization = inherited.unwrap_or_else(|| default_binarization(name, kind, &*settled.source, &settings));
     binarization.check(kind, &name_of_data)?;
@@ -139,8 +151,8 @@ pub fn make_recipe(args: &TrainArgs, common: &Common, device: &Device) -> Result
         binary: kind == Kind::Binary,
         points: kind == Kind::Points,
         binarization,
-        limit: args.limit,
-        labels_per_class: args.labels_per_class,
+        limit: args.limit.or(of_config(config.limit)),
+        labels_per_class: args.labels_per_class.or(of_config(config.labels_per_class)),
         reading: settled.reading,
         augment: wanted.augment,
         mean: None,
@@ -173,7 +185,7 @@ pub fn make_recipe(args: &TrainArgs, common: &Common, device: &Device) -> Result
         seed,
         device: device.name(),
         vectors: vectors(device),
-        encoder: args.encoder.clone(),
+        encoder: encoder_path,
         data: recipe,
         train,
         hyper: settings,
@@ -310,7 +322,7 @@ pub fn watched(trainer: &mut Trainer, stop: &AtomicBool, output: &Output) -> Res
     let bar = output.bar(trainer.recipe().train.steps, "steps");
     bar.set_position(trainer.step());
     bar.reset_eta();
-    let mut watcher = Watcher { bar: bar.clone(), names: trainer.model().metrics(), output, valid: None };
+    let mut watcher = Watcher { bar: bar.clone(), names: trainer.model().metrics(), output, valid: None, printed: None };
     let outcome = trainer.run(stop, &mut watcher);
     bar.finish_and_clear();
     outcome
@@ -321,7 +333,12 @@ struct Watcher<'a> {
     names: Vec<(&'static str, &'static str)>,
     output: &'a Output,
     valid: Option<f64>,
+    /// When metrics were last printed, where there is no bar.
+    printed: Option<Instant>,
 }
+
+/// Least time between lines of metrics where there is no bar.
+const BETWEEN_LINES: Duration = Duration::from_secs(1);
 
 impl Observer for Watcher<'_> {
     fn step(&mut self, step: u64) {
@@ -332,7 +349,9 @@ impl Observer for Watcher<'_> {
         let shown: Vec<String> = self.names.iter().zip(values).take(4).map(|((name, unit), v)| format!("{name} {v:.3} {unit}")).collect();
         let valid = self.valid.map(|v| format!(" · valid {v:.3}")).unwrap_or_default();
         self.bar.set_message(format!("{}{valid} · {rate:.0} images/s", shown.join(", ")));
-        if !self.output.is_live() && step.is_multiple_of(500) {
+        let due = self.printed.is_none_or(|last| last.elapsed() >= BETWEEN_LINES);
+        if !self.output.is_live() && due {
+            self.printed = Some(Instant::now());
             self.output.say(&format!("step {step}: {} · {rate:.0} images/s", shown.join(", ")));
         }
     }

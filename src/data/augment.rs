@@ -7,11 +7,12 @@ use super::{Kind, Source, streams};
 use crate::random::{unit, word};
 use crate::{Error, Result};
 use image::imageops::FilterType;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Mirror images.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Flip {
     /// None.
@@ -26,7 +27,7 @@ pub enum Flip {
 }
 
 /// What is done at random to training images, and to no others.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Augment {
     /// Mirror images.
@@ -34,10 +35,12 @@ pub struct Augment {
     /// Most pixels that an image is moved by, either way along both sides; its border is repeated into what falls free.
     pub shift: usize,
     /// Least share of both sides that is kept of an image, in 0..=1; a window of that share or more is scaled back to the whole size.
+    #[schemars(range(max = 1), extend("exclusiveMinimum" = 0))]
     pub crop: f32,
     /// Probability that a value is replaced by one drawn evenly from all that there are: of a model that is to know how images are made in
     /// general, not these (Ren et al., 2019, "Likelihood ratios for out-of-distribution detection").
     #[serde(skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0, max = 1))]
     pub mutate: f32,
 }
 

@@ -45,8 +45,16 @@ pub use picture::{decode, has_ending};
 pub use reading::{Colour, Fit, Layout, Range, Reading};
 pub use subset::{labelled, subset};
 
+use crate::keys::{self, Key};
 use crate::{Error, Result};
 use std::fmt;
+
+/// The `--set` keys that say what data are and how they are read, those of series last.
+pub fn keys() -> [Vec<Key>; 2] {
+    let bits = "How grey levels become bits; unsaid, dynamic for a pixelcnn of grey images and static for data that hold bits.";
+    let images = [vec![keys::named::<Binarization>("binarization", bits)], keys::of::<Reading>(), keys::of::<Augment>()].concat();
+    [images, keys::of::<series::Cut>()]
+}
 
 /// The random streams of this folder; see [`crate::random`]. Other folders keep off 0xDA7A_0000..=0xDA7A_FFFF.
 pub mod streams {

@@ -2,6 +2,7 @@
 
 use super::series::Cut;
 use crate::{Error, Result};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +11,7 @@ use std::str::FromStr;
 const MAX_SIDE: usize = 4096;
 
 /// What becomes of a picture whose proportions are not those of `size`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Fit {
     /// It fills the size, and what is too much is cut off on both sides.
@@ -23,7 +24,7 @@ pub enum Fit {
 }
 
 /// How the values of an array lie in memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Layout {
     /// N×H×W×C.
@@ -49,25 +50,29 @@ pub struct Range {
 }
 
 /// How a source is read. Everything has a default, and what is not the default is written in the recipe.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Reading {
-    /// Height and width that pictures are brought to; `None` for their own.
+    /// Height and width that pictures are brought to, pixels: `size=HxW`, or one number for both (`resize=N`); unsaid, their own.
+    #[schemars(with = "Option<String>")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<[usize; 2]>,
     /// How they are brought to it.
     pub fit: Fit,
-    /// What lies behind an alpha channel and around a padded picture.
+    /// What lies behind an alpha channel and around a padded picture: `#rrggbb`, black or white.
+    #[schemars(with = "String")]
     pub background: Colour,
-    /// 1 for grey (luma of BT.709), 3 for colour; `None` for what the files hold.
+    /// 1 for grey (luma of BT.709), 3 for colour; unsaid, what the files hold.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channels: Option<usize>,
-    /// What is black and white in an array; `None` to go by its type and values.
+    /// What is black and white in an array: `LOW..HIGH`; unsaid, by its type and values.
+    #[schemars(with = "Option<String>")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub range: Option<Range>,
     /// How an array lies in memory.
     pub layout: Layout,
     /// How series are read and cut.
+    #[schemars(skip)]
     #[serde(skip_serializing_if = "Cut::is_default")]
     pub series: Cut,
 }

@@ -1,32 +1,38 @@
 //! A small convolutional classifier: the supervised model that autoencoder features are judged by, and the one whose features judge samples.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::noise::TIMES;
-use super::size::{self, WIDEST};
+use super::size::{DEEPEST, WIDEST};
 use super::trunk::{Activation, Form, Sizes, Trunk};
 use super::{DataSpec, Defaults, Features, Judges, Model, Optimiser};
 use crate::data::{Kind, Scale};
 use crate::error::{Error, Result};
 use crate::graph::{Binary, Distribution, Graph, NodeId, StateSpec, Unary, Update};
+use crate::keys;
 use crate::nn::{Linear, Start, TimeWaves};
 use crate::op::Reduction;
 
 /// Hyper-parameters.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// What reads the image.
     pub form: Form,
     /// Units of each hidden layer (mlp).
+    #[schemars(range(min = 1, max = WIDEST))]
     pub hidden: usize,
     /// Hidden layers before the features (mlp).
+    #[schemars(range(max = DEEPEST))]
     pub layers: usize,
     /// Channels of the first convolution, doubled at each halving (conv).
+    #[schemars(range(min = 1, max = WIDEST))]
     pub filters: usize,
     /// Halvings of the image (conv); 0 halves while the sides are even and longer than 8.
     pub stages: usize,
     /// Units of the last hidden layer, the features.
+    #[schemars(range(min = 1, max = WIDEST))]
     pub features: usize,
     /// The nonlinearity.
     pub activation: Activation,
@@ -112,7 +118,7 @@ impl Classifier {
         if veil.is_some() && form == Form::Mlp && layers == 0 {
             return refuse("noised=true and rows=true tell the first hidden layer what it does not see; take layers=1 or more");
         }
-        size::within("classifier", &[("features", features, 1..=WIDEST)])?;
+        keys::check("classifier", &config)?;
         let sizes = Sizes { form, hidden, layers, filters, stages, activation, classes: if veil.is_some() { WAVES } else { 0 } }
             .resolved("classifier", data.dims)?;
         let mut spec = StateSpec::default();

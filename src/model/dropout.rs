@@ -1,9 +1,11 @@
 //! The key that tells how much a network drops while it is trained.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Probability that [`Graph::dropout`](crate::graph::Graph::dropout) drops an element: at least 0 and below 1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("minimum" = 0, "exclusiveMaximum" = 1))]
 #[serde(try_from = "f64", into = "f64")]
 pub struct Dropout(f64);
 

@@ -4,6 +4,9 @@
 //! (2004, "The tradeoff between generative and discriminative classifiers") adds what the classes lose of Bayes' rule:
 //! −ln p(x|y) − λ ln p(y|x).
 
+use schemars::JsonSchema;
+use serde::Deserialize;
+
 use crate::error::{Error, Result};
 use crate::graph::{Binary, Builder, Distribution, Graph, NodeId, Unary, Value};
 use crate::op::Reduction;
@@ -21,7 +24,19 @@ pub struct LabelLoss {
     pub others: usize,
 }
 
-/// The keys of a recipe.
+/// The keys as a recipe has them.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LabelKeys {
+    /// Weight λ of −ln p(y|x) in the loss of a conditional model, so that labels matter (Bouchard and Triggs, 2004); unsaid, 0.
+    #[schemars(range(min = 0))]
+    pub label_weight: Option<f64>,
+    /// Classes besides an image's own that p(y|x) is told among, drawn for each image and step; unsaid, 3.
+    #[schemars(range(min = 1))]
+    pub label_others: Option<usize>,
+}
+
+/// Their names.
 pub const KEYS: [&str; 2] = ["label_weight", "label_others"];
 
 /// Refuses the keys where they are not taken.

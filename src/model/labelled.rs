@@ -2,7 +2,7 @@
 
 use super::autoregressive::{Given, Network};
 use super::dropout::Dropout;
-use super::label_loss::{KEYS, LabelLoss};
+use super::label_loss::{LabelKeys, LabelLoss};
 use super::levels::Levels;
 use super::{Defaults, Model};
 use crate::error::{Error, Result};
@@ -11,24 +11,18 @@ use crate::graph::{Graph, NodeId, StateSpec};
 /// Other classes, where nobody says how many.
 const OTHER_CLASSES: usize = 3;
 
-/// A network, with p(y|x) in its loss where the recipe says so: `make` makes it of the hyper-parameters that are its own.
+/// A network, with p(y|x) in its loss where the keys say so.
 ///
 /// # Errors
-/// Those of `make`; [`Error::Usage`] where the keys are no numbers that fit, or the network has no labels.
-pub fn with_labels<N: Network + 'static>(hyper: &toml::Table, make: impl FnOnce(&toml::Table) -> Result<N>) -> Result<Box<dyn Model>> {
-    let mut own = hyper.clone();
-    let [weight, others] = KEYS.map(|key| own.remove(key));
-    let network = make(&own)?;
+/// [`Error::Usage`] where the keys are no numbers that fit, or the network has no labels.
+pub fn with_labels<N: Network + 'static>(network: N, keys: &LabelKeys) -> Result<Box<dyn Model>> {
     let refused = |reason: String| Err(Error::usage(format!("{}: {reason}", N::NAME)));
-    let weight = match weight {
-        None => 0.0,
-        Some(value) => match value.as_float().or_else(|| value.as_integer().map(|whole| whole as f64)) {
-            Some(weight) if weight >= 0.0 && weight.is_finite() => weight,
-            _ => return refused(format!("label_weight must be a number, not below 0, not {value}")),
-        },
-    };
+    let weight = keys.label_weight.unwrap_or(0.0);
+    if !(weight >= 0.0 && weight.is_finite()) {
+        return refused(format!("label_weight must be a number, not below 0, not {weight}"));
+    }
     if weight == 0.0 {
-        return match others {
+        return match keys.label_others {
             Some(_) => {
                 refused("label_others counts classes of the label's part of the loss; take label_weight=1, say, or leave it out".into())
             }
@@ -41,13 +35,10 @@ pub fn with_labels<N: Network + 'static>(hyper: &toml::Table, make: impl FnOnce(
             "label_weight needs p(x|y) of two classes or more; take conditional=true and labelled data, or leave it out".into(),
         );
     }
-    let others = match others {
-        None => OTHER_CLASSES.min(classes - 1),
-        Some(value) => match value.as_integer().and_then(|count| usize::try_from(count).ok()) {
-            Some(count) if (1..classes).contains(&count) => count,
-            _ => return refused(format!("label_others must be 1 to {}, the classes besides an image's own, not {value}", classes - 1)),
-        },
-    };
+    let others = keys.label_others.unwrap_or(OTHER_CLASSES.min(classes - 1));
+    if !(1..classes).contains(&others) {
+        return refused(format!("label_others must be 1 to {}, the classes besides an image's own, not {others}", classes - 1));
+    }
     Ok(Box::new(Labelled { network, loss: LabelLoss { weight, others } }))
 }
 

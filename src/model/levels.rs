@@ -1,6 +1,7 @@
 //! What autoregressive models of pixel values have in common: the levels of a value, how they are shown to the network, and what its
 //! logits say of them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{DataSpec, Law};
@@ -10,7 +11,7 @@ use crate::graph::{Graph, NodeId, Unary};
 use crate::op::{Gaussians, Mixture, Taps};
 
 /// How the values of a pixel are told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Likelihood {
     /// By logits: of a bit, or of every level.

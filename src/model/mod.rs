@@ -18,6 +18,7 @@ pub mod noise;
 mod pixelcnn;
 mod pixelcnn_pp;
 mod pixelrnn;
+mod registry;
 mod rnn;
 mod scales;
 mod shown;
@@ -36,17 +37,18 @@ pub use law::Law;
 pub use pixelcnn::PixelCnn;
 pub use pixelcnn_pp::PixelCnnPp;
 pub use pixelrnn::PixelRnn;
+pub use registry::{about, build, check_name, keys, names};
 pub use rnn::Rnn;
 pub use shown::{Shown, Task, luma};
 pub use vae::{Autoencoder, Vae};
 pub use wavenet::WaveNet;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::data::{Binarization, Kind, Scale};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::graph::{Graph, StateSpec, Update};
-use crate::nearest;
 
 /// What a model must know of the data it is made for.
 #[derive(Clone, Debug, PartialEq)]
@@ -104,7 +106,7 @@ pub struct Defaults {
 }
 
 /// The rules an optimiser can follow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Optimiser {
     /// Adam.
@@ -203,94 +205,4 @@ pub trait Model: Send + Sync {
     fn features(&self) -> Option<&dyn Features> {
         None
     }
-}
-
-/// Makes a model from its hyper-parameters and what it must know of the data.
-type Make = fn(&'static str, &toml::Table, &DataSpec) -> Result<Box<dyn Model>>;
-
-/// Every model by its name on the command line, in alphabetical order.
-const MODELS: [(&str, Make); 15] = [
-    ("autoencoder", |name, hyper, data| Ok(Box::new(Autoencoder::new(parse(name, hyper)?, data)?))),
-    ("classifier", |name, hyper, data| Ok(Box::new(Classifier::new(parse(name, hyper)?, data)?))),
-    ("cvae", |name, hyper, data| Ok(Box::new(Vae::conditional(parse(name, hyper)?, data)?))),
-    ("dcgan", |_, hyper, data| Ok(Box::new(Gan::new(gan::Family::Dcgan, hyper, data)?))),
-    ("diffusion", |name, hyper, data| Ok(Box::new(Diffusion::new(parse(name, hyper)?, data)?))),
-    ("gan", |_, hyper, data| Ok(Box::new(Gan::new(gan::Family::Gan, hyper, data)?))),
-    ("gated-pixelcnn", |name, hyper, data| {
-        beside_preset(name, hyper, &BESIDE)?;
-        labelled::with_labels(hyper, |hyper| GatedPixelCnn::new(parse(name, hyper)?, data))
-    }),
-    ("pixelcnn", |name, hyper, data| {
-        beside_preset(name, hyper, &BESIDE)?;
-        labelled::with_labels(hyper, |hyper| PixelCnn::new(parse(name, hyper)?, data))
-    }),
-    ("pixelcnn-pp", |name, hyper, data| labelled::with_labels(hyper, |hyper| PixelCnnPp::new(parse(name, hyper)?, data))),
-    ("pixelrnn", |name, hyper, data| {
-        beside_preset(name, hyper, &[&BESIDE[..], &["layer", "first_kernel", "kernel"]].concat())?;
-        labelled::with_labels(hyper, |hyper| PixelRnn::new(parse(name, hyper)?, data))
-    }),
-    ("rnn", |name, hyper, data| labelled::with_labels(hyper, |hyper| Rnn::new(parse(name, hyper)?, data))),
-    ("vae", |name, hyper, data| Ok(Box::new(Vae::new(parse(name, hyper)?, data)?))),
-    ("wavenet", |name, hyper, data| labelled::with_labels(hyper, |hyper| WaveNet::new(parse(name, hyper)?, data))),
-    ("wgan", |_, hyper, data| Ok(Box::new(Gan::new(gan::Family::Wgan, hyper, data)?))),
-    ("wgan-gp", |_, hyper, data| Ok(Box::new(Gan::new(gan::Family::WganGp, hyper, data)?))),
-];
-
-/// Names of all models.
-pub fn names() -> [&'static str; MODELS.len()] {
-    MODELS.map(|(name, _)| name)
-}
-
-/// Makes a model for some data from its hyper-parameters.
-///
-/// # Errors
-/// [`Error::Usage`] for an unknown model, an unknown key, a value that does not fit, or a model that draws in raster order and looks ahead.
-pub fn build(name: &str, hyper: &toml::Table, data: &DataSpec) -> Result<Box<dyn Model>> {
-    let (name, make) = known(name)?;
-    size::check_data(data)?;
-    let model = make(name, hyper, data)?;
-    size::check(model.as_ref())?;
-    causal::check(model.as_ref())?;
-    Ok(model)
-}
-
-/// Refuses a name that no model has.
-///
-/// # Errors
-/// [`Error::Usage`], naming those that there are.
-pub fn check_name(name: &str) -> Result<()> {
-    known(name).map(|_| ())
-}
-
-fn known(name: &str) -> Result<(&'static str, Make)> {
-    let unknown = || Error::usage(format!("there is no model {name}{}; there are {}", nearest::hint(name, names()), names().join(", ")));
-    MODELS.into_iter().find(|(known, _)| *known == name).ok_or_else(unknown)
-}
-
-/// Keys of autoregressive models that no named size is about.
-const BESIDE: [&str; 9] =
-    ["dropout", "levels", "likelihood", "mixtures", "conditional", "scales", "scale_channels", "label_weight", "label_others"];
-
-/// Refuses keys that a named size would override: only those of `free` are not a part of it.
-fn beside_preset(model: &str, hyper: &toml::Table, free: &[&str]) -> Result<()> {
-    let Some(preset) = hyper.get("preset").and_then(toml::Value::as_str).filter(|preset| *preset != "custom") else { return Ok(()) };
-    match hyper.keys().find(|key| *key != "preset" && !free.contains(&key.as_str())) {
-        Some(key) => Err(Error::usage(format!("{model}: preset={preset} sets {key} itself; leave one of them out"))),
-        None => Ok(()),
-    }
-}
-
-/// Reads a model's hyper-parameters.
-fn parse<T: serde::de::DeserializeOwned>(model: &str, hyper: &toml::Table) -> Result<T> {
-    label_loss::refuse(model, hyper)?;
-    hyper.clone().try_into().map_err(|e: toml::de::Error| {
-        let reason = e.message().lines().next().unwrap_or_default().replace("usize", "a whole number from 0");
-        // The reason alone does not say where it lies: the key that is refused by itself does.
-        let alone =
-            |(key, value): &(&String, &toml::Value)| toml::Table::from_iter([((*key).clone(), (*value).clone())]).try_into::<T>().is_err();
-        match hyper.iter().find(alone) {
-            Some((key, value)) => Error::usage(format!("{model}: {key}={}: {reason}", value.to_string().trim_matches('"'))),
-            None => Error::usage(format!("{model}: {reason}")),
-        }
-    })
 }

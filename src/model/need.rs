@@ -1,7 +1,8 @@
 //! How a command asks for what a model can do: the ability, or one sentence that names the models which have it.
 
 use super::ability::{Bounds, Decodes, Denoises, Encodes, Features, Judges, Raster, Scores};
-use super::{DataSpec, MODELS, Model};
+use super::registry::{Entry, MODELS};
+use super::{DataSpec, Model};
 use crate::data::{Binarization, Kind};
 use crate::error::{Error, Result};
 
@@ -169,12 +170,12 @@ fn able(can: impl Fn(&dyn Model) -> bool) -> Vec<&'static str> {
     let data = |dims| DataSpec { dims, classes: 10, kind: Kind::Pixels, binarization: Binarization::None, mean: None };
     let plain = [data([32, 32, 1]), data([32, 1, 1])];
     let labelled = toml::Table::from_iter([("conditional".to_string(), true.into())]);
-    let can = |(name, make): &&(&'static str, super::Make)| {
+    let can = |Entry { name, make, .. }: &&Entry| {
         let mut made =
             [toml::Table::new(), labelled.clone()].into_iter().flat_map(|hyper| plain.iter().map(move |data| (hyper.clone(), data)));
         made.any(|(hyper, data)| make(name, &hyper, data).is_ok_and(|model| can(model.as_ref())))
     };
-    MODELS.iter().filter(can).map(|(name, _)| *name).collect()
+    MODELS.iter().filter(can).map(|entry| entry.name).collect()
 }
 
 /// "a dcgan has no likelihood; cvae, diffusion, gated-pixelcnn, pixelcnn, pixelcnn-pp, pixelrnn, rnn, vae and wavenet have one".

@@ -4,10 +4,11 @@
 //! is asked for a mixture of x₀ and ε, so that x̂₀ = skip·x + out·F(input·x, time): what differs between ε, v, x₀, EDM and flow matching
 //! are four numbers a level ([`Process::head`]).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How much noise there is at which time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Schedule {
     /// Variances of single steps rise in a line from 10⁻⁴ to .02 over 1,000 steps (Ho, Jain and Abbeel, 2020).
@@ -22,7 +23,7 @@ pub enum Schedule {
 }
 
 /// What the network is asked for, of linear and cosine schedules.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Target {
     /// The noise ε.
@@ -35,7 +36,7 @@ pub enum Target {
 }
 
 /// The variance of a step back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Variance {
     /// That of the posterior given x₀, β̃: right where the data is a point.

@@ -1,12 +1,13 @@
 //! What a network that draws images is shown of each beforehand: a small image to enlarge, or a grey one to colour.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId};
 
 /// What a run is for, besides drawing images from nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Task {
     /// Colours for grey images.

@@ -3,6 +3,7 @@
 //! Its tensors have the same names wherever it is used (`encoder.hidden`, or `encoder.conv1`, `encoder.conv2`, …), so that a classifier can
 //! start from the encoder of a trained autoencoder.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::size::{self, DEEPEST, WIDEST};
@@ -11,7 +12,7 @@ use crate::graph::{Graph, NodeId, StateSpec, Unary};
 use crate::nn::{Conv2d, Linear, OneHot, Start};
 
 /// What a network between images and vectors is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Form {
     /// Fully connected layers.
@@ -21,7 +22,7 @@ pub enum Form {
 }
 
 /// The nonlinearity of hidden layers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Activation {
     /// max(x, 0)

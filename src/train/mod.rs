@@ -22,7 +22,7 @@ pub use judge::{JUDGE_SEED, JUDGE_VERSION, Judge, JudgeFacts};
 pub use layout::{from_torch, to_torch, torch_shape};
 pub use recipe::{Change, DataRecipe, FORMAT, Recipe, vectors};
 pub use run::{RunFolder, Trained};
-pub use settings::{apply_settings, parse_settings};
+pub use settings::{apply_settings, parse_settings, whole_number};
 pub use trainer::{Observer, Outcome, Silent, Trainer};
 pub use training::{Extras, Schedule, TrainRecipe};
 pub use transfer::adopt;

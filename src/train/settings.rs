@@ -12,14 +12,32 @@ pub fn parse_settings(pairs: &[String]) -> Result<toml::Table> {
         };
         let (key, value) = (key.trim(), value.trim());
         let parsed: Option<toml::Table> = toml::from_str(&format!("value = {value}")).ok();
-        let value = parsed.and_then(|mut t| t.remove("value")).unwrap_or_else(|| bare(value));
+        let value = match parsed.and_then(|mut t| t.remove("value")) {
+            // A whole number with an exponent may stand where a whole number must; where a fraction may, it serves too.
+            None | Some(toml::Value::Float(_)) => bare(value),
+            Some(parsed) => parsed,
+        };
         table.insert(key.to_string(), value);
     }
     Ok(table)
 }
 
-/// What TOML does not know: `.001` and `1.` are numbers all the same, and the rest are words.
+/// A whole number as people write it: `2000`, `10_000`, `2e3`, `2^14`.
+pub fn whole_number(text: &str) -> Option<u64> {
+    let plain = text.replace('_', "");
+    if let Some((base, power)) = plain.split_once('^') {
+        return base.parse::<u64>().ok()?.checked_pow(power.parse().ok()?);
+    }
+    let float = |text: &str| text.parse::<f64>().ok().filter(|v| v.fract() == 0.0 && (0.0..9e15).contains(v)).map(|v| v as u64);
+    let has_digits = plain.starts_with(|c: char| c.is_ascii_digit());
+    plain.parse().ok().or_else(|| float(&plain).filter(|_| has_digits && plain.contains(['e', 'E'])))
+}
+
+/// What TOML does not know: `.001`, `1.` and `2^14` are numbers all the same, and the rest are words.
 fn bare(value: &str) -> toml::Value {
+    if let Some(whole) = whole_number(value).and_then(|whole| i64::try_from(whole).ok()) {
+        return toml::Value::Integer(whole);
+    }
     let number = value.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c));
     match value.parse() {
         Ok(parsed) if number => toml::Value::Float(parsed),
@@ -109,6 +127,18 @@ mod tests {
         let table = parse_settings(&pairs).expect("parses");
         assert_eq!([&table["a"], &table["b"], &table["d"]].map(|v| v.as_float()), [Some(0.5), Some(2.0), Some(-0.25)]);
         assert!(table["c"].is_str() && table["e"].is_str());
+    }
+
+    #[test]
+    fn whole_numbers_are_taken_as_people_write_them() {
+        let read = ["2000", "10_000", "2e3", "1E3", "2^14", "0"].map(whole_number);
+        assert_eq!(read, [Some(2000), Some(10_000), Some(2000), Some(1000), Some(16_384), Some(0)]);
+        assert_eq!(["-1", "1.5", "1e-3", "2^99", "many", "", "1e300", "inf"].map(whole_number), [None; 8]);
+        let table = parse_settings(&["batch=2^5", "steps=1e3", "rate=1e-3"].map(String::from)).expect("parses");
+        assert_eq!(
+            (table["batch"].as_integer(), table["steps"].as_integer(), table["rate"].as_float()),
+            (Some(32), Some(1000), Some(1e-3))
+        );
     }
 
     #[test]

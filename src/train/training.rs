@@ -1,5 +1,6 @@
 //! How a run is trained: the keys of every model.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -11,7 +12,7 @@ use crate::shader::Precision;
 const MOST_STEPS: u64 = i32::MAX as u64;
 
 /// How the learning rate falls after its warm-up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Schedule {
     /// It stays.
@@ -37,42 +38,56 @@ pub struct Extras {
 const LARGEST_BATCH: usize = 1 << 20;
 
 /// How a run is trained.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrainRecipe {
     /// Items of a pass.
+    #[schemars(range(min = 1, max = LARGEST_BATCH))]
     pub batch: usize,
     /// Passes of a step, whose gradients are averaged: a step of 4 passes of 16 items is one of 64 items, in the memory of 16.
+    #[schemars(range(min = 1))]
     pub accumulate: usize,
     /// Steps of the whole run.
+    #[schemars(range(max = MOST_STEPS))]
     pub steps: u64,
     /// Learning rate of each optimiser group.
     pub learning_rate: Vec<f32>,
     /// How the learning rate falls after its warm-up.
     pub schedule: Schedule,
     /// Factor on the learning rate from step to step, where the schedule is exponential; else 1.
+    #[schemars(range(max = 1), extend("exclusiveMinimum" = 0))]
     pub rate_decay: f64,
     /// The step at which a cosine or linear schedule ends; 0 takes `steps`.
+    #[schemars(range(max = MOST_STEPS))]
     pub decay_steps: u64,
     /// Steps over which the rate rises linearly from 0.
+    #[schemars(range(max = MOST_STEPS))]
     pub warmup: u64,
     /// The optimiser's rule.
     pub optimiser: Optimiser,
     /// Decay of Adam's first moment, or the momentum of SGD.
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub beta1: f32,
     /// Decay of Adam's second moment, or of RMSprop's mean square.
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub beta2: f32,
     /// Added to the root of the second moment.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub epsilon: f32,
     /// Largest norm of a group's gradient; 0 does not clip.
+    #[schemars(range(min = 0))]
     pub clip_norm: f32,
     /// Largest size of each element of a gradient, after that; 0 does not clip.
+    #[schemars(range(min = 0))]
     pub clip_value: f32,
     /// Share of a weight that a step takes away, times the learning rate, apart from its gradient (Loshchilov and Hutter, 2019: AdamW).
+    #[schemars(range(min = 0))]
     pub weight_decay: f32,
     /// Weight of the old average of the weights; 0 keeps no average. Early on it is less: (1 + s) / (10 + s) at step s.
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub ema: f32,
     /// Steps between metrics.
+    #[schemars(range(min = 1))]
     pub log_every: u64,
     /// Steps between pictures; 0 draws none.
     pub sample_every: u64,
@@ -83,6 +98,7 @@ pub struct TrainRecipe {
     /// Scores of the validation split without a better one after which the run ends; 0 trains to the last step.
     pub patience: u64,
     /// Steps between checkpoints.
+    #[schemars(range(min = 1))]
     pub save_every: u64,
     /// What the products of a training step are computed in.
     #[serde(default)]

@@ -15,6 +15,8 @@ mod denoised;
 mod devices;
 mod eval;
 mod export;
+mod help;
+mod info;
 mod latents;
 mod limits;
 mod mixture;

@@ -12,12 +12,14 @@ use crate::runtime::Device;
 use crate::shader::{Access, expand};
 
 /// A device's ceilings.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Ceilings {
     /// Multiply-adds in registers, two operations each, in GFLOP/s.
     pub gflops: f64,
-    /// Bytes read and written by a copy, in GB/s.
+    /// Bytes read and written in memory beyond every cache, in GB/s.
     pub gbps: f64,
+    /// The same of fewer bytes, which caches hold: bytes and GB/s, in order; empty where only the one above is known.
+    memory: Vec<(u64, f64)>,
     /// Seconds of an empty dispatch, submitted and waited for.
     pub dispatch: f64,
 }
@@ -31,9 +33,15 @@ impl Ceilings {
         }
     }
 
+    /// GB/s of what goes through so many bytes.
+    pub fn gbps_of(&self, bytes: u64) -> f64 {
+        self.memory.iter().find(|(size, _)| bytes <= *size).map_or(self.gbps, |(_, gbps)| *gbps)
+    }
+
     /// As `--json` shows them.
     pub fn json(&self) -> Value {
-        json!({"gflops": self.gflops, "gbps": self.gbps, "dispatch_s": self.dispatch})
+        let memory: Vec<Value> = self.memory.iter().map(|(bytes, gbps)| json!({ "bytes": bytes, "gbps": gbps })).collect();
+        json!({"gflops": self.gflops, "gbps": self.gbps, "memory": memory, "dispatch_s": self.dispatch})
     }
 }
 
@@ -78,17 +86,47 @@ fn cpu() -> Ceilings {
         Ok(start.elapsed().as_secs_f64())
     });
     let flops = (2 * threads * TILES * DEPTH * rows * columns) as f64;
-    const COPIED: usize = 64 << 20;
-    let source = vec![1u8; COPIED];
-    let mut target = vec![0u8; COPIED];
-    let copy = best(|| {
-        let start = Instant::now();
-        let part = COPIED.div_ceil(threads);
-        target.par_chunks_mut(part).zip(source.par_chunks(part)).for_each(|(t, s)| t.copy_from_slice(s));
-        Ok(start.elapsed().as_secs_f64())
+    let memory: Vec<(u64, f64)> = SIZES.map(|bytes| (bytes as u64, host_memory(bytes, threads))).to_vec();
+    let seconds = seconds.unwrap_or(f64::NAN);
+    let gbps = memory.last().map_or(f64::NAN, |(_, gbps)| *gbps);
+    Ceilings { gflops: flops / seconds * 1e-9, gbps, memory, dispatch: 0.0 }
+}
+
+/// Bytes that a kernel of the host may go through, from those that the nearest cache holds to those that none does.
+const SIZES: [usize; 7] = [64 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20, 64 << 20, 256 << 20];
+
+/// GB/s at which all threads go through so many bytes again and again, each its share: the better of reading and copying.
+fn host_memory(bytes: usize, threads: usize) -> f64 {
+    let words = bytes / 8;
+    let share = words.div_ceil(threads);
+    let rounds = ((64 << 20) / bytes).max(1);
+    let mut all = vec![1u64; words];
+    let timed = |run: &mut dyn FnMut()| {
+        let mut least = f64::INFINITY;
+        for _ in 0..4 {
+            let start = Instant::now();
+            run();
+            least = least.min(start.elapsed().as_secs_f64());
+        }
+        (rounds * bytes) as f64 / least * 1e-9
+    };
+    let read = timed(&mut || {
+        all.par_chunks(share).for_each(|part| {
+            for _ in 0..rounds {
+                std::hint::black_box(std::hint::black_box(part).iter().fold(0u64, |sum, word| sum.wrapping_add(*word)));
+            }
+        });
     });
-    let (seconds, copy) = (seconds.unwrap_or(f64::NAN), copy.unwrap_or(f64::NAN));
-    Ceilings { gflops: flops / seconds * 1e-9, gbps: (2 * COPIED) as f64 / copy * 1e-9, dispatch: 0.0 }
+    let copied = timed(&mut || {
+        all.par_chunks_mut(share).for_each(|part| {
+            let (from, to) = part.split_at_mut(part.len() / 2);
+            for _ in 0..rounds {
+                let half = from.len();
+                std::hint::black_box(&mut *to)[..half].copy_from_slice(std::hint::black_box(from));
+            }
+        });
+    });
+    read.max(copied)
 }
 
 fn gpu_ceilings(gpu: &Gpu) -> Result<Ceilings> {
@@ -122,6 +160,7 @@ fn gpu_ceilings(gpu: &Gpu) -> Result<Ceilings> {
     Ok(Ceilings {
         gflops: flops / took(best(|| timed(&fma, groups, 1))?) * 1e-9,
         gbps: f64::from(copied) * f64::from(threads) * 32.0 * copies as f64 / took(best(|| timed(&copy, copied, copies))?) * 1e-9,
+        memory: Vec::new(),
         dispatch,
     })
 }

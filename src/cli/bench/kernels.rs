@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::args::BenchArgs;
 use super::ceilings::Ceilings;
+use super::earlier::Earlier;
 use super::sweep::{self, Case};
 use super::trace::Trace;
 use super::workloads::{WORKLOADS, Workload, chosen, no_such};
 use super::{WARMUP, spread};
 use crate::cli::output::Output;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::graph::Step;
 use crate::report::{Roof, Series, roofline, save_png};
 use crate::runtime::{Device, Program, State};
@@ -73,10 +74,10 @@ impl Subject {
 
 /// `kiln bench kernels`
 pub fn run(args: &BenchArgs, device: &Device, output: &Output) -> Result<()> {
-    let old = args.compare.as_ref().map(|path| rows_of(path)).transpose()?;
+    let old = Earlier::asked(args)?;
     let ceilings = Ceilings::measure(device)?;
     let mut words = format!(
-        "ceilings of {}: {:.1} GFLOP/s multiply-add · {:.1} GB/s copy · {:.1} µs an empty dispatch\n",
+        "ceilings of {}: {:.1} GFLOP/s multiply-add · {:.1} GB/s memory · {:.1} µs an empty dispatch\n",
         device.name(),
         ceilings.gflops,
         ceilings.gbps,
@@ -102,7 +103,7 @@ pub fn run(args: &BenchArgs, device: &Device, output: &Output) -> Result<()> {
             let row = json!({
                 "workload": subject.name(), "operation": kind.operation, "kernel": kind.kernel, "variant": kind.variant, "device": device.name(), "count": count,
                 "flops": kind.flops, "bytes": kind.bytes, "median_s": median, "min_s": least, "max_s": most, "gflops": gflops, "gbps": gbps,
-                "of_flops_ceiling": gflops / ceilings.gflops, "of_bytes_ceiling": gbps / ceilings.gbps, "share": share,
+                "of_flops_ceiling": gflops / ceilings.gflops, "of_bytes_ceiling": gbps / ceilings.gbps_of(kind.bytes), "share": share,
             });
             words += &format!(
                 "{:<24}{:<14}{:<20}{:<22}{count:>5}{:>11.1}{:>11.1}{:>11.1}{gflops:>10.1}{:>7.0}%{gbps:>9.2}{:>7.0}%{:>6.1}%{}\n",
@@ -114,9 +115,9 @@ pub fn run(args: &BenchArgs, device: &Device, output: &Output) -> Result<()> {
                 least * 1e6,
                 most * 1e6,
                 100.0 * gflops / ceilings.gflops,
-                100.0 * gbps / ceilings.gbps,
+                100.0 * gbps / ceilings.gbps_of(kind.bytes),
                 100.0 * share,
-                ratio(&row, old.as_deref())
+                old.ratio(&row, &["workload", "operation", "kernel", "variant", "flops", "bytes"], "median_s")
             );
             rows.push(row);
             place(&mut dots, subject.family(), kind.flops, kind.bytes, gflops);
@@ -166,21 +167,4 @@ fn measure(subject: &Subject, args: &BenchArgs, device: &Device, trace: &mut Tra
         bar.inc(1);
     }
     Ok(seen.into_iter().map(|(kind, times)| (kind, (times.len() / args.steps, spread(times)))).collect())
-}
-
-fn rows_of(path: &std::path::Path) -> Result<Vec<Value>> {
-    let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
-    let parsed: Value = serde_json::from_str(&text).map_err(|e| Error::format(path, format!("is not JSON: {e}")))?;
-    let rows = parsed["rows"].as_array().cloned();
-    rows.ok_or_else(|| Error::format(path, "is no result of kiln bench --json (it has no rows)"))
-}
-
-/// How much faster a row is than its like in an earlier result.
-fn ratio(row: &Value, old: Option<&[Value]>) -> String {
-    let same = |other: &&Value| ["workload", "operation", "kernel", "variant", "flops", "bytes"].iter().all(|key| other[*key] == row[*key]);
-    let before = old.and_then(|rows| rows.iter().find(same)).and_then(|r| r["median_s"].as_f64());
-    match (before, row["median_s"].as_f64()) {
-        (Some(before), Some(now)) => format!("  {:.2}× as fast", before / now),
-        _ => String::new(),
-    }
 }

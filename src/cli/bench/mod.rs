@@ -2,6 +2,7 @@
 
 mod args;
 mod ceilings;
+mod earlier;
 mod kernels;
 mod sample;
 mod split;

@@ -5,6 +5,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::args::BenchArgs;
+use super::earlier::Earlier;
 use super::split::Split;
 use super::workloads::{DENOISED, SAMPLED};
 use crate::cli::output::Output;
@@ -27,6 +28,8 @@ const LONG: f64 = 10.0;
 
 /// `kiln bench sample`
 pub fn run(args: &BenchArgs, device: &Device, output: &Output) -> Result<()> {
+    let old = Earlier::asked(args)?;
+    let alike = ["workload", "method", "images"];
     let mut rows = Vec::new();
     let mut words = format!("{:<28}{:>8}{:>12}{:>12}{:>12}{:>14}\n", "workload", "images", "median s", "min s", "max s", "images/s");
     for (workload, made) in SAMPLED {
@@ -63,16 +66,18 @@ pub fn run(args: &BenchArgs, device: &Device, output: &Output) -> Result<()> {
             let rate = count as f64 / median;
             let split = Split::of_job(median, spent, device);
             let name = format!("{workload} {what}");
-            words += &format!("{name:<28}{count:>8}{median:>12.4}{least:>12.4}{most:>12.4}{rate:>14.1}\n{}", split.words());
-            rows.push(json!({
+            let row = json!({
                 "workload": workload, "method": what, "device": device.name(), "images": count, "seconds": median,
                 "min_s": least, "max_s": most, "images_per_s": rate, "time": split.json(),
-            }));
+            });
+            let ratio = old.ratio(&row, &alike, "seconds");
+            words += &format!("{name:<28}{count:>8}{median:>12.4}{least:>12.4}{most:>12.4}{rate:>14.1}{ratio}\n{}", split.words());
+            rows.push(row);
         }
     }
     if DENOISED.0.contains(&args.filter) {
         let (line, row) = denoised(args, device)?;
-        words += &line;
+        words += &format!("{line}{}\n", old.ratio(&row, &alike, "seconds"));
         rows.push(row);
     }
     output.result(&words, &json!({"rows": rows}))
@@ -98,7 +103,7 @@ fn denoised(args: &BenchArgs, device: &Device) -> Result<(String, serde_json::Va
     }
     let [least, median, most] = super::spread(runs);
     let rate = NOISED as f64 / median;
-    let line = format!("{name:<28}{NOISED:>8}{median:>12.4}{least:>12.4}{most:>12.4}{rate:>14.1}\n");
+    let line = format!("{name:<28}{NOISED:>8}{median:>12.4}{least:>12.4}{most:>12.4}{rate:>14.1}");
     let row = json!({
         "workload": name, "method": "ddim", "steps": STEPS, "device": device.name(), "images": NOISED, "seconds": median,
         "min_s": least, "max_s": most, "images_per_s": rate,

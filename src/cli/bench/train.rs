@@ -5,6 +5,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::args::BenchArgs;
+use super::earlier::Earlier;
 use super::split::Split;
 use super::trace::Trace;
 use super::workloads::{Compiled, WORKLOADS, Workload, chosen, no_such};
@@ -26,6 +27,7 @@ struct Timed {
 
 /// `kiln bench train`
 pub fn run(args: &BenchArgs, device: &Device, output: &Output) -> Result<()> {
+    let old = Earlier::asked(args)?;
     let mut rows = Vec::new();
     let mut words = format!(
         "{:<20}{:>7}{:>11}{:>11}{:>11}{:>10}{:>11}{:>12}{:>10}{:>12}\n",
@@ -47,17 +49,19 @@ pub fn run(args: &BenchArgs, device: &Device, output: &Output) -> Result<()> {
         let rate = batch as f64 / median;
         let (dispatches, submits) = program.dispatches().unzip();
         let shown = dispatches.map_or_else(|| "–".into(), |d| d.to_string());
-        words += &format!(
-            "{:<20}{batch:>7}{median:>11.5}{least:>11.5}{most:>11.5}{first:>10.3}{rate:>11.1}{parameters:>12}{:>10.1}{shown:>12}\n{}",
-            workload.name,
-            program.bytes() as f64 * 1e-6,
-            split.words()
-        );
-        rows.push(json!({
+        let row = json!({
             "workload": workload.name, "device": device.name(), "batch": batch, "step_s": median, "step_min_s": least, "step_max_s": most,
             "first_step_s": first, "images_per_s": rate, "params": parameters, "peak_bytes": program.bytes(), "peak_rss_bytes": peak_rss,
             "dispatches": dispatches, "submits": submits, "time": split.json(),
-        }));
+        });
+        words += &format!(
+            "{:<20}{batch:>7}{median:>11.5}{least:>11.5}{most:>11.5}{first:>10.3}{rate:>11.1}{parameters:>12}{:>10.1}{shown:>12}{}\n{}",
+            workload.name,
+            program.bytes() as f64 * 1e-6,
+            old.ratio(&row, &["workload", "batch"], "step_s"),
+            split.words()
+        );
+        rows.push(row);
     }
     bar.finish_and_clear();
     if let Some(path) = &args.trace {

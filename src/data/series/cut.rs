@@ -2,10 +2,11 @@
 
 use super::{Quantize, Scaling};
 use crate::{Error, Result};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What becomes of a value that a `.csv` lacks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Gaps {
     /// It is refused.
@@ -27,7 +28,7 @@ const LONGEST: usize = 1 << 16;
 const SHARE: f64 = 0.1;
 
 /// How series are read and cut. Everything has a default, and a recipe keeps what was settled.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cut {
     /// Steps of a window.
@@ -56,6 +57,7 @@ pub struct Cut {
     /// Share of the steps that the test takes, the last.
     pub test_share: f64,
     /// The scale of each channel, once it is settled.
+    #[schemars(skip)]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub scaling: Vec<Scaling>,
     /// Channels that are actions, by name: known of a step before the next step is.
@@ -65,6 +67,7 @@ pub struct Cut {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reward: Option<String>,
     /// The names of the channels, once they are known.
+    #[schemars(skip)]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
 }

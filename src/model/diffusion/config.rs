@@ -1,43 +1,51 @@
 //! Hyper-parameters of diffusion models, and which of them can be.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::unet::{UNetPreset, UNetSize};
 use crate::error::{Error, Result};
+use crate::keys;
 use crate::model::Task;
 use crate::model::dropout::Dropout;
 use crate::model::noise::{Schedule, Target, Variance};
-use crate::model::size::{self, DEEPEST, WIDEST};
+use crate::model::size::{DEEPEST, WIDEST};
 
 /// Hyper-parameters; `--set` takes each of these keys. Those of the network that are left out are as `preset` says.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// A named size of the network.
     pub preset: Option<UNetPreset>,
     /// Channels of the first feature map.
+    #[schemars(range(min = 4, max = 8192))]
     pub filters: Option<usize>,
     /// Factor on `filters` at each size of the image, each half of the one before.
     pub multipliers: Option<Vec<usize>>,
     /// Residual blocks at each size, on the way down.
+    #[schemars(range(min = 1, max = 1000))]
     pub blocks: Option<usize>,
     /// Heights of the feature maps behind whose blocks attention stands.
     pub attention: Option<Vec<usize>>,
     /// Heads of attention.
+    #[schemars(range(min = 1))]
     pub heads: Option<usize>,
     /// Whether the time scales and shifts feature maps, and is not only added to them.
     pub film: Option<bool>,
     /// Probability that an element is dropped inside a block while training.
     pub dropout: Option<Dropout>,
     /// Units of each hidden layer, of points.
+    #[schemars(range(min = 2, max = WIDEST))]
     pub hidden: Option<usize>,
     /// Hidden layers, of points.
+    #[schemars(range(min = 1, max = DEEPEST))]
     pub layers: Option<usize>,
     /// How much noise there is at which time.
     pub noise: Schedule,
     /// What the network is asked for, of linear and cosine schedules.
     pub target: Option<Target>,
     /// Steps from the item to noise, of linear and cosine schedules; 1000.
+    #[schemars(range(min = 2, max = MOST_TIMESTEPS))]
     pub timesteps: Option<usize>,
     /// Variance of a step back, of linear and cosine schedules.
     pub variance: Option<Variance>,
@@ -50,6 +58,7 @@ pub struct Config {
     /// How much `task=upscale` enlarges: 2 or 4.
     pub factor: Option<usize>,
     /// Probability that an item's label is withheld while training, so that guidance is possible; .1.
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub label_dropout: Option<f64>,
 }
 
@@ -67,6 +76,7 @@ impl Config {
     /// Checks what does not depend on the data; returns schedule, target, steps, variance.
     pub(super) fn process(&self) -> Result<(Schedule, Target, usize, Variance)> {
         let refuse = |reason: String| Err(Error::usage(format!("diffusion: {reason}")));
+        keys::check("diffusion", self)?;
         let timed = matches!(self.noise, Schedule::Linear | Schedule::Cosine);
         let learnt = self.preset == Some(UNetPreset::Iddpm);
         if !timed {
@@ -79,14 +89,8 @@ impl Config {
             }
         }
         let steps = self.timesteps.unwrap_or(1000);
-        size::within("diffusion", &[("timesteps", steps, 2..=MOST_TIMESTEPS)])?;
-        if let Some(rate) = self.label_dropout {
-            if !self.conditional {
-                return refuse("label_dropout withholds labels, and this run has none; take conditional=true, or leave it out".into());
-            }
-            if !(0.0..1.0).contains(&rate) {
-                return refuse(format!("label_dropout must be at least 0 and below 1, not {rate}"));
-            }
+        if self.label_dropout.is_some() && !self.conditional {
+            return refuse("label_dropout withholds labels, and this run has none; take conditional=true, or leave it out".into());
         }
         let variance = match self.variance {
             None if learnt => Variance::Learnt,
@@ -145,7 +149,6 @@ impl Config {
         ];
         self.refuse_given("points", &of_images)?;
         let size = MlpSize { hidden: self.hidden.unwrap_or(128), layers: self.layers.unwrap_or(3) };
-        size::within("diffusion", &[("hidden", size.hidden, 2..=WIDEST), ("layers", size.layers, 1..=DEEPEST)])?;
         Ok((size, self.dropout.unwrap_or(Dropout::NONE)))
     }
 

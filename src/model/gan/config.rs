@@ -1,13 +1,15 @@
 //! Hyper-parameters of the adversarial models, what each model starts from, and which combinations make no sense.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Loss;
 use crate::data::Kind;
 use crate::error::{Error, Result};
+use crate::keys;
 use crate::model::DataSpec;
 use crate::model::label_loss;
-use crate::model::size::{self, DEEPEST, WIDEST};
+use crate::model::size::{DEEPEST, WIDEST};
 
 /// Most discriminator steps a generator step: all of them are nodes of one graph.
 const MOST_STEPS: usize = 100;
@@ -38,7 +40,7 @@ impl Family {
 }
 
 /// What the two networks are made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Form {
     /// Fully connected layers.
@@ -48,7 +50,7 @@ pub enum Form {
 }
 
 /// What normalises the hidden layers of a convolutional discriminator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Norm {
     /// Batch normalisation.
@@ -58,7 +60,7 @@ pub enum Norm {
 }
 
 /// Hyper-parameters; `--set` takes each of these keys.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// What the networks are made of.
@@ -66,30 +68,43 @@ pub struct Config {
     /// The objective.
     pub loss: Loss,
     /// Discriminator steps a generator step.
+    #[schemars(range(min = 1, max = MOST_STEPS))]
     pub k: usize,
     /// Length of z.
+    #[schemars(range(min = 1, max = WIDEST))]
     pub latent: usize,
     /// Channels of the widest images inside the networks (conv).
+    #[schemars(range(min = 1, max = WIDEST))]
     pub filters: usize,
     /// Units of each hidden layer of the generator (mlp).
+    #[schemars(range(min = 1, max = WIDEST))]
     pub hidden: usize,
     /// Units of each hidden layer of the discriminator (mlp).
+    #[schemars(range(min = 1, max = WIDEST))]
     pub judge: usize,
     /// Hidden layers (mlp).
+    #[schemars(range(min = 1, max = DEEPEST))]
     pub layers: usize,
     /// Linear pieces of a maxout unit (Goodfellow et al., 2013); 1 takes leaky ReLUs instead (mlp).
+    #[schemars(range(min = 1, max = WIDEST))]
     pub pieces: usize,
     /// Share of the discriminator's hidden units dropped in training (mlp).
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub dropout: f64,
     /// Share of the discriminator's inputs dropped in training (mlp).
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub input_dropout: f64,
     /// How far below 1 the target of real data is (one-sided label smoothing; Salimans et al., 2016).
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub label_smoothing: f64,
     /// Bound of every weight of the critic; 0 does not clip.
+    #[schemars(range(min = 0))]
     pub clip: f64,
     /// Weight of the gradient penalty; 0 takes none.
+    #[schemars(range(min = 0))]
     pub penalty: f64,
     /// Weight γ of R₁, ½γ·‖∇ₓ logit‖² on real data alone (Mescheder et al., 2018, eq. 9); 0 takes none.
+    #[schemars(range(min = 0))]
     pub r1: f64,
     /// What normalises the discriminator (conv).
     pub discriminator_norm: Norm,
@@ -160,31 +175,10 @@ impl Config {
 
     fn check(&self, name: &str, data: &DataSpec) -> Result<()> {
         let refuse = |words: String| Err(Error::usage(format!("{name}: {words}")));
-        let sizes = [
-            ("k", self.k),
-            ("latent", self.latent),
-            ("filters", self.filters),
-            ("hidden", self.hidden),
-            ("judge", self.judge),
-            ("layers", self.layers),
-            ("pieces", self.pieces),
-        ];
         if self.k == 0 {
             return refuse("k must be at least 1: the discriminator takes k steps for each of the generator's".into());
         }
-        let most = |key| match key {
-            "k" => MOST_STEPS,
-            "layers" => DEEPEST,
-            _ => WIDEST,
-        };
-        size::within(name, &sizes.map(|(key, value)| (key, value, 1..=most(key))))?;
-        let bounded = [("dropout", self.dropout), ("input_dropout", self.input_dropout), ("label_smoothing", self.label_smoothing)];
-        if let Some((key, value)) = bounded.iter().find(|(_, v)| !(0.0..1.0).contains(v)) {
-            return refuse(format!("{key} must be at least 0 and below 1, not {value}"));
-        }
-        if [self.clip, self.penalty, self.r1].iter().any(|v| !v.is_finite() || *v < 0.0) {
-            return refuse("clip, penalty and r1 must be finite numbers, not below 0".into());
-        }
+        keys::check(name, self)?;
         if self.clip > 0.0 && self.penalty > 0.0 {
             return refuse("clip and penalty are two ways to the same end; set one of them to 0".into());
         }

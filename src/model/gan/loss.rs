@@ -1,12 +1,13 @@
 //! The objectives, from logits: stable for every logit, and one fused pass with their gradients.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::graph::{Builder, Graph, NodeId, Unary, Value};
 
 /// What the two networks play for. With l = D's logit and σ the logistic function:
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Loss {
     /// D: −ln σ(l) on real, −ln(1 − σ(l)) on fake; G: +ln(1 − σ(l)), which saturates where D is sure (Goodfellow et al., 2014, eq. 1).

@@ -1,5 +1,6 @@
 //! Hyper-parameters of the gated PixelCNN, and which of them can be.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -7,14 +8,17 @@ use crate::model::dropout::Dropout;
 use crate::model::levels::Likelihood;
 
 /// Hyper-parameters.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Layers of both stacks.
+    #[schemars(range(min = 1))]
     pub layers: usize,
     /// Channels of a feature map, C; gates have twice as many. Unsaid: 64, or the next number that the colours divide.
+    #[schemars(range(min = 1))]
     pub hidden: Option<usize>,
     /// Channels of the head; unsaid as before.
+    #[schemars(range(min = 1))]
     pub head: Option<usize>,
     /// Kernel of the first layer.
     pub first_kernel: usize,
@@ -25,14 +29,17 @@ pub struct Config {
     /// Probability that an element is dropped while training, of every gated map.
     pub dropout: Dropout,
     /// Values a pixel can take: 2 (Bernoulli) or up to 256 (categorical); 0 takes 2 for binary data and 256 for other.
+    #[schemars(range(max = 256))]
     pub levels: usize,
     /// How values are told: by logits of their levels, or by a mixture of logistics.
     pub likelihood: Likelihood,
     /// Logistics of a mixture; 10.
+    #[schemars(range(min = 1, max = 64))]
     pub mixtures: Option<usize>,
     /// Whether a vector for each class enters both gates of every layer: p(x|y).
     pub conditional: bool,
     /// Scales that an image is drawn in, each of every second pixel of the next; 1.
+    #[schemars(range(min = 1))]
     pub scales: Option<usize>,
     /// Channels of what a finer scale is told of the coarser one; unsaid: C.
     pub scale_channels: Option<usize>,
@@ -41,7 +48,7 @@ pub struct Config {
 }
 
 /// Named sizes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Preset {
     /// 6 layers of 24, head 32: 69,953 parameters on binary images.

@@ -1,37 +1,46 @@
 //! Hyper-parameters of the PixelCNN, and which of them can be.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::keys;
 use crate::model::dropout::Dropout;
 use crate::model::levels::Likelihood;
-use crate::model::size;
 
 /// Hyper-parameters. Those that are left out are as `preset` says; widths are then rounded up to a multiple of the colours.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Residual blocks; 15.
+    #[schemars(range(min = 1, max = 1000))]
     pub blocks: Option<usize>,
     /// Channels inside a block, h; between blocks there are 2h.
+    #[schemars(range(min = 1, max = 8192))]
     pub hidden: Option<usize>,
     /// Channels of the head.
+    #[schemars(range(min = 1, max = 8192))]
     pub head: Option<usize>,
     /// Kernel of the first, mask A convolution; 7.
+    #[schemars(range(min = 1, max = 99))]
     pub first_kernel: Option<usize>,
     /// Kernel of the mask B convolutions; 3.
+    #[schemars(range(min = 1, max = 99))]
     pub kernel: Option<usize>,
     /// Probability that an element is dropped while training, before the last layer of every block.
     pub dropout: Dropout,
     /// Values a pixel can take: 2 (Bernoulli) or up to 256 (categorical); 0 takes 2 for binary data and 256 for other.
+    #[schemars(range(max = 256))]
     pub levels: usize,
     /// How values are told: by logits of their levels, or by a mixture of logistics.
     pub likelihood: Likelihood,
     /// Logistics of a mixture; 10.
+    #[schemars(range(min = 1, max = 64))]
     pub mixtures: Option<usize>,
     /// Whether a vector for each class enters the first layer and every block: p(x|y).
     pub conditional: bool,
     /// Scales that an image is drawn in, each of every second pixel of the next; 1.
+    #[schemars(range(min = 1))]
     pub scales: Option<usize>,
     /// Channels of what a finer scale is told of the coarser one; 2h.
     pub scale_channels: Option<usize>,
@@ -41,7 +50,7 @@ pub struct Config {
 }
 
 /// Named sizes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Preset {
     /// The network of the benchmarks.
@@ -83,17 +92,7 @@ impl Config {
             first_kernel: self.first_kernel.unwrap_or(7),
             kernel: self.kernel.unwrap_or(3),
         };
-        // Far beyond any use, and short of sizes that no machine could even be asked for.
-        size::within(
-            "pixelcnn",
-            &[
-                ("blocks", sizes.blocks, 1..=1000),
-                ("hidden", sizes.hidden, 1..=8192),
-                ("head", sizes.head, 1..=8192),
-                ("first_kernel", sizes.first_kernel, 1..=99),
-                ("kernel", sizes.kernel, 1..=99),
-            ],
-        )?;
+        keys::check("pixelcnn", self)?;
         if let Some((key, value)) = [("hidden", sizes.hidden), ("head", sizes.head)].into_iter().find(|(_, v)| v % colours != 0) {
             let (below, above) = (value / colours * colours, value.next_multiple_of(colours));
             let near = if below == 0 { format!("{above}") } else { format!("{below} or {above}") };

@@ -1,22 +1,27 @@
 //! Hyper-parameters of the PixelCNN++, and which of them can be.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::keys;
 use crate::model::dropout::Dropout;
-use crate::model::size;
 
 /// Hyper-parameters. Those that are left out are as `preset` says.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Sizes of the image that the network works at, each half of the one before; 3.
+    #[schemars(range(min = 1, max = 16))]
     pub stages: Option<usize>,
     /// Residual blocks of each stream at each size, on the way down.
+    #[schemars(range(min = 1, max = 1000))]
     pub blocks: Option<usize>,
     /// Channels of a feature map, F.
+    #[schemars(range(min = 1, max = 8192))]
     pub filters: Option<usize>,
     /// Logistics of the mixture that tells grey and colour values; bits need none.
+    #[schemars(range(min = 1, max = 64))]
     pub mixtures: Option<usize>,
     /// Probability that an element is dropped inside a block while training.
     pub dropout: Option<Dropout>,
@@ -27,7 +32,7 @@ pub struct Config {
 }
 
 /// Named sizes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Preset {
     /// 2 sizes, 1 block, F = 16, 3 logistics: 89,506 parameters on grey images.
@@ -75,9 +80,8 @@ impl Config {
             mixtures: self.mixtures.unwrap_or(mixtures),
             dropout: self.dropout.unwrap_or(drops),
         };
-        let Sizes { stages, blocks, filters, .. } = sizes;
-        // Far beyond any use, and short of sizes that no machine could even be asked for.
-        size::within("pixelcnn-pp", &[("stages", stages, 1..=16), ("blocks", blocks, 1..=1000), ("filters", filters, 1..=8192)])?;
+        let stages = sizes.stages;
+        keys::check("pixelcnn-pp", self)?;
         let halvings = h.trailing_zeros().min(w.trailing_zeros()) as usize;
         if stages > halvings + 1 {
             let words = format!("stages={stages} halves images {} times, and {h}×{w} can be halved {halvings} times", stages - 1);

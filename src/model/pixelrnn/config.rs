@@ -1,5 +1,6 @@
 //! Hyper-parameters of PixelRNN.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -8,16 +9,19 @@ use crate::model::dropout::Dropout;
 use crate::model::levels::Likelihood;
 
 /// Hyper-parameters.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// `row` (Row LSTM) or `diagonal` (Diagonal BiLSTM).
     pub layer: Layer,
     /// Recurrent layers.
+    #[schemars(range(min = 1))]
     pub layers: usize,
     /// Hidden units of a layer, h; between layers there are 2h channels. Left out: 16, or the next multiple of the colours.
+    #[schemars(range(min = 1))]
     pub hidden: Option<usize>,
     /// Channels of the head. Left out: 32, or the next multiple of the colours.
+    #[schemars(range(min = 1))]
     pub head: Option<usize>,
     /// Kernel of the first, mask A convolution.
     pub first_kernel: usize,
@@ -26,14 +30,17 @@ pub struct Config {
     /// Probability that an element is dropped while training, between layers.
     pub dropout: Dropout,
     /// Values a pixel can take: 2 (Bernoulli) or up to 256 (categorical); 0 takes 2 for binary data and 256 for other.
+    #[schemars(range(max = 256))]
     pub levels: usize,
     /// How values are told: by logits of their levels, or by a mixture of logistics.
     pub likelihood: Likelihood,
     /// Logistics of a mixture; 10.
+    #[schemars(range(min = 1, max = 64))]
     pub mixtures: Option<usize>,
     /// Whether images are modelled given their labels: a vector for each class is added to the gates of every layer.
     pub conditional: bool,
     /// Scales that an image is drawn in, each of every second pixel of the next; 1.
+    #[schemars(range(min = 1))]
     pub scales: Option<usize>,
     /// Channels of what a finer scale is told of the coarser one; unsaid: 2h.
     pub scale_channels: Option<usize>,
@@ -42,7 +49,7 @@ pub struct Config {
 }
 
 /// The two recurrent layers of the paper.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Layer {
     /// Row LSTM: rows from top to bottom; the context is a triangle above the pixel.
@@ -52,7 +59,7 @@ pub enum Layer {
 }
 
 /// Named sizes; hidden units and head are rounded up to a multiple of the colours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Preset {
     /// h = 16, head 32; 3 rows or 2 diagonals: 26,113 and 20,545 parameters on binary images.

@@ -1,29 +1,35 @@
 //! The pair that every autoencoder is: an encoder to a small vector, a decoder back.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::decoder::Decoder;
 use super::output::{Likelihood, Output, Variance};
 use crate::error::Result;
 use crate::graph::{Graph, NodeId, StateSpec};
-use crate::model::size::{self, WIDEST};
+use crate::keys;
+use crate::model::size::{DEEPEST, WIDEST};
 use crate::model::trunk::{Activation, Form, Sizes, Trunk};
 use crate::model::{DataSpec, Defaults, Optimiser};
 use crate::nn::{Linear, Start};
 
 /// Hyper-parameters.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Fully connected (784-400-20-400-784 on MNIST: 652,824 parameters) or convolutional (258,025).
     pub form: Form,
     /// Length of the latent vector.
+    #[schemars(range(min = 1, max = WIDEST))]
     pub latent: usize,
     /// Units of each hidden layer (mlp).
+    #[schemars(range(min = 1, max = WIDEST))]
     pub hidden: usize,
     /// Hidden layers on each side (mlp); 0 makes a linear model.
+    #[schemars(range(max = DEEPEST))]
     pub layers: usize,
     /// Channels of the first convolution, doubled at each halving (conv).
+    #[schemars(range(min = 1, max = WIDEST))]
     pub filters: usize,
     /// Halvings of the image (conv); 0 halves while the sides are even and longer than 8.
     pub stages: usize,
@@ -34,8 +40,10 @@ pub struct Config {
     /// Whether the scale of a gaussian or logistic likelihood is trained.
     pub variance: Variance,
     /// That scale, at first: a standard deviation, or a logistic's scale, for values in 0..1.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub scale: f64,
     /// Weight of the KL term in the loss (Higgins et al., 2017); 1 is the variational bound.
+    #[schemars(range(min = 0))]
     pub beta: f64,
 }
 
@@ -90,7 +98,7 @@ impl Coder {
     /// sides read labels.
     pub fn new(model: &str, config: &Config, data: &DataSpec, stochastic: bool, classes: usize) -> Result<Self> {
         let Config { form, latent, hidden, layers, filters, stages, activation, likelihood, variance, scale, .. } = *config;
-        size::within(model, &[("latent", latent, 1..=WIDEST)])?;
+        keys::check(model, config)?;
         let sizes = Sizes { form, hidden, layers, filters, stages, activation, classes }.resolved(model, data.dims)?;
         let mut spec = StateSpec::default();
         let group = spec.group("");

@@ -61,9 +61,6 @@ impl Vae {
 
     fn build(name: &'static str, config: Config, data: &DataSpec, classes: usize) -> Result<Self> {
         let beta = config.beta;
-        if !(beta.is_finite() && beta >= 0.0) {
-            return Err(Error::usage(format!("{name}: beta must be a finite number, not below 0, not {beta}")));
-        }
         Ok(Self { name, coder: Coder::new(name, &config, data, true, classes)?, beta })
     }
 

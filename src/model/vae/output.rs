@@ -2,6 +2,7 @@
 
 use std::f64::consts::{LN_2, PI};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::data::{Kind, Scale};
@@ -10,7 +11,7 @@ use crate::graph::{Binary, Builder, Graph, Init, Layout, NodeId, Shape, StateId,
 use crate::model::DataSpec;
 
 /// A decoder's likelihood.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Likelihood {
     /// Bernoulli for pixels, Gaussian for points.
@@ -25,7 +26,7 @@ pub enum Likelihood {
 }
 
 /// Whether the scale of a likelihood is trained.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Variance {
     /// One number for all values, trained with the rest (Rybkin et al., 2021, "Simple and effective VAE training with calibrated decoders").

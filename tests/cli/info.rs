@@ -1,0 +1,57 @@
+//! `kiln info`, and trainings that begin from a file.
+
+use crate::program::Place;
+use crate::trained;
+
+#[test]
+fn a_run_is_told_on_one_screen_with_commands_that_run() {
+    let place = trained();
+    let told = place.kiln("info run").ok().out;
+    assert!(told.lines().count() <= 30 && told.lines().all(|line| line.chars().count() <= 110), "{told}");
+    for words in ["pixelcnn", "builtin:digits", "to step 2, its last", "ema=0.5", "checkpoint.safetensors", "kiln eval run"] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    let object = place.kiln("info run --json").ok().json();
+    assert_eq!((object["step"].as_u64(), object["model"].as_str()), (Some(2), Some("pixelcnn")));
+    let commands: Vec<String> =
+        object["commands"].as_array().expect("commands").iter().map(|c| c.as_str().expect("words").into()).collect();
+    assert!(commands.len() >= 4);
+    for command in commands {
+        // Small enough to wait for.
+        let small = command.replace("-n 64", "-n 2").replace("-n 8", "-n 2").replace("kiln eval run", "kiln eval run --limit 8");
+        place.kiln(&format!("{} --device cpu", small.strip_prefix("kiln ").expect("a command of kiln's"))).ok();
+    }
+    place.kiln("info nowhere").refused(1, &["nowhere", "no run folder"]);
+}
+
+#[test]
+fn a_recipe_trains_the_same_again_and_settings_go_before_it() {
+    let place = Place::new();
+    place.train("run", "--set batch=2^3 --steps 3 --seed 5 --set flip=horizontal").ok();
+    place.kiln("train --config run/recipe.toml --out again --device cpu").ok();
+    assert_eq!(place.read("run/recipe.toml"), place.read("again/recipe.toml"));
+    assert_eq!(place.read("run/checkpoint.safetensors"), place.read("again/checkpoint.safetensors"));
+    place.kiln("train --config run/recipe.toml --out other --device cpu --set batch=4 --steps 1e0 --seed 6").ok();
+    let recipe = String::from_utf8(place.read("other/recipe.toml")).expect("text");
+    assert!(recipe.contains("batch = 4") && recipe.contains("steps = 1\n") && recipe.contains("seed = 6"), "{recipe}");
+    place.write("few.toml", b"model = \"vae\"\ndata = \"builtin:digits\"\n[set]\nlatent = 3\nsteps = 1\nbatch = 4\n");
+    place.kiln("train --config few.toml --out few --device cpu").ok();
+    assert!(String::from_utf8(place.read("few/recipe.toml")).expect("text").contains("latent = 3"));
+}
+
+#[test]
+fn a_file_that_is_no_config_is_refused_by_its_place() {
+    let place = Place::new();
+    for (text, said) in [
+        ("modle = 'vae'", "did you mean model?"),
+        ("model = 'vae'\nsteps : 3", "line 2"),
+        ("model = 'vae'", "--data"),
+        ("seed = 'x'\nmodel = 'vae'", "seed"),
+    ] {
+        place.write("c.toml", text.as_bytes());
+        let ran = place.kiln("train --config c.toml --out run --device cpu");
+        assert!(ran.code != Some(0) && ran.err.contains(said), "{text}: {}", ran.err);
+    }
+    place.kiln("train --config none.toml --out run").refused(1, &["none.toml"]);
+    place.kiln("train --config c.toml --resume run").refused(2, &["--resume"]);
+}
