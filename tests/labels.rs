@@ -12,9 +12,9 @@ use kiln::model::noise::Level;
 use kiln::runtime::{State, Weights};
 use kiln::sample::diffusion::Push;
 use kiln::sample::guided::{ClassPush, Guide, Proposes, Slopes, reject, resample};
-use kiln::sample::mala::Walker;
 use kiln::sample::raster::{Job, Method, RasterSampler};
 use kiln::sample::twisted::{Grows, Growth, grow};
+use kiln::sample::walker::Walker;
 
 use pixels::{CLASSES, Net, data, domain, job, labels};
 

@@ -61,7 +61,6 @@ fn a_vae_goes_through_every_command() {
     refused(at, "encode vae --out codes.txt", 2, ".npy");
     refused(at, "interpolate vae --steps 1 --out ways.png", 2, "--steps");
     refused(at, "outliers vae --against builtin:faces", 2, "32×32");
-    refused(at, "complete vae --data builtin:digits --keep top:3 --out rest.png", 2, "vae");
 }
 
 #[test]

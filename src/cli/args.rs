@@ -85,11 +85,12 @@ pub enum Command {
   kiln sample runs/noise --class 7 --guidance 3 --out sevens.png --trajectory sevens.gif
   kiln sample runs/noise --from sketch.png --strength 0.6 -n 16 --out digits.png")]
     Sample(SampleArgs),
-    /// Draw the rest of occluded images (autoregressive and diffusion models)
+    /// Draw the rest of occluded images
     #[command(after_help = "Examples:
   kiln complete runs/digits --data path/to/mnist:test -n 8 --keep top:14 --out rest.png
   kiln complete runs/digits --image half.png --keep top:14 -n 8 --out rest.png
-  kiln complete runs/noise --image photo.png --mask mask.png --resample 8 --out rest.png")]
+  kiln complete runs/noise --image photo.png --mask mask.png --resample 8 --out rest.png
+  kiln complete runs/vae --data path/to/mnist:test --keep left:10 --keep bottom:10 --out rest.png")]
     Complete(CompleteArgs),
     /// Draw colours for grey images, by a run that was trained with task=colorize
     #[command(after_help = "Examples:

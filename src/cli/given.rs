@@ -20,6 +20,10 @@ pub enum Reads {
     Signed,
     /// −1 and 1.
     SignedBits,
+    /// 0..1.
+    Shares,
+    /// 0 and 1.
+    Bits,
     /// Points, as they are.
     Raw,
 }
@@ -39,6 +43,15 @@ impl Reads {
         }
     }
 
+    /// What the latents of a model are judged by: values as it shows them.
+    pub fn shares(trained: &Trained) -> Self {
+        match &trained.recipe.data {
+            data if data.points => Self::Raw,
+            data if data.spec().is_binary() => Self::Bits,
+            _ => Self::Shares,
+        }
+    }
+
     /// The value of a byte; bits are rounded, more levels are cut as they are in training.
     pub fn value(self, byte: f32) -> f32 {
         match self {
@@ -46,6 +59,8 @@ impl Reads {
             Self::Levels(levels) => (byte * levels as f32 / 256.0).floor(),
             Self::Signed => byte / 127.5 - 1.0,
             Self::SignedBits => 2.0 * (byte / 255.0).round() - 1.0,
+            Self::Shares => byte / 255.0,
+            Self::Bits => (byte / 255.0).round(),
             Self::Raw => byte,
         }
     }
@@ -55,7 +70,7 @@ impl Reads {
         match self {
             Self::Levels(levels) => value / (levels - 1) as f32,
             Self::Signed | Self::SignedBits => ((value + 1.0) * 127.5).round() / 255.0,
-            Self::Raw => value,
+            Self::Shares | Self::Bits | Self::Raw => value,
         }
     }
 }
@@ -175,6 +190,8 @@ mod tests {
             let bit = f32::from(u8::from(byte > 127.0));
             assert_eq!(Reads::SignedBits.shown(Reads::SignedBits.value(byte)), bit);
             assert_eq!(Reads::Levels(2).shown(Reads::Levels(2).value(byte)), bit);
+            assert_eq!(Reads::Shares.shown(Reads::Shares.value(byte)), byte / 255.0);
+            assert_eq!(Reads::Bits.shown(Reads::Bits.value(byte)), bit);
         }
     }
 }

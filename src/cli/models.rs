@@ -35,7 +35,7 @@ pub fn abilities(model: &dyn Model, labelled: bool) -> Vec<&'static str> {
         (score == Some(Score::Exact), "exact log p"),
         (score == Some(Score::Bound), "a bound of log p"),
         (raster || latents || model.denoises().is_some(), "sample"),
-        (raster || model.denoises().is_some(), "complete"),
+        (raster || latents || model.denoises().is_some(), "complete"),
         (model.encodes().is_some(), "encode"),
         (latents, "interpolate"),
         (model.judges().is_some(), "tell labels"),

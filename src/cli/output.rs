@@ -68,3 +68,8 @@ impl Output {
 pub fn as_text(path: &Path) -> String {
     path.display().to_string()
 }
+
+/// So many of a thing: "1 image", "3 images".
+pub fn counted(count: usize, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
+}

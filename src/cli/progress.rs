@@ -25,6 +25,11 @@ impl Progress {
         Self { bar, images, by_passes, before: 0, film }
     }
 
+    /// A bar of so many steps, which are counted by hand.
+    pub fn of_steps(output: &Output, steps: u64) -> Self {
+        Self { bar: output.bar(steps, "steps"), images: 0, by_passes: false, before: 0, film: None }
+    }
+
     /// A handle on the bar for images that come at once, where these are counted.
     pub fn of_images(&self) -> Option<ProgressBar> {
         (!self.by_passes).then(|| self.bar.clone())

@@ -154,6 +154,15 @@ pub trait Decodes {
     /// # Errors
     /// [`crate::Error::Shape`] where the graph cannot be built.
     fn decode_graph(&self, batch: usize) -> Result<Graph>;
+
+    /// Where p(x|z) is known: inputs as of [`Decodes::decode_graph`] and `given` `[N, H, W, C]` in 0..1 to outputs `x`, as there, and `nll`
+    /// `[N, H, W, C]`, −ln p of each value that is given.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] where the graph cannot be built.
+    fn explain_graph(&self, _batch: usize) -> Result<Option<Graph>> {
+        Ok(None)
+    }
 }
 
 /// It makes latents of images.

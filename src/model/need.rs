@@ -143,11 +143,14 @@ pub enum Completes<'a> {
     Raster(&'a dyn Raster),
     /// By taking noise away around what is given.
     Noise(&'a dyn Denoises),
+    /// By a search for latents whose images agree with what is given.
+    Latents(&'a dyn Decodes),
 }
 
 impl<'a> Completes<'a> {
     fn of(model: &'a dyn Model) -> Option<Self> {
-        model.raster().map(Self::Raster).or_else(|| model.denoises().map(Self::Noise))
+        let latents = || model.decodes().filter(|d| d.has_prior()).map(Self::Latents);
+        model.raster().map(Self::Raster).or_else(|| model.denoises().map(Self::Noise)).or_else(latents)
     }
 }
 
@@ -161,7 +164,8 @@ pub fn completes(model: &dyn Model) -> Result<Completes<'_>> {
 
 /// Models that complete images whatever part of them is given, in words.
 pub fn complete_any_part() -> String {
-    able(|m| m.denoises().is_some()).join(" or ")
+    let searched = able(|m| m.decodes().is_some_and(|d| d.has_prior()));
+    format!("{}, or, by a search among latents, {}", able(|m| m.denoises().is_some()).join(" or "), searched.join(", "))
 }
 
 /// Models that can do something, as they are by default on plain images or else on series, or with labels: they are asked themselves, so that a

@@ -6,8 +6,12 @@ pub mod guided;
 pub mod latent;
 pub mod mala;
 pub mod plan;
+pub mod posterior;
 pub mod raster;
+pub mod search;
+pub mod target;
 pub mod twisted;
+pub mod walker;
 
 use crate::random;
 

@@ -1,7 +1,7 @@
 //! `kiln complete`.
 
-use crate::program::{npy, png};
-use crate::trained;
+use crate::program::{Place, npy, png};
+use crate::{denoiser, trained, vae};
 
 #[test]
 fn completions_keep_what_is_given() {
@@ -73,4 +73,82 @@ fn log_p_of_the_rest_is_log_p_of_the_image_less_that_of_what_is_kept() {
         assert!((image[14 * 28..].iter().map(|v| f64::from(*v)).sum::<f64>() - rest).abs() < 1e-3);
     }
     place.kiln("complete run --data bits.npy:all --keep top:14 -n 4 --out rest.npy").refused(2, &["3 images", "-n 3"]);
+}
+
+#[test]
+fn what_any_of_several_flags_names_is_kept() {
+    let place = trained();
+    let mask = |place: &Place| {
+        let white = |x, y| if x < 3 && y == 9 { 255 } else { 0 };
+        image::GrayImage::from_fn(28, 28, |x, y| image::Luma([white(x, y)])).save(place.path("mask.png")).expect("a picture");
+    };
+    mask(&place);
+    place.write("given.png", &png(28, 28, 90));
+    let given = image::open(place.path("given.png")).expect("a picture").to_luma8();
+    // The rows from the top and the first pixels of the next are a beginning in raster order, so they are kept exactly.
+    let words = "complete run --data builtin:digits:test -n 2 --out";
+    let said = place.kiln(&format!("{words} a.npy --keep top:9 --keep top:2 --mask mask.png --json")).json();
+    assert_eq!((&said["exact"], &said["keep"]), (&true.into(), &"top:9 and top:2 and what is white in mask.png".into()));
+    place
+        .kiln(&format!("{words} x.npy --keep top:9 --keep left:2"))
+        .refused(2, &["--keep top:9 --keep left:2", "--teacher-forced", "diffusion", "vae"]);
+    place.kiln(&format!("{words} x.npy --keep top:9 --keep middle:2")).refused(2, &["middle:2", "28×28"]);
+    let inside = |i: usize| i / 28 < 4 || i % 28 >= 22 || (i % 28 < 3 && i / 28 == 9);
+    for (place, run) in [(denoiser(2, ""), "noise --steps 4"), (vae(), "vae --walk 4")] {
+        place.write("given.png", &png(28, 28, 90));
+        mask(&place);
+        place.kiln(&format!("complete {run} --image given.png -n 2 --keep top:4 --keep right:6 --mask mask.png --out rest.npy")).ok();
+        let values = place.array("rest.npy").1;
+        let same = |i: usize, v: f32| v == f32::from(given.as_raw()[i % 784]) / 255.0;
+        assert!(values.iter().enumerate().all(|(i, v)| !inside(i % 784) || same(i, *v)), "{run}");
+        assert!(values.iter().enumerate().any(|(i, v)| !inside(i % 784) && !same(i, *v)), "{run}: nothing was drawn");
+    }
+}
+
+/// A run that makes images of latents finds those that agree with what is kept: they come nearer the longer it looks.
+#[test]
+fn latents_are_looked_for_around_what_is_kept() {
+    let place = vae();
+    place.write("given.png", &png(28, 28, 90));
+    let off = |words: &str| {
+        let said = place.kiln(&format!("complete {words} --data builtin:digits:test -n 3 --keep left:14 --out rest.npy --json")).json();
+        assert_eq!(
+            (&said["exact"], &said["mean_log_p"], &said["log_p"]),
+            (&false.into(), &serde_json::Value::Null, &serde_json::Value::Null)
+        );
+        let values = place.array("rest.npy").1;
+        assert!(values.len() == 3 * 784 && values.iter().all(|v| (0.0..=1.0).contains(v)));
+        (said["search"]["off"].as_f64().expect("a figure"), said["search"]["acceptance"].as_f64(), values)
+    };
+    let (short, none, _) = off("vae --starts 1 --walk 2");
+    let (long, _, first) = off("vae --starts 4 --walk 150");
+    assert!(none.is_none() && long < short, "{short} after 2 steps, {long} after 150");
+    assert_eq!(off("vae --starts 4 --walk 150").2, first, "the same seed finds the same");
+    let (_, acceptance, chained) = off("vae --starts 1 --walk 60 --method mala");
+    assert!(acceptance.is_some_and(|share| (0.2..0.95).contains(&share)), "{acceptance:?}");
+    assert_ne!(chained, first);
+    place.kiln("complete vae --image given.png --keep left:9 --walk 5 -n 1 --out rest.png").says("completed 1 image ");
+    place.kiln("complete vae --image given.png --keep left:9 --walk 5 -n 2 --out rest.png").says("no draw of p(rest | kept)");
+    image::open(place.path("rest.png")).expect("a picture");
+    for (words, reasons) in [
+        ("--width 0.1", ["--width", "vae"]),
+        ("--log-p p.npy", ["--log-p", "vae"]),
+        ("--temperature 0.5", ["--temperature", "vae"]),
+        ("--teacher-forced", ["--teacher-forced", "vae"]),
+        ("--resample 2", ["--resample", "vae"]),
+        ("--sampler ddim", ["--sampler", "diffusion"]),
+        ("--starts 0", ["--starts", "at least 1"]),
+        ("--walk 1", ["--walk", "at least 2"]),
+    ] {
+        place.kiln(&format!("complete vae --image given.png --keep left:9 {words} --out x.png")).refused(2, &reasons);
+    }
+    let set = "--data builtin:digits --limit 64 --batch 16 --steps 2 -q --set valid_every=0 --set sample_every=0";
+    place.kiln(&format!("train gan {set} --set hidden=16 --set judge=16 --set latent=4 --set conditional=true --out gan")).ok();
+    let wide = off("gan --walk 20 --starts 2 --width 5").2;
+    assert_ne!(wide, off("gan --walk 20 --starts 2").2, "the prior weighs more where pixels weigh less");
+    assert_ne!(wide, off("gan --walk 20 --starts 2 --width 5 --class 3").2, "labels are read");
+    place.kiln("complete gan --image given.png --keep left:9 --width 0 --out x.png").refused(2, &["--width", "0.001"]);
+    place.kiln(&format!("train autoencoder {set} --set hidden=16 --set latent=4 --out plain")).ok();
+    place.kiln("complete plain --image given.png --keep left:9 --out x.png").refused(2, &["autoencoder", "vae", "dcgan", "diffusion"]);
+    assert!(!place.path("x.png").exists());
 }

@@ -38,6 +38,12 @@ impl Ran {
         self
     }
 
+    /// Asserts that it worked and that its results hold some words.
+    pub fn says(self, words: &str) {
+        let ran = self.ok();
+        assert!(ran.out.contains(words), "no `{words}` in: {}", ran.out);
+    }
+
     /// Asserts that stdout is one JSON object, and returns it.
     pub fn json(self) -> Value {
         let ran = self.ok();

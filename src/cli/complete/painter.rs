@@ -1,17 +1,24 @@
-//! What draws the rest of an image: value by value, or by taking noise away.
+//! What draws the rest of an image: value by value, by taking noise away, or by finding latents.
+
+use serde_json::{Value, json};
 
 use crate::cli::draw::labels;
 use crate::cli::measured::weights;
+use crate::cli::output::Output;
 use crate::cli::progress::Progress;
 use crate::data::one_hot;
 use crate::error::Result;
 use crate::runtime::Device;
 use crate::sample::diffusion::{Course, Drawer, Items, Settings, Watch};
 use crate::sample::latents;
+use crate::sample::mala::walk;
+use crate::sample::posterior::{Kept, Posterior};
 use crate::sample::raster::{Job, Method, RasterSampler};
+use crate::sample::search::climb;
+use crate::sample::target::Target;
 use crate::train::Trained;
 
-/// One of the two.
+/// One of the three.
 pub enum Painter {
     /// In raster order.
     Raster {
@@ -25,6 +32,80 @@ pub enum Painter {
         /// The drawer.
         drawer: Box<Drawer>,
     },
+    /// Of latents whose images agree with what is kept.
+    Latents {
+        /// The density of latents.
+        posterior: Box<Posterior>,
+        /// How they are found.
+        searching: Searching,
+        /// What it came to so far.
+        found: Agreement,
+    },
+}
+
+/// How latents are found.
+#[derive(Clone, Copy)]
+pub struct Searching {
+    /// Latents that an image's search begins from.
+    pub starts: usize,
+    /// Steps of a search, and of a chain.
+    pub steps: usize,
+    /// Whether a chain goes on from what was found.
+    pub chain: bool,
+    /// Deviation of kept pixels from what is made, where the model does not tell it.
+    pub width: f64,
+}
+
+impl Searching {
+    /// Steps of all, for so many images.
+    fn total(&self, images: usize, chunk: usize) -> u64 {
+        let chains = if self.chain { images.div_ceil(chunk) } else { 0 };
+        (self.steps * ((images * self.starts).div_ceil(chunk) + chains)) as u64
+    }
+}
+
+/// How far what was made of latents lies from what was kept.
+#[derive(Clone, Copy, Default)]
+pub struct Agreement {
+    squares: f64,
+    values: usize,
+    /// Sum over images of the share of accepted proposals.
+    accepted: f64,
+    images: usize,
+    chain: bool,
+}
+
+impl Agreement {
+    fn add(&mut self, part: &Part<'_>, made: &[f32], acceptance: Option<f64>) {
+        for (_, (made, given)) in made.iter().zip(part.images).enumerate().filter(|(i, _)| part.mask[i % part.mask.len()]) {
+            self.squares += f64::from(made - given).powi(2);
+            self.values += 1;
+        }
+        let images = part.images.len() / part.mask.len();
+        self.images += images;
+        self.accepted += acceptance.unwrap_or(0.0) * images as f64;
+        self.chain = acceptance.is_some();
+    }
+
+    fn off(&self) -> f64 {
+        (self.squares / self.values.max(1) as f64).sqrt()
+    }
+
+    fn acceptance(&self) -> Option<f64> {
+        self.chain.then(|| self.accepted / self.images.max(1) as f64)
+    }
+
+    /// In a line.
+    pub fn words(&self) -> String {
+        let accepted =
+            self.acceptance().map(|share| format!(", {share:.3} of steps accepted in the second half of chains")).unwrap_or_default();
+        format!("\nwhat is made lies {:.4} from what is kept, in the root of the mean square (white is 1){accepted}", self.off())
+    }
+
+    /// By name.
+    pub fn object(&self) -> Value {
+        json!({ "off": self.off(), "acceptance": self.acceptance() })
+    }
 }
 
 /// Images to complete that stand together.
@@ -61,10 +142,36 @@ impl Painter {
         Ok(Self::Noise { drawer: Box::new(drawer) })
     }
 
+    /// One that looks for latents, of up to `most` images at once.
+    ///
+    /// # Errors
+    /// [`crate::Error::Usage`] where the model makes no images of them; errors of the device.
+    pub fn latents(trained: &Trained, device: &Device, searching: Searching, most: usize) -> Result<Self> {
+        let stands = (trained.model.as_ref(), &trained.state, weights(trained));
+        let posterior = Posterior::new(device, stands, searching.width, most.saturating_mul(searching.starts))?;
+        Ok(Self::Latents { posterior: Box::new(posterior), searching, found: Agreement::default() })
+    }
+
+    /// A bar for so many images.
+    pub fn progress(&self, output: &Output, trained: &Trained, count: usize) -> Progress {
+        match self {
+            Self::Latents { posterior, searching, .. } => Progress::of_steps(output, searching.total(count, posterior.chunk())),
+            _ => Progress::new(output, trained, count, None),
+        }
+    }
+
+    /// How near what was found comes to what is kept, of latents.
+    pub fn found(&self) -> Option<&Agreement> {
+        match self {
+            Self::Latents { found, .. } => Some(found),
+            _ => None,
+        }
+    }
+
     /// Passes through the network for an image, where there are many for all of it.
     pub fn passes(&self) -> Option<usize> {
         match self {
-            Self::Raster { .. } => None,
+            Self::Raster { .. } | Self::Latents { .. } => None,
             Self::Noise { drawer } => Some(drawer.moves()),
         }
     }
@@ -108,6 +215,20 @@ impl Painter {
                     };
                     images.extend(drawer.go(&mut trained.state, &items, progress as &mut dyn Watch)?);
                 }
+                Ok((images, Vec::new()))
+            }
+            Self::Latents { posterior, searching, found } => {
+                let Searching { starts, steps, chain, .. } = *searching;
+                let (bar, classes) = (progress.of_images(), trained.recipe.data.classes);
+                let step = || bar.iter().for_each(|bar| bar.inc(1));
+                let kept = Kept { images: part.images, mask: part.mask, labels: (part.labels, classes) };
+                let mut along = posterior.along(&mut trained.state, &kept, starts);
+                let begins = latents(part.seed, part.first * starts, count * starts, along.latent());
+                let best = climb(&mut along, &begins, steps, step)?.best_of(starts);
+                let mut along = posterior.along(&mut trained.state, &kept, 1);
+                let ended = if chain { Some(walk(&mut along, &best.z, steps, part.seed, step)?) } else { None };
+                let images = along.images(ended.as_ref().map_or(&best.z, |ended| &ended.z))?;
+                found.add(part, &images, ended.map(|ended| ended.acceptance));
                 Ok((images, Vec::new()))
             }
         }

@@ -17,8 +17,8 @@ use crate::error::{Error, Result};
 use crate::model::need;
 use crate::runtime::Device;
 use crate::sample::guided::{Chosen, Guide, reject, resample};
-use crate::sample::mala::Walked;
 use crate::sample::twisted::Grown;
+use crate::sample::walker::Walked;
 use crate::train::Trained;
 use ways::{Pair, along_slopes, by_chains, by_rows};
 

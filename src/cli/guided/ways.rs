@@ -9,9 +9,9 @@ use crate::runtime::Device;
 use crate::sample::diffusion::{Drawer, Items, Settings, Unwatched};
 use crate::sample::guided::{ClassPush, Guide, Proposes, Slopes};
 use crate::sample::latents;
-use crate::sample::mala::{Walked, Walker};
 use crate::sample::raster::{Job, Method, RasterSampler};
 use crate::sample::twisted::{Grown, Grows, Growth, grow};
+use crate::sample::walker::{Walked, Walker};
 use crate::train::Trained;
 
 /// Images drawn at a time.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::decoder::Decoder;
 use super::output::{Likelihood, Output, Variance};
 use crate::error::Result;
-use crate::graph::{Graph, NodeId, StateSpec};
+use crate::graph::{Graph, NodeId, Shape, StateSpec};
 use crate::keys;
 use crate::model::size::{DEEPEST, WIDEST};
 use crate::model::trunk::{Activation, Form, Sizes, Trunk};
@@ -171,6 +171,21 @@ impl Coder {
         let y = self.decode(&mut g, z, labels)?;
         let x = self.output.mean(&mut g, y)?;
         g.output("x", x);
+        Ok(g)
+    }
+
+    /// Inputs `z` (and `labels`) and `given` `[N, H, W, C]` to outputs `x` and `nll`, −ln p of each given value.
+    pub fn explain_graph(&self, batch: usize) -> Result<Graph> {
+        let [h, w, c] = self.dims;
+        let mut g = Graph::new();
+        let z = g.input("z", [batch, self.latent]);
+        let labels = self.labels(&mut g, batch);
+        let y = self.decode(&mut g, z, labels)?;
+        let x = self.output.mean(&mut g, y)?;
+        let given = g.input("given", [batch, h, w, c]);
+        let nll = self.output.nll(&mut g, &self.spec, [y, given], Shape::from([batch, h, w, c]))?;
+        g.output("x", x);
+        g.output("nll", nll);
         Ok(g)
     }
 }

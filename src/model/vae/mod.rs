@@ -182,6 +182,10 @@ impl Decodes for Vae {
     fn decode_graph(&self, batch: usize) -> Result<Graph> {
         self.coder.decode_graph(batch)
     }
+
+    fn explain_graph(&self, batch: usize) -> Result<Option<Graph>> {
+        self.coder.explain_graph(batch).map(Some)
+    }
 }
 
 impl Encodes for Vae {
