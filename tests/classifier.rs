@@ -55,3 +55,26 @@ fn data_that_does_not_fit_is_refused() {
     assert!(refusal("classifier", "", &data).contains("labels"));
     assert!(refusal("classifier", "", &images([27, 28, 1], Kind::Pixels)).contains("27×28"));
 }
+
+/// Of another model's network only the classifier's own layers are trained, whatever network it is.
+#[test]
+fn it_learns_upon_the_network_of_another_model() {
+    for (name, dims, own) in [
+        ("wavenet", [16, 1, 1], "residual = 4\nskip = 4\ndepth = 2"),
+        ("rnn", [16, 1, 1], "hidden = 4"),
+        ("pixelcnn", [12, 8, 3], "blocks = 3\nhidden = 6\nhead = 6\nfirst_kernel = 3\nlevels = 8"),
+        ("diffusion", [8, 8, 1], "preset = 'tiny'"),
+        ("wgan-gp", [8, 8, 1], "filters = 4"),
+    ] {
+        let hyper = format!("frozen = true\n[body]\nmodel = '{name}'\nbits = false\nclasses = 10\n[body.hyper]\n{own}");
+        let model = build("classifier", &hyper, &images(dims, Kind::Pixels)).expect("model");
+        let spec = model.state();
+        let trained: Vec<&str> = spec.ids().into_iter().map(|id| spec.spec(id)).filter(|t| t.trained).map(|t| t.name.as_str()).collect();
+        assert_eq!(trained, ["features.weight", "features.bias", "classes.weight", "classes.bias"], "{name}");
+        let mut state = initial(&*model);
+        let (x, y) = (blocks(12, dims), labels(12));
+        let inputs: [(&str, &[f32]); 2] = [("x", &x), ("labels", &y)];
+        let loss = train(&*model, &mut state, &inputs, 12, 60, 1e-2, "loss");
+        assert!(loss.last() < loss.first(), "{name}: {loss:?}");
+    }
+}

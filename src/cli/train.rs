@@ -58,7 +58,8 @@ pub struct TrainArgs {
     /// Train on a seeded random N items alone, the same in every run
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub limit: Option<usize>,
-    /// Start a classifier from the encoder of a trained vae or autoencoder; --set frozen=true keeps it as it is
+    /// Start a classifier from the encoder of a trained vae or autoencoder, which --set frozen=true keeps as it is, or put it upon the features of
+    /// another run, which stay as they are
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     pub encoder: Option<PathBuf>,
     /// Train on a seeded random N items of each class alone

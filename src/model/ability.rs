@@ -177,6 +177,18 @@ pub trait Encodes {
     fn encode_graph(&self, batch: usize) -> Result<Graph>;
 }
 
+/// It makes features of whole images on the way to what it was trained for, without labels.
+pub trait Represents {
+    /// Where they come from, in words.
+    fn whence(&self) -> &'static str;
+
+    /// Adds a map of features `[N, H', W', F]` of images `x` `[N, H, W, C]` in 0..1 to a graph, behind a nonlinearity.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] where the graph cannot be built.
+    fn represent(&self, g: &mut Graph, x: NodeId) -> Result<NodeId>;
+}
+
 /// It tells an item's label.
 pub trait Judges {
     /// Whether it tells labels of noised images too. Its graphs then read `noise` `[N, 1]` besides, the share t that noise has in each image: in

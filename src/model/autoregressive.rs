@@ -5,7 +5,7 @@ use super::label_loss::LabelLoss;
 use super::levels::Levels;
 pub use super::scales::Given;
 use super::scales::{every_second, halved, put_together, the_rest};
-use super::{Defaults, Law, Model, Raster, Score, Scores, Starts};
+use super::{Defaults, Law, Model, Raster, Represents, Score, Scores, Starts};
 use crate::data::Scale;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, StateSpec, Update};
@@ -50,7 +50,13 @@ pub trait Network: Send + Sync {
     /// [`crate::Error::Shape`] where the graph cannot be built.
     fn logits(&self, g: &mut Graph, x: NodeId, given: Given) -> Result<NodeId>;
 
-    /// The same, setting first weights on the way, where they are set from a batch.
+    /// A map `[N, H', W', F]` in the middle of the way to the logits, behind a nonlinearity.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] where the graph cannot be built.
+    fn middle(&self, g: &mut Graph, x: NodeId, given: Given) -> Result<NodeId>;
+
+    /// The logits, setting first weights on the way, where they are set from a batch.
     ///
     /// # Errors
     /// [`crate::Error::Shape`] where the graph cannot be built.
@@ -217,6 +223,26 @@ impl<N: Network> Model for N {
 
     fn raster(&self) -> Option<&dyn Raster> {
         Some(self)
+    }
+
+    /// A conditional network wants to be told the label that a classifier looks for; continuous values are not in 0..1.
+    fn represents(&self) -> Option<&dyn Represents> {
+        (self.classes() == 0 && self.pixels().levels() > 0).then_some(self)
+    }
+}
+
+impl<N: Network> Represents for N {
+    fn whence(&self) -> &'static str {
+        "a layer in the middle of the network"
+    }
+
+    fn represent(&self, g: &mut Graph, x: NodeId) -> Result<NodeId> {
+        let pixels = self.pixels();
+        let x = pixels.of_shares(g, x)?;
+        let coarse = (self.scales() > 1).then(|| every_second(g, x)).transpose()?;
+        let coarse = coarse.map(|coarse| pixels.shown(g, coarse)).transpose()?;
+        let shown = pixels.shown(g, x)?;
+        self.middle(g, shown, Given { labels: None, scale: self.scales() - 1, coarse })
     }
 }
 

@@ -1,7 +1,13 @@
 //! A small convolutional classifier: the supervised model that autoencoder features are judged by, and the one whose features judge samples.
 
+mod body;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use body::Learnt;
+
+use body::Body;
 
 use super::noise::TIMES;
 use super::size::{DEEPEST, WIDEST};
@@ -42,6 +48,10 @@ pub struct Config {
     pub noised: bool,
     /// Whether it learns to tell labels by the first rows of images too, and is told how many: for drawing images row by row.
     pub rows: bool,
+    /// The run whose network it reads images by, in the place of layers of its own: `--encoder` writes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
+    pub body: Option<Learnt>,
 }
 
 impl Default for Config {
@@ -57,6 +67,7 @@ impl Default for Config {
             frozen: false,
             noised: false,
             rows: false,
+            body: None,
         }
     }
 }
@@ -75,13 +86,13 @@ enum Veil {
     Rows,
 }
 
-/// The model: [`Trunk`] → `features` → `classes`.
+/// The model: [`Trunk`], or what another run makes of images, → `features` → `classes`.
 pub struct Classifier {
     spec: StateSpec,
     dims: [usize; 3],
     classes: usize,
     activation: Activation,
-    trunk: Trunk,
+    body: Body,
     /// What it is told of what it does not see, where there is any.
     waves: Option<(Veil, TimeWaves)>,
     features: Linear,
@@ -89,11 +100,11 @@ pub struct Classifier {
 }
 
 impl Classifier {
-    /// A classifier of images of `data.dims` into `data.classes`.
+    /// A classifier of images of `data.dims` into `data.classes`, which reads them by the `learnt` model where `config.body` names one.
     ///
     /// # Errors
     /// [`Error::Usage`] where the data has no labels or is no image, or the sizes do not fit.
-    pub fn new(config: Config, data: &DataSpec) -> Result<Self> {
+    pub fn new(config: Config, data: &DataSpec, learnt: Option<Box<dyn Model>>) -> Result<Self> {
         if data.classes < 2 {
             return Err(Error::usage(
                 "classifier: this data has no labels to learn; take IDX files with labels, CIFAR, or a folder a class",
@@ -102,7 +113,7 @@ impl Classifier {
         if data.kind == Kind::Points {
             return Err(Error::usage("classifier: these are points, not images; there is no classifier for them"));
         }
-        let Config { form, hidden, layers, filters, stages, features, activation, frozen, noised, rows } = config;
+        let Config { form, hidden, layers, filters, stages, features, activation, frozen, noised, rows, .. } = config;
         let refuse = |reason: &str| Err(Error::usage(format!("classifier: {reason}")));
         let veil = match (noised, rows) {
             (true, true) => return refuse("noised=true is for diffusion and rows=true for drawing row by row; take one of them"),
@@ -119,19 +130,28 @@ impl Classifier {
             return refuse("noised=true and rows=true tell the first hidden layer what it does not see; take layers=1 or more");
         }
         keys::check("classifier", &config)?;
-        let sizes = Sizes { form, hidden, layers, filters, stages, activation, classes: if veil.is_some() { WAVES } else { 0 } }
-            .resolved("classifier", data.dims)?;
-        let mut spec = StateSpec::default();
-        let group = spec.group("");
-        let trunk = Trunk::new(&mut spec, group, "encoder", data.dims, &sizes)?;
+        if learnt.is_some() && !frozen {
+            return refuse("the network of another run stays as it is; take frozen=true");
+        }
+        let (body, mut spec) = match learnt {
+            Some(model) => Body::learnt(model, data.dims)?,
+            None => {
+                let classes = if veil.is_some() { WAVES } else { 0 };
+                let sizes = Sizes { form, hidden, layers, filters, stages, activation, classes }.resolved("classifier", data.dims)?;
+                let mut spec = StateSpec::default();
+                let group = spec.group("");
+                (Body::Trunk(Trunk::new(&mut spec, group, "encoder", data.dims, &sizes)?), spec)
+            }
+        };
+        let group = 0;
         let waves = veil.map(|veil| (veil, TimeWaves::new(&mut spec, group, "veil", WAVES)));
         if frozen {
             spec.groups[group].tensors.iter_mut().for_each(|t| (t.trained, t.averaged) = (false, false));
         }
-        let ends = [Some(trunk.image()), None];
-        let hidden = Linear::between(&mut spec, group, "features", [trunk.features(), features], ends, Start::FanIn);
+        let ends = [Some(body.image()), None];
+        let hidden = Linear::between(&mut spec, group, "features", [body.features(), features], ends, Start::FanIn);
         let head = Linear::new(&mut spec, group, "classes", [features, data.classes], Start::FanIn);
-        Ok(Self { spec, dims: data.dims, classes: data.classes, activation, trunk, waves, features: hidden, head })
+        Ok(Self { spec, dims: data.dims, classes: data.classes, activation, body, waves, features: hidden, head })
     }
 
     /// Features `[N, features]` and logits `[N, classes]` of the input `x`; with `training`, of it noised, where that is wanted.
@@ -147,8 +167,8 @@ impl Classifier {
             }
             None => (x, None),
         };
-        let trunk = self.trunk.apply(g, &self.spec, x, waves)?;
-        let features = self.features.apply_wide(g, &self.spec, trunk)?;
+        let read = self.body.apply(g, &self.spec, x, waves)?;
+        let features = self.features.apply_wide(g, &self.spec, read)?;
         let features = self.activation.apply(g, features)?;
         let logits = self.head.apply(g, &self.spec, features)?;
         Ok([features, logits])

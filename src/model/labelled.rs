@@ -84,6 +84,10 @@ impl<N: Network> Network for Labelled<N> {
         self.network.logits(g, x, given)
     }
 
+    fn middle(&self, g: &mut Graph, x: NodeId, given: Given) -> Result<NodeId> {
+        self.network.middle(g, x, given)
+    }
+
     fn start(&self, g: &mut Graph, x: NodeId, given: Given) -> Result<NodeId> {
         self.network.start(g, x, given)
     }

@@ -136,6 +136,25 @@ impl Levels {
         })
     }
 
+    /// Levels of values in 0..1, as those of bytes are cut.
+    pub fn of_shares(&self, g: &mut Graph, x: NodeId) -> Result<NodeId> {
+        let levels = self.levels();
+        if levels == 2 {
+            return Ok(x);
+        }
+        g.map(&[x], |b, v| {
+            let bytes = b.scale(v[0], 255.0);
+            // Half a byte more, so that no rounding takes it to the one below.
+            let bytes = b.offset(bytes, 0.5);
+            let bytes = b.unary(Unary::Floor, bytes);
+            if levels == 256 {
+                return bytes;
+            }
+            let scaled = b.scale(bytes, levels as f64 / 256.0);
+            b.unary(Unary::Floor, scaled)
+        })
+    }
+
     /// Levels as a network sees them: bits (and continuous values) as they are, more levels in [−1, 1].
     pub fn shown(&self, g: &mut Graph, x: NodeId) -> Result<NodeId> {
         if [0, 2].contains(&self.levels()) {

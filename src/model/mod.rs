@@ -28,8 +28,8 @@ mod trunk;
 pub mod vae;
 mod wavenet;
 
-pub use ability::{Bounds, Decodes, Denoised, Denoises, Encodes, Features, Judges, Raster, Score, Scores, Starts, Told};
-pub use classifier::Classifier;
+pub use ability::{Bounds, Decodes, Denoised, Denoises, Encodes, Features, Judges, Raster, Represents, Score, Scores, Starts, Told};
+pub use classifier::{Classifier, Learnt};
 pub use diffusion::Diffusion;
 pub use gan::Gan;
 pub use gated::GatedPixelCnn;
@@ -193,6 +193,11 @@ pub trait Model: Send + Sync {
 
     /// Latents from images.
     fn encodes(&self) -> Option<&dyn Encodes> {
+        None
+    }
+
+    /// Features of images, learnt without labels.
+    fn represents(&self) -> Option<&dyn Represents> {
         None
     }
 

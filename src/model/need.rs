@@ -1,6 +1,6 @@
 //! How a command asks for what a model can do: the ability, or one sentence that names the models which have it.
 
-use super::ability::{Bounds, Decodes, Denoises, Encodes, Features, Judges, Raster, Scores};
+use super::ability::{Bounds, Decodes, Denoises, Encodes, Features, Judges, Raster, Represents, Scores};
 use super::registry::{Entry, MODELS};
 use super::{DataSpec, Model};
 use crate::data::{Binarization, Kind};
@@ -111,6 +111,23 @@ pub fn encodes(model: &dyn Model) -> Result<&dyn Encodes> {
 /// [`Error::Usage`] where the model is no classifier.
 pub fn judges(model: &dyn Model) -> Result<&dyn Judges> {
     model.judges().ok_or_else(|| lacking(model, "accuracy", |m| m.judges().is_some()))
+}
+
+/// Features of images, learnt without labels.
+///
+/// # Errors
+/// [`Error::Usage`] where the model has none.
+pub fn represents(model: &dyn Model) -> Result<&dyn Represents> {
+    // Encoders of these are taken by other names: they can be trained further.
+    let encodes = |m: &dyn Model| m.encodes().is_some() && !m.conditional();
+    let can = |m: &dyn Model| m.represents().is_some() || encodes(m);
+    model.represents().ok_or_else(|| {
+        if able(can).contains(&model.name()) {
+            let words = "take a run without labels, of images, and without a task";
+            return Error::usage(format!("this {} makes no features of images alone; {words}", model.name()));
+        }
+        lacking(model, "features learnt of images alone", can)
+    })
 }
 
 /// Features of images.

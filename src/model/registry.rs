@@ -37,7 +37,7 @@ pub(super) const MODELS: [Entry; 15] = [
         name: "classifier",
         about: "p(y|x): the supervised model that features are judged by, and whose features judge samples",
         keys: keys::of::<classifier::Config>,
-        make: |name, hyper, data| Ok(Box::new(Classifier::new(parse(name, hyper)?, data)?)),
+        make: classifier,
     },
     Entry {
         name: "cvae",
@@ -127,6 +127,13 @@ pub(super) const MODELS: [Entry; 15] = [
         make: |_, hyper, data| Ok(Box::new(Gan::new(gan::Family::WganGp, hyper, data)?)),
     },
 ];
+
+/// A classifier, and the network of another run that it reads images by, where there is one.
+fn classifier(name: &'static str, hyper: &toml::Table, data: &DataSpec) -> Result<Box<dyn Model>> {
+    let config: classifier::Config = parse(name, hyper)?;
+    let learnt = config.body.as_ref().map(|body| build(&body.model, &body.hyper, &body.data(hyper, data)?)).transpose()?;
+    Ok(Box::new(Classifier::new(config, data, learnt)?))
+}
 
 /// Names of all models.
 pub fn names() -> [&'static str; MODELS.len()] {

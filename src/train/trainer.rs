@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::checkpoint::Progress;
 use super::data::{check_unchanged, training_data, validation_data};
-use super::{Change, Recipe, RunFolder, TrainRecipe, Trained, apply_settings, recipe};
+use super::{Change, Recipe, RunFolder, TrainRecipe, Trained, apply_settings, recipe, transfer};
 use crate::data::{self, Source};
 use crate::error::{Error, Result};
 use crate::graph::Kind;
@@ -71,11 +71,14 @@ impl Trainer {
         recipe.check()?;
         let model = model::build(&recipe.model, &recipe.hyper, &recipe.data.spec())?;
         let mut state = State::initial(device, &recipe.train.state(model.state()).0, recipe.seed)?;
+        let mut note = None;
         if let Some(path) = &recipe.encoder {
-            super::transfer::encoder(path, &mut state)?;
+            transfer::encoder(path, &mut state)?;
+            note = transfer::note(path)?;
         }
         let progress = Progress { model: model.name().into(), step: 0, best: None, waited: 0 };
         let mut trainer = Self::new(device, recipe, model, state, folder, progress)?;
+        trainer.notes.extend(note);
         // Before anything is written.
         Program::check(&trainer.training, &trainer.pass_graph(true)?, trainer.state.spec())?;
         trainer.folder.claim()?;

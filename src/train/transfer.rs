@@ -9,6 +9,8 @@ use super::checkpoint::{self, read_tensor};
 use super::recipe::Recipe;
 use crate::cpu::Arena;
 use crate::error::{Error, Result};
+use crate::graph::Layout;
+use crate::model::{self, Learnt, need};
 use crate::runtime::State;
 
 /// Hyper-parameters that an encoder's tensors depend on.
@@ -16,18 +18,28 @@ const SHAPE_KEYS: [&str; 6] = ["form", "hidden", "layers", "filters", "stages", 
 /// What the tensors of an encoder's body are called in every model that has one.
 const PREFIX: &str = "encoder.";
 
-/// Fills `settings` with those hyper-parameters of the run at `path` that shape its encoder, where they are not given, and says what the
-/// run was trained on.
+/// Whether an encoder is a trunk as a classifier has one, which can be trained further.
+fn is_trunk(recipe: &Recipe) -> bool {
+    ["vae", "autoencoder"].contains(&recipe.model.as_str())
+}
+
+/// Fills `settings` with those hyper-parameters of the run at `path` that shape its encoder, where they are not given, or with the whole model
+/// whose features are taken, and says what the run was trained on.
 ///
 /// # Errors
-/// As [`RunFolder::open`]; [`Error::Usage`] where the run has no encoder.
+/// As [`RunFolder::open`]; [`Error::Usage`] where the run has no encoder, and no features.
 pub fn adopt(path: &Path, settings: &mut toml::Table) -> Result<Recipe> {
     let (_, recipe) = RunFolder::open(path)?;
-    let defaults = match recipe.model.as_str() {
-        "vae" | "autoencoder" => toml::Table::try_from(crate::model::vae::Config::default()),
-        other => return Err(Error::usage(format!("{} holds a {other}; --encoder takes a vae or an autoencoder", path.display()))),
-    };
-    let defaults = defaults.map_err(|e| Error::usage(e.to_string()))?;
+    if !is_trunk(&recipe) {
+        let made = model::build(&recipe.model, &recipe.hyper, &recipe.data.spec())?;
+        need::represents(made.as_ref()).map_err(|e| Error::usage(format!("{}: {e}", path.display())))?;
+        let bits = recipe.data.spec().is_binary();
+        let body = Learnt { model: recipe.model.clone(), bits, classes: recipe.data.classes, hyper: recipe.hyper.clone() };
+        settings.insert("body".into(), toml::Value::try_from(body).map_err(|e| Error::usage(e.to_string()))?);
+        settings.entry("frozen").or_insert(toml::Value::Boolean(true));
+        return Ok(recipe);
+    }
+    let defaults = toml::Table::try_from(model::vae::Config::default()).map_err(|e| Error::usage(e.to_string()))?;
     for key in SHAPE_KEYS {
         let value = recipe.hyper.get(key).or(defaults.get(key));
         if let (Some(value), false) = (value, settings.contains_key(key)) {
@@ -47,15 +59,30 @@ pub fn encoder(path: &Path, state: &mut State) -> Result<()> {
     let (bytes, _) = checkpoint::read(&file)?;
     let torn = |e: safetensors::SafeTensorError| Error::format(&file, format!("not a whole kiln checkpoint ({e})"));
     let tensors = SafeTensors::deserialize(&bytes).map_err(torn)?;
-    let averaged = if recipe.train.ema > 0.0 { "ema." } else { "" };
+    let averaged = recipe.train.ema > 0.0;
     let spec = state.spec().clone();
     for id in spec.ids() {
-        let name = &spec.spec(id).name;
-        if name.starts_with(PREFIX) {
-            for arena in [Arena::Value, Arena::Average] {
-                read_tensor(&file, &tensors, &format!("{averaged}{name}"), state, id, arena)?;
-            }
+        let tensor = spec.spec(id);
+        let Some(own) = tensor.name.strip_prefix(PREFIX).filter(|_| tensor.layout != Layout::Derived) else { continue };
+        let name = if is_trunk(&recipe) { tensor.name.as_str() } else { own };
+        let average = format!("ema.{name}");
+        let name = if averaged && tensors.tensor(&average).is_ok() { &average } else { name };
+        for arena in [Arena::Value, Arena::Average] {
+            read_tensor(&file, &tensors, name, state, id, arena)?;
         }
     }
     Ok(())
+}
+
+/// What a classifier takes of a run that it is put upon, in words; `None` where it trains the run's encoder further.
+///
+/// # Errors
+/// As [`RunFolder::open`].
+pub fn note(path: &Path) -> Result<Option<String>> {
+    let (_, recipe) = RunFolder::open(path)?;
+    if is_trunk(&recipe) {
+        return Ok(None);
+    }
+    let made = model::build(&recipe.model, &recipe.hyper, &recipe.data.spec())?;
+    Ok(made.represents().map(|network| format!("features of {}: {}, which stays as it is", path.display(), network.whence())))
 }

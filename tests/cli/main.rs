@@ -15,6 +15,7 @@ mod denoised;
 mod devices;
 mod eval;
 mod export;
+mod features;
 mod help;
 mod info;
 mod latents;

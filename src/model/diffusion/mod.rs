@@ -6,6 +6,7 @@
 mod block;
 mod bound;
 mod config;
+mod features;
 mod importance;
 mod mlp;
 mod times;
@@ -23,7 +24,7 @@ use variance::Learnt;
 
 use super::dropout::Dropout;
 use super::noise::{Process, Schedule, Variance};
-use super::{DataSpec, Defaults, Denoised, Denoises, Model, Optimiser, Scores, Shown, Told};
+use super::{DataSpec, Defaults, Denoised, Denoises, Model, Optimiser, Represents, Scores, Shown, Told};
 use crate::data::{Kind, Scale};
 use crate::error::{Error, Result};
 use crate::graph::{Binary, Distribution, Graph, NodeId, StateSpec, Update};
@@ -263,6 +264,11 @@ impl Model for Diffusion {
 
     fn scores(&self) -> Option<&dyn Scores> {
         Some(self)
+    }
+
+    /// One that is shown something of each image has no features of images alone.
+    fn represents(&self) -> Option<&dyn Represents> {
+        (self.kind != Kind::Points && self.shown.is_none()).then_some(self)
     }
 }
 

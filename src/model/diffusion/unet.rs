@@ -169,6 +169,35 @@ impl UNet {
     /// # Errors
     /// [`Error::Shape`] where inputs do not have these shapes.
     pub fn apply(&self, g: &mut Graph, spec: &StateSpec, x: NodeId, time: NodeId, labels: Option<NodeId>) -> Result<NodeId> {
+        let (mut h, mut kept, embedding) = self.descend(g, spec, x, time, labels)?;
+        for place in &self.up {
+            if let Some(beside) = kept.pop() {
+                h = g.concat(h, beside, 3)?;
+            }
+            h = place.apply(g, spec, h, embedding)?;
+        }
+        let h = self.norm.apply(g, spec, h, true)?;
+        self.output.apply(g, spec, h)
+    }
+
+    /// The map in the middle, at the smallest size, behind the nonlinearity.
+    ///
+    /// # Errors
+    /// As [`UNet::apply`].
+    pub fn middle(&self, g: &mut Graph, spec: &StateSpec, x: NodeId, time: NodeId, labels: Option<NodeId>) -> Result<NodeId> {
+        let (middle, ..) = self.descend(g, spec, x, time, labels)?;
+        g.silu(middle)
+    }
+
+    /// The map in the middle, those of the way down, and what blocks are told of time and label.
+    fn descend(
+        &self,
+        g: &mut Graph,
+        spec: &StateSpec,
+        x: NodeId,
+        time: NodeId,
+        labels: Option<NodeId>,
+    ) -> Result<(NodeId, Vec<NodeId>, NodeId)> {
         let waves = self.waves.apply(g, spec, time)?;
         let hidden = self.time[0].apply(g, spec, waves)?;
         let hidden = g.silu(hidden)?;
@@ -191,14 +220,7 @@ impl UNet {
         for place in &self.middle {
             h = place.apply(g, spec, h, embedding)?;
         }
-        for place in &self.up {
-            if let Some(beside) = kept.pop() {
-                h = g.concat(h, beside, 3)?;
-            }
-            h = place.apply(g, spec, h, embedding)?;
-        }
-        let h = self.norm.apply(g, spec, h, true)?;
-        self.output.apply(g, spec, h)
+        Ok((h, kept, embedding))
     }
 }
 

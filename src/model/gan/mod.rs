@@ -14,7 +14,7 @@ pub use config::{Config, Family, Form, Norm};
 pub use loss::Loss;
 pub use penalty::{between, gradient_penalty, r1};
 
-use super::{DataSpec, Decodes, Defaults, Features, Model, Optimiser};
+use super::{DataSpec, Decodes, Defaults, Features, Model, Optimiser, Represents};
 use crate::data::{Kind, Scale};
 use crate::error::Result;
 use crate::graph::{Graph, NodeId, StateSpec, Update};
@@ -221,6 +221,29 @@ impl Model for Gan {
     /// The first layer of a conditional fully connected D reads the class, so there are no features of images alone.
     fn features(&self) -> Option<&dyn Features> {
         if self.classes > 0 && self.config.form == Form::Mlp { None } else { Some(self) }
+    }
+
+    fn represents(&self) -> Option<&dyn Represents> {
+        (self.kind != Kind::Points && self.features().is_some()).then_some(self)
+    }
+}
+
+impl Represents for Gan {
+    fn whence(&self) -> &'static str {
+        "the discriminator's last hidden layer"
+    }
+
+    fn represent(&self, g: &mut Graph, x: NodeId) -> Result<NodeId> {
+        let x = match self.scale() {
+            Scale::Symmetric => g.map(&[x], |b, v| {
+                let twice = b.scale(v[0], 2.0);
+                b.offset(twice, -1.0)
+            })?,
+            _ => x,
+        };
+        let [features, _] = self.judge(g, x, None, Mode::Infer)?;
+        let [n, width] = [g.shape(features).dims()[0], g.shape(features).channels()];
+        g.reshape(features, [n, 1, 1, width])
     }
 }
 

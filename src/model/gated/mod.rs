@@ -76,11 +76,17 @@ impl Net {
         Self { layers, head }
     }
 
-    fn logits(&self, g: &mut Graph, spec: &StateSpec, x: NodeId, told: Told) -> Result<NodeId> {
+    /// What flows behind the first so many layers.
+    fn flow(&self, g: &mut Graph, spec: &StateSpec, x: NodeId, told: Told, layers: usize) -> Result<Flow> {
         let mut flow = Flow { vertical: x, horizontal: x, skip: None };
-        for layer in &self.layers {
+        for layer in &self.layers[..layers] {
             flow = layer.apply(g, spec, flow, told)?;
         }
+        Ok(flow)
+    }
+
+    fn logits(&self, g: &mut Graph, spec: &StateSpec, x: NodeId, told: Told) -> Result<NodeId> {
+        let flow = self.flow(g, spec, x, told, self.layers.len())?;
         let mut h = flow.skip.unwrap_or(x);
         for layer in &self.head {
             h = g.relu(h)?;
@@ -130,5 +136,12 @@ impl Network for GatedPixelCnn {
     fn logits(&self, g: &mut Graph, x: NodeId, given: Given) -> Result<NodeId> {
         let (net, told) = self.nets.at(g, &self.spec, given)?;
         net.logits(g, &self.spec, x, told)
+    }
+
+    fn middle(&self, g: &mut Graph, x: NodeId, given: Given) -> Result<NodeId> {
+        let (net, told) = self.nets.at(g, &self.spec, given)?;
+        let flow = net.flow(g, &self.spec, x, told, net.layers.len().div_ceil(2))?;
+        let sum = g.relu(flow.skip.unwrap_or(x))?;
+        g.concat(flow.vertical, sum, 3)
     }
 }

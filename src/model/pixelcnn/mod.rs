@@ -119,10 +119,11 @@ impl Net {
         Self { input, aside, blocks, head }
     }
 
-    fn logits(&self, g: &mut Graph, spec: &StateSpec, x: NodeId, told: Told) -> Result<NodeId> {
+    /// What the head reads, or what the first so many blocks make.
+    fn features(&self, g: &mut Graph, spec: &StateSpec, x: NodeId, told: Told, blocks: usize) -> Result<NodeId> {
         let mut h = self.input.apply(g, spec, x)?;
         h = self.aside.add_to(g, spec, h, told)?;
-        for block in &self.blocks {
+        for block in &self.blocks[..blocks] {
             let mut r = h;
             for (at, layer) in block.layers.iter().enumerate() {
                 r = g.relu(r)?;
@@ -137,6 +138,11 @@ impl Net {
             }
             h = g.add(h, r)?;
         }
+        Ok(h)
+    }
+
+    fn logits(&self, g: &mut Graph, spec: &StateSpec, x: NodeId, told: Told) -> Result<NodeId> {
+        let mut h = self.features(g, spec, x, told, self.blocks.len())?;
         for layer in &self.head {
             h = g.relu(h)?;
             h = layer.apply(g, spec, h)?;
@@ -185,5 +191,11 @@ impl Network for PixelCnn {
     fn logits(&self, g: &mut Graph, x: NodeId, given: Given) -> Result<NodeId> {
         let (net, told) = self.nets.at(g, &self.spec, given)?;
         net.logits(g, &self.spec, x, told)
+    }
+
+    fn middle(&self, g: &mut Graph, x: NodeId, given: Given) -> Result<NodeId> {
+        let (net, told) = self.nets.at(g, &self.spec, given)?;
+        let features = net.features(g, &self.spec, x, told, net.blocks.len().div_ceil(2))?;
+        g.relu(features)
     }
 }

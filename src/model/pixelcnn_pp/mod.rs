@@ -96,7 +96,8 @@ impl PixelCnnPp {
         Ok(Self { spec, pixels, classes, sizes, small, first, down, up, halve, double, out })
     }
 
-    fn forward(&self, c: &mut Context<'_>, x: NodeId) -> Result<NodeId> {
+    /// The maps of the way down, one after another.
+    fn descend(&self, c: &mut Context<'_>, x: NodeId) -> Result<Vec<[Map; 2]>> {
         let Sizes { stages, blocks, .. } = self.sizes;
         // A channel of ones tells the image from what lies around it.
         let mut dims = c.g.shape(x).dims().to_vec();
@@ -121,7 +122,13 @@ impl PixelCnnPp {
                 kept.push(maps);
             }
         }
-        kept.pop();
+        Ok(kept)
+    }
+
+    fn forward(&self, c: &mut Context<'_>, x: NodeId) -> Result<NodeId> {
+        let Sizes { stages, blocks, .. } = self.sizes;
+        let mut kept = self.descend(c, x)?;
+        let Some(mut maps) = kept.pop() else { return Err(Error::Shape("the way down has a map at least".into())) };
         let mut pairs = self.up.iter();
         for stage in 0..stages {
             for pair in pairs.by_ref().take(blocks + usize::from(stage > 0)) {
@@ -181,6 +188,14 @@ impl Network for PixelCnnPp {
 
     fn logits(&self, g: &mut Graph, x: NodeId, given: Given) -> Result<NodeId> {
         self.forward(&mut Context { g, spec: &self.spec, labels: given.labels, pass: Pass::Use }, x)
+    }
+
+    /// Both streams where the way down ends, at the smallest size.
+    fn middle(&self, g: &mut Graph, x: NodeId, given: Given) -> Result<NodeId> {
+        let kept = self.descend(&mut Context { g: &mut *g, spec: &self.spec, labels: given.labels, pass: Pass::Use }, x)?;
+        let Some([above, left]) = kept.last() else { return Err(Error::Shape("the way down has a map at least".into())) };
+        let both = g.concat(above.plain, left.plain, 3)?;
+        g.elu(both)
     }
 
     fn start(&self, g: &mut Graph, x: NodeId, given: Given) -> Result<NodeId> {

@@ -80,12 +80,18 @@ impl Net {
         Self { input, layers, head }
     }
 
-    fn logits(&self, g: &mut Graph, spec: &StateSpec, x: NodeId, told: Told) -> Result<NodeId> {
+    /// What the head reads, or what the first so many layers make.
+    fn features(&self, g: &mut Graph, spec: &StateSpec, x: NodeId, told: Told, layers: usize) -> Result<NodeId> {
         let mut h = self.input.apply(g, spec, x)?;
-        for layer in &self.layers {
+        for layer in &self.layers[..layers] {
             h = layer.apply(g, spec, h, told)?;
             h = g.dropout(h)?;
         }
+        Ok(h)
+    }
+
+    fn logits(&self, g: &mut Graph, spec: &StateSpec, x: NodeId, told: Told) -> Result<NodeId> {
+        let mut h = self.features(g, spec, x, told, self.layers.len())?;
         for layer in &self.head {
             h = g.relu(h)?;
             h = layer.apply(g, spec, h)?;
@@ -134,5 +140,11 @@ impl Network for PixelRnn {
     fn logits(&self, g: &mut Graph, x: NodeId, given: Given) -> Result<NodeId> {
         let (net, told) = self.nets.at(g, &self.spec, given)?;
         net.logits(g, &self.spec, x, told)
+    }
+
+    fn middle(&self, g: &mut Graph, x: NodeId, given: Given) -> Result<NodeId> {
+        let (net, told) = self.nets.at(g, &self.spec, given)?;
+        let features = net.features(g, &self.spec, x, told, net.layers.len().div_ceil(2))?;
+        g.relu(features)
     }
 }

@@ -61,6 +61,24 @@ impl Rnn {
     }
 }
 
+impl Rnn {
+    /// What the first so many layers make.
+    fn features(&self, g: &mut Graph, x: NodeId, given: Given, layers: usize) -> Result<NodeId> {
+        let spec = &self.spec;
+        let mut h = self.front.apply(g, spec, x)?;
+        if let (Some(label), Some(labels)) = (&self.label, given.labels) {
+            h = label.add_to(g, spec, h, labels)?;
+        }
+        for (at, layer) in self.layers[..layers].iter().enumerate() {
+            if at > 0 {
+                h = g.dropout(h)?;
+            }
+            h = layer.apply(g, spec, h)?;
+        }
+        Ok(h)
+    }
+}
+
 impl Network for Rnn {
     const NAME: &'static str = "rnn";
 
@@ -95,18 +113,13 @@ impl Network for Rnn {
     }
 
     fn logits(&self, g: &mut Graph, x: NodeId, given: Given) -> Result<NodeId> {
-        let spec = &self.spec;
-        let mut h = self.front.apply(g, spec, x)?;
-        if let (Some(label), Some(labels)) = (&self.label, given.labels) {
-            h = label.add_to(g, spec, h, labels)?;
-        }
-        for (at, layer) in self.layers.iter().enumerate() {
-            if at > 0 {
-                h = g.dropout(h)?;
-            }
-            h = layer.apply(g, spec, h)?;
-        }
-        let told = self.out.apply(g, spec, h)?;
-        self.before.as_ref().map_or(Ok(told), |before| before.add_to(g, spec, told, x))
+        let h = self.features(g, x, given, self.layers.len())?;
+        let told = self.out.apply(g, &self.spec, h)?;
+        self.before.as_ref().map_or(Ok(told), |before| before.add_to(g, &self.spec, told, x))
+    }
+
+    /// Hidden states, which are behind nonlinearities already.
+    fn middle(&self, g: &mut Graph, x: NodeId, given: Given) -> Result<NodeId> {
+        self.features(g, x, given, self.layers.len().div_ceil(2))
     }
 }

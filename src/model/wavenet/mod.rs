@@ -117,9 +117,27 @@ impl Network for WaveNet {
 
     fn logits(&self, g: &mut Graph, x: NodeId, given: Given) -> Result<NodeId> {
         let spec = &self.spec;
+        let mut h = self.skips(g, x, given, self.layers.len())?;
+        for layer in &self.head {
+            h = g.relu(h)?;
+            h = layer.apply(g, spec, h)?;
+        }
+        self.before.as_ref().map_or(Ok(h), |before| before.add_to(g, spec, h, x))
+    }
+
+    fn middle(&self, g: &mut Graph, x: NodeId, given: Given) -> Result<NodeId> {
+        let skips = self.skips(g, x, given, self.layers.len().div_ceil(2))?;
+        g.relu(skips)
+    }
+}
+
+impl WaveNet {
+    /// The sum of what the first so many layers hand to the head.
+    fn skips(&self, g: &mut Graph, x: NodeId, given: Given, layers: usize) -> Result<NodeId> {
+        let spec = &self.spec;
         let mut h = self.front.apply(g, spec, x)?;
         let mut skips = None;
-        for layer in &self.layers {
+        for layer in &self.layers[..layers] {
             let mut sums = layer.conv.apply(g, spec, h)?;
             if let (Some(classes), Some(labels)) = (&layer.classes, given.labels) {
                 sums = classes.add_to(g, spec, sums, labels)?;
@@ -136,11 +154,6 @@ impl Network for WaveNet {
                 h = g.add(own, h)?;
             }
         }
-        let mut h = skips.ok_or_else(|| Error::Shape("a WaveNet has one layer at least".into()))?;
-        for layer in &self.head {
-            h = g.relu(h)?;
-            h = layer.apply(g, spec, h)?;
-        }
-        self.before.as_ref().map_or(Ok(h), |before| before.add_to(g, spec, h, x))
+        skips.ok_or_else(|| Error::Shape("a WaveNet has one layer at least".into()))
     }
 }
