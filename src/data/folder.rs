@@ -202,7 +202,15 @@ fn is_image(path: &Path) -> bool {
 
 /// Whether a folder holds images itself.
 pub fn holds_images(folder: &Path) -> Result<bool> {
-    Ok(entries(folder)?.iter().any(|path| !path.is_dir() && is_image(path)))
+    Ok(!images_in(folder)?.is_empty())
+}
+
+/// The image files that a folder holds itself, in the order of their names.
+///
+/// # Errors
+/// [`Error::Io`] where it cannot be read.
+pub fn images_in(folder: &Path) -> Result<Vec<PathBuf>> {
+    Ok(entries(folder)?.into_iter().filter(|path| !path.is_dir() && is_image(path)).collect())
 }
 
 impl Source for Folder {

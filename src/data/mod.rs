@@ -38,10 +38,11 @@ pub use builtin::{System, SystemStep};
 pub use classes::{find_class, listed};
 pub use digest::{Digest, check_same};
 pub use fit::{Wanted, fit};
+pub use folder::images_in;
 pub use loader::{Batch, Loader, LoaderOptions, Scale, sequential};
 pub use one_hot::one_hot;
 pub use open::{Settled, named_split, open, settle, with_split};
-pub use picture::{decode, has_ending};
+pub use picture::{decode, has_ending, look};
 pub use reading::{Colour, Fit, Layout, Range, Reading};
 pub use subset::{labelled, subset};
 

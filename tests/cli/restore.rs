@@ -45,6 +45,29 @@ fn images_are_drawn_from_their_luma_which_stays() {
     place.kiln(&format!("{words} --out c.png -q")).ok();
     place.kiln("colorize run --image grey.png -k 2 --steps 3 --out one.png -q").ok();
     assert!(place.path("c.png").is_file() && place.path("one.png").is_file());
+    // A folder of pictures, by whichever flag: each is drawn, and nothing is known of the truth.
+    for i in 0..3u8 {
+        place.write(&format!("greys/shade{i}.png"), &png(8, 8, 60 * i));
+    }
+    let folder = |words: &str| place.kiln(&format!("colorize run -k 2 --steps 3 {words}"));
+    let said = folder("--image greys --out f.npy --json").json();
+    assert!((&said["images"], &said["figures"]) == (&3.into(), &serde_json::Value::Null) && place.array("f.npy").0 == [3, 2, 8, 8, 3]);
+    let said = folder("--data greys --out f --json").json();
+    assert!((&said["images"], &said["figures"]) == (&3.into(), &serde_json::Value::Null));
+    let written = place.files("f");
+    let names: Vec<_> = (0..3).flat_map(|i| (1..3).map(move |k| format!("shade{i}-{k}.png"))).collect();
+    assert!(written.len() == 6 && names.iter().all(|name| place.path("f").join(name).is_file()), "{:?}", written.keys());
+    let (array, first) = (place.array("f.npy").1, image::open(place.path("f/shade0-1.png")).expect("a picture").to_rgb8());
+    assert!(first.as_raw().iter().zip(&array).all(|(byte, v)| (f32::from(*byte) - 255.0 * v).abs() <= 0.5), "the same draws");
+    folder("--image greys --out f").refused(2, &["holds something already", "new folder"]);
+    folder("--image greys -n 2 --out x.png").refused(2, &["-n", "-k"]);
+    folder("--data greys -n 2 --out x.png").refused(2, &["-n", "-k"]);
+    folder("--image grey.png -n 2 --out x.png").refused(2, &["-n", "-k"]);
+    folder("--image grey.png --out x.jpg").refused(2, &[".png or .npy"]);
+    place.write("greys/other.png", &png(9, 8, 90));
+    folder("--image greys --out x.png").refused(2, &["other.png is 8×9", "8×8", "one size"]);
+    std::fs::create_dir(place.path("empty")).expect("a folder");
+    folder("--image empty --out x.png").refused(2, &["empty holds no pictures"]);
     // Its bound is that of the image given its luma.
     let bound = place.kiln("eval run --data data:test --set steps=5 --json").json();
     assert!(bound["bits_per_dim"].as_f64().is_some_and(f64::is_finite));
@@ -69,6 +92,10 @@ fn small_images_are_enlarged_by_noise_and_pixel_by_pixel() {
     assert_eq!(place.array("u.npy").0, [3, 2, 8, 8, 3]);
     assert!(said["figures"]["rule"] == "bicubic" && said["figures"]["of_means"]["ssim"].as_f64().is_some());
     place.kiln("upscale run --image small.png --steps 3 --out one.png -q").ok();
+    place.write("smalls/a.png", &png(4, 4, 90));
+    let said = place.kiln("upscale run --data smalls -k 1 --steps 3 --out s.npy").ok().out;
+    assert!(said.starts_with("enlarged 1 image of smalls, 1 time each"), "{said}");
+    assert_eq!(place.array("s.npy").0, [1, 1, 8, 8, 3]);
     let scales = "--set scales=2 --set layers=1 --set hidden=6 --set head=6 --set levels=4 --batch 4 --steps 2 --set sample_every=0";
     place.kiln(&format!("train gated-pixelcnn --data data --out fine -q {scales}")).ok();
     let said = place.kiln("upscale fine --data data:test -n 2 -k 2 --out f.npy --json").json();
@@ -79,6 +106,7 @@ fn small_images_are_enlarged_by_noise_and_pixel_by_pixel() {
     assert!((0..4).all(|y| (0..4).all(|x| at(0, 2 * y, 2 * x) == at(1, 2 * y, 2 * x))));
     assert!((0..8).any(|y| (0..8).any(|x| at(0, y, x) != at(1, y, x))));
     place.kiln("colorize fine --image grey.png --out x.png").refused(2, &["task=colorize"]);
+    place.kiln("upscale fine --image smalls -k 1 --out s.npy").ok();
     place.kiln("upscale fine --image small.png --steps 3 --out x.png").refused(2, &["--steps"]);
     place.kiln("upscale run --data data:test -k 0 --out x.png").refused(2, &["-k must be at least 1"]);
     for (words, said) in [

@@ -2,9 +2,10 @@
 
 mod artist;
 mod figures;
+mod given;
+mod written;
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
@@ -12,40 +13,38 @@ use serde_json::json;
 use super::common::Common;
 use super::denoising::DenoisingArgs;
 use super::draw::chosen_class;
-use super::endings;
 use super::measured::weights_in_words;
-use super::output::{Output, as_text};
-use super::pictures::check_grid;
+use super::output::{Output, as_text, counted};
 use super::progress::Progress;
-use crate::data::{self, Binarization, Scale, Source};
 use crate::error::{Error, Result};
-use crate::model::{Shown, Task};
-use crate::report::{self, GridOptions};
+use crate::model::Task;
 use crate::runtime::Device;
-use crate::train::{DataRequest, Trained, open_data};
+use crate::train::Trained;
 
 use artist::{Artist, Asked};
 use figures::{Figures, enlarged};
+use given::Given;
 
 /// Arguments of both commands.
 #[derive(Args)]
 pub struct RestoreArgs {
     /// Run folder
     pub run: PathBuf,
-    /// The image to draw from: grey, or small
+    /// The picture to draw from: grey, or small; or a folder of such pictures
     #[arg(long, value_name = "FILE", conflicts_with = "data")]
     pub image: Option<PathBuf>,
-    /// Whole images, from which a grey or small one is made, so that what is drawn stands beside the truth [default: the test split of the training data]
+    /// Whole images, from which a grey or small one is made, so that what is drawn stands beside the truth; of a folder in which all pictures are grey, or
+    /// small, these [default: the test split of the training data]
     #[arg(long, value_name = "SOURCE")]
     pub data: Option<String>,
-    /// Images of the source, a seeded random part
-    #[arg(short = 'n', long, default_value_t = 8, value_name = "N", allow_negative_numbers = true)]
-    pub count: usize,
+    /// Whole images of the source, a seeded random part [default: 8]
+    #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true)]
+    pub count: Option<usize>,
     /// Samples of each image
     #[arg(short = 'k', long, default_value_t = 3, value_name = "K", allow_negative_numbers = true)]
     pub samples: usize,
-    /// The .png to write, a row an image: what is given, a simple rule's answer, the samples, and the truth where it is known; or an .npy
-    /// of the samples [images, samples, H, W, C]
+    /// The .png to write, a row an image: what is given, a simple rule's answer, the samples, and the truth where it is known; an .npy
+    /// of the samples [images, samples, H, W, C]; or a new folder, for a .png a sample
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
     #[command(flatten)]
@@ -68,18 +67,12 @@ pub fn upscale(args: &RestoreArgs, common: &Common, output: &Output) -> Result<(
     run(Task::Upscale, args, common, output)
 }
 
-/// What is given of each image, in 0..1, and the whole images where they are known.
-struct Given {
-    shown: Vec<f32>,
-    truth: Option<Vec<f32>>,
-    labels: Vec<u32>,
-    count: usize,
-    name: String,
-}
-
 fn run(task: Task, args: &RestoreArgs, common: &Common, output: &Output) -> Result<()> {
-    endings::check(&args.out, "images", &["png", "npy"])?;
-    for (flag, number) in [("-n", args.count), ("-k", args.samples)] {
+    written::check(&args.out)?;
+    if args.image.is_some() {
+        given::check_count(args.count)?;
+    }
+    for (flag, number) in [("-n", args.count.unwrap_or(1)), ("-k", args.samples)] {
         if number == 0 {
             return Err(Error::usage(format!("{flag} must be at least 1")));
         }
@@ -91,13 +84,10 @@ fn run(task: Task, args: &RestoreArgs, common: &Common, output: &Output) -> Resu
     let dims = trained.recipe.data.dims;
     let item: usize = dims.iter().product();
     let given = match &args.image {
-        Some(path) => of_file(path, artist.shown(), &trained)?,
-        None => of_data(args, artist.shown(), artist.decimates(), &trained)?,
+        Some(path) => Given::pictures(path, artist.shown(), &trained)?,
+        None => Given::data(args.data.as_deref(), args.count, (artist.shown(), artist.decimates()), &trained)?,
     };
-    let columns = 2 + args.samples + usize::from(given.truth.is_some());
-    if endings::of(&args.out) == "png" {
-        check_grid(given.count * columns, dims, false)?;
-    }
+    written::check_room(&args.out, &given, args.samples, dims)?;
     let part = given.shown.len() / given.count;
     let seed = common.seed.unwrap_or(1);
     let classes = trained.recipe.data.classes;
@@ -111,14 +101,14 @@ fn run(task: Task, args: &RestoreArgs, common: &Common, output: &Output) -> Resu
     }
     progress.finish();
     let figures = given.truth.as_ref().map(|truth| Figures::of(artist.shown(), artist.decimates(), (truth, &rules, &drawn), dims));
-    write(args, artist.shown(), &given, (&rules, &drawn), dims)?;
+    written::write(&args.out, args.samples, artist.shown(), &given, (&rules, &drawn), dims)?;
     let weights = weights_in_words(&trained, args.best);
     let what = if task == Task::Colorize { "coloured" } else { "enlarged" };
     let mut words = format!(
-        "{what} {} images of {}, {} times each · {} · {weights} · seed {seed} · {}",
-        given.count,
+        "{what} {} of {}, {} each · {} · {weights} · seed {seed} · {}",
+        counted(given.count, "image"),
         given.name,
-        args.samples,
+        counted(args.samples, "time"),
         artist.how(),
         args.out.display()
     );
@@ -130,60 +120,4 @@ fn run(task: Task, args: &RestoreArgs, common: &Common, output: &Output) -> Resu
         "weights": weights, "step": trained.progress.step, "figures": figures.map(|figures| figures.object()),
     });
     output.result(&words, &object)
-}
-
-/// One picture of the size that the run is shown.
-fn of_file(path: &Path, shown: Shown, trained: &Trained) -> Result<Given> {
-    let [h, w, c] = shown.dims(trained.recipe.data.dims);
-    let bytes = super::given::bytes_of(path, [h, w, c])?;
-    Ok(Given {
-        shown: bytes.into_iter().map(|byte| byte / 255.0).collect(),
-        truth: None,
-        labels: Vec::new(),
-        count: 1,
-        name: path.display().to_string(),
-    })
-}
-
-/// Whole images, and what the run is shown of them.
-fn of_data(args: &RestoreArgs, shown: Shown, decimates: bool, trained: &Trained) -> Result<Given> {
-    let request = DataRequest { source: args.data.as_deref(), labels: trained.model.conditional(), ..DataRequest::default() };
-    let source: Arc<dyn Source> = data::subset(open_data(&trained.recipe, &request)?, args.count)?;
-    let (dims, name, count) = (source.dims(), source.name(), source.len());
-    let mut given = Given { shown: Vec::new(), truth: None, labels: Vec::new(), count, name };
-    let mut truth = Vec::new();
-    for batch in data::sequential(source, 64, 0, Binarization::None, Scale::Unit) {
-        let batch = batch?;
-        truth.extend(batch.values);
-        given.labels.extend(batch.labels);
-    }
-    for image in truth.chunks(dims.iter().product::<usize>()) {
-        given.shown.extend(if decimates { figures::every_second(image, dims) } else { shown.of_image(image, dims) });
-    }
-    given.truth = Some(truth);
-    Ok(given)
-}
-
-fn write(args: &RestoreArgs, shown: Shown, given: &Given, (rules, drawn): (&[f32], &[f32]), dims: [usize; 3]) -> Result<()> {
-    let [h, w, c] = dims;
-    let item = h * w * c;
-    if endings::of(&args.out) == "npy" {
-        return report::write_npy_f32(&args.out, &[given.count, args.samples, h, w, c], drawn);
-    }
-    let part = given.shown.len() / given.count;
-    let mut images = Vec::new();
-    for number in 0..given.count {
-        images.extend(figures::spread(shown, &given.shown[number * part..][..part], dims));
-        images.extend_from_slice(&rules[number * item..][..item]);
-        images.extend_from_slice(&drawn[number * args.samples * item..][..args.samples * item]);
-        if let Some(truth) = &given.truth {
-            images.extend_from_slice(&truth[number * item..][..item]);
-        }
-    }
-    let rule = if shown == Shown::Luma { "grey" } else { "bicubic" };
-    let captions = ["given", rule].into_iter().map(String::from);
-    let captions = captions.chain((1..=args.samples).map(|k| format!("sample {k}"))).chain(given.truth.as_ref().map(|_| "truth".into()));
-    let column_captions: Vec<String> = captions.collect();
-    let options = GridOptions { columns: column_captions.len(), column_captions, ..GridOptions::default() };
-    report::save_png(&args.out, &report::grid_with(&images, dims, &options))
 }
