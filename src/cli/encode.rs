@@ -11,7 +11,7 @@ use super::denoising::DenoisingArgs;
 use super::endings;
 use super::invert;
 use super::measured::{EvalArgs, Measured, weights_in_words};
-use super::output::Output;
+use super::output::{Output, counted};
 use crate::error::Result;
 use crate::eval::{self, Codes};
 use crate::report;
@@ -75,7 +75,8 @@ pub fn run(args: &EncodeArgs, common: &Common, output: &Output) -> Result<()> {
     }
     let shown: Vec<String> = files.iter().map(|f| f.display().to_string()).collect();
     let (name, weights) = (measured.source.name(), weights_in_words(&measured.trained, args.eval.best));
-    let mut words = format!("encoded {count} images of {name} to {} numbers each, {weights}: {}", codes.latent, shown.join(", "));
+    let mut words =
+        format!("encoded {} of {name} to {} numbers each, {weights}: {}", counted(count, "image"), codes.latent, shown.join(", "));
     if let Some((away, again)) = back {
         words += &format!("\nthe first {again}, drawn again of what they became, are off by {away:.4} a value on average");
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::common::Common;
 use super::endings;
 use super::measured::{EvalArgs, Measured, of_units, weights_in_words};
-use super::output::Output;
+use super::output::{Output, counted};
 use super::quality;
 use crate::error::{Error, Result};
 use crate::eval::{self, Figure, ImportanceFigure, Scores};
@@ -84,11 +84,11 @@ pub fn likelihood_of(measured: &mut Measured, args: &EvalArgs, common: &Common, 
     let step = measured.trained.progress.step;
     let is_bound = need::scores(measured.trained.model.as_ref())?.score() == Score::Bound;
     let mut words = format!(
-        "{} {} nats an image, {:.4} bits/dim, over {} images",
+        "{} {} nats an image, {:.4} bits/dim, over {}",
         if is_bound { "−ELBO =" } else { "−log p =" },
         figure.shown(),
         figure.bits_per_dim,
-        figure.count,
+        counted(figure.count, "image"),
     );
     let in_units = of_units(&measured.trained);
     if let Some((_, note)) = &in_units {
@@ -175,10 +175,10 @@ fn flow(measured: &mut Measured, steps: usize, args: &EvalArgs, common: &Common,
     let off = (figure.nats - halved.nats).abs();
     let dequantised = trained.model.denoises().is_some_and(|d| d.value_levels().is_some());
     let words = format!(
-        "−log p = {} nats an image, {:.4} bits/dim, over {} images, by the flow in {steps} steps ({:.3} nats off half as many){}\n{} at step {}, {}, on {} · device {}",
+        "−log p = {} nats an image, {:.4} bits/dim, over {}, by the flow in {steps} steps ({:.3} nats off half as many){}\n{} at step {}, {}, on {} · device {}",
         figure.shown(),
         figure.bits_per_dim,
-        figure.count,
+        counted(figure.count, "image"),
         off,
         if dequantised { "; a bound, of values with noise within their cells" } else { "" },
         trained.recipe.model,
@@ -229,11 +229,11 @@ fn accuracy(measured: &mut Measured, args: &EvalArgs, common: &Common, output: &
     let found = found?;
     let step = trained.progress.step;
     let words = format!(
-        "accuracy {:.4} ± {:.4}, cross-entropy {:.4} nats, over {} images\n{} at step {step} on {} · device {}",
+        "accuracy {:.4} ± {:.4}, cross-entropy {:.4} nats, over {}\n{} at step {step} on {} · device {}",
         found.share,
         found.error,
         found.nats,
-        found.count,
+        counted(found.count, "image"),
         trained.recipe.model,
         measured.source.name(),
         measured.device.name()

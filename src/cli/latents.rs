@@ -9,7 +9,7 @@ use serde_json::json;
 use super::common::Common;
 use super::encode::codes;
 use super::measured::{EvalArgs, Measured, weights_in_words};
-use super::output::{Output, as_text};
+use super::output::{Output, as_text, counted};
 use super::pictures::check_grid;
 use crate::data;
 use crate::error::{Error, Result};
@@ -94,7 +94,7 @@ pub fn run(args: &LatentsArgs, common: &Common, output: &Output) -> Result<()> {
         }
     }
     let weights = weights_in_words(trained, args.eval.best);
-    words += &format!("{} images of {name}, {weights}\n", of_all.mean.len() / of_all.latent.max(1));
+    words += &format!("{} of {name}, {weights}\n", counted(of_all.mean.len() / of_all.latent.max(1), "image"));
     let files: Vec<String> = files.iter().map(|file| as_text(file)).collect();
     for file in &files {
         words += &format!("{file}\n");

@@ -89,7 +89,7 @@ impl Odd {
             (_, None) => None,
         };
         if let Some(other) = &background {
-            comparable(run, other)?;
+            comparable(run, other, "a background run")?;
         }
         Ok(Self { kind: args.score, background, typical: None })
     }
@@ -126,14 +126,17 @@ impl Odd {
     }
 }
 
-/// Refuses a background run whose ln p is of other values than a run's: their difference would mean nothing.
-fn comparable(run: &Trained, other: &Trained) -> Result<()> {
+/// Refuses a run whose ln p is of other values than a run's: set beside each other they would mean nothing. `what` is taken instead.
+///
+/// # Errors
+/// [`Error::Usage`].
+pub fn comparable(run: &Trained, other: &Trained, what: &str) -> Result<()> {
     let (own, found) = (&run.recipe.data, &other.recipe.data);
     let shown = other.folder.path().display();
     need::scores(other.model.as_ref())?;
     if own.dims != found.dims {
         let [[h, w, c], [oh, ow, oc]] = [own.dims, found.dims];
-        let words = "take a background run on the same data";
+        let words = format!("take {what} on items of that size");
         return Err(Error::usage(format!("{shown} is of items of {oh}×{ow}×{oc}, and the run is of {h}×{w}×{c}; {words}")));
     }
     // None where values are no levels.

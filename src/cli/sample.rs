@@ -13,7 +13,7 @@ use super::endings;
 use super::given::{Given, Reads};
 use super::guided::{self, Asked, GuideArgs, MethodArg};
 use super::measured::weights_in_words;
-use super::output::{Output, as_text};
+use super::output::{Output, as_text, counted};
 use super::pictures::{Pictures, check_ending};
 use super::progress::Progress;
 use super::trajectory::Film;
@@ -263,7 +263,8 @@ pub fn run(args: &SampleArgs, common: &Common, output: &Output) -> Result<()> {
         (None, None) => format!("seed {seed}"),
     };
     let words = format!(
-        "drew {count} images of {} at step {} ({weights}) in {seconds:.2} s{likelihood} · {source} · {}",
+        "drew {} of {} at step {} ({weights}) in {seconds:.2} s{likelihood} · {source} · {}",
+        counted(count, "image"),
         trained.recipe.model,
         trained.progress.step,
         args.out.display()

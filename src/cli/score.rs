@@ -8,7 +8,7 @@ use serde_json::json;
 use super::common::Common;
 use super::endings;
 use super::measured::{EvalArgs, Measured, of_units, weights_in_words};
-use super::output::{Output, as_text};
+use super::output::{Output, as_text, counted};
 use super::surprise::{self, SurpriseArgs};
 use crate::error::{Error, Result};
 use crate::model::{self, need};
@@ -114,8 +114,9 @@ pub fn run(args: &ScoreArgs, common: &Common, output: &Output) -> Result<()> {
     }
     let weights = weights_in_words(&measured.trained, args.eval.best);
     let mut words = format!(
-        "wrote {} of {n} images of {} (mean {mean:.3} nats, binarization {}, {weights}) to {}",
+        "wrote {} of {} of {} (mean {mean:.3} nats, binarization {}, {weights}) to {}",
         kind.name(),
+        counted(n, "image"),
         measured.source.name(),
         measured.binarization,
         args.out.display()

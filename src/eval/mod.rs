@@ -20,5 +20,5 @@ pub use codes::{Codes, encode};
 pub use likelihood::{Figure, LikelihoodOptions, Scores, score};
 pub use ode::{FlowScores, flow_likelihood};
 pub use outliers::{auroc, complexity, share_between, upper_quantile};
-pub use posterior::{ClassScores, Posterior, Verdict, class_scores, log_prior, mean_and_error};
+pub use posterior::{ClassScores, Posterior, TEMPERATURES, Verdict, class_scores, log_prior, mean_and_error};
 pub use surprise::{Stretch, Surprise, surprise};

@@ -12,7 +12,7 @@ use crate::runtime::{Device, Program, State};
 /// Bins of confidence that calibration is measured in (Guo et al., 2017, "On calibration of modern neural networks").
 const BINS: usize = 15;
 /// Temperatures that are looked through.
-const TEMPERATURES: [f64; 2] = [1e-3, 1e5];
+pub const TEMPERATURES: [f64; 2] = [1e-3, 1e5];
 
 /// ln p(x|y) of every image under every class, in nats: exact, or bounds from below.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -223,9 +223,8 @@ pub fn reject(source: &mut dyn Proposes, wanted: usize, most: usize, seed: u64) 
     if chosen.numbers.len() < wanted {
         let (found, share) = (chosen.numbers.len(), chosen.mean_p);
         let words = "take fewer with -n, more --draws, or --method importance";
-        return Err(Error::usage(format!(
-            "{most} draws gave {found} of the {wanted} images, since the mean p(y|x) is {share:.1e}; {words}"
-        )));
+        let share = if share < 1e-6 { "below 0.000001".into() } else { format!("{share:.6}") };
+        return Err(Error::usage(format!("{most} draws gave {found} of the {wanted} images, since the mean p(y|x) is {share}; {words}")));
     }
     Ok(chosen)
 }

@@ -121,6 +121,7 @@ fn what_has_no_labels_to_tell_or_does_not_fit_is_refused_before_anything_is_writ
         .kiln("train vae --data builtin:digits --limit 64 --batch 16 --steps 1 --out vae -q --set form=mlp --set hidden=8 --set latent=2")
         .ok();
     place.kiln("train gated-pixelcnn --data builtin:faces --limit 8 --batch 4 --steps 1 --out faces -q --set layers=1 --set hidden=3 --set head=3 --set levels=2 --set binarization=threshold --set sample_every=0").ok();
+    place.kiln("train vae --data builtin:digits --limit 64 --batch 16 --steps 1 --out grey -q --set hidden=8 --set latent=2").ok();
     place.kiln("classify plain --out x.png").refused(2, &["gated-pixelcnn", "without labels", "conditional=true"]);
     place.kiln("classify vae --out x.png").refused(2, &["vae", "p(x|y)", "cvae", "wavenet"]);
     for (words, reasons) in [
@@ -134,6 +135,8 @@ fn what_has_no_labels_to_tell_or_does_not_fit_is_refused_before_anything_is_writ
         ("--reject 0.1 --score background --background faces", &["32×32×3", "28×28×1"]),
         ("--reject 0.1 --against builtin:faces", &["32×32×3", "28×28×1"]),
         ("--reject 0.1 --score background --background plain --against builtin:digits --against-run plain", &["background run of its own"]),
+        ("--reject 0.1 --against builtin:faces --against-run faces", &["32×32×3", "28×28×1"]),
+        ("--reject 0.1 --against builtin:digits --against-run grey", &["256 levels", "2 levels"]),
         ("--data builtin:faces", &["32×32×3"]),
         ("--predictions x.txt", &[".csv or .npy"]),
         ("--out x.jpg", &[".png"]),
@@ -195,6 +198,7 @@ fn a_classifier_chooses_what_a_model_without_labels_draws() {
         ("plain --guide faces --class 1", &["32×32×3", "28×28×1"]),
         ("plain --guide grey --class 1", &["bits", "binarization=dynamic"]),
         ("run --guide judge --class 1", &["gated-pixelcnn", "--class alone"]),
+        ("judge --guide judge --class 1", &["a classifier has no way to draw images", "dcgan"]),
         ("plain --guide judge --class 1 --method naive", &["naive"]),
         ("plain --guide judge --class 1 --draws 0", &["--draws"]),
         ("plain --guide judge --class 1 -n 5 --draws 5", &["5 draws", "--draws"]),

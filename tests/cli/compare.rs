@@ -69,6 +69,7 @@ fn what_cannot_be_compared_is_refused_before_anything_is_written() {
     for (words, said) in [
         ("compare one other --out page", "a comparison is of runs on the same data"),
         ("compare one --samples 1 --out page", "at least 2"),
+        ("compare one ./one --out page", "./one is named twice"),
         ("compare", "RUNS"),
         ("compare --suite s --out page", "--data"),
         ("compare --suite s --data data --budget 0 --out page", "number of operations"),

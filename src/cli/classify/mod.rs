@@ -12,7 +12,7 @@ use super::common::Common;
 use super::endings;
 use super::measured::{EvalArgs, Measured, weights_in_words};
 use super::oddness::{self, Oddness, OddnessArgs};
-use super::output::{Output, as_text};
+use super::output::{Output, as_text, counted};
 use crate::data::{self, Source};
 use crate::error::{Error, Result};
 use crate::eval::{self, ClassScores, LikelihoodOptions, Posterior};
@@ -222,11 +222,11 @@ fn tell_verdict(
 ) {
     let verdict = posterior.verdict(&found.labels);
     told.say(&format!(
-        "accuracy {:.4} ± {:.4} ({:.2}% wrong), by Bayes' rule from {what}, over {} images of {name}",
+        "accuracy {:.4} ± {:.4} ({:.2}% wrong), by Bayes' rule from {what}, over {} of {name}",
         verdict.accuracy,
         verdict.error,
         100.0 * (1.0 - verdict.accuracy),
-        found.len()
+        counted(found.len(), "image")
     ));
     told.say(&format!("−log p(y|x) {:.4} ± {:.4} nats, ECE {:.4}", verdict.nll, verdict.nll_error, verdict.ece));
     for (key, value) in [
@@ -250,8 +250,15 @@ fn tell_verdict(
             after.nll_error,
             after.ece
         ));
+        let at_edge = eval::TEMPERATURES.into_iter().find(|edge| (fitted / edge).ln().abs() < 1e-6);
+        if let Some(edge) = at_edge {
+            let beyond = if edge < 1.0 { "lower" } else { "higher" };
+            told.say(&format!(
+                "that is the {beyond} end of the temperatures that are tried, {edge}: a {beyond} one would do better still, and it says little of the model"
+            ));
+        }
         let object = json!({
-            "value": fitted, "fitted_on": valid_name, "images": valid.len(), "nll": after.nll, "nll_error": after.nll_error, "ece": after.ece,
+            "value": fitted, "at_edge": at_edge.is_some(), "fitted_on": valid_name, "images": valid.len(), "nll": after.nll, "nll_error": after.nll_error, "ece": after.ece,
             "accuracy": after.accuracy,
         });
         told.hold("temperature", object);

@@ -10,7 +10,6 @@ use crate::cli::oddness::{self, CAVEAT, Odd, Oddness};
 use crate::data::{self, Source, Split};
 use crate::error::{Error, Result};
 use crate::eval::{self, LikelihoodOptions, Posterior};
-use crate::model::need;
 use crate::train::{DataRequest, Trained, open_data};
 
 /// The AUROC of plain likelihood below which it is said why.
@@ -72,7 +71,7 @@ impl Rejection {
             }
             (Some(path), Some(against)) => {
                 let second = Trained::load(path, &measured.device, false)?;
-                need::scores(second.model.as_ref())?;
+                oddness::comparable(trained, &second, "a run on the other data")?;
                 let test = || data::with_split(&trained.recipe.data.source, Some(Split::Test));
                 let data = args.eval.data.clone().unwrap_or_else(test);
                 let (own, other) = (open(&second.recipe, against)?, open(&second.recipe, &data)?);

@@ -65,6 +65,7 @@ pub fn run(args: &CompareArgs, common: &Common, output: &Output) -> Result<()> {
         }
         None => args.runs.clone(),
     };
+    different(&runs)?;
     let recipes: Vec<Recipe> = runs.iter().map(|path| RunFolder::open(path).map(|(_, recipe)| recipe)).collect::<Result<_>>()?;
     same_data(&runs, &recipes)?;
     for (path, recipe) in runs.iter().zip(&recipes) {
@@ -134,6 +135,15 @@ fn measured_on(args: &CompareArgs, recipes: &[Recipe]) -> Result<String> {
     let named = named.ok_or_else(|| Error::usage("there is no run to compare; name run folders, or --suite DIR with --data"))?;
     let test = Some(crate::data::Split::Test);
     Ok(if crate::data::named_split(&named).is_some() { named } else { crate::data::with_split(&named, test) })
+}
+
+/// Refuses a run that is named twice, in whatever way: two rows of one run would look like two runs that agree.
+fn different(runs: &[PathBuf]) -> Result<()> {
+    let places: Vec<PathBuf> = runs.iter().map(|path| path.canonicalize().unwrap_or_else(|_| path.clone())).collect();
+    match (1..places.len()).find(|at| places[..*at].contains(&places[*at])) {
+        Some(at) => Err(Error::usage(format!("{} is named twice; name each run once", runs[at].display()))),
+        None => Ok(()),
+    }
 }
 
 /// Refuses runs that were not trained on one set.

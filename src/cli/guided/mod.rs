@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::draw::{self, Order};
 use super::measured::{weights, weights_in_words};
-use super::output::{Output, as_text};
+use super::output::{Output, as_text, counted};
 use super::pictures::Pictures;
 use crate::data::{self, find_class};
 use crate::error::{Error, Result};
@@ -118,6 +118,7 @@ fn check_fits(trained: &Trained, guide: &Trained, shown: &str) -> Result<()> {
 /// [`Error::Usage`] where the classifier is none for this run, or its class is none; those of the draws.
 pub fn run(asked: Asked<'_>, mut trained: Trained, device: &Device, output: &Output) -> Result<()> {
     let Asked { guide: path, args, class, order, out, overwrite, best, guidance } = asked;
+    need::draws(trained.model.as_ref())?;
     if trained.model.conditional() {
         let name = trained.model.name();
         return Err(Error::usage(format!("this {name} draws classes itself; leave --guide out, --class alone is enough")));
@@ -203,7 +204,8 @@ pub fn run(asked: Asked<'_>, mut trained: Trained, device: &Device, output: &Out
     let seconds = start.elapsed().as_secs_f64();
     let weights = weights_in_words(&trained, best);
     let words = format!(
-        "drew {count} images of {} at step {} ({weights}), of the class {name} by {}, in {seconds:.2} s\n{told}\nseed {seed} · {}",
+        "drew {} of {} at step {} ({weights}), of the class {name} by {}, in {seconds:.2} s\n{told}\nseed {seed} · {}",
+        counted(count, "image"),
         trained.recipe.model,
         trained.progress.step,
         path.display(),

@@ -63,7 +63,10 @@ impl Figures {
         for (name, [db, similarity]) in rows.iter().zip(self.fidelity) {
             words += &format!("\n{name:<30}{db:>10.2}{similarity:>10.4}");
         }
-        words += &format!("\nboth favour what is blurred; what was given is off by {:.2e} in the samples (mean square)", self.consistency);
+        words += &format!(
+            "\nboth favour what is blurred; what was given is off by {:.6} in the samples (mean square; values are 0 to 1)",
+            self.consistency
+        );
         if let Some([own, usual]) = self.colours {
             words += &format!("\ncolourfulness {own:.1}, of the truth {usual:.1}");
         }
