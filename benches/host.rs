@@ -77,5 +77,40 @@ fn reading(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(host, graphs, reading);
+/// Sides of a photograph, pixels.
+const PHOTO: (u32, u32) = (1600, 1200);
+/// Photographs of a folder.
+const PHOTOS: usize = 8;
+
+/// Decoding photographs, by pixels; and what a batch of them costs when each was decoded once.
+fn pictures(c: &mut Criterion) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let photo = image::RgbImage::from_fn(PHOTO.0, PHOTO.1, |x, y| {
+        let grain = (x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(40_503)) >> 27;
+        image::Rgb([(x / 8 + grain) as u8, (y / 6 + grain) as u8, ((x + y) / 14 + grain) as u8])
+    });
+    let mut group = c.benchmark_group("pictures");
+    group.throughput(Throughput::Elements(u64::from(PHOTO.0) * u64::from(PHOTO.1)));
+    for ending in ["jpg", "png", "webp", "bmp"] {
+        let path = folder.path().join(format!("photo.{ending}"));
+        photo.save(&path).expect("written");
+        group.bench_function(format!("decode/{ending}"), |b| b.iter(|| data::decode(&path, data::Colour::default()).expect("a photo")));
+    }
+    let photos = folder.path().join("photos");
+    std::fs::create_dir(&photos).expect("a folder");
+    (0..PHOTOS).for_each(|n| photo.save(photos.join(format!("{n}.jpg"))).expect("written"));
+    let reading = data::Reading { size: Some([64, 64]), ..data::Reading::default() };
+    let options = OpenOptions { reading, valid_fraction: 0.0, ..OpenOptions::default() };
+    let open = || data::open(photos.to_str().expect("UTF-8"), Split::Train, &options).expect("photos");
+    group.throughput(Throughput::Elements(PHOTOS as u64));
+    group.bench_function("folder/first", |b| b.iter(open));
+    let source = open();
+    group.bench_function("folder/again", |b| {
+        let next = || data::sequential(Arc::clone(&source), PHOTOS, 1, Binarization::None, Scale::Unit);
+        b.iter_batched(next, |mut batches| batches.next().expect("a batch").expect("data"), BatchSize::SmallInput);
+    });
+    group.finish();
+}
+
+criterion_group!(host, graphs, reading, pictures);
 criterion_main!(host);

@@ -3,6 +3,8 @@
 
 #[path = "support/program.rs"]
 mod program;
+#[path = "fuzz/series.rs"]
+mod series;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -56,10 +56,10 @@ fn samples_and_completions_keep_what_they_are_given_and_say_what_did_not_guide_t
     let said = complete("--keep top:5").ok().out;
     assert!(said.contains("an approximation: pixels are drawn scale by scale"), "{said}");
     assert_eq!(complete("--keep top:5 --json").json()["exact"], false);
-    // Nothing kept, or everything, is exact.
-    for all in ["top:0", "top:8"] {
-        assert_eq!(complete(&format!("--keep {all} --json")).json()["exact"], true, "{all}");
-    }
+    // Nothing kept is a sample, and everything is drawn already.
+    complete("--keep top:0").refused(2, &["keeps nothing", "kiln sample"]);
+    complete("--keep top:8").refused(2, &["keeps all"]);
+    complete("--keep top:7").ok();
     let whole = place.array("rest.npy").1;
     complete("--keep top:5").ok();
     let (_, rest) = place.array("rest.npy");

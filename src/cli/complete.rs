@@ -49,6 +49,9 @@ pub fn run(args: &CompleteArgs, common: &Common, output: &Output) -> Result<()> 
     };
     let count = given.count;
     let mut made = Made::new(&args.out, count, &trained)?;
+    if let Made::Series(series) = &mut made {
+        series.dated(given.dates());
+    }
     let (mut log_p, mut first) = (Vec::new(), 0);
     let mut progress = painter.progress(output, &trained, count);
     for part in given.parts(&trained, seed) {

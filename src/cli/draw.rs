@@ -70,7 +70,7 @@ impl Order {
     }
 
     /// Labels of images `first..first + count`.
-    fn labels(&self, classes: usize, first: usize, count: usize) -> Vec<u32> {
+    pub fn labels(&self, classes: usize, first: usize, count: usize) -> Vec<u32> {
         match &self.labels {
             Some(given) => given[first..first + count].to_vec(),
             None => labels(classes, self.class, first, count),

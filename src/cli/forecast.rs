@@ -12,10 +12,12 @@ use super::endings;
 use super::given::Reads;
 use super::measured::{weights, weights_in_words};
 use super::output::{Output, as_text};
+use super::sequences::Named;
+use crate::data::series::go_on;
 use crate::data::{self, Source, Split, item_len, one_hot};
 use crate::error::{Error, Result};
 use crate::eval::forecast::{QUANTILES, Skill, naive, quantile, season};
-use crate::report;
+use crate::report::{self, Column};
 use crate::runtime::Device;
 use crate::sample::raster::{Job, Method, RasterSampler};
 use crate::train::{DataRequest, Recipe, Trained, open_data};
@@ -38,7 +40,7 @@ pub struct ForecastArgs {
     #[arg(short = 'n', long, default_value_t = 200, value_name = "N", allow_negative_numbers = true)]
     pub count: usize,
     /// Windows of a seeded random N alone
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, conflicts_with = "from")]
     pub limit: Option<usize>,
     /// Steps of a season, for the forecast that repeats the last one [default: as the beginnings' autocorrelation has it]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
@@ -58,6 +60,7 @@ struct Begun {
     /// Steps that are known.
     known: usize,
     label: u32,
+    dates: Option<Named>,
 }
 
 /// The windows of a source, each whole.
@@ -66,9 +69,17 @@ fn windows(source: &dyn Source) -> Result<Vec<Begun>> {
     let read = |index: usize| {
         let mut shown = vec![0.0; steps * channels];
         source.read(index, &mut shown)?;
-        Ok(Begun { shown, known: steps, label: source.label(index).unwrap_or(0) })
+        Ok(Begun { shown, known: steps, label: source.label(index).unwrap_or(0), dates: dates(source, index, steps, 0) })
     };
     (0..source.len()).map(read).collect()
+}
+
+/// The dates of the steps of a window that begins `skipped` steps later than an item: its own, and those that they go on to.
+fn dates(source: &dyn Source, index: usize, known: usize, skipped: usize) -> Option<Named> {
+    let (title, rows) = source.dates(index)?;
+    let own = &rows[skipped..];
+    let on = go_on(rows, rows.len() - known.min(own.len())).unwrap_or_default();
+    Some((title.into(), own.iter().take(known).map(|date| date.to_string()).chain(on).collect()))
 }
 
 /// The window whose step `begins` is step `from` of a series, as far as it is known; `source` holds the windows that begin at each step.
@@ -90,7 +101,8 @@ fn window_at(source: &dyn Source, from: usize, begins: usize) -> Result<Begun> {
     let (mut shown, known) = (vec![0.0; steps * channels], steps.min(total - first));
     let (item, skipped) = (read(first.min(last))?, first.saturating_sub(last));
     shown[..known * channels].copy_from_slice(&item[skipped * channels..][..known * channels]);
-    Ok(Begun { shown, known, label: source.label(first.min(last)).unwrap_or(0) })
+    let (label, dates) = (source.label(first.min(last)).unwrap_or(0), dates(source, first.min(last), known, skipped));
+    Ok(Begun { shown, known, label, dates })
 }
 
 /// What was forecast of one channel of one window.
@@ -177,7 +189,8 @@ pub fn run(args: &ForecastArgs, common: &Common, output: &Output) -> Result<()> 
         bar.inc(1);
     }
     bar.finish_and_clear();
-    write(args, &fans, (begins, channels), &tables)?;
+    let dates: Vec<Option<Named>> = windows.iter().map(|w| w.dates.clone()).collect();
+    write(args, &fans, (begins, channels), &tables, &dates)?;
     let weights = weights_in_words(&trained, args.best);
     let mut words = format!(
         "forecast {} steps behind {begins} of {} windows of {}, {} futures each · {weights} · seed {seed} · {}",
@@ -219,7 +232,7 @@ fn open(args: &ForecastArgs, recipe: &Recipe, labels: bool) -> Result<Arc<dyn So
 }
 
 /// Writes the picture or the table.
-fn write(args: &ForecastArgs, fans: &[Fan], (begins, channels): (usize, usize), tables: &[Table]) -> Result<()> {
+fn write(args: &ForecastArgs, fans: &[Fan], (begins, channels): (usize, usize), tables: &[Table], dates: &[Option<Named>]) -> Result<()> {
     if endings::of(&args.out) == "png" {
         let (Some(fan), Some(table)) = (fans.first(), tables.first()) else { return Ok(()) };
         let title = format!("{} steps forecast behind {begins}", args.steps);
@@ -235,5 +248,11 @@ fn write(args: &ForecastArgs, fans: &[Fan], (begins, channels): (usize, usize), 
             columns.iter_mut().zip(row).for_each(|((_, column), value)| column.push(value));
         }
     }
-    report::write_table(&args.out, &columns)
+    let mut columns: Vec<(String, Column)> = columns.into_iter().map(|(name, values)| (name, Column::Numbers(values))).collect();
+    if let Some((title, _)) = dates.first().and_then(Option::as_ref) {
+        let words = |at: usize| (0..args.steps).map(move |ahead| dates[at / channels].as_ref()?.1.get(begins + ahead).cloned());
+        let words = (0..fans.len()).flat_map(words).map(Option::unwrap_or_default).collect();
+        columns.insert(3, (title.clone(), Column::Words(words)));
+    }
+    report::write_csv(&args.out, &columns)
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::sequences::{Named, dates_of};
 use crate::data::{self, Scale, Source};
 use crate::error::{Error, Result};
 use crate::model::Law;
@@ -127,6 +128,11 @@ impl Given {
             return Err(Error::usage(format!("{name} has {images} images, fewer than -n {count}; take -n {images}")));
         }
         Ok(Self { source: Some(data::subset(source, count)?), image: Vec::new(), reads, count })
+    }
+
+    /// The dates of all their steps, where they are series whose file tells them.
+    pub fn dates(&self) -> Option<Named> {
+        self.source.as_deref().and_then(dates_of)
     }
 
     /// Its images, [`CHUNK`] at a time, with their labels where they have any.

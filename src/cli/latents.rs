@@ -51,11 +51,14 @@ pub fn decode(trained: &mut Trained, device: &Device, z: &[f32], labels: &[u32])
 
 /// `kiln latents`
 pub fn run(args: &LatentsArgs, common: &Common, output: &Output) -> Result<()> {
+    if args.count == 0 {
+        return Err(Error::usage("at least one image is set beside its reconstruction; take -n 1 or more"));
+    }
     let mut measured = Measured::open(&args.eval, common)?;
     check_grid(2 * args.count, measured.trained.recipe.data.dims, false)?;
     let name = measured.source.name();
     let of_all = codes(&mut measured, &args.eval, common, false, output)?;
-    measured.source = data::subset(Arc::clone(&measured.source), args.count.max(1))?;
+    measured.source = data::subset(Arc::clone(&measured.source), args.count)?;
     let shown = codes(&mut measured, &args.eval, common, true, output)?;
     let kl = of_all.kl_by_dimension();
     let mut order: Vec<usize> = (0..of_all.latent).collect();

@@ -9,13 +9,14 @@ use super::common::Common;
 use super::draw::{self, Order};
 use super::endings;
 use super::judged::{self, Likeness};
-use super::measured::{EvalArgs, Measured, weights_in_words};
+use super::measured::weights_in_words;
 use super::output::{Output, as_text};
 use super::pictures::check_grid;
 use crate::error::{Error, Result};
 use crate::eval::quality::{Rows, nearest};
 use crate::report::{self, GridOptions};
-use crate::train::{JUDGE_SEED, training_data};
+use crate::runtime::Device;
+use crate::train::{JUDGE_SEED, Trained, training_data};
 
 /// Arguments of `neighbors`.
 #[derive(Args)]
@@ -42,30 +43,30 @@ pub fn run(args: &NeighborsArgs, common: &Common, output: &Output) -> Result<()>
     if args.count == 0 || args.limit == 0 {
         return Err(Error::usage("kiln neighbors takes -n and --limit of at least 1"));
     }
-    let eval = EvalArgs { run: args.run.clone(), data: None, limit: None, batch: 64, set: Vec::new(), best: false };
-    let mut measured = Measured::open(&eval, common)?;
-    if measured.trained.recipe.data.points {
+    let device = Device::open(&common.device)?;
+    let mut trained = Trained::load(&args.run, &device, false)?;
+    if trained.recipe.data.points {
         return Err(Error::usage("kiln neighbors draws pictures of images, and this model was made for points; take kiln eval"));
     }
-    check_grid(3 * args.count, measured.trained.recipe.data.dims, false)?;
+    check_grid(3 * args.count, trained.recipe.data.dims, false)?;
     let seed = common.seed.unwrap_or(1);
-    let likeness = Likeness::of(&measured.trained, measured.binarization, JUDGE_SEED);
-    let mut drawn = draw::all_shown(&mut measured.trained, &measured.device, &Order::plain(args.count, seed), output)?;
+    let likeness = Likeness::of(&trained, trained.recipe.data.binarization, JUDGE_SEED);
+    let mut drawn = draw::all_shown(&mut trained, &device, &Order::plain(args.count, seed), output)?;
     likeness.apply_to_samples(&mut drawn, seed);
-    let dims = measured.trained.recipe.data.dims;
+    let dims = trained.recipe.data.dims;
     let item: usize = dims.iter().product();
-    let training = likeness.images(training_data(&measured.trained.recipe)?, args.limit)?;
+    let training = likeness.images(training_data(&trained.recipe)?, args.limit)?;
     let seen = training.values;
     let in_pixels = nearest(Rows::new(&drawn, item), Rows::new(&seen, item));
-    let classes = measured.trained.recipe.data.classes;
+    let classes = trained.recipe.data.classes;
     let mut picture = drawn.clone();
     let mut row = |found: &[(usize, f32)]| found.iter().for_each(|(at, _)| picture.extend_from_slice(&seen[at * item..(at + 1) * item]));
     row(&in_pixels);
     let mut captions = vec!["sample".to_string(), "nearest in pixels".to_string()];
     let mut by = (String::new(), serde_json::Value::Null);
     if classes > 1 {
-        let mut judge = judged::open(&measured.trained.recipe, &measured.device, args.classifier_steps, output)?;
-        let (of_seen, of_drawn) = (judge.judge(&measured.device, &seen)?, judge.judge(&measured.device, &drawn)?);
+        let mut judge = judged::open(&trained.recipe, &device, args.classifier_steps, output)?;
+        let (of_seen, of_drawn) = (judge.judge(&device, &seen)?, judge.judge(&device, &drawn)?);
         by = (format!("\n{}", judged::in_words(&judge)), judged::as_json(&judge));
         row(&nearest(Rows::new(&of_drawn.features, of_drawn.width), Rows::new(&of_seen.features, of_seen.width)));
         captions.push("nearest in features".into());
@@ -73,7 +74,7 @@ pub fn run(args: &NeighborsArgs, common: &Common, output: &Output) -> Result<()>
     let options = GridOptions { columns: args.count, row_captions: captions, ..GridOptions::default() };
     report::save_png(&args.out, &report::grid_with(&picture, dims, &options))?;
     let mean = in_pixels.iter().map(|f| f64::from(f.1)).sum::<f64>() / args.count as f64;
-    let weights = weights_in_words(&measured.trained, false);
+    let weights = weights_in_words(&trained, false);
     let words = format!(
         "{} samples (seed {seed}, {weights}) beside their nearest of {} training images, {} (mean distance {mean:.3}), {} · {}{}",
         args.count,

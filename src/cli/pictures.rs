@@ -28,7 +28,12 @@ pub enum Pictures {
         points: bool,
     },
     /// An array.
-    Array(NpyStream),
+    Array {
+        /// Its values.
+        stream: NpyStream,
+        /// Where the labels go, and what they are.
+        labels: Option<(PathBuf, Vec<i64>)>,
+    },
     /// Series, whatever they are written as.
     Series(Sequences),
     /// A file an image.
@@ -39,7 +44,30 @@ pub enum Pictures {
         dims: [usize; 3],
         /// Number of the next image.
         next: usize,
+        /// The class of each image, whose folder it goes to.
+        classes: Option<Classes>,
     },
+}
+
+/// The classes of images that are drawn.
+pub struct Classes {
+    /// Their names.
+    pub names: Vec<String>,
+    /// The class of each image, an index of them.
+    pub labels: Vec<u32>,
+}
+
+impl Classes {
+    /// The labels as an array holds them: names that are whole numbers themselves, else indices.
+    fn numbers(&self) -> Vec<i64> {
+        let named: Option<Vec<i64>> = self.names.iter().map(|name| name.parse().ok()).collect();
+        let number = |label: &u32| named.as_ref().and_then(|numbers| numbers.get(*label as usize)).copied();
+        self.labels.iter().map(|label| number(label).unwrap_or(i64::from(*label))).collect()
+    }
+
+    fn name(&self, image: usize) -> &str {
+        self.labels.get(image).and_then(|label| self.names.get(*label as usize)).map_or("", String::as_str)
+    }
 }
 
 /// Refuses a path that images are not written to.
@@ -78,12 +106,19 @@ impl Pictures {
     /// Prepares to write `count` images.
     ///
     /// A folder is taken where it is new or empty, or with `overwrite` where it holds nothing but such pictures as kiln writes, which are
-    /// removed.
+    /// removed. Images of `classes` lie in a folder a class, and beside an array `F.npy` their labels in `F.labels.npy`, as data are read.
     ///
     /// # Errors
     /// [`Error::Usage`] for a path that images are not written to, too many for a grid, or a folder that holds other files; errors of the
     /// disk.
-    pub fn create(path: &Path, count: usize, dims: [usize; 3], (points, series): (bool, &Cut), overwrite: bool) -> Result<Self> {
+    pub fn create(
+        path: &Path,
+        count: usize,
+        dims: [usize; 3],
+        (points, series): (bool, &Cut),
+        classes: Option<Classes>,
+        overwrite: bool,
+    ) -> Result<Self> {
         check_ending(path)?;
         if series.is_settled() {
             return Ok(Self::Series(Sequences::new(path, count, dims, series)?));
@@ -96,12 +131,20 @@ impl Pictures {
             }
             "npy" => {
                 let shape: Vec<usize> = [count].into_iter().chain(dims).collect();
-                Ok(Self::Array(NpyStream::create(path, &shape)?))
+                let beside = path.with_extension("labels.npy");
+                if classes.is_none() && beside.exists() {
+                    let (out, beside) = (path.display(), beside.display());
+                    return Err(Error::usage(format!(
+                        "{beside} would be taken for the labels of {out}; move it away, or take another name"
+                    )));
+                }
+                let labels = classes.map(|classes| (beside, classes.numbers()));
+                Ok(Self::Array { stream: NpyStream::create(path, &shape)?, labels })
             }
             _ if points => Err(Error::usage("points are no pictures; name a .png for a plot of them, or an .npy file")),
             _ => {
                 clear(path, overwrite)?;
-                Ok(Self::Folder { path: path.into(), dims, next: 0 })
+                Ok(Self::Folder { path: path.into(), dims, next: 0, classes })
             }
         }
     }
@@ -116,14 +159,15 @@ impl Pictures {
                 images.extend_from_slice(part);
                 Ok(())
             }
-            Self::Array(stream) => stream.extend(part),
+            Self::Array { stream, .. } => stream.extend(part),
             Self::Series(series) => {
                 series.take(part);
                 Ok(())
             }
-            Self::Folder { path, dims, next } => {
+            Self::Folder { path, dims, next, classes } => {
                 for image in part.chunks(dims.iter().product()) {
-                    report::save_image(&path.join(format!("{next:05}.png")), image, *dims)?;
+                    let folder = classes.as_ref().map_or(path.clone(), |classes| path.join(classes.name(*next)));
+                    report::save_image(&folder.join(format!("{next:05}.png")), image, *dims)?;
                     *next += 1;
                 }
                 Ok(())
@@ -141,7 +185,10 @@ impl Pictures {
                 report::save_png(&path, &report::scatter("samples", &[PointSet::from_values("samples", &images)]))
             }
             Self::Grid { path, images, dims, .. } => report::save_png(&path, &report::grid(&images, dims, 0)),
-            Self::Array(stream) => stream.finish(),
+            Self::Array { stream, labels } => {
+                stream.finish()?;
+                labels.map_or(Ok(()), |(path, labels)| report::write_npy_i64(&path, &[labels.len()], &labels))
+            }
             Self::Series(series) => series.finish("samples"),
             Self::Folder { .. } => Ok(()),
         }
@@ -153,26 +200,41 @@ fn is_numbered(name: &str) -> bool {
     name.strip_suffix(".png").is_some_and(|stem| stem.len() >= 5 && stem.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// Takes a folder for pictures.
+/// What a folder holds.
+fn held(folder: &Path) -> Result<Vec<PathBuf>> {
+    let failed = |e: std::io::Error| Error::io(folder, e);
+    std::fs::read_dir(folder).map_err(failed)?.map(|entry| Ok(entry.map_err(failed)?.path())).collect()
+}
+
+/// Takes a folder for pictures: those that it holds, in folders of classes or none, are removed where that is asked for.
 fn clear(folder: &Path, overwrite: bool) -> Result<()> {
     if !folder.is_dir() {
         return Ok(());
     }
-    let failed = |e: std::io::Error| Error::io(folder, e);
-    let entries = std::fs::read_dir(folder).map_err(failed)?.collect::<std::io::Result<Vec<_>>>().map_err(failed)?;
-    let shown = folder.display();
-    let foreign = |e: &&std::fs::DirEntry| !e.path().is_file() || !is_numbered(&e.file_name().to_string_lossy());
-    if let Some(other) = entries.iter().find(foreign) {
-        let name = other.file_name();
-        return Err(Error::usage(format!("{shown} holds {}, which is no sample; name a folder of its own", name.to_string_lossy())));
+    let (mut pictures, mut folders) = (Vec::new(), Vec::new());
+    for path in held(folder)? {
+        let within = if path.is_dir() { held(&path)? } else { Vec::new() };
+        if within.is_empty() {
+            pictures.push(path);
+        } else {
+            pictures.extend(within);
+            folders.push(path);
+        }
     }
-    if !entries.is_empty() && !overwrite {
-        let count = entries.len();
+    let shown = folder.display();
+    let named = |path: &PathBuf| path.file_name().is_some_and(|name| is_numbered(&name.to_string_lossy()));
+    if let Some(other) = pictures.iter().find(|path| !path.is_file() || !named(path)) {
+        let name = other.strip_prefix(folder).unwrap_or(other).display();
+        return Err(Error::usage(format!("{shown} holds {name}, which is no sample; name a folder of its own")));
+    }
+    if !pictures.is_empty() && !overwrite {
+        let count = pictures.len();
         return Err(Error::usage(format!(
             "{shown} holds {count} pictures already; name another folder, or take --overwrite to replace them"
         )));
     }
-    entries.iter().try_for_each(|e| std::fs::remove_file(e.path()).map_err(|error| Error::io(e.path(), error)))
+    pictures.iter().try_for_each(|path| std::fs::remove_file(path).map_err(|e| Error::io(path, e)))?;
+    folders.iter().try_for_each(|path| std::fs::remove_dir(path).map_err(|e| Error::io(path, e)))
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::given::{Given, Reads};
 use super::guided::{self, Asked, GuideArgs, MethodArg};
 use super::measured::weights_in_words;
 use super::output::{Output, as_text, counted};
-use super::pictures::{Pictures, check_ending};
+use super::pictures::{Classes, Pictures, check_ending};
 use super::progress::Progress;
 use super::trajectory::Film;
 use crate::error::{Error, Result};
@@ -35,7 +35,8 @@ pub struct SampleArgs {
     /// Number of images [default: 64, or as many as --z holds]
     #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true)]
     pub count: Option<usize>,
-    /// Where they go: a .png grid, .npy, or a new folder of .png; of series, a .png of lines, .npy, .csv or .wav
+    /// Where they go: a .png grid, .npy, or a new folder of .png, of classes in a folder each or with F.labels.npy; of series, a .png of lines,
+    /// .npy, .csv or .wav
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
     /// Below 1, likelier and less varied images
@@ -161,6 +162,10 @@ pub fn write_log_p(path: &Path, log_p: Vec<f64>) -> Result<()> {
 /// `kiln sample`
 pub fn run(args: &SampleArgs, common: &Common, output: &Output) -> Result<()> {
     check_ending(&args.out)?;
+    if args.overwrite && !endings::of(&args.out).is_empty() {
+        let out = args.out.display();
+        return Err(Error::usage(format!("--overwrite replaces the pictures in a folder, and {out} is a file; leave it out")));
+    }
     if let Some(path) = &args.log_p {
         endings::check(path, "log p of samples", &["npy", "csv"])?;
     }
@@ -186,6 +191,10 @@ pub fn run(args: &SampleArgs, common: &Common, output: &Output) -> Result<()> {
         return Err(Error::usage("that --method chooses by a classifier; name its run with --guide"));
     }
     check_side_files(args, &trained)?;
+    if args.guided.method == MethodArg::Naive && trained.model.raster().is_none() {
+        let name = trained.model.name();
+        return Err(Error::usage(format!("--method naive is of models that draw pixel by pixel, and a {name} does not; leave it out")));
+    }
     let class = draw::chosen_class(&trained, args.class.as_deref())?;
     let dims = trained.recipe.data.dims;
     let noise = trained.model.denoises().map(|network| network.dims().iter().product());
@@ -218,7 +227,11 @@ pub fn run(args: &SampleArgs, common: &Common, output: &Output) -> Result<()> {
     draw::check(&trained, &order)?;
     let film = args.trajectory.as_deref().map(|path| Film::new(path, count, &trained)).transpose()?;
     let kind = (trained.recipe.data.points, &trained.recipe.data.reading.series);
-    let mut pictures = Pictures::create(&args.out, count, dims, kind, args.overwrite)?;
+    let classes = trained
+        .model
+        .conditional()
+        .then(|| Classes { names: trained.recipe.data.class_names.clone(), labels: order.labels(trained.recipe.data.classes, 0, count) });
+    let mut pictures = Pictures::create(&args.out, count, dims, kind, classes, args.overwrite)?;
     let mut kept_z = args.save_z.as_ref().map(|path| NpyStream::create(path, &[count, latent])).transpose()?;
     let (mut log_p, mut sum, mut known) = (Vec::new(), 0.0, 0);
     let mut progress = Progress::new(output, &trained, count, film);

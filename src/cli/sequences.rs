@@ -4,9 +4,10 @@ use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
 use super::endings;
+use crate::data::Source;
 use crate::data::series::Cut;
 use crate::error::{Error, Result};
-use crate::report;
+use crate::report::{self, Column};
 
 /// Series to be written together.
 pub struct Sequences {
@@ -14,7 +15,11 @@ pub struct Sequences {
     cut: Cut,
     dims: [usize; 3],
     values: Vec<f64>,
+    dates: Option<Named>,
 }
+
+/// Words of each step, and what they are.
+pub type Named = (String, Vec<String>);
 
 impl Sequences {
     /// Prepares to write `count` series of `dims` = `[T, 1, C]`.
@@ -32,7 +37,12 @@ impl Sequences {
                 return Err(Error::usage("a .wav needs samples a second, which only data from a .wav have; take .npy or .csv"));
             }
         }
-        Ok(Self { path: path.into(), cut: cut.clone(), dims, values: Vec::with_capacity(count * dims[0] * dims[2]) })
+        Ok(Self { path: path.into(), cut: cut.clone(), dims, values: Vec::with_capacity(count * dims[0] * dims[2]), dates: None })
+    }
+
+    /// Has the dates of all steps of all series written beside them, where there is a table.
+    pub fn dated(&mut self, dates: Option<Named>) {
+        self.dates = dates;
     }
 
     /// Takes the next series, in shares 0..1 of the last level (continuous values as they are).
@@ -50,17 +60,18 @@ impl Sequences {
     /// # Errors
     /// Errors of the disk.
     pub fn finish(self, title: &str) -> Result<()> {
-        let Self { path, cut, dims: [steps, _, channels], values } = self;
+        let Self { path, cut, dims: [steps, _, channels], values, dates } = self;
         match endings::of(&path).as_str() {
             "png" => report::save_png(&path, &report::sequences(title, &values, steps, &cut.names)),
-            "csv" => report::write_atomically(&path, |out| {
-                writeln!(out, "series,step,{}", cut.names.join(","))?;
-                for (row, step) in values.chunks(channels).enumerate() {
-                    let shown: Vec<String> = step.iter().map(f64::to_string).collect();
-                    writeln!(out, "{},{},{}", row / steps + 1, row % steps + 1, shown.join(","))?;
-                }
-                Ok(())
-            }),
+            "csv" => {
+                let rows = 0..values.len() / channels;
+                let place = |of: &dyn Fn(usize) -> usize| Column::Numbers(rows.clone().map(|row| (of(row) + 1) as f64).collect());
+                let mut columns = vec![("series".into(), place(&|row| row / steps)), ("step".into(), place(&|row| row % steps))];
+                columns.extend(dates.map(|(title, words)| (title, Column::Words(words))));
+                let channel = |c: usize| Column::Numbers(values.iter().skip(c).step_by(channels).copied().collect());
+                columns.extend(cut.names.iter().enumerate().map(|(c, name)| (name.clone(), channel(c))));
+                report::write_csv(&path, &columns)
+            }
             "wav" => {
                 let bytes = sound(&values, cut.rate.unwrap_or_default());
                 let bytes = bytes.map_err(|e| Error::format(&path, format!("cannot be written: {e}; take .npy")))?;
@@ -72,6 +83,16 @@ impl Sequences {
             }
         }
     }
+}
+
+/// The dates of all steps of a source, item by item, where its file tells them.
+pub fn dates_of(source: &dyn Source) -> Option<Named> {
+    let title = source.dates(0)?.0.to_string();
+    let mut words = Vec::with_capacity(source.len() * source.dims()[0]);
+    for index in 0..source.len() {
+        words.extend(source.dates(index)?.1.iter().map(|date| date.to_string()));
+    }
+    Some((title, words))
 }
 
 /// A 16-bit `.wav` of values in −1..1.

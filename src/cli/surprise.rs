@@ -11,10 +11,11 @@ use super::common::Common;
 use super::endings;
 use super::measured::{EvalArgs, Measured, of_units, weights_in_words};
 use super::output::{Output, as_text};
+use super::sequences::dates_of;
 use crate::data::series::Between;
 use crate::error::{Error, Result};
 use crate::eval;
-use crate::report::{self, SurprisePicture};
+use crate::report::{self, Column, SurprisePicture};
 
 /// Arguments that belong to `score --per-step`.
 #[derive(Args)]
@@ -62,14 +63,18 @@ pub fn run(args: &EvalArgs, out: &Path, asked: &SurpriseArgs, common: &Common, o
         source.read(index, &mut item)?;
         values.extend(cut.read_in_units(&item));
     }
+    let dates = dates_of(&*source);
     if endings::of(out) == "npy" {
         let told: Vec<f32> = found.nats.iter().map(|v| -*v as f32).collect();
         report::write_npy_f32(out, &[windows, steps], &told)?;
     } else {
-        let column = |name: &str, value: &dyn Fn(usize) -> f64| (name.to_string(), (0..windows * steps).map(value).collect::<Vec<f64>>());
-        let mut columns = vec![column("step", &|at| at as f64), column("log_p", &|at| -found.nats[at])];
+        let column =
+            |name: &str, value: &dyn Fn(usize) -> f64| (name.to_string(), Column::Numbers((0..windows * steps).map(value).collect()));
+        let mut columns = vec![column("step", &|at| at as f64)];
+        columns.extend(dates.clone().map(|(title, words)| (title, Column::Words(words))));
+        columns.push(column("log_p", &|at| -found.nats[at]));
         columns.extend(cut.names.iter().enumerate().map(|(c, name)| column(name, &|at| values[at * channels + c])));
-        report::write_table(out, &columns)?;
+        report::write_csv(out, &columns)?;
     }
     let mean = found.mean();
     let stretches = found.unlikeliest(stretch, asked.top);
@@ -82,13 +87,15 @@ pub fn run(args: &EvalArgs, out: &Path, asked: &SurpriseArgs, common: &Common, o
         let _ = write!(words, "\nthe unlikeliest stretches of {stretch} steps, of all windows laid end to end:");
         for (number, found) in stretches.iter().enumerate() {
             let end = found.start + found.steps - 1;
-            let when = seconds(found.start).map_or(String::new(), |s| format!("  from {s:.2} s"));
+            let dated = dates.as_ref().map(|(_, dates)| format!("  {} to {}", dates[found.start], dates[end]));
+            let when = seconds(found.start).map(|s| format!("  from {s:.2} s")).or(dated).unwrap_or_default();
             let _ = write!(words, "\n{:>3}  steps {:>7} to {end:>7}{when}  {:.3} nats a step", number + 1, found.start, -found.nats);
         }
     }
+    let date = |step: usize| dates.as_ref().and_then(|(_, dates)| dates.get(step));
     let told: Vec<serde_json::Value> = stretches
         .iter()
-        .map(|s| json!({ "first_step": s.start, "steps": s.steps, "seconds": seconds(s.start), "log_p_per_step": -s.nats }))
+        .map(|s| json!({ "first_step": s.start, "steps": s.steps, "seconds": seconds(s.start), "from": date(s.start), "to": date(s.start + s.steps - 1), "log_p_per_step": -s.nats }))
         .collect();
     let object = json!({
         "out": as_text(out), "shape": [windows, steps], "data": name, "mean_log_p_per_step": -mean, "least_context": steps / 2,

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::common::Common;
 use super::endings;
 use super::output::{Output, as_text};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::eval::theory::{self, Game};
 use crate::report::{self, ChartOptions, Series};
 use crate::runtime::Device;
@@ -21,7 +21,7 @@ pub struct TheoryArgs {
     #[arg(long, default_value = "theory.png", value_name = "FILE")]
     pub out: PathBuf,
     /// Steps of each discriminator
-    #[arg(long, default_value_t = 2000, value_name = "N")]
+    #[arg(long, default_value_t = 2000, value_name = "N", allow_negative_numbers = true)]
     pub steps: u32,
 }
 
@@ -31,6 +31,9 @@ const MEANS: [f64; 4] = [0.5, 1.0, 2.0, 4.0];
 /// `kiln theory`
 pub fn run(args: &TheoryArgs, common: &Common, output: &Output) -> Result<()> {
     endings::check(&args.out, "pictures", &["png"])?;
+    if args.steps == 0 {
+        return Err(Error::usage("--steps must be at least 1, so that the discriminators learn something"));
+    }
     let device = Device::open(&common.device)?;
     let bar = output.bar(MEANS.len() as u64, "discriminators");
     let mut games = Vec::new();

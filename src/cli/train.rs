@@ -30,7 +30,7 @@ pub struct TrainArgs {
     /// The model: pixelcnn, … (kiln models lists them)
     #[arg(required_unless_present_any = ["resume", "config"])]
     pub model: Option<String>,
-    /// builtin:digits, faces, gaussians8, waves, pendulum or cartpole, a folder or a file; :train, :valid or :test behind it picks the split.
+    /// builtin:digits, faces, gaussians8, waves, pendulum or cartpole, a folder, an archive, a file or a quoted pattern; :train, :valid or :test behind it picks the split.
     /// With --resume: where the same data lies now
     #[arg(long, value_name = "SOURCE", required_unless_present_any = ["resume", "config"])]
     pub data: Option<String>,
@@ -166,15 +166,22 @@ pub fn make_recipe(args: &TrainArgs, common: &Common, device: &Device) -> Result
     recipe.mean = None;
     let mut train = TrainRecipe::new(&made.defaults());
     for (key, value) in [("batch", args.batch.map(|b| b as u64)), ("steps", args.steps)] {
-        if let Some(value) = value {
-            settings.insert(key.into(), whole(key, value)?);
+        if let Some(value) = value
+            && let Some(set) = settings.insert(key.into(), whole(key, value)?)
+        {
+            return Err(Error::usage(format!("--{key} {value} and --set {key}={set} are both given; leave one out")));
         }
+    }
+    if args.epochs.is_some() && settings.contains_key("steps") {
+        return Err(Error::usage("--epochs and --set steps= both say how long to train; leave one out"));
     }
     apply_settings(&mut train, &mut settings)?;
     train.precision = args.precision.unwrap_or(train.precision);
     let per_step = train.items(made.batches())?;
     if per_step > data.len() {
-        return Err(Error::usage(format!("a step takes {per_step} items and {} has {}; take a smaller --batch", data.name(), data.len())));
+        let most = data.len() / (per_step / train.batch.max(1)).max(1);
+        let way_out = if most > 0 { format!("take --batch {most} or less") } else { "take more data".into() };
+        return Err(Error::usage(format!("a step takes {per_step} items and {} has {}; {way_out}", data.name(), data.len())));
     }
     if let Some(epochs) = args.epochs {
         train.steps = epoch_steps(epochs, (data.len() / per_step) as u64)?;

@@ -1,9 +1,9 @@
 //! CIFAR-10 in its binary form: records of one label byte and 3×32×32 planar RGB bytes, read one by one from disk.
 
+use super::entry::Entry;
 use super::positioned::PositionedFile;
 use super::{Kind, Source, check_read};
 use crate::{Error, Result};
-use std::path::{Path, PathBuf};
 
 const SIDE: usize = 32;
 const PLANE: usize = SIDE * SIDE;
@@ -24,10 +24,10 @@ impl Cifar {
     ///
     /// # Errors
     /// A file that is missing, empty, not a whole number of records, or with a label above 9.
-    pub fn open(paths: &[PathBuf], name: String) -> Result<Self> {
+    pub fn open(entries: &[Entry], name: String) -> Result<Self> {
         let (mut files, mut starts, mut labels) = (Vec::new(), Vec::new(), Vec::new());
-        for path in paths {
-            let file = PositionedFile::open(path)?;
+        for entry in entries {
+            let (path, file) = (entry.path(), entry.positioned()?);
             if file.len() == 0 {
                 return Err(Error::format(path, "is empty; fetch it again"));
             }
@@ -53,13 +53,13 @@ impl Cifar {
     }
 }
 
-/// The training batches `data_batch_N.bin` by number, and the test batch, of a folder's file names.
-pub fn batches(folder: &Path, names: &[String]) -> (Vec<PathBuf>, Option<PathBuf>) {
-    let mut train: Vec<(u32, &String)> =
-        names.iter().filter_map(|name| Some((name.strip_prefix("data_batch_")?.strip_suffix(".bin")?.parse().ok()?, name))).collect();
-    train.sort();
-    let test = names.iter().find(|name| *name == "test_batch.bin").map(|name| folder.join(name));
-    (train.into_iter().map(|(_, name)| folder.join(name)).collect(), test)
+/// The training batches `data_batch_N.bin` by number, and the test batch, of some files.
+pub fn batches(files: &[Entry]) -> (Vec<Entry>, Option<Entry>) {
+    let number = |file: &Entry| file.name().strip_prefix("data_batch_")?.strip_suffix(".bin")?.parse::<u32>().ok();
+    let mut train: Vec<(u32, &Entry)> = files.iter().filter_map(|file| Some((number(file)?, file))).collect();
+    train.sort_by_key(|(number, _)| *number);
+    let test = files.iter().find(|file| file.name() == "test_batch.bin").cloned();
+    (train.into_iter().map(|(_, file)| file.clone()).collect(), test)
 }
 
 impl Source for Cifar {

@@ -1,20 +1,25 @@
 //! Folders of images, one sub-folder a class or flat, decoded when read.
 
 use super::classes::{listed, sort_names};
+use super::entry::Entry;
 use super::frame::{framed, unpack};
-use super::picture::{self, FORMATS, Look, decode, has_ending};
+use super::picture::{self, FORMATS, Look, decode_entry, has_ending};
 use super::reading::{Fit, Reading};
 use super::{Kind, Source, check_read};
 use crate::{Error, Result};
 use rayon::prelude::*;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Names given as examples of many.
 const EXAMPLES: usize = 3;
 
+/// How many folders down images are looked for that are not read from there.
+const DEPTH: usize = 4;
+
 /// Images of a folder, decoded one by one.
 pub struct Folder {
-    files: Vec<(PathBuf, u32)>,
+    files: Vec<(Entry, u32)>,
     class_names: Vec<String>,
     dims: [usize; 3],
     reading: Reading,
@@ -28,28 +33,65 @@ impl Folder {
     ///
     /// # Errors
     /// No images, one that cannot be read, images both in the folder and in sub-folders, or sizes that differ while none is asked for.
-    pub fn open(folder: &Path, reading: &Reading, name: String) -> Result<Self> {
-        let found = list(folder)?;
+    pub fn open(folder: &Entry, reading: &Reading, name: String) -> Result<Self> {
+        let found = list(folder.entries()?)?;
+        if found.loose.is_empty()
+            && found.classes.is_empty()
+            && let Some(deeper) = deeper(folder, DEPTH)?
+        {
+            let reason = format!("has images deeper than a folder a class, in {}; name that folder", deeper.path().display());
+            return Err(Error::format(folder.path(), reason));
+        }
+        Self::of(found, folder.path(), reading, name)
+    }
+
+    /// The images among files and folders that a pattern matches: those of several folders have these for classes.
+    ///
+    /// # Errors
+    /// As [`Folder::open`].
+    pub fn matched(pattern: &str, entries: Vec<Entry>, reading: &Reading, name: String) -> Result<Self> {
+        let mut found = list(entries)?;
+        let folder = |file: &Entry| file.path().parent().map(Path::to_path_buf);
+        if found.classes.is_empty() && found.loose.iter().any(|file| folder(file) != folder(&found.loose[0])) {
+            let mut classes: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
+            for file in found.loose.drain(..) {
+                let class = folder(&file).and_then(|folder| Some(folder.file_name()?.to_string_lossy().into_owned()));
+                classes.entry(class.unwrap_or_else(|| ".".into())).or_default().push(file);
+            }
+            found.classes = classes.into_iter().collect();
+            sort_names(&mut found.classes, |(class, _)| class);
+        }
+        Self::of(found, Path::new(pattern), reading, name)
+    }
+
+    fn of(found: Found, folder: &Path, reading: &Reading, name: String) -> Result<Self> {
         if !found.classes.is_empty() && !found.loose.is_empty() {
             let classes: Vec<String> = found.classes.iter().map(|(class, _)| class.clone()).collect();
-            let (first, count) = (found.loose[0].file_name().unwrap_or_default().to_string_lossy(), found.loose.len());
+            let (first, count) = (found.loose[0].name(), found.loose.len());
+            let way_out = if folder.is_dir() {
+                let shown = glob::Pattern::escape(&folder.display().to_string());
+                format!("--data '{shown}/*.*' takes these images, '{shown}/*/*' those of the folders")
+            } else {
+                "move the others away".into()
+            };
             let reason = format!(
-                "holds {count} images ({first} …) beside folders of images ({}); keep either images alone or one folder a class, and move \
-                 the others away",
+                "holds {count} images ({first} …) beside folders of images ({}); keep either images alone or one folder a class: {way_out}",
                 listed(&classes)
             );
             return Err(Error::format(folder, reason));
         }
         if found.classes.is_empty() && found.loose.is_empty() {
             let passed = found.passed_over().map_or(String::new(), |words| format!(" ({words})"));
-            let reason = format!("has no {FORMATS} image for {name}{passed}; --data takes a folder of them or of IDX or CIFAR-10 files");
+            let reason = format!(
+                "has no {FORMATS} image for {name}{passed}; --data takes a folder, .zip or .tar of them, or of IDX, .amat or CIFAR-10 files"
+            );
             return Err(Error::format(folder, reason));
         }
         let notes = found.passed_over().into_iter().map(|words| format!("{}: {words}", folder.display())).collect();
         let class_names = found.classes.iter().map(|(class, _)| class.clone()).collect();
         let labelled = found.classes.into_iter().enumerate();
         let labelled = labelled.flat_map(|(label, (_, paths))| paths.into_iter().map(move |path| (path, label as u32)));
-        let files = found.loose.into_iter().map(|path| (path, 0)).chain(labelled).collect();
+        let files = found.loose.into_iter().map(|file| (file, 0)).chain(labelled).collect();
         Self::new(files, class_names, reading, notes, name)
     }
 
@@ -58,11 +100,11 @@ impl Folder {
     /// # Errors
     /// As [`Folder::open`].
     pub fn single(file: &Path, reading: &Reading, name: String) -> Result<Self> {
-        Self::new(vec![(file.to_path_buf(), 0)], Vec::new(), reading, Vec::new(), name)
+        Self::new(vec![(Entry::on_disk(file), 0)], Vec::new(), reading, Vec::new(), name)
     }
 
-    fn new(files: Vec<(PathBuf, u32)>, class_names: Vec<String>, reading: &Reading, mut notes: Vec<String>, name: String) -> Result<Self> {
-        let looks = files.par_iter().map(|(path, _)| picture::look(path)).collect::<Result<Vec<_>>>()?;
+    fn new(files: Vec<(Entry, u32)>, class_names: Vec<String>, reading: &Reading, mut notes: Vec<String>, name: String) -> Result<Self> {
+        let looks = files.par_iter().map(|(file, _)| picture::look_entry(file)).collect::<Result<Vec<_>>>()?;
         let first = looks[0];
         let other = looks.iter().position(|look| (look.width, look.height) != (first.width, first.height));
         if let (None, Some(other)) = (reading.size, other) {
@@ -70,11 +112,11 @@ impl Folder {
                 "is {}×{} pixels but {} is {}×{}; --set size=HxW (or resize=N, for N×N) brings all of them to one size",
                 looks[other].width,
                 looks[other].height,
-                files[0].0.file_name().unwrap_or_default().to_string_lossy(),
+                files[0].0.name(),
                 first.width,
                 first.height
             );
-            return Err(Error::format(&files[other].0, reason));
+            return Err(Error::format(files[other].0.path(), reason));
         }
         notes.extend(framing(&looks, reading));
         let with_alpha = looks.iter().filter(|look| look.alpha).count();
@@ -94,9 +136,9 @@ impl Folder {
         self.notes.push(words);
     }
 
-    fn path(&self, index: usize) -> Result<&Path> {
+    fn file(&self, index: usize) -> Result<&Entry> {
         let gone = || Error::usage(format!("{} has {} items, so item {index} does not exist", self.name, self.files.len()));
-        self.files.get(index).map(|(path, _)| path.as_path()).ok_or_else(gone)
+        self.files.get(index).map(|(file, _)| file).ok_or_else(gone)
     }
 }
 
@@ -119,9 +161,9 @@ fn framing(looks: &[Look], reading: &Reading) -> Option<String> {
 #[derive(Default)]
 struct Found {
     /// The images of its sub-folders, in the order of classes.
-    classes: Vec<(String, Vec<PathBuf>)>,
+    classes: Vec<(String, Vec<Entry>)>,
     /// Its own images.
-    loose: Vec<PathBuf>,
+    loose: Vec<Entry>,
     /// Files of other forms, here or in a class.
     others: Vec<String>,
     /// Folders without images.
@@ -143,13 +185,13 @@ impl Found {
     }
 }
 
-fn list(folder: &Path) -> Result<Found> {
+fn list(entries: Vec<Entry>) -> Result<Found> {
     let mut found = Found::default();
-    for path in entries(folder)? {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if !path.is_dir() {
-            if is_image(&path) {
-                found.loose.push(path)
+    for entry in entries {
+        let name = entry.name();
+        if !entry.is_dir() {
+            if is_image(&entry) {
+                found.loose.push(entry)
             } else {
                 found.others.push(name)
             }
@@ -157,8 +199,8 @@ fn list(folder: &Path) -> Result<Found> {
         }
         let mut images = Vec::new();
         let (mut others, mut folders) = (Vec::new(), Vec::new());
-        for inner in entries(&path)? {
-            let shown = format!("{name}/{}", inner.file_name().unwrap_or_default().to_string_lossy());
+        for inner in entry.entries()? {
+            let shown = format!("{name}/{}", inner.name());
             if inner.is_dir() {
                 folders.push(shown);
             } else if is_image(&inner) {
@@ -170,8 +212,8 @@ fn list(folder: &Path) -> Result<Found> {
         if images.is_empty() {
             found.folders.push(name);
         } else {
-            if path.file_name().is_some_and(|name| name.to_str().is_none()) {
-                return Err(Error::format(&path, "is the folder of a class whose name is no text; rename it"));
+            if entry.path().file_name().is_some_and(|name| name.to_str().is_none()) {
+                return Err(Error::format(entry.path(), "is the folder of a class whose name is no text; rename it"));
             }
             found.classes.push((name, images));
             found.others.append(&mut others);
@@ -182,35 +224,40 @@ fn list(folder: &Path) -> Result<Found> {
     Ok(found)
 }
 
-/// What a folder holds but hidden entries, sorted, so that no order depends on the file system.
-pub fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(|e| Error::io(folder, e))? {
-        let entry = entry.map_err(|e| Error::io(folder, e))?;
-        if !entry.file_name().to_string_lossy().starts_with('.') {
-            paths.push(entry.path());
+/// The first folder that holds images itself, so many folders down at most.
+fn deeper(folder: &Entry, depth: usize) -> Result<Option<Entry>> {
+    for inner in folder.entries()?.into_iter().filter(Entry::is_dir) {
+        let found = if holds_images(&inner)? {
+            Some(inner)
+        } else if depth > 0 {
+            deeper(&inner, depth - 1)?
+        } else {
+            None
+        };
+        if found.is_some() {
+            return Ok(found);
         }
     }
-    paths.sort();
-    Ok(paths)
+    Ok(None)
 }
 
-/// Whether a path is to be read as an image; so is a link to nothing, whose refusal names it, but no pipe or device.
-fn is_image(path: &Path) -> bool {
-    has_ending(path) && (path.is_file() || !path.exists())
+/// Whether a file is to be read as an image; so is a link to nothing, whose refusal names it, but no pipe or device.
+fn is_image(file: &Entry) -> bool {
+    has_ending(file.path()) && (file.is_file() || !file.exists())
 }
 
 /// Whether a folder holds images itself.
-pub fn holds_images(folder: &Path) -> Result<bool> {
-    Ok(!images_in(folder)?.is_empty())
+pub fn holds_images(folder: &Entry) -> Result<bool> {
+    Ok(folder.entries()?.iter().any(|entry| !entry.is_dir() && is_image(entry)))
 }
 
-/// The image files that a folder holds itself, in the order of their names.
+/// The image files that a folder on disk holds itself, in the order of their names.
 ///
 /// # Errors
 /// [`Error::Io`] where it cannot be read.
 pub fn images_in(folder: &Path) -> Result<Vec<PathBuf>> {
-    Ok(entries(folder)?.into_iter().filter(|path| !path.is_dir() && is_image(path)).collect())
+    let entries = Entry::on_disk(folder).entries()?;
+    Ok(entries.iter().filter(|entry| !entry.is_dir() && is_image(entry)).map(|entry| entry.path().to_path_buf()).collect())
 }
 
 impl Source for Folder {
@@ -228,14 +275,14 @@ impl Source for Folder {
     }
     fn read(&self, index: usize, out: &mut [f32]) -> Result<()> {
         check_read(self, index, out)?;
-        let path = self.path(index)?;
-        let mut image = decode(path, self.reading.background)?;
+        let file = self.file(index)?;
+        let mut image = decode_entry(file, self.reading.background)?;
         if let Some(size) = self.reading.size {
             image = framed(image, size, self.reading.fit, self.reading.background);
         }
         if [image.height() as usize, image.width() as usize] != self.dims[..2] {
             let reason = format!("is now {}×{} pixels; it was changed since the data set was opened", image.width(), image.height());
-            return Err(Error::format(path, reason));
+            return Err(Error::format(file.path(), reason));
         }
         unpack(image, self.dims[2], out);
         Ok(())
@@ -253,12 +300,10 @@ impl Source for Folder {
         self.notes.clone()
     }
     fn stored_size(&self, index: usize) -> Result<u64> {
-        let path = self.path(index)?;
-        Ok(std::fs::metadata(path).map_err(|e| Error::io(path, e))?.len())
+        self.file(index)?.len()
     }
     fn stored(&self, index: usize) -> Result<Vec<u8>> {
-        let path = self.path(index)?;
-        std::fs::read(path).map_err(|e| Error::io(path, e))
+        self.file(index)?.bytes(u64::MAX)
     }
 }
 
@@ -274,7 +319,7 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             image::GrayImage::new(2, 2).save(&path).unwrap();
         }
-        let source = Folder::open(folder.path(), &Reading::default(), "folder".into()).unwrap();
+        let source = Folder::open(&Entry::on_disk(folder.path()), &Reading::default(), "folder".into()).unwrap();
         assert_eq!((0..6).filter_map(|i| source.label(i)).collect::<Vec<_>>(), [0, 0, 0, 1, 1, 2]);
         assert_eq!(source.class_names(), ["9", "10", "11"]);
         assert_eq!(source.dims(), [2, 2, 1]);
@@ -292,7 +337,7 @@ mod tests {
         crc.update(&bytes[12..29]);
         bytes[29..33].copy_from_slice(&crc.sum().to_be_bytes());
         std::fs::write(&path, bytes).unwrap();
-        let sentence = Folder::open(folder.path(), &Reading::default(), "folder".into()).err().unwrap().to_string();
+        let sentence = Folder::open(&Entry::on_disk(folder.path()), &Reading::default(), "folder".into()).err().unwrap().to_string();
         assert!(sentence.contains("claims 8191×8191 pixels"), "{sentence}");
     }
 }

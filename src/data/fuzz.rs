@@ -254,6 +254,38 @@ fn npz() -> Vec<u8> {
     archive.finish().unwrap().into_inner()
 }
 
+/// Two pictures and an IDX file, without and with a folder around them.
+fn archived(pack: impl Fn(&[(&str, Vec<u8>)]) -> Vec<u8>, images: bool) -> Vec<u8> {
+    let pictures = [("a/1.png", png(3, 2, 9)), ("b/2.png", png(3, 2, 99))];
+    let arrays =
+        [("d/train-images-idx3-ubyte.gz", gzip(&idx(&[5, 2, 2], &ramp(20)))), ("d/train-labels-idx1-ubyte", idx(&[5], &[0, 1, 0, 1, 0]))];
+    pack(if images { &pictures } else { &arrays })
+}
+
+fn zipped(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let packed = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Deflated);
+    for (name, bytes) in files {
+        archive.start_file(*name, packed).unwrap();
+        archive.write_all(bytes).unwrap();
+    }
+    archive.finish().unwrap().into_inner()
+}
+
+fn tarred(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (name, bytes) in files {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(bytes.len() as u64);
+        archive.append_data(&mut header, name, &bytes[..]).unwrap();
+    }
+    archive.into_inner().unwrap()
+}
+
+fn amat() -> Vec<u8> {
+    (0..6).flat_map(|row| format!("0 1.0 {:.2} 0.5 {}\n", f64::from(row) / 10.0, row % 3).into_bytes()).collect()
+}
+
 proptest! {
     #![proptest_config(inputs())]
 
@@ -261,6 +293,7 @@ proptest! {
     fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         let arrays = ["x-images-idx3-ubyte", "x-images-idx3-ubyte.gz", "x.npy", "x.npz", "d/data_batch_1.bin"];
         try_all(&bytes, &arrays);
+        try_all(&bytes, &["x.zip", "x.tar", "x.tgz", "x.amat", "x.amat.gz"]);
         try_all(&bytes, &["d/x.png", "d/x.jpg", "d/x.webp", "d/x.gif", "d/x.bmp", "d/x.tiff"]);
     }
 
@@ -287,6 +320,29 @@ proptest! {
     #[test]
     fn mutated_npz_never_panics(bytes in mutated(npz())) {
         try_all(&bytes, &["x.npz"]);
+    }
+
+    #[test]
+    fn mutated_zip_never_panics(bytes in mutated(archived(zipped, true)), other in mutated(archived(zipped, false))) {
+        try_all(&bytes, &["x.zip"]);
+        try_all(&other, &["x.zip"]);
+    }
+
+    #[test]
+    fn mutated_tar_never_panics(bytes in mutated(archived(tarred, true)), other in mutated(archived(tarred, false))) {
+        try_all(&bytes, &["x.tar"]);
+        try_all(&other, &["x.tar"]);
+    }
+
+    #[test]
+    fn mutated_gzipped_tar_never_panics(bytes in mutated(gzip(&archived(tarred, true)))) {
+        try_all(&bytes, &["x.tgz"]);
+    }
+
+    #[test]
+    fn mutated_amat_never_panics(bytes in mutated(amat()), packed in mutated(gzip(&amat()))) {
+        try_all(&bytes, &["x.amat"]);
+        try_all(&packed, &["x.amat.gz"]);
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! IDX files (the form of MNIST): a big-endian magic number `00 00 08 D`, D big-endian 32-bit sizes, then bytes. Plain or gzipped.
 
-use super::positioned::PositionedFile;
+use super::entry::Entry;
+use super::positioned::{PositionedFile, Reader};
 use super::{Kind, Source, check_read};
 use crate::{Error, Result};
 use flate2::read::MultiGzDecoder;
-use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 /// No gzip file has more bytes than this a byte of it (deflate's own limit), so a header that announces more lies.
 const MAX_RATIO: u64 = 1032;
@@ -29,20 +30,20 @@ impl Idx {
     ///
     /// # Errors
     /// A file that is missing, empty, torn or foreign, or labels that do not count as many as the images.
-    pub fn open(path: &Path, name: String) -> Result<Self> {
-        let pixels = Bytes::open(path, 3)?;
+    pub fn open(file: &Entry, name: String) -> Result<Self> {
+        let (path, pixels) = (file.path(), Bytes::open(file, 3)?);
         let [count, height, width] = [pixels.sizes[0], pixels.sizes[1], pixels.sizes[2]];
         if pixels.len() == 0 {
             return Err(Error::format(path, format!("holds no images ({count} of {height}×{width} pixels)")));
         }
         let kind = if pixels.only_bits()? { Kind::Binary } else { Kind::Pixels };
         let mut labels = None;
-        if let Some(label_path) = labels_beside(path) {
-            let values = Bytes::open(&label_path, 1)?;
+        if let Some(beside) = labels_beside(file) {
+            let values = Bytes::open(&beside, 1)?;
             let labelled = values.sizes[0];
             if labelled != count {
                 let reason = format!("holds {labelled} labels but {} holds {count} images; fetch the pair again", path.display());
-                return Err(Error::format(label_path, reason));
+                return Err(Error::format(beside.path(), reason));
             }
             labels = Some(Labels::new(values.all()?));
         }
@@ -107,51 +108,48 @@ pub fn is_images_name(name: &str) -> bool {
 }
 
 /// The labels file that belongs to an images file, gzipped or not.
-fn labels_beside(images: &Path) -> Option<PathBuf> {
-    let name = images.file_name()?.to_str()?;
-    let plain = name.strip_suffix(".gz").unwrap_or(name);
+fn labels_beside(images: &Entry) -> Option<Entry> {
+    let name = images.name();
+    let plain = name.strip_suffix(".gz").unwrap_or(&name);
     let at = plain.rfind("images")?;
     let labels = format!("{}labels{}", &plain[..at], plain[at + "images".len()..].replace("idx3", "idx1"));
     if labels == plain {
         return None;
     }
-    [images.with_file_name(&labels), images.with_file_name(format!("{labels}.gz"))].into_iter().find(|path| path.is_file())
+    images.beside(&labels).or_else(|| images.beside(&format!("{labels}.gz")))
 }
 
 /// The bytes behind the header of an IDX file.
 struct Bytes {
     sizes: Vec<usize>,
-    file: PositionedFile,
+    file: Arc<PositionedFile>,
     start: u64,
 }
 
 impl Bytes {
     /// Opens an IDX file of unsigned bytes with `rank` dimensions, and checks that it holds what it announces.
-    fn open(path: &Path, rank: usize) -> Result<Self> {
-        let file = PositionedFile::open(path)?;
+    fn open(entry: &Entry, rank: usize) -> Result<Self> {
+        let (path, file) = (entry.path(), Arc::new(entry.positioned()?));
         let held = file.len();
         if held == 0 {
             return Err(Error::format(path, "is empty; fetch it again"));
         }
         let mut magic = [0; 2];
         file.read_exact_at(&mut magic[..held.min(2) as usize], 0)?;
-        let read = || File::open(path).map(BufReader::new).map_err(|e| Error::io(path, e));
+        let read = || BufReader::new(Reader::new(Arc::clone(&file)));
+        let spool = |stream: &mut dyn Read, most| PositionedFile::spool(path, stream, most).map(Arc::new).map_err(|e| failed(path, e));
         let (sizes, file, start) = if magic == [0x1F, 0x8B] {
-            let mut stream = MultiGzDecoder::new(read()?);
+            let mut stream = MultiGzDecoder::new(read());
             let (sizes, announced) = read_header(path, &mut stream, rank)?;
             if announced / MAX_RATIO > held {
                 let reason = format!("announces {sizes:?}, {announced} bytes, more than {held} gzipped bytes can hold; fetch it again");
                 return Err(Error::format(path, reason));
             }
-            (sizes, PositionedFile::spool(path, stream, announced).map_err(|e| failed(path, e))?, 0)
+            (sizes, spool(&mut stream, announced)?, 0)
         } else {
-            let mut stream = read()?;
+            let mut stream = read();
             let (sizes, announced) = read_header(path, &mut stream, rank)?;
-            if held <= HELD {
-                (sizes, PositionedFile::spool(path, stream, announced).map_err(|e| failed(path, e))?, 0)
-            } else {
-                (sizes, file, header_len(rank))
-            }
+            if held <= HELD { (sizes, spool(&mut stream, announced)?, 0) } else { (sizes, file, header_len(rank)) }
         };
         let sizes = sizes.into_iter().map(|size| size as usize).collect();
         let bytes = Self { sizes, file, start };

@@ -89,6 +89,9 @@ impl<L: Layer> Source for L {
     fn series(&self) -> Option<&Cut> {
         self.inner().series()
     }
+    fn dates(&self, index: usize) -> Option<(&str, &[Box<str>])> {
+        if index < self.count() { self.inner().dates(self.below(index)) } else { None }
+    }
     fn follows(&self, index: usize) -> bool {
         let (Some(before), true) = (index.checked_sub(1), index < self.count()) else { return false };
         let below = self.below(index);

@@ -1,9 +1,12 @@
-//! Data sources: IDX, CIFAR-10 binary, image folders, `.npy`, series in `.csv` and `.wav`, and the built-in sets, behind one [`Source`].
+//! Data sources: IDX, CIFAR-10 binary, image folders, archives, `.npy`, `.amat`, series in `.csv` and `.wav`, and the built-in sets, behind one
+//! [`Source`].
 //!
 //! A source holds N items of H×W×C values, channels last. Every reader checks a file against its actual size before it allocates,
 //! and refuses what is missing, torn or foreign in one sentence. [`open`] turns the command line's SOURCE into a source,
 //! [`Loader`] makes endless shuffled training batches of it, [`sequential`] one pass in order.
 
+mod amat;
+mod archive;
 mod augment;
 mod binarize;
 mod builtin;
@@ -11,6 +14,7 @@ mod cache;
 mod cifar;
 mod classes;
 mod digest;
+mod entry;
 mod fit;
 mod folder;
 mod frame;
@@ -20,6 +24,7 @@ mod idx;
 mod jpeg;
 mod layer;
 mod loader;
+mod matching;
 mod npy;
 mod npy_header;
 mod npz;
@@ -41,7 +46,7 @@ pub use fit::{Wanted, fit};
 pub use folder::images_in;
 pub use loader::{Batch, Loader, LoaderOptions, Scale, sequential};
 pub use one_hot::one_hot;
-pub use open::{Settled, named_split, open, settle, with_split};
+pub use open::{Settled, is_there, named_split, open, settle, with_split};
 pub use picture::{decode, has_ending, look};
 pub use reading::{Colour, Fit, Layout, Range, Reading};
 pub use subset::{labelled, subset};
@@ -212,6 +217,11 @@ pub trait Source: Send + Sync {
 
     /// How its series were cut and scaled, where its items are windows of series: `[T, 1, C]`.
     fn series(&self) -> Option<&series::Cut> {
+        None
+    }
+
+    /// What the steps of item `index` are called in their file, such as their dates, and how the file calls that.
+    fn dates(&self, _index: usize) -> Option<(&str, &[Box<str>])> {
         None
     }
 

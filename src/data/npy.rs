@@ -98,6 +98,10 @@ fn layout(array: &Array, layout: Layout) -> Result<(usize, [usize; 3], bool)> {
     let sizes: Vec<usize> = array.shape.iter().map(|&size| usize::try_from(size).unwrap_or(usize::MAX)).collect();
     let (len, dims, planar) = match (layout, &sizes[..]) {
         (_, &[n, 2] | &[n, 1, 1, 2]) if array.number.is_float() => (n, [1, 1, 2], false),
+        (_, &[h, w, 3]) => {
+            let ways = format!("save x[None] for one picture of {h}×{w} in colour, x[..., None] for {h} of {w}×3 in grey");
+            return Err(Error::format(array.path(), format!("has shape {sizes:?}, which may be either of two; {ways}")));
+        }
         (_, &[n, h, w]) => (n, [h, w, 1], false),
         (Layout::Nhwc, &[n, h, w, c @ (1 | 3)]) => (n, [h, w, c], false),
         (Layout::Nchw, &[n, c @ (1 | 3), h, w]) => (n, [h, w, c], true),
@@ -109,7 +113,13 @@ fn layout(array: &Array, layout: Layout) -> Result<(usize, [usize; 3], bool)> {
             let turned = matches!((asked, &sizes[..]), (Layout::Nhwc, [_, 1 | 3, _, _]) | (Layout::Nchw, [_, _, _, 1 | 3]));
             let hint = match sizes.len() {
                 _ if turned => format!("; --set layout={other} reads it"),
-                2 => "; --set window=STEPS reads it as a series of steps".into(),
+                2 => {
+                    let side = sizes[1].isqrt();
+                    let square = format!("; save x.reshape(-1, {side}, {side}) if its rows are pictures");
+                    let square = if side > 1 && side * side == sizes[1] { square } else { String::new() };
+                    format!("{square}; --set window=STEPS reads it as a series of steps")
+                }
+                4 if sizes[3] == 4 => "; save x[..., :3] to leave the fourth channel out".into(),
                 _ => String::new(),
             };
             return Err(Error::format(array.path(), format!("has shape {sizes:?}; {wanted} is wanted{hint}")));
@@ -163,8 +173,8 @@ impl Array {
             return refused("has no readable .npy header; write it again".into());
         };
         let Some(number) = Number::parse(&descr) else {
-            let ways = "save it with .astype(numpy.float32) (or (x*255).round().astype(numpy.uint8) for values of 0..1)";
-            return refused(format!("holds {descr}, and bool, whole numbers, float32 and float64 are read; {ways}"));
+            let ways = "save what its values mean as numpy.float32 (of complex numbers a part, of texts the numbers they stand for)";
+            return refused(format!("holds {descr}, and bool, whole numbers and floats of 16 to 64 bits are read; {ways}"));
         };
         if fortran_order {
             return refused("is in Fortran order; save it through numpy.ascontiguousarray".into());

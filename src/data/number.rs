@@ -18,11 +18,12 @@ enum Kind {
     I32,
     U64,
     I64,
+    F16,
     F32,
     F64,
 }
 
-const NAMES: [(&str, Kind, &str); 11] = [
+const NAMES: [(&str, Kind, &str); 12] = [
     ("b1", Kind::Bool, "bool"),
     ("u1", Kind::U8, "uint8"),
     ("i1", Kind::I8, "int8"),
@@ -32,6 +33,7 @@ const NAMES: [(&str, Kind, &str); 11] = [
     ("i4", Kind::I32, "int32"),
     ("u8", Kind::U64, "uint64"),
     ("i8", Kind::I64, "int64"),
+    ("f2", Kind::F16, "float16"),
     ("f4", Kind::F32, "float32"),
     ("f8", Kind::F64, "float64"),
 ];
@@ -53,7 +55,7 @@ impl Number {
     pub fn size(self) -> usize {
         match self.kind {
             Kind::Bool | Kind::U8 | Kind::I8 => 1,
-            Kind::U16 | Kind::I16 => 2,
+            Kind::U16 | Kind::I16 | Kind::F16 => 2,
             Kind::U32 | Kind::I32 | Kind::F32 => 4,
             Kind::U64 | Kind::I64 | Kind::F64 => 8,
         }
@@ -71,17 +73,21 @@ impl Number {
 
     /// Whether it has fractions.
     pub fn is_float(self) -> bool {
-        matches!(self.kind, Kind::F32 | Kind::F64)
+        matches!(self.kind, Kind::F16 | Kind::F32 | Kind::F64)
     }
 
     /// Hands the elements of `bytes` on in order; whole numbers beyond 2^53 are rounded.
     pub fn each(self, bytes: &[u8], mut take: impl FnMut(f64)) {
         macro_rules! numbers {
             ($of:ty) => {
+                numbers!($of, |value| value as f64)
+            };
+            ($of:ty, $wide:expr) => {
                 bytes.chunks_exact(size_of::<$of>()).for_each(|chunk| {
                     let mut own = [0; size_of::<$of>()];
                     own.copy_from_slice(chunk);
-                    take(if self.big { <$of>::from_be_bytes(own) } else { <$of>::from_le_bytes(own) } as f64);
+                    let wide: fn($of) -> f64 = $wide;
+                    take(wide(if self.big { <$of>::from_be_bytes(own) } else { <$of>::from_le_bytes(own) }));
                 })
             };
         }
@@ -95,6 +101,7 @@ impl Number {
             Kind::I32 => numbers!(i32),
             Kind::U64 => numbers!(u64),
             Kind::I64 => numbers!(i64),
+            Kind::F16 => numbers!(half::f16, half::f16::to_f64),
             Kind::F32 => numbers!(f32),
             Kind::F64 => numbers!(f64),
         }
@@ -117,8 +124,9 @@ mod tests {
         assert_eq!(all(">u2", &[1, 2]), [258.0]);
         assert_eq!(all("<i8", &(-7i64).to_le_bytes()), [-7.0]);
         assert_eq!(all(">f4", &0.5f32.to_be_bytes()), [0.5]);
+        assert_eq!(all("<f2", &[0x00, 0x38, 0x00, 0xC0]), [0.5, -2.0]);
         assert_eq!(all("|b1", &[0, 1, 7]), [0.0, 1.0, 1.0]);
-        for unknown in ["<c8", "O", "|S3", "", "a structured type", "<f2"] {
+        for unknown in ["<c8", "O", "|S3", "", "a structured type"] {
             assert_eq!(Number::parse(unknown), None);
         }
     }

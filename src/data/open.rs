@@ -1,15 +1,19 @@
 //! SOURCE of the command line, as text, to a [`Source`].
 
+use super::amat::{self, Amat};
+use super::archive::is_archive;
 use super::cache::Cached;
 use super::digest::{Digest, digest};
-use super::folder::{Folder, entries, holds_images};
+use super::entry::Entry;
+use super::folder::{Folder, holds_images};
 use super::frame::Framed;
+use super::matching::{is_pattern, matching};
 use super::picture::has_ending;
 use super::series::{self, Cut, Scaling, Windows};
 use super::subset::{part, subset};
 use super::{Kind, OpenOptions, Reading, Source, Split, VALID_FRACTION, builtin, cifar, idx, npy, npz};
 use crate::{Error, Result};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Most items held out by the default share: a likelihood over 5,000 images is known well enough.
@@ -17,11 +21,13 @@ const MOST_HELD_OUT: f64 = 5000.0;
 
 /// Opens SOURCE of the command line.
 ///
-/// `source` is one of the built-in sets such as `builtin:digits`, a folder (IDX files, CIFAR-10 binary files, or images, flat or
-/// with one sub-folder a class, or with `train`, `valid` and `test` folders of those), an `.npy` file, an IDX images file, or series in a
-/// `.csv`, a `.wav` or an `.npy` (of shape `[T]`, or where `reading` asks for series); then, where wanted, `:train`, `:valid`, `:test` or `:all`. `default` is the split where none is named. A data set without a validation
-/// split has a seeded random part of its training data held out for it, the same in every run. A file by itself is training data, whatever
-/// it is called; only within a folder of IDX files do names tell splits. Series are split in time.
+/// `source` is one of the built-in sets such as `builtin:digits`, a folder (IDX or `.amat` files, CIFAR-10 binary files, or images, flat or
+/// with one sub-folder a class, or with `train`, `valid` and `test` folders of those), a `.zip` or `.tar` archive of what such a folder
+/// holds, a pattern of names of images, an `.npy`, `.npz`, IDX images or `.amat` file, a picture, or series in a `.csv`, a `.wav` or an `.npy`
+/// (of shape `[T]`, or where `reading` asks for series); then, where wanted, `:train`, `:valid`, `:test` or `:all`. `default` is the split
+/// where none is named. A data set without a validation split has a seeded random part of its training data held out for it, the same in
+/// every run. A file by itself is training data, whatever it is called; only within a folder of IDX or `.amat` files do names tell splits.
+/// Series are split in time.
 ///
 /// # Errors
 /// A source or a split that does not exist, or a file that its reader refuses.
@@ -76,6 +82,12 @@ pub fn settle(source: &str, options: &OpenOptions) -> Result<Settled> {
     Ok(Settled { source: opened, dims, kind, digest, reading })
 }
 
+/// Whether something lies where SOURCE says.
+pub fn is_there(source: &str) -> bool {
+    let base = split_suffix(source).0;
+    base.starts_with("builtin:") || Path::new(base).exists() || (is_pattern(base) && matching(base).is_ok())
+}
+
 /// The split that SOURCE names.
 pub fn named_split(source: &str) -> Option<Split> {
     split_suffix(source).1
@@ -125,25 +137,25 @@ impl Request<'_> {
             return builtin::open(set, self.split, self.options.seed, &self.options.reading.series);
         }
         let path = Path::new(self.base);
-        if path.is_dir() {
-            self.open_folder(path)
-        } else if path.is_file() {
-            self.open_file(path)
-        } else {
-            Err(self.missing())
+        match folder_at(path)? {
+            Some(folder) => self.open_folder(&folder),
+            None if path.is_file() => self.open_file(path),
+            None if is_pattern(self.base) => self.open_matching(),
+            None => Err(self.missing()),
         }
     }
 
     /// The splits that lie by themselves.
     fn parts(&self) -> Vec<Split> {
-        let folder = Path::new(self.base);
-        let Ok(paths) = entries(folder) else { return Vec::new() };
-        let told = |path: &PathBuf| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let holds = path.is_dir() || idx::is_images_name(&name);
+        let Some(entries) = folder_at(Path::new(self.base)).ok().flatten().and_then(|folder| folder.entries().ok()) else {
+            return Vec::new();
+        };
+        let told = |entry: &Entry| {
+            let name = entry.name();
+            let holds = entry.is_dir() || idx::is_images_name(&name) || amat::has_name(&name);
             if holds { split_of(&name) } else { None }
         };
-        [Split::Train, Split::Valid, Split::Test].into_iter().filter(|split| paths.iter().any(|path| told(path) == Some(*split))).collect()
+        [Split::Train, Split::Valid, Split::Test].into_iter().filter(|split| entries.iter().any(|e| told(e) == Some(*split))).collect()
     }
 
     fn missing(&self) -> Error {
@@ -152,7 +164,8 @@ impl Request<'_> {
         {
             return Error::usage(format!("{base} has no split `{word}`; the splits are train, valid, test and all"));
         }
-        let sources = "a folder of images, IDX or CIFAR-10 files, an .npy, .npz, .csv, .wav or IDX file, a picture";
+        let sources = "a folder, .zip or .tar of images, IDX or CIFAR-10 files, an .npy, .npz, .amat, .csv, .wav or IDX file, a picture, a \
+                       pattern of pictures such as 'photos/*.jpg'";
         Error::usage(format!("there is no `{}`; --data takes {sources}, or one of {}", self.base, builtin::NAMES.join(", ")))
     }
 
@@ -175,11 +188,14 @@ impl Request<'_> {
             }
             Arc::new(array)
         } else if name.ends_with("-ubyte") || name.ends_with("-ubyte.gz") {
-            Arc::new(idx::Idx::open(path, title)?)
+            Arc::new(idx::Idx::open(&Entry::on_disk(path), title)?)
+        } else if amat::has_name(&name) {
+            Arc::new(Amat::open(&Entry::on_disk(path), reading, title)?)
         } else if has_ending(path) {
             Arc::new(Folder::single(path, reading, title)?)
         } else {
-            let reason = "is no file of a known form; an .npy, .npz, .csv or .wav file, IDX images (…-images-idx3-ubyte[.gz]) and a picture are read";
+            let reason = "is no file of a known form; an .npy, .npz, .amat, .csv or .wav file, IDX images (…-images-idx3-ubyte[.gz]), a \
+                          picture, a .zip and a .tar[.gz] are read";
             return Err(Error::format(path, reason));
         };
         self.part_of(whole)
@@ -203,66 +219,102 @@ impl Request<'_> {
         Error::usage(format!("{base} has no test split; name {base}:valid for the images held out, or {base}:all for all of them"))
     }
 
-    fn open_folder(&self, folder: &Path) -> Result<Arc<dyn Source>> {
-        let paths = entries(folder)?;
-        let names: Vec<String> =
-            paths.iter().filter(|path| path.is_file()).filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect();
-        if names.iter().any(|name| idx::is_images_name(name)) {
-            return self.open_idx(folder, &names);
+    fn open_folder(&self, folder: &Entry) -> Result<Arc<dyn Source>> {
+        let entries = folder.entries()?;
+        let files: Vec<Entry> = entries.iter().filter(|entry| entry.is_file()).cloned().collect();
+        let reading = &self.options.reading;
+        if files.iter().any(|file| idx::is_images_name(&file.name())) {
+            return self.open_by_split(&files, idx::is_images_name, |file| Ok(Arc::new(idx::Idx::open(file, self.name())?)));
         }
-        let (train, test) = cifar::batches(folder, &names);
+        if files.iter().any(|file| amat::has_name(&file.name())) {
+            return self.open_by_split(&files, amat::has_name, |file| Ok(Arc::new(Amat::open(file, reading, self.name())?)));
+        }
+        let (train, test) = cifar::batches(&files);
         if !train.is_empty() || test.is_some() {
             let files = if self.split == Split::Test { test.into_iter().collect() } else { train };
             let whole = Arc::new(cifar::Cifar::open(&files, self.name())?);
             return if self.split == Split::Test { Ok(whole) } else { self.part_of(whole) };
         }
-        self.open_images(folder)
+        self.open_images(folder, &entries)
     }
 
-    fn open_idx(&self, folder: &Path, names: &[String]) -> Result<Arc<dyn Source>> {
-        let find = |split| -> Result<Option<PathBuf>> {
-            let of_split = |name: &&String| idx::is_images_name(name) && split_of(name).unwrap_or(Split::Train) == split;
-            let mut found: Vec<&String> = names.iter().filter(of_split).collect();
+    /// Files of one form whose names tell their splits.
+    fn open_by_split(
+        &self,
+        files: &[Entry],
+        is_one: impl Fn(&str) -> bool,
+        open: impl Fn(&Entry) -> Result<Arc<dyn Source>>,
+    ) -> Result<Arc<dyn Source>> {
+        let find = |split| -> Result<Option<&Entry>> {
+            let of_split = |file: &&Entry| is_one(&file.name()) && split_of(&file.name()).unwrap_or(Split::Train) == split;
+            let mut found: Vec<&Entry> = files.iter().filter(of_split).collect();
             // The plain file sorts before its gzipped twin.
-            found.dedup_by(|later, first| later.strip_suffix(".gz") == Some(first.as_str()));
+            found.dedup_by(|later, first| later.name().strip_suffix(".gz") == Some(first.name().as_str()));
             match found[..] {
                 [] => Ok(None),
-                [name] => Ok(Some(folder.join(name))),
-                [a, b, ..] => Err(Error::usage(format!("{} has {a} and {b} for {split}; name the file itself", self.base))),
+                [file] => Ok(Some(file)),
+                [a, b, ..] => {
+                    let (base, a, b) = (self.base, a.name(), b.name());
+                    Err(Error::usage(format!("{base} has {a} and {b} for {split}; name the file itself")))
+                }
             }
         };
         let wanted = if self.split == Split::All { Split::Train } else { self.split };
-        if let Some(path) = find(wanted)? {
-            let whole = Arc::new(idx::Idx::open(&path, self.name())?);
+        if let Some(file) = find(wanted)? {
+            let whole = open(file)?;
             let alone = self.split == Split::Train && find(Split::Valid)?.is_none();
             return if alone { self.part_of(whole) } else { Ok(whole) };
         }
         match (self.split, find(Split::Train)?) {
-            (Split::Valid, Some(path)) => self.part_of(Arc::new(idx::Idx::open(&path, self.name())?)),
+            (Split::Valid, Some(file)) => self.part_of(open(file)?),
             (Split::Test, _) => Err(self.no_test()),
-            (split, _) => Err(Error::usage(format!("{} has no IDX images for {split}", self.base))),
+            (split, _) => Err(Error::usage(format!("{} has no images for {split}; name another split", self.base))),
         }
     }
 
-    fn open_images(&self, folder: &Path) -> Result<Arc<dyn Source>> {
-        let sub = |words: &[&str]| words.iter().map(|word| folder.join(word)).find(|path| path.is_dir());
+    fn open_images(&self, folder: &Entry, entries: &[Entry]) -> Result<Arc<dyn Source>> {
+        let sub = |words: &[&str]| {
+            let named = |word: &&str| entries.iter().find(|entry| entry.is_dir() && entry.name() == **word);
+            words.iter().find_map(named)
+        };
         let (train, valid, test) = (sub(&["train"]), sub(&["valid", "val"]), sub(&["test"]));
-        let open = |root: &Path| -> Result<Arc<dyn Source>> {
+        let open = |root: &Entry| -> Result<Arc<dyn Source>> {
             let mut opened = Folder::open(root, &self.options.reading, self.name())?;
-            if root != folder && holds_images(folder)? {
-                opened.note(format!("{}: passed over the images beside the folders of splits", folder.display()));
+            if root.path() != folder.path() && holds_images(folder)? {
+                opened.note(format!("{}: passed over the images beside the folders of splits", folder.path().display()));
             }
             Ok(Arc::new(opened))
         };
         let Some(train) = train else { return self.part_of(open(folder)?) };
         match (self.split, valid, test) {
-            (Split::All, ..) | (Split::Train, Some(_), _) => open(&train),
-            (Split::Valid, Some(valid), _) => open(&valid),
-            (Split::Test, _, Some(test)) => open(&test),
+            (Split::All, ..) | (Split::Train, Some(_), _) => open(train),
+            (Split::Valid, Some(valid), _) => open(valid),
+            (Split::Test, _, Some(test)) => open(test),
             (Split::Test, ..) => Err(self.no_test()),
-            (Split::Train | Split::Valid, ..) => self.part_of(open(&train)?),
+            (Split::Train | Split::Valid, ..) => self.part_of(open(train)?),
         }
     }
+
+    /// Images by a pattern, or whatever the one thing is that it matches.
+    fn open_matching(&self) -> Result<Arc<dyn Source>> {
+        let found = matching(self.base)?;
+        match &found[..] {
+            [only] => match folder_at(only.path())? {
+                Some(folder) => self.open_folder(&folder),
+                None => self.open_file(only.path()),
+            },
+            _ => self.part_of(Arc::new(Folder::matched(self.base, found, &self.options.reading, self.name())?)),
+        }
+    }
+}
+
+/// The folder at a path, or what lies in the archive there.
+fn folder_at(path: &Path) -> Result<Option<Entry>> {
+    if path.is_dir() {
+        return Ok(Some(Entry::on_disk(path)));
+    }
+    let is_split = |name: &str| split_of(name).is_some();
+    if path.is_file() && is_archive(path) { Entry::top_of(path, is_split).map(Some) } else { Ok(None) }
 }
 
 /// The split that a word of a file's name tells: `t10k-images…`, `b_test-images…`, but not `latest-images…`.

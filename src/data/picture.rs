@@ -1,12 +1,12 @@
 //! One image file: what its header says, and its pixels, turned and flattened as a viewer shows them.
 
+use super::entry::{Bytes, Entry};
 use super::jpeg::{self, Jpeg};
 use super::reading::Colour;
 use crate::{Error, Result};
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
-use std::fs::File;
-use std::io::{BufReader, Read, Seek};
+use std::io::{BufReader, Read};
 use std::path::Path;
 use std::sync::{Condvar, Mutex, PoisonError};
 
@@ -51,14 +51,23 @@ pub fn ending(path: &Path) -> String {
 /// # Errors
 /// A file that is missing, empty, no image, of no pixels, too large, or whose header claims more than it can hold.
 pub fn look(path: &Path) -> Result<Look> {
-    let found = match open(path)? {
+    look_entry(&Entry::on_disk(path))
+}
+
+/// As [`look`], of a file wherever it lies.
+///
+/// # Errors
+/// As [`look`].
+pub fn look_entry(file: &Entry) -> Result<Look> {
+    let path = file.path();
+    let found = match open(file)? {
         // A photo's headers lie in front; the rest of it is not read for them.
         Opened::Jpeg(mut file, bytes) => {
-            let held = jpeg_bytes(path, &mut file, HEADERS)?;
+            let held = jpeg_bytes(path, &mut *file, HEADERS)?;
             match Jpeg::open(&held) {
                 Ok(jpeg) => seen_jpeg(&jpeg),
                 Err(_) => {
-                    let whole = [held, jpeg_bytes(path, &mut file, bytes)?].concat();
+                    let whole = [held, jpeg_bytes(path, &mut *file, bytes)?].concat();
                     let jpeg = Jpeg::open(&whole).map_err(|reason| undecodable(path, &reason))?;
                     seen_jpeg(&jpeg)
                 }
@@ -80,10 +89,19 @@ pub fn look(path: &Path) -> Result<Look> {
 /// # Errors
 /// As [`look`]; a file that is torn or spoiled.
 pub fn decode(path: &Path, background: Colour) -> Result<DynamicImage> {
+    decode_entry(&Entry::on_disk(path), background)
+}
+
+/// As [`decode`], of a file wherever it lies.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_entry(file: &Entry, background: Colour) -> Result<DynamicImage> {
+    let path = file.path();
     let fails = |reason: String| undecodable(path, &reason);
-    match open(path)? {
+    match open(file)? {
         Opened::Jpeg(mut file, bytes) => {
-            let held = jpeg_bytes(path, &mut file, bytes)?;
+            let held = jpeg_bytes(path, &mut *file, bytes)?;
             let jpeg = Jpeg::open(&held).map_err(fails)?;
             let (look, turn) = seen_jpeg(&jpeg);
             check(path, look)?;
@@ -105,7 +123,7 @@ pub fn decode(path: &Path, background: Colour) -> Result<DynamicImage> {
 
 enum Opened {
     /// The file and its bytes.
-    Jpeg(File, u64),
+    Jpeg(Box<dyn Bytes>, u64),
     /// What decodes it.
     Other(Box<dyn ImageDecoder>, ImageFormat),
 }
@@ -114,14 +132,14 @@ fn undecodable(path: &Path, reason: &str) -> Error {
     Error::format(path, format!("is no image that can be decoded ({reason}); replace it or move it away"))
 }
 
-fn open(path: &Path) -> Result<Opened> {
+fn open(entry: &Entry) -> Result<Opened> {
+    let path = entry.path();
     let failed = |e| Error::io(path, e);
-    let mut file = File::open(path).map_err(failed)?;
-    let about = file.metadata().map_err(failed)?;
-    let bytes = about.len();
-    if about.is_dir() {
+    if entry.is_dir() {
         return Err(Error::format(path, "is a folder with the name of an image; rename it or move it away"));
     }
+    let mut file = entry.open(MAX_DECODED)?;
+    let bytes = entry.len()?;
     if bytes == 0 {
         return Err(Error::format(path, "is empty; replace it or move it away"));
     }
@@ -155,7 +173,7 @@ fn claims_too_much(path: &Path, (width, height): (u32, u32), bytes: u64) -> Erro
 }
 
 /// Up to `most` further bytes of a file.
-fn jpeg_bytes(path: &Path, file: &mut File, most: u64) -> Result<Vec<u8>> {
+fn jpeg_bytes(path: &Path, file: &mut dyn Bytes, most: u64) -> Result<Vec<u8>> {
     let mut held = Vec::new();
     file.take(most).read_to_end(&mut held).map_err(|e| Error::io(path, e))?;
     Ok(held)

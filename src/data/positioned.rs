@@ -2,8 +2,9 @@
 
 use crate::{Error, Result};
 use std::fs::File;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Bytes of a stream that are held in memory; what is longer goes to a temporary file.
 const HELD: u64 = 64 << 20;
@@ -68,17 +69,20 @@ impl PositionedFile {
     /// # Errors
     /// The file ends before, or cannot be read.
     pub fn read_exact_at(&self, out: &mut [u8], offset: u64) -> Result<()> {
-        let read = match &self.body {
-            Body::File(file) => read_all_at(file, out, offset),
-            Body::Held(held) => copy_at(held, out, offset),
-        };
-        read.map_err(|e| match e.kind() {
+        self.fill(out, offset).map_err(|e| match e.kind() {
             ErrorKind::UnexpectedEof => {
                 let end = offset.saturating_add(out.len() as u64);
                 Error::format(&self.path, format!("ends before byte {end}; it is torn or was changed"))
             }
             _ => Error::io(&self.path, e),
         })
+    }
+
+    fn fill(&self, out: &mut [u8], offset: u64) -> std::io::Result<()> {
+        match &self.body {
+            Body::File(file) => read_all_at(file, out, offset),
+            Body::Held(held) => copy_at(held, out, offset),
+        }
     }
 
     /// Hands `len` bytes from `offset` on, without a copy where they lie in memory.
@@ -111,6 +115,50 @@ impl PositionedFile {
             at += n;
         }
         Ok(true)
+    }
+}
+
+/// A part of a file, read from its beginning on; clones read by themselves.
+#[derive(Clone)]
+pub struct Reader {
+    file: Arc<PositionedFile>,
+    start: u64,
+    len: u64,
+    at: u64,
+}
+
+impl Reader {
+    /// All of `file`.
+    pub fn new(file: Arc<PositionedFile>) -> Self {
+        let len = file.len;
+        Self { file, start: 0, len, at: 0 }
+    }
+
+    /// `len` bytes from `start` on, which lie within `file`.
+    pub fn part(file: Arc<PositionedFile>, start: u64, len: u64) -> Self {
+        Self { file, start, len, at: 0 }
+    }
+}
+
+impl Read for Reader {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        let left = self.len.saturating_sub(self.at);
+        let count = usize::try_from(left).unwrap_or(usize::MAX).min(out.len());
+        self.file.fill(&mut out[..count], self.start + self.at)?;
+        self.at += count as u64;
+        Ok(count)
+    }
+}
+
+impl Seek for Reader {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        let at = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::End(by) => self.len.checked_add_signed(by),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+        };
+        self.at = at.ok_or(ErrorKind::InvalidInput)?;
+        Ok(self.at)
     }
 }
 

@@ -17,6 +17,7 @@ mod roofline;
 mod scatter;
 mod sequences;
 mod surprise;
+mod table;
 mod text;
 
 pub use animation::{save_apng, save_gif};
@@ -31,3 +32,4 @@ pub use roofline::{Roof, roofline};
 pub use scatter::{PointSet, scatter};
 pub use sequences::sequences;
 pub use surprise::{SurprisePicture, surprise};
+pub use table::{Column, write_csv};

@@ -133,7 +133,7 @@ pub fn check_unchanged(recipe: &Recipe, moved: Option<&str>) -> Result<String> {
         Some(text) if data::named_split(text).is_some() => absolute(text),
         Some(text) => data::with_split(&absolute(text), data::named_split(&recorded.source)),
     };
-    if moved.is_none() && !source.starts_with("builtin:") && !place(&source).exists() {
+    if moved.is_none() && !data::is_there(&source) {
         let gone = data::with_split(&source, None);
         return Err(Error::usage(format!("{gone} is not there any more; if the data was moved, name where it lies now with --data")));
     }

@@ -1,6 +1,6 @@
 //! Data of every form, and those that are refused.
 
-use crate::program::{Place, idx, noise, npy, png};
+use crate::program::{Place, Ran, idx, noise, npy, png};
 use crate::trained;
 
 #[test]
@@ -61,6 +61,13 @@ fn data_that_do_not_fit_the_run_are_refused() {
     place.kiln("sample run -n 1 --temperature 0 --out x.png").refused(2, &["--temperature"]);
     place.kiln("sample run -n 1 --class 3 --out x.png").refused(2, &["--class"]);
     place.kiln("sample run -n 1 --out x.gif").refused(2, &[".gif", ".png"]);
+    place.kiln("sample run -n 1 --out x.png --overwrite").refused(2, &["--overwrite", "folder"]);
+    place.kiln("complete run --data builtin:digits:test --keep top:0 --out x.png").refused(2, &["keeps nothing", "kiln sample"]);
+    place.kiln("complete run --data builtin:digits:test --keep top:28 --out x.png").refused(2, &["keeps all"]);
+    place.kiln("complete run --data builtin:digits:test --keep top:9 --teacher-forced --out x.png").refused(2, &["--teacher-forced"]);
+    place.kiln("theory --steps 0 --out x.png").refused(2, &["--steps"]);
+    place.train("twice", "--steps 3 --set steps=4").refused(2, &["--steps 3", "steps=4"]);
+    place.train("twice", "--set steps=4 --epochs 1").refused(2, &["--epochs", "steps="]);
     place.train("unscored", "--steps 1 --set valid_every=0").ok();
     place.kiln("eval unscored --best").refused(1, &["unscored", "best.safetensors"]);
     assert!(!place.path("x.png").exists() && !place.path("x.npy").exists());
@@ -104,4 +111,91 @@ fn every_form_of_data_trains_and_scores() {
         assert_eq!(said["binarization"], binarization, "{data}");
         assert!(said["nats"].as_f64().is_some_and(|nats| nats > 0.0), "{data}: {said}");
     }
+}
+
+/// The values of the first item of a source as settings read it.
+fn first(place: &Place, source: &str, settings: &str) -> ([usize; 3], Vec<f32>) {
+    let mut settings = settings.parse().expect("settings");
+    let reading = kiln::data::Reading::take(&mut settings).expect("settings");
+    let options = kiln::data::OpenOptions { reading, ..Default::default() };
+    let path = place.path(source);
+    let source = kiln::data::open(path.to_str().expect("UTF-8"), kiln::data::Split::All, &options).expect("opens");
+    let mut item = vec![0.0; kiln::data::item_len(source.dims())];
+    source.read(0, &mut item).expect("reads");
+    (source.dims(), item)
+}
+
+/// An array of another type than bytes.
+fn of_type(descr: &str, shape: &[usize], bytes: &[u8]) -> Vec<u8> {
+    let plain = npy(shape, bytes);
+    let at = plain.windows(3).position(|w| w == b"|u1").expect("a type");
+    [&plain[..at], descr.as_bytes(), &plain[at + 3..]].concat()
+}
+
+#[test]
+fn who_follows_a_hint_gets_the_images_that_were_meant() {
+    let place = Place::new();
+    let tried = |data: &str| -> Ran { place.train("run", &format!("--data {data}:all --steps 1")) };
+    let floats = |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+    // A range, as it is proposed.
+    place.write("deep.npy", &of_type("<f4", &[2, 3, 1], &floats(&[-4.0, 0.0, 4.0, 1.0, 2.0, 3.0])));
+    tried("deep.npy").refused(1, &["--set range=LOW..HIGH, such as range=-4..4"]);
+    assert_eq!(first(&place, "deep.npy", "range = '-4..4'").1, [0.0, 128.0, 255.0]);
+    // Channels first.
+    place.write("planes.npy", &npy(&[1, 3, 2, 2], &(0..12).collect::<Vec<u8>>()));
+    tried("planes.npy").refused(1, &["--set layout=nchw"]);
+    assert_eq!(first(&place, "planes.npy", "layout = 'nchw'").1[..3], [0.0, 4.0, 8.0]);
+    // One picture, or many of three pixels a row: neither is guessed.
+    let bytes: Vec<u8> = (0..24).collect();
+    place.write("one.npy", &npy(&[2, 4, 3], &bytes));
+    tried("one.npy").refused(1, &["x[None] for one picture of 2×4", "x[..., None] for 2 of 4×3"]);
+    place.write("none.npy", &npy(&[1, 2, 4, 3], &bytes));
+    assert_eq!(first(&place, "none.npy", "").0, [2, 4, 3]);
+    place.write("many.npy", &npy(&[2, 4, 3, 1], &bytes));
+    assert_eq!(first(&place, "many.npy", "").0, [4, 3, 1]);
+    // Rows of pixels.
+    place.write("flat.npy", &npy(&[6, 4], &bytes));
+    tried("flat.npy").refused(1, &["x.reshape(-1, 2, 2)", "--set window="]);
+    place.write("alpha.npy", &npy(&[1, 3, 2, 4], &bytes));
+    tried("alpha.npy").refused(1, &["x[..., :3]"]);
+    // Half floats need no hint.
+    place.write("half.npy", &of_type("<f2", &[1, 1, 2], &[0, 0, 0, 0x3C]));
+    assert_eq!(first(&place, "half.npy", "").1, [0.0, 255.0]);
+    place.write("complex.npy", &of_type("<c8", &[1, 1, 2], &[0; 16]));
+    tried("complex.npy").refused(1, &["<c8", "numpy.float32"]);
+    // Sizes that differ.
+    place.write("mixed/a.png", &png(6, 4, 10));
+    place.write("mixed/b.png", &png(4, 4, 10));
+    tried("mixed").refused(1, &["--set size=HxW", "resize=N"]);
+    assert_eq!(first(&place, "mixed", "size = '4x6'").0, [4, 6, 1]);
+}
+
+#[test]
+fn odd_folders_are_read_or_refused_with_the_command_that_works() {
+    let place = Place::new();
+    let vae = |data: &str, words: &str| {
+        let _ = std::fs::remove_dir_all(place.path("run"));
+        let small = "--set form=mlp --set hidden=4 --set latent=2 --set binarization=dynamic --steps 1 --set sample_every=0 --out run -q";
+        place.kiln(&format!("train vae --data {data} {small} {words}"))
+    };
+    for i in 0..5 {
+        place.write(&format!("stray/{i}.png"), &png(4, 4, i * 40));
+        place.write(&format!("deep/a/b/{i}.png"), &png(4, 4, i * 40));
+    }
+    place.write("stray/thumbs/small.png", &png(4, 4, 9));
+    vae("stray:all", "--batch 2").refused(1, &["thumbs", "--data 'stray/*.*'", "'stray/*/*'"]);
+    vae("stray/*.*:all", "--batch 5").ok();
+    vae("stray/*/*:all", "--batch 1").ok();
+    vae("deep:all", "--batch 2").refused(1, &["deep/a/b", "name that folder"]);
+    vae("deep/a/b", "").refused(2, &["deep/a/b:train has 4", "--batch 4 or less"]);
+    vae("deep/a/b", "--batch 4").ok();
+    place.kiln("eval run --data deep/a/b:all").ok();
+    // Neighbours are looked for among the training images alone.
+    place.kiln("neighbors run -n 2 --out near.png").ok();
+    // One image of each class, and a judge's batch of more than there are.
+    for class in ["a", "b"] {
+        place.write(&format!("two/{class}/0.png"), &png(4, 4, 90));
+    }
+    vae("two:all", "--batch 2").ok();
+    place.kiln("eval run --data two:all --set quality=true --set samples=2 --set classifier_steps=2").ok();
 }

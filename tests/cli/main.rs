@@ -4,6 +4,7 @@
 #[path = "../support/program.rs"]
 mod program;
 
+mod archives;
 mod bench;
 mod caches;
 mod classify;
@@ -11,6 +12,7 @@ mod compare;
 mod complete;
 mod conditional;
 mod data;
+mod dates;
 mod denoised;
 mod devices;
 mod eval;

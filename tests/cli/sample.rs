@@ -1,6 +1,6 @@
 //! `kiln sample`.
 
-use crate::program::npy;
+use crate::program::{Place, npy, png};
 use crate::{trained, vae};
 
 #[test]
@@ -45,8 +45,35 @@ fn a_folder_never_holds_the_pictures_of_two_samples() {
 }
 
 #[test]
+fn samples_of_classes_are_data_with_those_classes() {
+    let place = Place::new();
+    for i in 0..12 {
+        place.write(&format!("data/{}/{i}.png", ["cats", "dogs"][i as usize % 2]), &png(8, 8, i * 20));
+    }
+    let set = "--set form=mlp --set hidden=8 --set latent=2 --set binarization=threshold --set sample_every=0";
+    place.kiln(&format!("train cvae --data data:all {set} --batch 2 --steps 1 --out run -q")).ok();
+    place.kiln("sample run -n 5 --out drawn").ok();
+    let files: Vec<String> = place.files("drawn").keys().map(|path| path.file_name().expect("a name").to_string_lossy().into()).collect();
+    assert_eq!(files, ["00000.png", "00002.png", "00004.png", "00001.png", "00003.png"]);
+    place.kiln("score run --data drawn:all --out scores.npy").ok();
+    place.kiln("sample run -n 2 --out drawn").refused(2, &["5 pictures", "--overwrite"]);
+    place.kiln("sample run -n 2 --class dogs --out drawn --overwrite").ok();
+    assert_eq!((place.files("drawn").len(), place.path("drawn/cats").exists()), (2, false));
+    place.write("drawn/dogs/photo.png", b"precious");
+    place.kiln("sample run -n 2 --out drawn --overwrite").refused(2, &["dogs/photo.png"]);
+    place.kiln("sample run -n 3 --class dogs --out a.npy").ok();
+    let labels: Vec<i64> = npyz::NpyFile::new(&place.read("a.labels.npy")[..]).expect("npy").into_vec().expect("int64");
+    assert_eq!(labels, [1, 1, 1]);
+    let place = trained();
+    place.write("a.labels.npy", b"of something else");
+    place.kiln("sample run -n 3 --out a.npy").refused(2, &["a.labels.npy", "move it away"]);
+}
+
+#[test]
 fn latents_go_out_and_come_back_in() {
     let place = vae();
+    place.kiln("sample vae -n 3 --method naive --out x.npy").refused(2, &["--method naive", "pixel by pixel"]);
+    place.kiln("latents vae -n 0 --out lat").refused(2, &["-n 1"]);
     let said = place.kiln("sample vae -n 300 --seed 4 --out a.npy --save-z z.npy --json").json();
     assert!(said["weights"].as_str().is_some_and(|w| w.contains("newest checkpoint")), "{said}");
     let (shape, z) = place.array("z.npy");

@@ -114,7 +114,7 @@ impl CompleteArgs {
     /// Which places are kept, all that any flag names, and how that is said.
     ///
     /// # Errors
-    /// Those of [`places::side`] and [`places::white`].
+    /// Those of [`places::side`] and [`places::white`]; [`Error::Usage`] where nothing is kept, or all.
     pub fn kept(&self, dims: [usize; 3]) -> Result<(Vec<bool>, String)> {
         let mut mask = vec![false; dims.iter().product()];
         let mut add = |more: Vec<bool>| mask.iter_mut().zip(more).for_each(|(kept, more)| *kept |= more);
@@ -123,6 +123,13 @@ impl CompleteArgs {
         }
         if let Some(path) = &self.mask {
             add(places::white(path, dims)?);
+        }
+        let flags = self.kept_flags();
+        if !mask.contains(&true) {
+            return Err(Error::usage(format!("{flags} keeps nothing, so there is nothing to complete; keep some, or take kiln sample")));
+        }
+        if !mask.contains(&false) {
+            return Err(Error::usage(format!("{flags} keeps all, so there is nothing to draw; keep less")));
         }
         let white = self.mask.as_ref().map(|path| format!("what is white in {}", path.display()));
         Ok((mask, self.keep.iter().cloned().chain(white).collect::<Vec<_>>().join(" and ")))

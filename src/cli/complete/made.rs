@@ -12,7 +12,7 @@ use crate::train::Trained;
 /// What was completed, and where it goes.
 pub enum Made {
     Array(NpyStream),
-    Series(Sequences),
+    Series(Box<Sequences>),
     /// Rows of a picture: images, what is kept of them, and what they became.
     Rows([Vec<f32>; 3]),
 }
@@ -25,7 +25,7 @@ impl Made {
     pub fn new(path: &Path, count: usize, trained: &Trained) -> Result<Self> {
         let (dims, cut) = (trained.recipe.data.dims, &trained.recipe.data.reading.series);
         if cut.is_settled() {
-            return Ok(Self::Series(Sequences::new(path, count, dims, cut)?));
+            return Ok(Self::Series(Box::new(Sequences::new(path, count, dims, cut)?)));
         }
         endings::check(path, "completed images", &["png", "npy"])?;
         if endings::of(path) == "png" {

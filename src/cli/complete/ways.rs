@@ -56,6 +56,9 @@ fn in_order(args: &CompleteArgs, trained: &Trained, device: &Device, mask: &[boo
             need::complete_any_part()
         )));
     }
+    if in_raster_order && args.teacher_forced {
+        return Err(Error::usage("all that is kept stands before all that is drawn and guides it anyway; leave --teacher-forced out"));
+    }
     let mut note = String::new();
     if !exact && scales > 1 {
         note += "\nan approximation: pixels are drawn scale by scale, and what is kept off the grid of a coarser scale did not guide it";

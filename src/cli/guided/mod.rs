@@ -154,7 +154,7 @@ pub fn run(asked: Asked<'_>, mut trained: Trained, device: &Device, output: &Out
         )));
     }
     let kind = (trained.recipe.data.points, &trained.recipe.data.reading.series);
-    let mut pictures = Pictures::create(out, count, dims, kind, overwrite)?;
+    let mut pictures = Pictures::create(out, count, dims, kind, None, overwrite)?;
     let judge = Guide::new(device, (guide.model.as_ref(), &guide.state, weights(&guide)), (class, classes), draws)?;
     let start = Instant::now();
     let (images, told, mut object) = if matches!(method, MethodArg::Gradient | MethodArg::Mala) {

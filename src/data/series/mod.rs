@@ -5,6 +5,7 @@
 
 mod between;
 mod cut;
+mod dates;
 mod partial;
 mod resample;
 mod scaling;
@@ -14,6 +15,7 @@ mod windows;
 
 pub use between::Between;
 pub use cut::{Cut, Gaps};
+pub use dates::{Dates, go_on};
 pub use partial::Partial;
 pub use scaling::{Quantize, Scaling, byte};
 pub use windows::Windows;
@@ -39,6 +41,8 @@ pub struct Raw {
     pub channels: Vec<String>,
     /// Steps a second, where the file tells.
     pub rate: Option<u32>,
+    /// What its steps are called, where the file tells.
+    pub dates: Option<Dates>,
     /// Sentences worth saying of how it was read.
     pub notes: Vec<String>,
 }
@@ -101,7 +105,7 @@ fn array(path: &Path, name: String) -> Result<Raw> {
             return Err(Error::usage(format!("{name} has shape {shape:?}; a series is [T], [T, C] or [N, T, C]")));
         }
     };
-    Ok(Raw { name, values, series, steps, channels: numbered(channels), rate: None, notes: Vec::new() })
+    Ok(Raw { name, values, series, steps, channels: numbered(channels), rate: None, dates: None, notes: Vec::new() })
 }
 
 /// Refuses more values than are held.

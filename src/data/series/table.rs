@@ -1,6 +1,6 @@
 //! Tables: `.csv` files.
 
-use super::{Cut, Gaps, Raw, numbered, room};
+use super::{Cut, Dates, Gaps, Raw, numbered, room};
 use crate::{Error, Result};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Seek};
@@ -25,13 +25,23 @@ pub fn read(path: &Path, name: String, cut: &Cut) -> Result<Raw> {
     let names = if headed { first.clone() } else { numbered(first.len()) };
     let body = &rows[usize::from(headed)..];
     let time = time_column(&names, body);
-    let chosen = chosen(&name, &names, time, &cut.columns)?;
+    // Numbers of columns are those of the table that the run was trained on.
+    let asked = if is_own(&names) && cut.is_settled() { &cut.names } else { &cut.columns };
+    let chosen = chosen(&name, &names, time, asked)?;
     room(&name, body.len().saturating_mul(chosen.len()))?;
+    let apart = if chosen.contains(&0) { Vec::new() } else { own_series(&names, body) };
     if let Some(column) = time {
-        check_order(&name, body, column, &names[column])?;
+        let mut rest = body;
+        for len in apart.iter().copied().chain([body.len() - apart.iter().sum::<usize>()]) {
+            let (own, others) = rest.split_at(len);
+            check_order(&name, own, column, &names[column])?;
+            rest = others;
+        }
     }
     let mut values = Vec::with_capacity(body.len() * chosen.len());
     let (mut lacking, mut dropped) = (0, 0);
+    let title = |column: usize| if headed && !names[column].is_empty() { names[column].clone() } else { "time".into() };
+    let mut dates = time.map(|column| Dates { title: title(column), rows: Vec::with_capacity(body.len()) });
     for (line, fields) in body {
         let begun = values.len();
         for &column in &chosen {
@@ -56,8 +66,11 @@ pub fn read(path: &Path, name: String, cut: &Cut) -> Result<Raw> {
         if gaps > 0 && cut.gaps == Gaps::Drop {
             values.truncate(begun);
             dropped += 1;
-        } else {
-            lacking += gaps;
+            continue;
+        }
+        lacking += gaps;
+        if let (Some(dates), Some(column)) = (&mut dates, time) {
+            dates.rows.push(fields[column].as_str().into());
         }
     }
     let channels: Vec<String> = chosen.iter().map(|&column| names[column].clone()).collect();
@@ -77,8 +90,25 @@ pub fn read(path: &Path, name: String, cut: &Cut) -> Result<Raw> {
     if dropped > 0 {
         notes.push(format!("{name}: {dropped} rows with empty fields were left out"));
     }
-    let steps = values.len() / channels.len().max(1);
-    Ok(Raw { name, values, series: 1, steps, channels, rate: None, notes })
+    let rows = values.len() / channels.len().max(1);
+    let series = match apart[..] {
+        [first, ..] if dropped == 0 && apart.iter().all(|len| *len == first) => apart.len(),
+        _ => 1,
+    };
+    Ok(Raw { name, values, series, steps: rows / series, channels, rate: None, dates, notes })
+}
+
+/// What stands first in the tables that the program writes.
+const OWN: [&str; 2] = ["series", "step"];
+
+/// Whether a table is one of those, with channels beside.
+fn is_own(names: &[String]) -> bool {
+    names.len() > OWN.len() && names.iter().zip(OWN).all(|(name, own)| name == own)
+}
+
+/// The rows of each series of a table that the program wrote itself; none of another table.
+fn own_series(names: &[String], body: &[Row]) -> Vec<usize> {
+    if is_own(names) { body.chunk_by(|(_, a), (_, b)| a[0] == b[0]).map(<[Row]>::len).collect() } else { Vec::new() }
 }
 
 /// The columns of a table that have these names, `[rows, names]`, and the lines that the rows stand on: NaN where a field is empty, or no
@@ -176,7 +206,8 @@ fn time_column(names: &[String], body: &[Row]) -> Option<usize> {
 /// The columns of the channels: those asked for, or all but that of times.
 fn chosen(name: &str, names: &[String], time: Option<usize>, asked: &[String]) -> Result<Vec<usize>> {
     if asked.is_empty() {
-        return Ok((0..names.len()).filter(|column| Some(*column) != time).collect());
+        let own = if is_own(names) { OWN.len() } else { 0 };
+        return Ok((own..names.len()).filter(|column| Some(*column) != time).collect());
     }
     let find = |word: &String| {
         let numbered = || word.parse().ok().filter(|n| (1..=names.len()).contains(n)).map(|n: usize| n - 1);

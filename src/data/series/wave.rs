@@ -49,7 +49,7 @@ pub fn read(path: &Path, name: String, cut: &Cut) -> Result<Raw> {
         notes.push(format!("{name}: resampled from {} to {rate} samples a second", spec.sample_rate));
     }
     let names = vec![numbered(channels)[channel].clone()];
-    Ok(Raw { name, series: 1, steps: values.len(), values, channels: names, rate: Some(rate), notes })
+    Ok(Raw { name, series: 1, steps: values.len(), values, channels: names, rate: Some(rate), dates: None, notes })
 }
 
 /// One channel of samples that lie side by side.

@@ -1,6 +1,6 @@
 //! Series cut into windows.
 
-use super::{Cut, Quantize, Raw, Scaling, byte};
+use super::{Cut, Dates, Quantize, Raw, Scaling, byte};
 use crate::data::{Kind, Source, Split, check_read};
 use crate::{Error, Result};
 use std::ops::Range;
@@ -18,6 +18,8 @@ pub struct Windows {
     kind: Kind,
     /// As it was settled.
     cut: Cut,
+    /// What the rows are called.
+    dates: Option<Dates>,
     notes: Vec<String>,
     name: String,
 }
@@ -34,7 +36,7 @@ impl Windows {
     /// [`Error::Usage`] where a part is shorter than a window, a channel never changes, or a settled scale is of other channels.
     pub fn new(raw: Raw, mut cut: Cut, scale: Option<Scaling>, split: Split, title: String) -> Result<Self> {
         let parts = Parts::new(&raw, &cut)?;
-        let Raw { name, values, channels: names, rate, mut notes, series, steps } = raw;
+        let Raw { name, values, channels: names, rate, dates, mut notes, series, steps } = raw;
         let (channels, levels) = (names.len(), cut.levels());
         cut.roles(&names).map_err(|e| Error::usage(format!("{name}: {e}")))?;
         let scaling = match (cut.scaling.len(), scale) {
@@ -79,7 +81,7 @@ impl Windows {
         };
         let values = values.iter().enumerate().map(item).collect();
         cut = Cut { window: Some(window), names, rate: cut.rate.or(rate), scaling, ..cut };
-        Ok(Self { values, starts, window, series, steps, kind, cut, notes, name: title })
+        Ok(Self { values, starts, window, series, steps, kind, cut, dates, notes, name: title })
     }
 }
 
@@ -192,6 +194,11 @@ impl Source for Windows {
     fn series(&self) -> Option<&Cut> {
         Some(&self.cut)
     }
+    fn dates(&self, index: usize) -> Option<(&str, &[Box<str>])> {
+        let first = *self.starts.get(index)?;
+        let dates = self.dates.as_ref()?;
+        Some((&dates.title, dates.rows.get(first..first + self.window)?))
+    }
     fn follows(&self, index: usize) -> bool {
         let Some(before) = index.checked_sub(1).and_then(|before| self.starts.get(before)) else { return false };
         // Series that lie apart follow no other.
@@ -210,7 +217,7 @@ mod tests {
     fn raw(series: usize, steps: usize) -> Raw {
         let values = (0..series).flat_map(|s| (0..steps).flat_map(move |t| [(100 * s + t) as f64, -((100 * s + t) as f64)])).collect();
         let channels = ["up", "down"].map(String::from).to_vec();
-        Raw { name: "made up".into(), values, series, steps, channels, rate: None, notes: Vec::new() }
+        Raw { name: "made up".into(), values, series, steps, channels, rate: None, dates: None, notes: Vec::new() }
     }
 
     fn windows(series: usize, steps: usize, cut: &Cut, split: Split) -> Result<Windows> {
