@@ -7,14 +7,16 @@ use serde_json::json;
 
 use super::common::Common;
 use super::endings;
-use super::judged;
+use super::judged::{self, Likeness};
 use super::output::{Output, as_text};
 use crate::error::{Error, Result};
+use crate::eval::Judged;
+use crate::eval::quality::{Rows, two_sample_accuracy};
 use crate::model::need;
 use crate::report::{self, GridOptions, Mark};
 use crate::runtime::{Device, Weights};
 use crate::sample::{latent, latents};
-use crate::train::Trained;
+use crate::train::{JUDGE_SEED, Judge, Trained, training_data};
 
 /// Arguments of `arithmetic`.
 #[derive(Args)]
@@ -52,6 +54,9 @@ const POOL: usize = 2048;
 const TRIALS: usize = 16;
 /// Steps of the classifier that names attributes.
 const CLASSIFIER_STEPS: u64 = 1500;
+
+/// Training images, and as many samples, that a classifier's doubt is told by.
+const BESIDE: usize = 500;
 
 struct Job {
     trained: Trained,
@@ -149,7 +154,9 @@ fn by_attribute(job: &mut Job, args: &ArithmeticArgs, attribute: &str, on: &str,
     let mut judge = judged::open(&job.trained.recipe, &job.device, CLASSIFIER_STEPS, output)?;
     let pool = latents(job.seed, 0, POOL, job.latent);
     let images = job.decode(&pool)?;
-    let labels = judge.judge(&job.device, &images)?.labels;
+    let of_samples = judge.judge(&job.device, &images)?;
+    let doubt = doubt(job, &mut judge, &of_samples)?;
+    let labels = of_samples.labels;
     let has = |label: u32, bit: usize| label >> bit & 1 == 1;
     let with = |a: bool, c: bool| -> Vec<usize> {
         let fits = |l: &u32| has(*l, wanted) == a && has(*l, carrier) == c;
@@ -179,8 +186,21 @@ fn by_attribute(job: &mut Job, args: &ArithmeticArgs, attribute: &str, on: &str,
         100.0 * both,
         args.out.display()
     );
+    let words = doubt.iter().fold(words, |words, doubt| format!("{words}\n{doubt}"));
     output.result(
         &words,
-        &json!({"out": as_text(&args.out), "attribute": attribute, "on": on, "trials": trials, "attribute_share": one, "both_share": both}),
+        &json!({
+            "out": as_text(&args.out), "attribute": attribute, "on": on, "trials": trials, "attribute_share": one, "both_share": both, "doubt": doubt,
+        }),
     )
+}
+
+/// Whether what a classifier says of samples is to be doubted: they are set beside as many training images.
+fn doubt(job: &Job, judge: &mut Judge, of_samples: &Judged) -> Result<Option<String>> {
+    let recipe = &job.trained.recipe;
+    let real = Likeness::of(&job.trained, recipe.data.binarization, JUDGE_SEED).images(training_data(recipe)?, BESIDE)?;
+    let of_real = judge.judge(&job.device, &real.values)?;
+    let [real, drawn] = [&of_real, of_samples].map(|judged| Rows::new(&judged.features, judged.width).first(BESIDE));
+    let apart = two_sample_accuracy(real, drawn);
+    Ok(judged::doubt([of_real.confidence(), of_samples.confidence()], apart))
 }

@@ -148,9 +148,34 @@ pub fn as_json(judge: &Judge) -> Value {
     })
 }
 
+/// Confidence that samples may have less than data before figures of them are doubted.
+const UNSURE: f64 = 0.15;
+/// Share of samples told from data by their nearest neighbours in features, from which on the two have nothing in common.
+const APART: f64 = 0.98;
+
+/// A sentence where figures in a judge's features mean little: it is unsure of the samples, or they lie far from all data.
+/// `confidences` are those of data and samples, `apart` the two-sample accuracy in features.
+pub fn doubt(confidences: [f64; 2], apart: f64) -> Option<String> {
+    let [of_data, of_samples] = confidences;
+    (of_samples < of_data - UNSURE || apart > APART).then(|| {
+        format!(
+            "figures in these features mean little yet: the classifier is sure of samples by {of_samples:.2} and of data by {of_data:.2}, and {:.0}% are told \
+             apart by their nearest neighbours; train for longer",
+            100.0 * apart
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn samples_unlike_all_data_are_doubted() {
+        assert_eq!(doubt([0.99, 0.95], 0.8), None);
+        assert!(doubt([0.99, 0.6], 0.8).expect("unsure").contains("0.60"));
+        assert!(doubt([0.99, 0.99], 1.0).expect("apart").contains("100%"));
+    }
     use crate::data::{OpenOptions, Split};
 
     fn digits() -> Result<Arc<dyn Source>> {

@@ -55,13 +55,13 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, FromArgMatches};
+use clap::{CommandFactory, FromArgMatches, Parser};
 
 use args::{Cli, Command};
 use common::Common;
 use output::Output;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::nearest::nearest;
 use crate::train::TrainRecipe;
 
@@ -84,35 +84,7 @@ pub fn main() -> ExitCode {
     };
     listen(&cli.common);
     let output = Output::new(&cli.common);
-    let result = threads::start().and_then(|()| match &cli.command {
-        Command::Devices => devices::run(&output),
-        Command::Models => models::run(&output),
-        Command::Help(args) => help::run(args, &output),
-        Command::Demo(args) => demo::run(args, &cli.common, &output),
-        Command::Train(args) => train::run(args, &cli.common, &output),
-        Command::Info(args) => info::run(args, &output),
-        Command::Eval(args) => eval::run(args, &cli.common, &output),
-        Command::Score(args) => score::run(args, &cli.common, &output),
-        Command::Sample(args) => sample::run(args, &cli.common, &output),
-        Command::Classify(args) => classify::run(args, &cli.common, &output),
-        Command::Colorize(args) => restore::colorize(args, &cli.common, &output),
-        Command::Upscale(args) => restore::upscale(args, &cli.common, &output),
-        Command::Compare(args) => compare::run(args, &cli.common, &output),
-        Command::Complete(args) => complete::run(args, &cli.common, &output),
-        Command::Forecast(args) => forecast::run(args, &cli.common, &output),
-        Command::Simulate(args) => simulate::run(args, &cli.common, &output),
-        Command::Plan(args) => plan::run(args, &cli.common, &output),
-        Command::Encode(args) => encode::run(args, &cli.common, &output),
-        Command::Interpolate(args) => interpolate::run(args, &cli.common, &output),
-        Command::Latents(args) => latents::run(args, &cli.common, &output),
-        Command::Outliers(args) => outliers::run(args, &cli.common, &output),
-        Command::Export(args) => export::run(args, &cli.common, &output),
-        Command::Arithmetic(args) => arithmetic::run(args, &cli.common, &output),
-        Command::Neighbors(args) => neighbors::run(args, &cli.common, &output),
-        Command::Theory(args) => theory::run(args, &cli.common, &output),
-        Command::Tune(args) => tune::run(args, &cli.common, &output),
-        Command::Bench(args) => bench::run(args, &cli.common, &output),
-    });
+    let result = threads::start().and_then(|()| perform(&cli.command, &cli.common, &output));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         // A reader that closed the pipe has seen what it wanted.
@@ -122,6 +94,45 @@ pub fn main() -> ExitCode {
             complain(&error.to_string(), error.exit_code(), cli.common.json);
             ExitCode::from(error.exit_code())
         }
+    }
+}
+
+/// Carries out a command.
+fn perform(command: &Command, common: &Common, output: &Output) -> Result<()> {
+    match command {
+        Command::Devices => devices::run(output),
+        Command::Models => models::run(output),
+        Command::Help(args) => help::run(args, output),
+        Command::Demo(args) => demo::run(args, common, output, &|words| {
+            let said = |e: clap::Error| Error::usage(sentence(&e.render().to_string()));
+            let cli = Cli::try_parse_from(words).map_err(said)?;
+            let output = output.heard();
+            perform(&cli.command, &cli.common, &output)?;
+            Ok(output.told())
+        }),
+        Command::Train(args) => train::run(args, common, output),
+        Command::Info(args) => info::run(args, output),
+        Command::Eval(args) => eval::run(args, common, output),
+        Command::Score(args) => score::run(args, common, output),
+        Command::Sample(args) => sample::run(args, common, output),
+        Command::Classify(args) => classify::run(args, common, output),
+        Command::Colorize(args) => restore::colorize(args, common, output),
+        Command::Upscale(args) => restore::upscale(args, common, output),
+        Command::Compare(args) => compare::run(args, common, output),
+        Command::Complete(args) => complete::run(args, common, output),
+        Command::Forecast(args) => forecast::run(args, common, output),
+        Command::Simulate(args) => simulate::run(args, common, output),
+        Command::Plan(args) => plan::run(args, common, output),
+        Command::Encode(args) => encode::run(args, common, output),
+        Command::Interpolate(args) => interpolate::run(args, common, output),
+        Command::Latents(args) => latents::run(args, common, output),
+        Command::Outliers(args) => outliers::run(args, common, output),
+        Command::Export(args) => export::run(args, common, output),
+        Command::Arithmetic(args) => arithmetic::run(args, common, output),
+        Command::Neighbors(args) => neighbors::run(args, common, output),
+        Command::Theory(args) => theory::run(args, common, output),
+        Command::Tune(args) => tune::run(args, common, output),
+        Command::Bench(args) => bench::run(args, common, output),
     }
 }
 
@@ -170,8 +181,6 @@ fn sentence(rendered: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    use clap::Parser;
 
     #[test]
     fn what_the_parser_says_is_one_sentence() {

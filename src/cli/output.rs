@@ -1,5 +1,6 @@
 //! Where words go: results to stdout, progress to stderr.
 
+use std::cell::RefCell;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -14,13 +15,25 @@ pub struct Output {
     json: bool,
     quiet: bool,
     live: bool,
+    /// What results say, where they are not printed.
+    heard: Option<RefCell<String>>,
 }
 
 impl Output {
     /// As the arguments ask.
     pub fn new(common: &Common) -> Self {
         let live = !common.quiet && (std::io::stderr().is_terminal() || common.verbose > 0);
-        Self { json: common.json, quiet: common.quiet, live }
+        Self { json: common.json, quiet: common.quiet, live, heard: None }
+    }
+
+    /// The same, whose results are kept and not printed, and which says nothing else but by bars.
+    pub fn heard(&self) -> Self {
+        Self { json: false, quiet: true, live: self.live, heard: Some(RefCell::default()) }
+    }
+
+    /// The words of the results so far, where they were kept.
+    pub fn told(&self) -> String {
+        self.heard.as_ref().map(|words| words.borrow().clone()).unwrap_or_default()
     }
 
     /// Prints a command's result: the object with `--json`, else the words.
@@ -28,6 +41,10 @@ impl Output {
     /// # Errors
     /// [`Error::Io`] where stdout is closed.
     pub fn result(&self, words: &str, json: &serde_json::Value) -> Result<()> {
+        if let Some(heard) = &self.heard {
+            heard.borrow_mut().push_str(words.trim_end());
+            return Ok(());
+        }
         let mut out = std::io::stdout().lock();
         let written = if self.json { writeln!(out, "{json}") } else { writeln!(out, "{}", words.trim_end()) };
         // Not only lines' ends reach the file: a full disk is noticed here.

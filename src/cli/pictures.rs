@@ -24,6 +24,8 @@ pub enum Pictures {
         images: Vec<f32>,
         /// Of an image.
         dims: [usize; 3],
+        /// Images a row; 0 for as square a grid as there is.
+        columns: usize,
         /// Whether they are points.
         points: bool,
     },
@@ -127,7 +129,7 @@ impl Pictures {
             other @ ("csv" | "wav") => Err(Error::usage(format!("images are written as .png, .npy or into a folder, not as .{other}"))),
             "png" => {
                 check_grid(count, dims, points)?;
-                Ok(Self::Grid { path: path.into(), images: Vec::new(), dims, points })
+                Ok(Self::Grid { path: path.into(), images: Vec::new(), dims, columns: 0, points })
             }
             "npy" => {
                 let shape: Vec<usize> = [count].into_iter().chain(dims).collect();
@@ -147,6 +149,14 @@ impl Pictures {
                 Ok(Self::Folder { path: path.into(), dims, next: 0, classes })
             }
         }
+    }
+
+    /// The same, so many images a row where they go to a grid.
+    pub fn in_columns(mut self, count: usize) -> Self {
+        if let Self::Grid { columns, .. } = &mut self {
+            *columns = count;
+        }
+        self
     }
 
     /// Takes the next images.
@@ -184,7 +194,7 @@ impl Pictures {
             Self::Grid { path, images, points: true, .. } => {
                 report::save_png(&path, &report::scatter("samples", &[PointSet::from_values("samples", &images)]))
             }
-            Self::Grid { path, images, dims, .. } => report::save_png(&path, &report::grid(&images, dims, 0)),
+            Self::Grid { path, images, dims, columns, .. } => report::save_png(&path, &report::grid(&images, dims, columns)),
             Self::Array { stream, labels } => {
                 stream.finish()?;
                 labels.map_or(Ok(()), |(path, labels)| report::write_npy_i64(&path, &[labels.len()], &labels))

@@ -220,6 +220,11 @@ fn in_features(told: &mut Told, judge: &mut Judge, measured: &Measured, sets: &S
     told.tell("recall in its features", "recall", found.recall, &format!("share of data among the samples, {both} of each"));
     let accuracy = two_sample_accuracy(a.first(both), b.first(both));
     told.tell("two-sample accuracy in its features", "two_sample_accuracy_features", accuracy, "½ is best");
+    let confidences = [&of_real, &of_drawn].map(Judged::confidence);
+    told.tell("how sure it is of samples", "judge_confidence", confidences[1], &format!("{:.4} of the data", confidences[0]));
+    let doubt = judged::doubt(confidences, accuracy);
+    told.object["doubt"] = json!(doubt);
+    told.words += &doubt.map(|words| format!("  {words}\n")).unwrap_or_default();
     let (covered, counts) = coverage(&of_drawn.labels, classes, 0.1 / classes as f64);
     told.tell("classes covered", "classes_covered", covered as f64, &format!("of {classes}: {counts:?}"));
     Ok(())

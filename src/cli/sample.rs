@@ -231,7 +231,10 @@ pub fn run(args: &SampleArgs, common: &Common, output: &Output) -> Result<()> {
         .model
         .conditional()
         .then(|| Classes { names: trained.recipe.data.class_names.clone(), labels: order.labels(trained.recipe.data.classes, 0, count) });
-    let mut pictures = Pictures::create(&args.out, count, dims, kind, classes, args.overwrite)?;
+    // A column for each class, where each is drawn in turn.
+    let in_turn = trained.model.conditional() && order.class.is_none() && order.labels.is_none();
+    let columns = if in_turn && count >= trained.recipe.data.classes { trained.recipe.data.classes } else { 0 };
+    let mut pictures = Pictures::create(&args.out, count, dims, kind, classes, args.overwrite)?.in_columns(columns);
     let mut kept_z = args.save_z.as_ref().map(|path| NpyStream::create(path, &[count, latent])).transpose()?;
     let (mut log_p, mut sum, mut known) = (Vec::new(), 0.0, 0);
     let mut progress = Progress::new(output, &trained, count, film);

@@ -19,6 +19,15 @@ pub struct Judged {
     pub width: usize,
     /// The likeliest class of each; empty where the network knows no classes.
     pub labels: Vec<u32>,
+    /// Its probability; empty as well.
+    pub confidences: Vec<f32>,
+}
+
+impl Judged {
+    /// How sure it is of the likeliest class on average, 0 to 1.
+    pub fn confidence(&self) -> f64 {
+        self.confidences.iter().map(|p| f64::from(*p)).sum::<f64>() / self.confidences.len().max(1) as f64
+    }
 }
 
 /// Runs a model's feature network over images in the scale of its input.
@@ -41,7 +50,12 @@ pub fn judge(device: &Device, model: &dyn Model, state: &mut State, images: &[f3
         judged.features.extend_from_slice(&features[..count * judged.width]);
         if knows {
             let logits = program.read(state, "logits")?;
-            judged.labels.extend(logits.chunks(classes.max(1)).take(count).map(largest));
+            let rows = || logits.chunks(classes.max(1)).take(count);
+            judged.labels.extend(rows().map(largest));
+            judged.confidences.extend(rows().map(|row| {
+                let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                1.0 / row.iter().map(|logit| (logit - most).exp()).sum::<f32>()
+            }));
         }
     }
     Ok(judged)

@@ -64,12 +64,6 @@ impl Page {
         )))
     }
 
-    /// A picture beside the page, by its path from there.
-    pub fn image_link(&mut self, caption: &str, path: &str) -> &mut Self {
-        let caption = escape(caption);
-        self.push(format_args!("<figure><img alt=\"{caption}\" src=\"{}\"><figcaption>{caption}</figcaption></figure>\n", escape(path)))
-    }
-
     /// A table; cells that read as numbers are set to the right.
     pub fn table(&mut self, head: &[&str], rows: &[Vec<String>]) -> &mut Self {
         self.body.push_str("<div class=\"wide\"><table>\n<thead><tr>");

@@ -1,5 +1,5 @@
-//! The command line: every command once through the real binary, and everything it refuses. (`kiln demo` trains for minutes: `.ci/run`
-//! runs it.)
+//! The command line: every command once through the real binary, and everything it refuses. (`kiln demo` trains for minutes:
+//! tests/demo.rs runs it.)
 
 #[path = "../support/program.rs"]
 mod program;

@@ -36,9 +36,9 @@ fn what_stands_in_the_way_is_left_alone() {
     let before = place.files("run");
     place.train("run", "--steps 2").refused(2, &["run", "--resume", "--out"]);
     assert_eq!(place.files("run"), before);
-    place.write("demo/gated-pixelcnn/thesis.txt", b"precious");
-    place.kiln("demo --out demo -q").refused(2, &["gated-pixelcnn", "--out"]);
-    assert_eq!(place.read("demo/gated-pixelcnn/thesis.txt"), b"precious");
+    place.write("demo/pixelrnn/thesis.txt", b"precious");
+    place.kiln("demo --out demo -q").refused(2, &["pixelrnn", "--out"]);
+    assert_eq!(place.read("demo/pixelrnn/thesis.txt"), b"precious");
     place.write("file", b"precious");
     for command in [
         "demo -q --out file",

@@ -159,7 +159,7 @@ fn probe(measured: &mut Measured, args: &EvalArgs, common: &Common) -> Result<Op
         eval::encode(&measured.device, trained.model.as_ref(), &mut trained.state, source, &options, false, |_| {})
     };
     let (fit, told) = (codes(training)?, codes(test)?);
-    let judged = |codes: &eval::Codes| Judged { features: codes.mean.clone(), width: codes.latent, labels: Vec::new() };
+    let judged = |codes: &eval::Codes| Judged { features: codes.mean.clone(), width: codes.latent, ..Judged::default() };
     let (of_fit, of_told) = (judged(&fit), judged(&told));
     eval::linear_accuracy(&measured.device, (&of_fit, &fit.labels), (&of_told, &told.labels), classes, PROBE_STEPS).map(Some)
 }
