@@ -79,6 +79,9 @@ const LESSONS: [Lesson; 3] = [
 /// How the three are compared.
 const COMPARED: &str = "--data builtin:digits:test --samples 300 --limit 300 --set classifier_steps=200";
 
+/// Columns of a command's lines on the page.
+const LINE: usize = 84;
+
 /// What to do next.
 const NEXT: &str = "\
 kiln train dcgan --data photos --set size=64x64 --out runs/photos      # photos: a folder of your own pictures
@@ -139,7 +142,8 @@ impl Demo<'_> {
         let words: Vec<String> = words.split_whitespace().map(of).collect();
         let told = (self.perform)(&words)?;
         let quoted = |word: &String| if word.contains(char::is_whitespace) { format!("'{word}'") } else { word.clone() };
-        Ok((words.iter().map(quoted).collect::<Vec<_>>().join(" "), told))
+        let shown = words.iter().map(quoted).collect::<Vec<_>>().join(" ");
+        Ok((textwrap::wrap(&shown, LINE).join(" \\\n    "), told))
     }
 
     /// Trains a model and shows what it makes.

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::keys::short;
 use crate::model::{self, Model, Score};
 use crate::train::checkpoint::step_of;
-use crate::train::{Recipe, RunFolder, TrainRecipe};
+use crate::train::{DataRequest, Recipe, RunFolder, TrainRecipe, open_data};
 
 /// Files of a run that are told of, where they are there.
 const FILES: [&str; 5] = ["recipe.toml", "checkpoint.safetensors", "best.safetensors", "metrics.jsonl", "curves.png"];
@@ -82,7 +82,14 @@ impl Facts {
     fn commands(&self, run: &str) -> Vec<String> {
         let (model, data) = (self.model.as_ref(), &self.recipe.data);
         let series = data.reading.series.is_settled();
-        let unseen = if named_split(&data.source).is_some() { data.source.clone() } else { format!("{}:test", data.source) };
+        // What a figure is of where none is named, and what it must be of where there is no test split.
+        let has_test = open_data(&self.recipe, &DataRequest::default()).is_ok();
+        let unseen = match (named_split(&data.source).is_some(), has_test) {
+            (true, _) => data.source.clone(),
+            (_, true) => format!("{}:test", data.source),
+            _ => format!("{}:valid", data.source),
+        };
+        let on = if has_test { String::new() } else { format!(" --data {unseen}") };
         let mut commands = Vec::new();
         let done = self.step.unwrap_or(0) >= self.recipe.train.steps;
         let more = if done { format!(" --steps {}", self.recipe.train.steps * 2) } else { String::new() };
@@ -90,19 +97,19 @@ impl Facts {
         add(self.step.is_none(), format!("kiln train --config {run}/recipe.toml --out {run}-again"));
         add(self.step.is_some(), format!("kiln train --resume {run}{more}"));
         let draws = model::need::draws(model).is_ok();
-        add(self.step.is_some() && (model.scores().is_some() || draws || model.judges().is_some()), format!("kiln eval {run}"));
+        add(self.step.is_some() && (model.scores().is_some() || draws || model.judges().is_some()), format!("kiln eval {run}{on}"));
         let ending = if series { "csv" } else { "png" };
         add(draws, format!("kiln sample {run} -n 64 --out samples.{ending}"));
         let class = data.class_names.first().filter(|_| model.conditional() && draws);
         add(class.is_some(), format!("kiln sample {run} -n 8 --class {} --out one-class.{ending}", class.cloned().unwrap_or_default()));
-        add(class.is_some() && model.scores().is_some(), format!("kiln classify {run}"));
+        add(class.is_some() && model.scores().is_some(), format!("kiln classify {run}{on}"));
         add(
             model.raster().is_some() && !series,
             format!("kiln complete {run} --data {unseen} --keep top:{} -n 8 --out rest.png", data.dims[0] / 2),
         );
         add(series && draws, format!("kiln forecast {run} --steps 20 --out fan.png"));
-        add(model.encodes().is_some(), format!("kiln encode {run} --out codes.npy"));
-        add(model.encodes().is_some(), format!("kiln latents {run} --out latents"));
+        add(model.encodes().is_some(), format!("kiln encode {run}{on} --out codes.npy"));
+        add(model.encodes().is_some(), format!("kiln latents {run}{on} --out latents"));
         add(model.decodes().is_some_and(|d| d.has_prior()), format!("kiln interpolate {run} -n 6 --out ways.png"));
         add(model.denoises().is_some() && draws, format!("kiln sample {run} -n 8 --out new.png --trajectory way.png"));
         let task = self.recipe.hyper.get("task").and_then(toml::Value::as_str);

@@ -48,7 +48,7 @@ impl Page {
 
     /// Text as it is, in a fixed width: a command, a recipe.
     pub fn code(&mut self, text: &str) -> &mut Self {
-        self.push(format_args!("<pre>{}</pre>\n", escape(text)))
+        self.push(format_args!("<pre tabindex=\"0\">{}</pre>\n", escape(text)))
     }
 
     /// A picture within the page, and what it shows.
@@ -66,7 +66,7 @@ impl Page {
 
     /// A table; cells that read as numbers are set to the right.
     pub fn table(&mut self, head: &[&str], rows: &[Vec<String>]) -> &mut Self {
-        self.body.push_str("<div class=\"wide\"><table>\n<thead><tr>");
+        self.body.push_str("<div class=\"wide\" tabindex=\"0\"><table>\n<thead><tr>");
         for cell in head {
             self.push(format_args!("<th>{}</th>", escape(cell)));
         }
