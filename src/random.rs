@@ -6,6 +6,10 @@
 
 #![allow(clippy::excessive_precision)] // polynomials' coefficients, as published
 
+use std::convert::Infallible;
+
+use rand::TryRng;
+
 const MULTIPLIER: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 
@@ -94,6 +98,20 @@ fn log_poly(x: f32) -> f32 {
 }
 
 /// A sequence of draws from one (seed, stream), for host-side jobs such as shuffling.
+///
+/// It is a generator of the crate `rand`, so that every distribution of that crate and of those around it draws from it. What kiln itself must draw
+/// alike for ever (weights, orders, built-in data) goes by the methods here: no crate promises its distributions across versions.
+///
+/// ```
+/// use kiln::random::Draws;
+/// use rand::distr::{Distribution, Uniform};
+/// use rand::seq::IndexedRandom;
+///
+/// let mut draws = Draws::new(1, 0, 0);
+/// let rolls: Vec<u32> = Uniform::new_inclusive(1, 6).expect("a range").sample_iter(&mut draws).take(3).collect();
+/// assert!(rolls.iter().all(|roll| (1..=6).contains(roll)));
+/// assert!(["heads", "tails"].choose(&mut draws).is_some());
+/// ```
 #[derive(Clone, Debug)]
 pub struct Draws {
     seed: u64,
@@ -155,6 +173,28 @@ impl Draws {
     }
 }
 
+impl TryRng for Draws {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok(self.word())
+    }
+
+    /// The low word first.
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        let low = u64::from(self.word());
+        Ok(low | u64::from(self.word()) << 32)
+    }
+
+    /// Each word's bytes from the lowest on; of the last as many as are wanted.
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        for part in bytes.chunks_mut(4) {
+            part.copy_from_slice(&self.word().to_le_bytes()[..part.len()]);
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,6 +240,20 @@ mod tests {
             assert_eq!(Draws::new(3, 0, 9).order(n).collect::<Vec<_>>(), whole);
             assert_eq!(Draws::new(3, 0, 9).order(n).take(7).collect::<Vec<_>>(), whole[..n.min(7)]);
         }
+    }
+
+    #[test]
+    fn a_generator_of_rand_gives_the_same_words() {
+        use rand::{Rng, RngExt};
+        let (mut own, mut theirs) = (Draws::new(5, 2, 1), Draws::new(5, 2, 1));
+        let words: Vec<u32> = (0..5).map(|_| own.word()).collect();
+        assert_eq!(theirs.next_u32(), words[0]);
+        assert_eq!(theirs.next_u64(), u64::from(words[1]) | u64::from(words[2]) << 32);
+        let mut bytes = [0; 6];
+        theirs.fill_bytes(&mut bytes);
+        assert_eq!(bytes, [&words[3].to_le_bytes()[..], &words[4].to_le_bytes()[..2]].concat()[..]);
+        let mean = (0..20_000).map(|_| theirs.random_range(0.0..2.0)).sum::<f64>() / 20_000.0;
+        assert!((mean - 1.0).abs() < 0.02, "{mean}");
     }
 
     #[test]

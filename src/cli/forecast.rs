@@ -48,6 +48,9 @@ pub struct ForecastArgs {
     /// The fan chart (.png) of the first window and channel, or all quantiles (.csv)
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+    /// Above 1, wider and less likely futures: where the bands hold too little of the validation split (--data SOURCE:valid), which it is chosen by
+    #[arg(long, default_value_t = 1.0, value_name = "T")]
+    pub temperature: f32,
     /// The checkpoint of the best validation score, not the newest
     #[arg(long)]
     pub best: bool,
@@ -124,7 +127,7 @@ const ROWS: [&str; 3] = ["model", "last value", "season"];
 /// `kiln forecast`
 pub fn run(args: &ForecastArgs, common: &Common, output: &Output) -> Result<()> {
     endings::check(&args.out, "forecasts", &["png", "csv"])?;
-    check_amount(args.count, 1.0)?;
+    check_amount(args.count, args.temperature)?;
     let device = Device::open(&common.device)?;
     let mut trained = Trained::load(&args.run, &device, args.best)?;
     let cut = trained.recipe.data.reading.series.clone();
@@ -166,8 +169,14 @@ pub fn run(args: &ForecastArgs, common: &Common, output: &Output) -> Result<()> 
         let given = in_levels(&begun.shown).repeat(args.count);
         let hot = one_hot(&labels(classes, Some(begun.label), 0, args.count), classes, args.count);
         let inputs = [("labels", &hot[..])];
-        let job =
-            Job { count: args.count, seed, first: number * args.count, temperature: 1.0, keep: Some((&given, &mask)), inputs: &inputs };
+        let job = Job {
+            count: args.count,
+            seed,
+            first: number * args.count,
+            temperature: args.temperature,
+            keep: Some((&given, &mask)),
+            inputs: &inputs,
+        };
         let drawn = in_units(&sampler.sample_in_parts(trained.model.as_ref(), &mut trained.state, &job)?.images);
         for (c, table) in tables.iter_mut().enumerate() {
             let known = channel(&values[..begun.known * channels], c);
@@ -193,11 +202,12 @@ pub fn run(args: &ForecastArgs, common: &Common, output: &Output) -> Result<()> 
     write(args, &fans, (begins, channels), &tables, &dates)?;
     let weights = weights_in_words(&trained, args.best);
     let mut words = format!(
-        "forecast {} steps behind {begins} of {} windows of {}, {} futures each · {weights} · seed {seed} · {}",
+        "forecast {} steps behind {begins} of {} windows of {}, {} futures each{} · {weights} · seed {seed} · {}",
         args.steps,
         windows.len(),
         source.name(),
         args.count,
+        if args.temperature == 1.0 { String::new() } else { format!(" at temperature {}", args.temperature) },
         args.out.display()
     );
     let mut rows = Vec::new();
@@ -214,7 +224,7 @@ pub fn run(args: &ForecastArgs, common: &Common, output: &Output) -> Result<()> 
     }
     let object = json!({
         "out": as_text(&args.out), "data": source.name(), "windows": windows.len(), "steps": args.steps, "begins": begins, "count": args.count,
-        "season": season, "seed": seed, "weights": weights, "step": trained.progress.step, "rows": rows,
+        "season": season, "seed": seed, "temperature": args.temperature, "weights": weights, "step": trained.progress.step, "rows": rows,
     });
     output.result(&words, &object)
 }

@@ -46,7 +46,9 @@ impl Default for ChartOptions {
 /// Series of fewer points than this have a dot at each.
 const DOTTED: usize = 40;
 /// Series of more points than this are smoothed unless told otherwise.
-const LONG: usize = 300;
+const LONG: usize = 60;
+/// Points of a running mean, at least.
+const MEAN: usize = 5;
 
 /// A line chart with axes, ticks, legend and title.
 pub fn chart(title: &str, x_label: &str, y_label: &str, series: &[Series], options: &ChartOptions) -> RgbImage {
@@ -108,7 +110,7 @@ fn y_axis(series: &[Series], options: &ChartOptions) -> Axis {
 fn draw_series(picture: &mut RgbImage, frame: &Frame, points: &[(f64, f64)], colour: Colour, options: &ChartOptions) {
     let shown = |p: &&(f64, f64)| p.0.is_finite() && p.1.is_finite() && (!options.log_y || p.1 > 0.0);
     let points: Vec<(f64, f64)> = points.iter().filter(shown).copied().collect();
-    let window = options.smooth.unwrap_or(if points.len() > LONG { points.len() / 50 } else { 1 });
+    let window = options.smooth.unwrap_or(if points.len() > LONG { (points.len() / 50).max(MEAN) } else { 1 });
     let smoothed = window > 1 && points.len() > window;
     let mut raw = Layer::new(frame.area);
     let path = thinned(points.iter().map(|p| frame.pixel(p.0, p.1)));

@@ -116,7 +116,7 @@ pub fn curves(model: &dyn Model, recipe: &Recipe, folder: &RunFolder) -> Result<
     let mut series: Vec<Series> = names
         .iter()
         .filter(|(_, u)| *u == unit)
-        .map(|(name, _)| Series::new(if *name == "loss" { "train" } else { *name }, points(name)))
+        .map(|(name, _)| Series::new(if *name == "loss" && model.scores().is_some() { "train" } else { *name }, points(name)))
         .collect();
     let bound = model.scores().is_some_and(|s| s.score() == Score::Bound);
     series.push(Series::new(if bound { "validation (−ELBO)" } else { "validation (−log p)" }, points("valid")));

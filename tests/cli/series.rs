@@ -240,6 +240,16 @@ fn series_are_forecast_beside_what_nobody_learnt() {
     assert_eq!((text.lines().count(), text.lines().nth(1).map(|line| line.split(',').nth(3) == Some("NaN"))), (7, Some(true)));
     let said = place.kiln("forecast run --data s.npy --from 14 --steps 6 -n 20 --out next.csv --json").json();
     assert_eq!(said["rows"][0]["values"], 6);
+    // A higher temperature draws wider futures, and so wider bands.
+    let width = |temperature: f64| {
+        place.kiln(&format!("forecast run --steps 6 -n 100 --temperature {temperature} --out band.csv")).ok();
+        let text = String::from_utf8(place.read("band.csv")).expect("text");
+        let names: Vec<&str> = text.lines().next().expect("a head").split(',').collect();
+        let at = |quantile: &str| names.iter().position(|name| name.contains(quantile)).unwrap_or_else(|| panic!("{names:?}"));
+        let number = |line: &str, at: usize| line.split(',').nth(at).and_then(|cell| cell.parse::<f64>().ok()).expect("a number");
+        text.lines().skip(1).map(|line| number(line, at("95")) - number(line, at("05"))).sum::<f64>()
+    };
+    assert!(width(0.1) < 0.7 * width(1.0));
     for (words, reasons) in [
         ("--steps 20", &["1 to 19"][..]),
         ("--steps 0", &["1 to 19"]),
@@ -247,6 +257,7 @@ fn series_are_forecast_beside_what_nobody_learnt() {
         ("--steps 6 --data s.npy --from 401", &["--from 401", "14 to 400"]),
         ("--steps 6 --season 0", &["--season"]),
         ("--steps 6 -n 0", &["-n 1"]),
+        ("--steps 6 --temperature 0", &["--temperature"]),
     ] {
         place.kiln(&format!("forecast run --out x.png {words}")).refused(2, reasons);
     }

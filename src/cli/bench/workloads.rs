@@ -1,5 +1,7 @@
 //! The models that are measured, on made-up data.
 
+use rand::RngExt;
+
 use crate::data::{Binarization, Kind, Scale, one_hot};
 use crate::error::{Error, Result};
 use crate::graph::Step;
@@ -109,14 +111,14 @@ impl Workload {
     /// Made-up data in the model's scale.
     fn data(&self, model: &dyn Model, batch: usize) -> Vec<f32> {
         let count = batch * model.batches() * self.dims.iter().product::<usize>();
-        let mut draws = Draws::new(1, 0, 0);
+        let draws = Draws::new(1, 0, 0);
         let value = |u: f32| match (self.binary, model.scale()) {
             (true, _) => f32::from(u8::from(u < 0.2)),
             (_, Scale::Symmetric) => 2.0 * u - 1.0,
             (_, Scale::Levels) => (u * 256.0).floor(),
             _ => u,
         };
-        (0..count).map(|_| value(draws.unit())).collect()
+        draws.random_iter().take(count).map(value).collect()
     }
 
     /// Compiles the training step for a device and writes its inputs.
