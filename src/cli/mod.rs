@@ -27,6 +27,7 @@ mod interpolate;
 mod invert;
 mod judged;
 mod latents;
+mod lines;
 mod measured;
 mod models;
 mod neighbors;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::common::Common;
+use super::lines::Lines;
 use crate::error::{Error, Result};
 
 /// How the program speaks.
@@ -63,8 +64,20 @@ impl Output {
         self.live
     }
 
-    /// A progress bar of `total` units, drawn on stderr where that is a terminal.
+    /// A progress bar of `total` units on stderr; where that is no terminal, a line every few seconds.
     pub fn bar(&self, total: u64, unit: &str) -> ProgressBar {
+        let bar = self.live_bar(total, unit);
+        if !self.live && !self.quiet {
+            if let Ok(style) = ProgressStyle::with_template(&format!("{{pos}}/{{len}} {unit} {{elapsed}} of {{duration}} {{msg}}")) {
+                bar.set_style(style);
+            }
+            bar.set_draw_target(ProgressDrawTarget::term_like_with_hz(Box::new(Lines::new()), 2));
+        }
+        bar
+    }
+
+    /// A progress bar of `total` units, drawn on stderr where that is a terminal.
+    pub fn live_bar(&self, total: u64, unit: &str) -> ProgressBar {
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
         if self.live {
             bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(8));

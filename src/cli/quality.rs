@@ -145,6 +145,7 @@ pub fn of_samples(measured: &mut Measured, args: &EvalArgs, common: &Common, out
     if both < 2 {
         return Err(Error::usage(format!("samples are compared with at least 2 items, and {} has {both}", measured.source.name())));
     }
+    output.say(&format!("comparing {count} samples with {} items and with the training data", sets.real().len()));
     let accuracy = two_sample_accuracy(sets.real().first(both), sets.drawn().first(both));
     told.tell(
         "1-nearest-neighbour two-sample accuracy",

@@ -28,11 +28,11 @@ use crate::train::{
 #[derive(Args, Default)]
 pub struct TrainArgs {
     /// The model: pixelcnn, … (kiln models lists them)
-    #[arg(required_unless_present_any = ["resume", "config"])]
+    #[arg(required_unless_present_any = ["resume", "config", "from"])]
     pub model: Option<String>,
     /// builtin:digits, faces, gaussians8, waves, pendulum or cartpole, a folder, an archive, a file or a quoted pattern; :train, :valid or :test behind it picks the split.
     /// With --resume: where the same data lies now
-    #[arg(long, value_name = "SOURCE", required_unless_present_any = ["resume", "config"])]
+    #[arg(long, value_name = "SOURCE", required_unless_present_any = ["resume", "config", "from"])]
     pub data: Option<String>,
     /// Run folder [default: runs/MODEL]
     #[arg(long, value_name = "DIR")]
@@ -40,6 +40,9 @@ pub struct TrainArgs {
     /// Start from a file: a run's recipe.toml, or lines of model, data, seed and a table [set] of keys; arguments go before it
     #[arg(long, value_name = "FILE", conflicts_with = "resume")]
     pub config: Option<PathBuf>,
+    /// Start from the weights of a run, with its recipe but for what is given: on other --data, at another rate
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["resume", "config", "encoder"])]
+    pub from: Option<PathBuf>,
     /// Go on with a run
     #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "out", "batch", "limit"])]
     pub resume: Option<PathBuf>,
@@ -119,7 +122,19 @@ fn default_binarization(model: &str, kind: Kind, source: &dyn Source, settings: 
 /// # Errors
 /// [`Error::Usage`] for what does not fit; those of the data.
 pub fn make_recipe(args: &TrainArgs, common: &Common, device: &Device) -> Result<Recipe> {
-    let config = args.config.as_ref().map(|path| Config::read(path)).transpose()?.unwrap_or_default();
+    let config = match (&args.config, &args.from) {
+        (Some(path), _) => Config::read(path)?,
+        (None, Some(run)) => {
+            let (_, recipe) = RunFolder::open(run)?;
+            if let Some(other) = args.model.as_ref().filter(|name| **name != recipe.model) {
+                let (shown, name) = (run.display(), recipe.model);
+                return Err(Error::usage(format!("{shown} holds a {name}, whose weights no {other} has; leave the model out")));
+            }
+            // The weights hold what an encoder began with.
+            Config { encoder: None, ..Config::read(&run.join("recipe.toml"))? }
+        }
+        (None, None) => Config::default(),
+    };
     let (Some(name), Some(source)) = (args.model.as_ref().or(config.model.as_ref()), args.data.as_ref().or(config.data.as_ref())) else {
         return Err(Error::usage("kiln train takes a model and --data, a --config that names them, or --resume"));
     };
@@ -194,6 +209,7 @@ pub fn make_recipe(args: &TrainArgs, common: &Common, device: &Device) -> Result
         device: device.name(),
         vectors: vectors(device),
         encoder: encoder_path,
+        from: args.from.as_ref().map(|run| std::path::absolute(run).unwrap_or_else(|_| run.clone())),
         data: recipe,
         train,
         hyper: settings,
@@ -301,7 +317,7 @@ fn train(trainer: &mut Trainer, path: &Path, stop: &AtomicBool, device: &Device,
     let outcome = watched(trainer, stop, output)?;
     let names = trainer.model().metrics();
     let metrics: serde_json::Map<_, _> = names.iter().zip(&outcome.metrics).map(|(n, v)| (n.0.to_string(), json!(v))).collect();
-    let last: Vec<String> = names.iter().zip(&outcome.metrics).map(|((name, unit), v)| format!("{name} {v:.4} {unit}")).collect();
+    let last: Vec<String> = names.iter().zip(&outcome.metrics).map(|(metric, v)| told(metric, *v, 4)).collect();
     let shown = path.display();
     let words = match outcome.step {
         0 => format!("wrote the weights before the first step · in {shown}"),
@@ -325,9 +341,15 @@ fn train(trainer: &mut Trainer, path: &Path, stop: &AtomicBool, device: &Device,
     if outcome.stopped { Err(Error::Interrupted) } else { told }
 }
 
+/// A metric's name, value and unit, where it has one.
+fn told((name, unit): &(&str, &str), value: f32, places: usize) -> String {
+    format!("{name} {value:.places$} {unit}").trim_end().to_string()
+}
+
 /// Trains with a progress bar.
 pub fn watched(trainer: &mut Trainer, stop: &AtomicBool, output: &Output) -> Result<crate::train::Outcome> {
-    let bar = output.bar(trainer.recipe().train.steps, "steps");
+    // Where there is no terminal, metrics are lines enough.
+    let bar = output.live_bar(trainer.recipe().train.steps, "steps");
     bar.set_position(trainer.step());
     bar.reset_eta();
     let mut watcher = Watcher { bar: bar.clone(), names: trainer.model().metrics(), output, valid: None, printed: None };
@@ -354,7 +376,7 @@ impl Observer for Watcher<'_> {
     }
 
     fn metrics(&mut self, step: u64, values: &[f32], rate: f64) {
-        let shown: Vec<String> = self.names.iter().zip(values).take(4).map(|((name, unit), v)| format!("{name} {v:.3} {unit}")).collect();
+        let shown: Vec<String> = self.names.iter().zip(values).take(4).map(|(metric, v)| told(metric, *v, 3)).collect();
         let valid = self.valid.map(|v| format!(" · valid {v:.3}")).unwrap_or_default();
         self.bar.set_message(format!("{}{valid} · {rate:.0} images/s", shown.join(", ")));
         let due = self.printed.is_none_or(|last| last.elapsed() >= BETWEEN_LINES);

@@ -36,6 +36,9 @@ pub struct Recipe {
     /// Run whose trained encoder the first weights come from, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encoder: Option<PathBuf>,
+    /// Run whose weights all first weights are, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<PathBuf>,
     /// What it is trained on.
     pub data: DataRecipe,
     /// How it is trained.
@@ -99,10 +102,10 @@ impl Recipe {
             return Err(Error::usage(format!("a seed must be below 2^63 = {}, not {}; take a smaller --seed", 1u64 << 63, self.seed)));
         }
         self.train.check()?;
-        if let Some(path) = self.encoder.as_ref().filter(|path| path.to_str().is_none()) {
+        if let Some(path) = self.encoder.iter().chain(&self.from).find(|path| path.to_str().is_none()) {
             let shown = path.display();
             return Err(Error::usage(format!(
-                "a recipe is text, and the path of the encoder's run, {shown}, is none; rename what it names"
+                "a recipe is text, and the path of the run that weights come from, {shown}, is none; rename what it names"
             )));
         }
         let lost = || Error::usage("a number of this recipe cannot be written down so that it is read again; take smaller ones");

@@ -72,6 +72,9 @@ impl Trainer {
         let model = model::build(&recipe.model, &recipe.hyper, &recipe.data.spec())?;
         let mut state = State::initial(device, &recipe.train.state(model.state()).0, recipe.seed)?;
         let mut note = None;
+        if let Some(path) = &recipe.from {
+            transfer::weights(path, model.state(), &mut state)?;
+        }
         if let Some(path) = &recipe.encoder {
             transfer::encoder(path, &mut state)?;
             note = transfer::note(path)?;

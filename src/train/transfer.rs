@@ -6,10 +6,11 @@ use safetensors::tensor::SafeTensors;
 
 use super::RunFolder;
 use super::checkpoint::{self, read_tensor};
+use super::layout::torch_shape;
 use super::recipe::Recipe;
 use crate::cpu::Arena;
 use crate::error::{Error, Result};
-use crate::graph::Layout;
+use crate::graph::{Layout, StateSpec};
 use crate::model::{self, Learnt, need};
 use crate::runtime::State;
 
@@ -67,6 +68,52 @@ pub fn encoder(path: &Path, state: &mut State) -> Result<()> {
         let name = if is_trunk(&recipe) { tensor.name.as_str() } else { own };
         let average = format!("ema.{name}");
         let name = if averaged && tensors.tensor(&average).is_ok() { &average } else { name };
+        for arena in [Arena::Value, Arena::Average] {
+            read_tensor(&file, &tensors, name, state, id, arena)?;
+        }
+    }
+    Ok(())
+}
+
+/// Copies all weights of a run's newest checkpoint (its averaged weights where it keeps them) into the state of a new model with the tensors
+/// of `spec`, which must be the same; optimisers begin anew.
+///
+/// # Errors
+/// [`Error::Usage`] with the tensors that differ in name or shape; [`Error::Format`] and [`Error::Io`] where the checkpoint cannot be read.
+pub fn weights(path: &Path, spec: &StateSpec, state: &mut State) -> Result<()> {
+    let (folder, recipe) = RunFolder::open(path)?;
+    let file = folder.file("checkpoint.safetensors");
+    let (bytes, _) = checkpoint::read(&file)?;
+    let torn = |e: safetensors::SafeTensorError| Error::format(&file, format!("not a whole kiln checkpoint ({e})"));
+    let tensors = SafeTensors::deserialize(&bytes).map_err(torn)?;
+    let own: Vec<_> = spec.ids().into_iter().filter(|id| spec.spec(*id).layout != Layout::Derived).collect();
+    let mut differing: Vec<String> = Vec::new();
+    for id in &own {
+        let tensor = spec.spec(*id);
+        let wanted = torch_shape(tensor);
+        match tensors.tensor(&tensor.name) {
+            Ok(found) if found.shape() == wanted => {}
+            Ok(found) => differing.push(format!("{} is {:?} there and {wanted:?} here", tensor.name, found.shape())),
+            Err(_) => differing.push(format!("{} is not there", tensor.name)),
+        }
+    }
+    let known = |name: &str| own.iter().any(|id| spec.spec(*id).name == name);
+    // What else a checkpoint holds goes by these names: averages, moments, scales of losses.
+    let beside = |name: &str| ["ema.", "optimizer."].iter().any(|prefix| name.starts_with(prefix));
+    let extra = tensors.names().into_iter().filter(|name| !beside(name) && !known(name));
+    differing.extend(extra.map(|name| format!("{name} is there alone")));
+    if !differing.is_empty() {
+        let (shown, count) = (differing.iter().take(5).cloned().collect::<Vec<_>>().join(", "), differing.len());
+        let more = if count > 5 { format!(" and {} more", count - 5) } else { String::new() };
+        return Err(Error::usage(format!(
+            "the weights of {} are of another network: {shown}{more}; leave out the keys that change it",
+            path.display()
+        )));
+    }
+    for id in own {
+        let name = &spec.spec(id).name;
+        let average = format!("ema.{name}");
+        let name = if recipe.train.ema > 0.0 && tensors.tensor(&average).is_ok() { &average } else { name };
         for arena in [Arena::Value, Arena::Average] {
             read_tensor(&file, &tensors, name, state, id, arena)?;
         }

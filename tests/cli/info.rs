@@ -55,3 +55,24 @@ fn a_file_that_is_no_config_is_refused_by_its_place() {
     place.kiln("train --config none.toml --out run").refused(1, &["none.toml"]);
     place.kiln("train --config c.toml --resume run").refused(2, &["--resume"]);
 }
+
+#[test]
+fn a_run_starts_from_the_weights_of_another() {
+    let place = Place::new();
+    place.train("run", "--steps 3 --set ema=0.5").ok();
+    place.kiln("train --from run --data builtin:digits --limit 32 --steps 0 --out next --device cpu").ok();
+    let (first, next) = (place.tensors("run/checkpoint.safetensors"), place.tensors("next/checkpoint.safetensors"));
+    // Of a run that keeps averages the averages are taken.
+    for (name, tensor) in next.iter().filter(|(name, _)| !name.starts_with("optimizer.")) {
+        let own = if name.starts_with("ema.") { name.clone() } else { format!("ema.{name}") };
+        assert_eq!(first.get(&own), Some(tensor), "{name}");
+    }
+    place.kiln("train --from run --steps 2 --out more --seed 4 --set learning_rate=0.0001 --device cpu").ok();
+    assert_eq!(place.step("more/checkpoint.safetensors"), 2);
+    // It goes on like any run, though what it started from is gone.
+    std::fs::remove_dir_all(place.path("run")).expect("removed");
+    place.kiln("train --resume more --steps 3 --device cpu").ok();
+    place.kiln("train --from more --set hidden=6 --steps 1 --out other --device cpu").refused(2, &["another network", "there and", "keys"]);
+    place.kiln("train vae --from more --steps 1 --out other --device cpu").refused(2, &["pixelcnn", "vae"]);
+    place.kiln("train --from nowhere --out other --device cpu").refused(1, &["nowhere"]);
+}
