@@ -23,6 +23,7 @@ use super::plan::PlanArgs;
 use super::restore::RestoreArgs;
 use super::sample::SampleArgs;
 use super::score::ScoreArgs;
+use super::shell::{CompletionsArgs, ManArgs};
 use super::simulate::SimulateArgs;
 use super::theory::TheoryArgs;
 use super::train::TrainArgs;
@@ -168,6 +169,12 @@ pub enum Command {
   kiln tune runs/digits
   kiln tune --export tuning.toml")]
     Tune(TuneArgs),
+    /// Print what a shell needs to complete kiln's words
+    #[command(after_help = "Example: kiln completions bash > ~/.local/share/bash-completion/completions/kiln")]
+    Completions(CompletionsArgs),
+    /// Write man pages
+    #[command(after_help = "Example: kiln man --out ~/.local/share/man/man1")]
+    Man(ManArgs),
     /// Measure kernels, training steps and sampling
     #[command(after_help = "Examples:
   kiln bench train --filter pixelcnn-28-b64

@@ -43,6 +43,7 @@ mod restore;
 mod sample;
 mod score;
 mod sequences;
+mod shell;
 mod signals;
 mod simulate;
 mod surprise;
@@ -112,6 +113,8 @@ fn perform(command: &Command, common: &Common, output: &Output) -> Result<()> {
             Ok(output.told())
         }),
         Command::Train(args) => train::run(args, common, output),
+        Command::Completions(args) => shell::completions(args, Cli::command(), output),
+        Command::Man(args) => shell::man(args, Cli::command(), output),
         Command::Info(args) => info::run(args, output),
         Command::Eval(args) => eval::run(args, common, output),
         Command::Score(args) => score::run(args, common, output),

@@ -72,3 +72,17 @@ fn errors_are_objects_too_where_objects_are_asked_for() {
         assert!(object["error"].as_str().expect("words").contains(words), "{object}");
     }
 }
+
+#[test]
+fn shells_and_man_pages_know_every_command() {
+    let place = Place::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = place.kiln(&format!("completions {shell}")).ok().out;
+        assert!(["train", "interpolate", "--labels-per-class"].iter().all(|word| script.contains(word)), "{shell}");
+    }
+    place.kiln("completions csh").refused(2, &["csh", "bash"]);
+    place.kiln("man --out man").ok();
+    let pages = place.files("man");
+    let train = String::from_utf8(place.read("man/kiln-train.1")).expect("text");
+    assert!(pages.len() > 25 && train.contains(".TH") && train.contains("labels") && train.contains("kiln train pixelcnn"), "{train}");
+}
