@@ -80,7 +80,7 @@ pub fn main() -> ExitCode {
                 return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
             }
             // Whether an object is wanted cannot be known from arguments that were not understood.
-            complain(&sentence(&e.render().to_string()), 2, std::env::args().any(|word| word == "--json"));
+            complain(&sentence(&e.render().to_string()), 2, std::env::args_os().any(|word| word == "--json"));
             return ExitCode::from(2);
         }
     };

@@ -117,3 +117,17 @@ fn a_misspelt_word_is_answered_with_the_one_that_was_meant() {
     }
     assert!(!place.path("x").exists());
 }
+
+#[test]
+fn a_software_driver_is_told_from_a_gpu() {
+    if kiln::gpu::adapters().is_empty() || kiln::gpu::adapters().iter().any(|adapter| !adapter.is_cpu) {
+        return;
+    }
+    let place = trained();
+    let said = |words: &str| {
+        let output = place.command(&format!("eval run --limit 2 --device gpu {words}")).output().expect("kiln runs");
+        String::from_utf8(output.stderr).expect("text")
+    };
+    assert!(said("").contains("is a software driver on the CPU; --device cpu"));
+    assert_eq!(said("-q"), "");
+}

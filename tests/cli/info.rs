@@ -27,7 +27,7 @@ fn a_run_is_told_on_one_screen_with_commands_that_run() {
 #[test]
 fn a_recipe_trains_the_same_again_and_settings_go_before_it() {
     let place = Place::new();
-    place.train("run", "--set batch=2^3 --steps 3 --seed 5 --set flip=horizontal").ok();
+    place.train("run", "--set valid_items=2^3 --steps 3 --seed 5 --set flip=horizontal").ok();
     place.kiln("train --config run/recipe.toml --out again --device cpu").ok();
     assert_eq!(place.read("run/recipe.toml"), place.read("again/recipe.toml"));
     assert_eq!(place.read("run/checkpoint.safetensors"), place.read("again/checkpoint.safetensors"));
