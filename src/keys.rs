@@ -131,6 +131,23 @@ fn shown(value: &Value) -> Option<String> {
     }
 }
 
+/// The first line of what a reader of settings says, with types in words.
+pub fn in_words(reason: &str) -> String {
+    let types = [
+        ("expected usize", "expected a whole number from 0"),
+        ("expected u64", "expected a whole number from 0"),
+        ("expected f32", "expected a number"),
+        ("expected f64", "expected a number"),
+        ("expected a sequence", "expected a list, [a,b]"),
+        ("invalid type: ", "not "),
+        ("invalid value: ", "not "),
+        ("floating point ", "the fraction "),
+        ("unknown variant ", "there is no "),
+    ];
+    let line = reason.lines().next().unwrap_or_default().to_string();
+    types.iter().fold(line, |line, (theirs, ours)| line.replace(theirs, ours))
+}
+
 /// A fraction as people write it: with the digits of an f32, not of the f64 that a file's reader made of it.
 pub fn short(number: f64) -> String {
     let number = number as f32;

@@ -14,8 +14,10 @@ use super::measured::{EvalArgs, Measured, weights_in_words};
 use super::output::{Output, counted};
 use crate::error::Result;
 use crate::eval::{self, Codes};
+use crate::model::need;
 use crate::report;
 use crate::sample::diffusion::Solver;
+use crate::train::Trained;
 
 /// Arguments of `encode`.
 #[derive(Args)]
@@ -27,6 +29,14 @@ pub struct EncodeArgs {
     /// The .npy file of means (of diffusion models, of the noise that images come of) to write; log variances and labels go beside it
     #[arg(long, value_name = "F.npy")]
     pub out: PathBuf,
+}
+
+/// Refuses a model that has no encoder, before its data are looked for; labels are used where it is given them.
+pub fn encodes(trained: &Trained, _: &toml::Table) -> Result<bool> {
+    if trained.model.denoises().is_none() {
+        need::encodes(trained.model.as_ref())?;
+    }
+    Ok(trained.model.conditional())
 }
 
 /// Encodes the data that the arguments name.
@@ -51,7 +61,7 @@ fn beside(path: &Path, part: &str) -> PathBuf {
 /// `kiln encode`
 pub fn run(args: &EncodeArgs, common: &Common, output: &Output) -> Result<()> {
     endings::check(&args.out, "codes", &["npy"])?;
-    let mut measured = Measured::open(&args.eval, common)?;
+    let mut measured = Measured::open_as(&args.eval, common, encodes)?;
     let settings = match measured.trained.model.denoises() {
         Some(network) => Some(args.denoising.settings_of(network, Some((Solver::Ddim, 0.0)))?),
         None => args.denoising.settings(measured.trained.model.as_ref())?,

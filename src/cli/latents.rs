@@ -14,6 +14,7 @@ use super::pictures::check_grid;
 use crate::data;
 use crate::error::{Error, Result};
 use crate::eval::Codes;
+use crate::model::need;
 use crate::random;
 use crate::report::{self, GridOptions, Mark, PointSet};
 use crate::runtime::Device;
@@ -54,7 +55,10 @@ pub fn run(args: &LatentsArgs, common: &Common, output: &Output) -> Result<()> {
     if args.count == 0 {
         return Err(Error::usage("at least one image is set beside its reconstruction; take -n 1 or more"));
     }
-    let mut measured = Measured::open(&args.eval, common)?;
+    let mut measured = Measured::open_as(&args.eval, common, |trained, _| {
+        need::encodes(trained.model.as_ref())?;
+        Ok(trained.model.conditional())
+    })?;
     check_grid(2 * args.count, measured.trained.recipe.data.dims, false)?;
     let name = measured.source.name();
     let of_all = codes(&mut measured, &args.eval, common, false, output)?;

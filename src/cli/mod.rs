@@ -64,6 +64,7 @@ use common::Common;
 use output::Output;
 
 use crate::error::{Error, Result};
+use crate::model;
 use crate::nearest::nearest;
 use crate::train::TrainRecipe;
 
@@ -170,6 +171,16 @@ fn as_setting(said: &str) -> Option<String> {
     nearest(flag, keys).map(|key| format!("take --set {key}=…"))
 }
 
+/// What a word that has no place may have been: a model, or a file of a pattern that the shell put in.
+fn as_argument(said: &str) -> Option<String> {
+    let word = |before: &str| said.strip_prefix(before)?.split('\'').next().map(String::from);
+    if let Some(model) = word("unrecognized subcommand '").filter(|word| model::check_name(word).is_ok()) {
+        return Some(format!("take kiln train {model} --data SOURCE"));
+    }
+    let file = word("unexpected argument '").filter(|word| !word.starts_with('-') && std::path::Path::new(word).exists())?;
+    Some(format!("where a pattern stands for several files such as {file}, put it in quotes: --data 'photos/*.png'"))
+}
+
 /// What the parser of arguments says in a paragraph and a tip, in one sentence.
 fn sentence(rendered: &str) -> String {
     let body = rendered.strip_prefix("error: ").unwrap_or(rendered);
@@ -178,7 +189,7 @@ fn sentence(rendered: &str) -> String {
     // Behind a colon come the arguments that are missing, one a line.
     let (head, rest) = said.split_first().map_or(("", &[][..]), |(head, rest)| (*head, rest));
     let list = if rest.is_empty() { String::new() } else { format!(" {}", rest.join(", ")) };
-    let setting = as_setting(head);
+    let setting = as_setting(head).or_else(|| as_argument(head));
     format!("{head}{list}; {}", setting.as_deref().or(tip).unwrap_or("--help shows what there is"))
 }
 

@@ -13,11 +13,10 @@ use super::common::Common;
 use super::config::Config;
 use super::output::{Output, as_text};
 use super::signals;
-use crate::data::series::Cut;
 use crate::data::{self, Augment, Binarization, Kind, OpenOptions, Reading, Source};
 use crate::error::{Error, Result};
 use crate::model;
-use crate::nearest::nearest;
+use crate::nearest::hint;
 use crate::runtime::Device;
 use crate::shader::Precision;
 use crate::train::{
@@ -89,20 +88,17 @@ fn data_settings(settings: &mut toml::Table) -> Result<DataSettings> {
     Ok(DataSettings { binarization, reading: Reading::take(settings)?, augment: Augment::take(settings)? })
 }
 
-/// Beside a model's own keys, which its refusal of an unknown one lists, those of every model.
-fn with_known_keys(error: Error) -> Error {
-    match error {
-        Error::Usage(said) if said.contains("unknown field") => {
-            let keys = [&Reading::KEYS[..], &Augment::KEYS, &TrainRecipe::KEYS, &Cut::KEYS].concat();
-            // The key stands between the first backticks, those that the model has between the others.
-            let mut quoted = said.split('`').skip(1).step_by(2);
-            let key = quoted.next().unwrap_or_default();
-            let meant = nearest(key, quoted.chain(keys.iter().copied()).chain(["binarization"]));
-            let meant = meant.map(|own| format!(" (did you mean {own}?)")).unwrap_or_default();
-            let said = said.replacen(&format!("`{key}`"), &format!("`{key}`{meant}"), 1);
-            Error::Usage(format!("{said}; every model takes binarization, {}", keys.join(", ")))
-        }
-        other => other,
+/// Refuses a key that neither the model nor training nor the data have, before anything is opened.
+fn check_keys(model: &str, settings: &toml::Table) -> Result<()> {
+    let own = model::keys(model)?;
+    let of_data = data::keys().concat();
+    let known = || own.iter().chain(&of_data).map(|key| key.name.as_str()).chain(TrainRecipe::KEYS).chain(["resize"]);
+    match settings.keys().find(|key| !known().any(|own| own == *key)) {
+        Some(key) => Err(Error::usage(format!(
+            "{model} has no key {key}{}; kiln help {model}, kiln help training and kiln help data tell those that there are",
+            hint(key, known())
+        ))),
+        None => Ok(()),
     }
 }
 
@@ -123,6 +119,8 @@ fn default_binarization(model: &str, kind: Kind, source: &dyn Source, settings: 
 /// [`Error::Usage`] for what does not fit; those of the data.
 pub fn make_recipe(args: &TrainArgs, common: &Common, device: &Device) -> Result<Recipe> {
     let config = match (&args.config, &args.from) {
+        // Of a run's folder its recipe is meant.
+        (Some(path), _) if path.is_dir() => Config::read(&path.join("recipe.toml"))?,
         (Some(path), _) => Config::read(path)?,
         (None, Some(run)) => {
             let (_, recipe) = RunFolder::open(run)?;
@@ -142,8 +140,10 @@ pub fn make_recipe(args: &TrainArgs, common: &Common, device: &Device) -> Result
     let seed = common.seed.or(config.seed).unwrap_or(1);
     let encoder_path = args.encoder.clone().or(config.encoder.map(PathBuf::from));
     let of_config = |count: Option<u64>| count.and_then(|count| usize::try_from(count).ok());
+    let given = parse_settings(&args.set)?;
     let mut settings = config.settings;
-    settings.extend(parse_settings(&args.set)?);
+    settings.extend(given.clone());
+    check_keys(name, &settings)?;
     let wanted = data_settings(&mut settings)?;
     let options = OpenOptions { seed, reading: wanted.reading.clone(), ..OpenOptions::default() };
     let settled = data::settle(source, &options)?;
@@ -177,13 +177,13 @@ pub fn make_recipe(args: &TrainArgs, common: &Common, device: &Device) -> Result
     // Training keys are known before the model is: its defaults need its own keys, which are what is left.
     let mut own = settings.clone();
     own.retain(|key, _| !TrainRecipe::is_key(key));
-    let made = model::build(name, &own, &recipe.spec()).map_err(with_known_keys)?;
+    let made = model::build(name, &own, &recipe.spec())?;
     recipe.mean = None;
     let mut train = TrainRecipe::new(&made.defaults());
     for (key, value) in [("batch", args.batch.map(|b| b as u64)), ("steps", args.steps)] {
-        if let Some(value) = value
-            && let Some(set) = settings.insert(key.into(), whole(key, value)?)
-        {
+        let Some(value) = value else { continue };
+        settings.insert(key.into(), whole(key, value)?);
+        if let Some(set) = given.get(key) {
             return Err(Error::usage(format!("--{key} {value} and --set {key}={set} are both given; leave one out")));
         }
     }
@@ -283,7 +283,7 @@ fn resume(path: &Path, args: &TrainArgs, common: &Common, device: &Device) -> Re
     let (done, train, shown) = (trainer.step(), &trainer.recipe().train, path.display());
     if done >= train.steps {
         let steps = train.steps;
-        return Err(Error::usage(format!("{shown} is done with {done} of {steps} steps; go on with --steps N above {done}")));
+        return Err(Error::usage(format!("{shown} is at step {done}, and {steps} steps are asked for; go on with --steps N above {done}")));
     }
     if trainer.is_exhausted() {
         let patience = train.patience;

@@ -109,12 +109,12 @@ impl Folder {
         let other = looks.iter().position(|look| (look.width, look.height) != (first.width, first.height));
         if let (None, Some(other)) = (reading.size, other) {
             let reason = format!(
-                "is {}×{} pixels but {} is {}×{}; --set size=HxW (or resize=N, for N×N) brings all of them to one size",
-                looks[other].width,
+                "is {}×{} pixels (height × width) but {} is {}×{}; --set size=HxW (or resize=N, for N×N) brings all of them to one size",
                 looks[other].height,
+                looks[other].width,
                 files[0].0.name(),
-                first.width,
-                first.height
+                first.height,
+                first.width
             );
             return Err(Error::format(files[other].0.path(), reason));
         }

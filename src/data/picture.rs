@@ -129,7 +129,11 @@ enum Opened {
 }
 
 fn undecodable(path: &Path, reason: &str) -> Error {
-    Error::format(path, format!("is no image that can be decoded ({reason}); replace it or move it away"))
+    let reason = reason.trim();
+    Error::format(
+        path,
+        format!("is no image that can be decoded ({}); replace it or move it away", reason.trim_end_matches(['\n', '\r', '.'])),
+    )
 }
 
 fn open(entry: &Entry) -> Result<Opened> {

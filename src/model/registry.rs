@@ -220,7 +220,7 @@ fn parse<T: serde::de::DeserializeOwned>(model: &str, hyper: &toml::Table) -> Re
 /// Reads settings of a type.
 fn read<T: serde::de::DeserializeOwned>(model: &str, hyper: &toml::Table) -> Result<T> {
     hyper.clone().try_into().map_err(|e: toml::de::Error| {
-        let reason = e.message().lines().next().unwrap_or_default().replace("usize", "a whole number from 0");
+        let reason = keys::in_words(e.message());
         // The reason alone does not say where it lies: the key that is refused by itself does.
         let alone =
             |(key, value): &(&String, &toml::Value)| toml::Table::from_iter([((*key).clone(), (*value).clone())]).try_into::<T>().is_err();

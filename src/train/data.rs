@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::recipe::{DataRecipe, Recipe};
-use crate::data::{self, Binarization, OpenOptions, Source, Split, Wanted};
+use crate::data::{self, Binarization, OpenOptions, Reading, Source, Split, Wanted};
 use crate::error::{Error, Result};
 
 /// Data that a command wants for a run.
@@ -27,11 +27,23 @@ pub struct DataRequest<'a> {
 pub fn open_data(recipe: &Recipe, request: &DataRequest<'_>) -> Result<Arc<dyn Source>> {
     let options = options(recipe);
     let (text, opened) = match request.source {
-        Some(text) => (text.to_string(), data::open(text, Split::Test, &options)?),
+        Some(text) => (text.to_string(), open_at_size(recipe, text, &options)?),
         None => unseen(&recipe.data, &options)?,
     };
     let fitted = fit(&recipe.data, &text, opened, request.binarization, request.labels)?;
     request.limit.map_or(Ok(fitted.clone()), |limit| data::subset(fitted, limit))
+}
+
+/// A source by its name; pictures of several sizes are brought to that of the run, whatever its own were read with.
+fn open_at_size(recipe: &Recipe, text: &str, options: &OpenOptions) -> Result<Arc<dyn Source>> {
+    data::open(text, Split::Test, options).or_else(|failed| {
+        if options.reading.size.is_some() || options.reading.series.is_settled() {
+            return Err(failed);
+        }
+        let [height, width, _] = recipe.data.dims;
+        let reading = Reading { size: Some([height, width]), ..options.reading.clone() };
+        data::open(text, Split::Test, &OpenOptions { reading, ..options.clone() }).map_err(|_| failed)
+    })
 }
 
 /// What a run is trained on.
@@ -101,12 +113,12 @@ fn unseen(recorded: &DataRecipe, options: &OpenOptions) -> Result<(String, Arc<d
         }
         Some(Split::All) => "the run was trained on all the rest: name other data with --data".into(),
         Some(Split::Valid) => format!("the run was trained on what is held out: name {base}:train or other data with --data"),
-        None | Some(Split::Train) => format!("name --data {base}:valid for what is held out, or other data"),
+        None | Some(Split::Train) => format!("training did not see what is held out: name --data {base}:valid, or other data"),
     };
     match data::open(&test, Split::Test, options) {
         Ok(opened) => Ok((test, opened)),
         Err(Error::Usage(_)) if data::open(&recorded.source, Split::Train, options).is_ok() => {
-            Err(Error::usage(format!("{base} has no test split, and {rest}")))
+            Err(Error::usage(format!("{base} has no test split; {rest}")))
         }
         Err(other) => Err(other),
     }

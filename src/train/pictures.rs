@@ -3,13 +3,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Recipe, RunFolder};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::Step;
 use crate::model::need::Draws;
 use crate::model::{Model, Score};
 use crate::report::{self, ChartOptions, Series};
 use crate::runtime::{Device, Program, State, Weights};
-use crate::sample::diffusion::{Drawer, Settings, Unwatched};
+use crate::sample::diffusion::{Drawer, Settings, Watch};
 use crate::sample::raster::{Job, Method, RasterSampler};
 
 /// Images of a picture.
@@ -80,7 +80,10 @@ impl Pictures {
                     let here = drawer.chunk().min(count - first);
                     let z = crate::sample::latents(recipe.seed, first, here, len);
                     let labels = labels.get(first..first + here).unwrap_or_default();
-                    images.extend(drawer.draw(state, &z, labels, (recipe.seed, first), &mut Unwatched)?);
+                    match drawer.draw(state, &z, labels, (recipe.seed, first), &mut Until(stop)) {
+                        Err(Error::Interrupted) => return Ok(()),
+                        drawn => images.extend(drawn?),
+                    }
                 }
                 images
             }
@@ -94,6 +97,15 @@ impl Pictures {
             report::grid(&images, dims, COLUMNS)
         };
         report::save_png(&path, &picture)
+    }
+}
+
+/// Draws until a run is to stop.
+struct Until<'a>(&'a AtomicBool);
+
+impl Watch for Until<'_> {
+    fn stops(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
     }
 }
 

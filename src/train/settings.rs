@@ -2,6 +2,7 @@
 
 use super::TrainRecipe;
 use crate::error::{Error, Result};
+use crate::keys::in_words;
 
 /// `--set key=value` pairs, read as TOML values (bare words are strings).
 pub fn parse_settings(pairs: &[String]) -> Result<toml::Table> {
@@ -38,6 +39,10 @@ fn bare(value: &str) -> toml::Value {
     if let Some(whole) = whole_number(value).and_then(|whole| i64::try_from(whole).ok()) {
         return toml::Value::Integer(whole);
     }
+    // A list without its brackets.
+    if value.contains(',') && value.split(',').all(|part| part.trim().parse::<f64>().is_ok()) {
+        return toml::Value::Array(value.split(',').map(|part| bare(part.trim())).collect());
+    }
     let number = value.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c));
     match value.parse() {
         Ok(parsed) if number => toml::Value::Float(parsed),
@@ -72,9 +77,10 @@ pub fn apply_settings(train: &mut TrainRecipe, settings: &mut toml::Table) -> Re
         }
         let shown = value.to_string();
         table.insert(key.to_string(), value);
-        *train = table.clone().try_into().map_err(|e: toml::de::Error| {
-            Error::usage(format!("--set {key}={shown}: {}", e.message().lines().next().unwrap_or_default()))
-        })?;
+        *train = table
+            .clone()
+            .try_into()
+            .map_err(|e: toml::de::Error| Error::usage(format!("--set {key}={shown}: {}", in_words(e.message()))))?;
     }
     train.check()
 }
@@ -127,6 +133,8 @@ mod tests {
         let table = parse_settings(&pairs).expect("parses");
         assert_eq!([&table["a"], &table["b"], &table["d"]].map(|v| v.as_float()), [Some(0.5), Some(2.0), Some(-0.25)]);
         assert!(table["c"].is_str() && table["e"].is_str());
+        let lists = parse_settings(&["learning_rate=0.002,1e-3", "columns=a,b"].map(String::from)).expect("parses");
+        assert!(lists["learning_rate"].as_array().is_some_and(|rates| rates.len() == 2) && lists["columns"].is_str());
     }
 
     #[test]

@@ -109,8 +109,8 @@ fn a_misspelt_word_is_answered_with_the_one_that_was_meant() {
     let place = Place::new();
     for (words, meant) in [
         ("train pixlecnn --data builtin:digits --out x", "did you mean pixelcnn?"),
-        ("train pixelcnn --data builtin:digits --set hiden=4 --out x", "(did you mean hidden?)"),
-        ("train pixelcnn --data builtin:digits --set lr=1e-3 --out x", "(did you mean learning_rate?)"),
+        ("train pixelcnn --data builtin:digits --set hiden=4 --out x", "did you mean hidden?"),
+        ("train pixelcnn --data builtin:digits --set lr=1e-3 --out x", "did you mean learning_rate?"),
         ("train pixelcnn --data builtin:digits --lr 1e-3 --out x", "take --set learning_rate="),
     ] {
         place.kiln(words).refused(2, &[meant]);

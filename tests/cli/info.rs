@@ -76,3 +76,26 @@ fn a_run_starts_from_the_weights_of_another() {
     place.kiln("train vae --from more --steps 1 --out other --device cpu").refused(2, &["pixelcnn", "vae"]);
     place.kiln("train --from nowhere --out other --device cpu").refused(1, &["nowhere"]);
 }
+
+#[test]
+fn what_a_newcomer_met_is_answered() {
+    let place = Place::new();
+    // Of a file's settings and an argument the argument goes before; of two arguments neither does.
+    place.train("run", "--steps 2").ok();
+    place.kiln("train --config run --steps 1 --batch 4 --out again --device cpu").ok();
+    assert_eq!(place.step("again/checkpoint.safetensors"), 1);
+    place.kiln("train --config run --steps 1 --set steps=2 --out other --device cpu").refused(2, &["--steps 1", "steps=2"]);
+    // A key is looked at before pictures are.
+    place.write("photos/a.png", &crate::program::png(12, 8, 5));
+    place.write("photos/b.png", &crate::program::png(8, 8, 5));
+    place.kiln("train dcgan --data photos --set sise=32 --out other").refused(2, &["sise", "did you mean size?"]);
+    place.kiln("train dcgan --data photos --out other").refused(1, &["12×8", "height × width", "size=HxW"]);
+    // Pictures of several sizes are brought to the run's.
+    place.kiln("eval run --data photos:all --set binarization=threshold").ok();
+    // What a model cannot do is said before its data are looked for.
+    place.kiln("train gan --data photos:all --set size=8x8 --set hidden=4 --set judge=4 --steps 1 --batch 2 --out gan").ok();
+    place.kiln("encode gan --out z.npy").refused(2, &["encode"]);
+    place.kiln("dcgan").refused(2, &["kiln train dcgan"]);
+    place.kiln("train dcgan --data photos/a.png photos/b.png").refused(2, &["quotes", "photos/b.png"]);
+    place.kiln("train vae --data builtin:digits --set beta=high --out other").refused(2, &["beta", "expected a number"]);
+}

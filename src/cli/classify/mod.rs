@@ -244,8 +244,9 @@ fn tell_verdict(
         let fitted = valid.temperature(log_prior);
         let after = found.posterior(log_prior, fitted).verdict(&found.labels);
         told.say(&format!(
-            "at the temperature {fitted:.4}, fitted on {} images of {valid_name}: {:.4} ± {:.4} nats, ECE {:.4}",
+            "at the temperature {fitted:.4}, fitted on {} images of {valid_name}{}: {:.4} ± {:.4} nats, ECE {:.4}",
             valid.len(),
+            if valid_name == name { ", the very images that are scored, so that it flatters" } else { "" },
             after.nll,
             after.nll_error,
             after.ece

@@ -62,8 +62,8 @@ impl Row {
         let draws = draws_alone(&measured.trained) || need::draws(measured.trained.model.as_ref()).is_ok();
         let mut images = Vec::new();
         if draws {
-            object["sampling"] = sampling(&mut measured.trained, &measured.device)?;
-            images = draw::all(&mut measured.trained, &measured.device, &Order::plain(SHOWN, 1))?;
+            object["sampling"] = sampling(&mut measured.trained, &measured.device, output)?;
+            images = draw::all_shown(&mut measured.trained, &measured.device, &Order::plain(SHOWN, 1), output)?;
             let own = ["quality=true".into(), format!("samples={}", args.samples)];
             // Settings of diffusion models say nothing of the others.
             let is_of_all = |set: &&String| set.starts_with("classifier_steps") || measured.trained.model.denoises().is_some();
@@ -111,12 +111,12 @@ fn mixed(nll: &[f64], nats: f64) -> f64 {
 }
 
 /// What drawing costs: steps that follow one another, operations an image, and milliseconds an image, one at a time and of 64 together.
-fn sampling(trained: &mut Trained, device: &Device) -> Result<Value> {
+fn sampling(trained: &mut Trained, device: &Device, output: &Output) -> Result<Value> {
     let (sequential, flops) = passes(trained.model.as_ref(), trained.recipe.data.dims)?;
     let mut milliseconds = |count: usize| -> Result<f64> {
         let order = Order::plain(count, 1);
-        // The first makes what later ones find made.
-        draw::all(trained, device, &order)?;
+        // The first makes what later ones find made, and is watched; no bar is drawn while the clock runs.
+        draw::all_shown(trained, device, &order, output)?;
         let start = Instant::now();
         draw::all(trained, device, &order)?;
         Ok(start.elapsed().as_secs_f64() * 1e3 / count as f64)

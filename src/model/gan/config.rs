@@ -168,7 +168,7 @@ impl Config {
             };
             table.insert(key.clone(), value);
         }
-        let config: Self = table.try_into().map_err(|e: toml::de::Error| refuse(e.message().lines().next().unwrap_or_default()))?;
+        let config: Self = table.try_into().map_err(|e: toml::de::Error| refuse(&keys::in_words(e.message())))?;
         config.check(name, data)?;
         Ok(config)
     }

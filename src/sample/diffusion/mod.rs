@@ -66,6 +66,10 @@ pub trait Watch {
     fn points(&mut self, _done: usize, _points: &[f32]) {}
     /// So many moves were made.
     fn moved(&mut self, _done: usize) {}
+    /// Whether it is to end at once.
+    fn stops(&self) -> bool {
+        false
+    }
 }
 
 /// Moves what items seem to be, x̂₀, from outside the network.
@@ -186,6 +190,9 @@ impl DiffusionSampler {
                 self.program.carry(state, output, input)?;
             }
             watch.moved(done);
+            if watch.stops() {
+                return Err(Error::Interrupted);
+            }
         }
         Ok(points)
     }
