@@ -89,7 +89,7 @@ fn what_a_newcomer_met_is_answered() {
     place.write("photos/a.png", &crate::program::png(12, 8, 5));
     place.write("photos/b.png", &crate::program::png(8, 8, 5));
     place.kiln("train dcgan --data photos --set sise=32 --out other").refused(2, &["sise", "did you mean size?"]);
-    place.kiln("train dcgan --data photos --out other").refused(1, &["12×8", "height × width", "size=HxW"]);
+    place.kiln("train dcgan --data photos --out other").refused(1, &["8×12", "height × width", "size=HxW"]);
     // Pictures of several sizes are brought to the run's.
     place.kiln("eval run --data photos:all --set binarization=threshold").ok();
     // What a model cannot do is said before its data are looked for.
