@@ -187,7 +187,7 @@ impl Comparison<'_> {
                 page.image(name, &report::grid(&row.images, row.dims, 10))?;
             }
         }
-        let head: Vec<&str> = std::iter::once("").chain(names.iter().map(String::as_str)).collect();
+        let head: Vec<&str> = std::iter::once("figure").chain(names.iter().map(String::as_str)).collect();
         for part in &PARTS {
             let lines = self.lines(part);
             if lines.is_empty() {
