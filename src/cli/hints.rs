@@ -113,7 +113,7 @@ fn wrong_setting(key: &str, value: &str, family: &[&str]) -> Option<String> {
     }
     // Capitals and what is put in later stand for any value.
     let any = value.is_empty() || value.chars().all(|c| c.is_ascii_uppercase());
-    let refused = |said: &String| ["unknown", "invalid"].iter().any(|word| said.contains(word));
+    let refused = |said: &String| ["unknown", "expected"].iter().any(|word| said.contains(word));
     (!any && said.iter().all(refused)).then(|| format!("{key}={value} is taken by none of {}", family.join(", ")))
 }
 

@@ -149,7 +149,7 @@ fn image_folders_have_classes_and_scale_when_asked() {
     list.push(("cats/z.png", &larger));
     let files = Files::new(&list);
     let sentence = files.refusal(":all");
-    assert!(sentence.contains("9×9") && sentence.contains("4×3") && sentence.contains("--set size="), "{sentence}");
+    assert!(sentence.contains("9×9") && sentence.contains("3×4") && sentence.contains("--set size="), "{sentence}");
     let options = OpenOptions { reading: Reading { size: Some([8, 8]), ..Reading::default() }, limit: Some(7), ..OpenOptions::default() };
     let scaled = open(&files.text(":all"), Split::Train, &options).unwrap();
     assert_eq!((scaled.len(), scaled.dims(), item(&scaled, 0).len()), (7, [8, 8, 3], 192));
