@@ -95,8 +95,9 @@ fn check_keys(model: &str, settings: &toml::Table) -> Result<()> {
     let known = || own.iter().chain(&of_data).map(|key| key.name.as_str()).chain(TrainRecipe::KEYS).chain(["resize"]);
     match settings.keys().find(|key| !known().any(|own| own == *key)) {
         Some(key) => Err(Error::usage(format!(
-            "{model} has no key {key}{}; kiln help {model}, kiln help training and kiln help data tell those that there are",
-            hint(key, known())
+            "{model} has no key {key}{}; its own are {}, and kiln help training and kiln help data tell those of every model",
+            hint(key, known()),
+            own.iter().map(|key| key.name.as_str()).collect::<Vec<_>>().join(", ")
         ))),
         None => Ok(()),
     }

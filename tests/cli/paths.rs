@@ -62,6 +62,7 @@ fn what_must_be_text_is_refused_where_it_is_none() {
     std::fs::rename(&data, place.path("d")).expect("renamed");
     kiln(&place, "train pixelcnn --data d --out run").refused(1, &["no text", "rename"]);
     std::fs::rename(place.path("vae"), real(&place, "v%")).expect("renamed");
-    kiln(&place, "train classifier --data builtin:digits --limit 32 --batch 8 --encoder v% --out run").refused(2, &["weights come from", "rename"]);
+    kiln(&place, "train classifier --data builtin:digits --limit 32 --batch 8 --encoder v% --out run")
+        .refused(2, &["weights come from", "rename"]);
     assert!(!place.path("run").exists());
 }

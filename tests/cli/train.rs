@@ -42,7 +42,7 @@ fn unknown_models_keys_and_values_are_refused_with_the_known_ones() {
     let place = Place::new();
     let train = |words: &str| place.kiln(&format!("train pixelcnn --data builtin:digits --limit 32 --out run -q {words}"));
     place.kiln("train pixelcn --data builtin:digits").refused(2, &["pixelcn", "pixelcnn"]);
-    train("--set hiden=3").refused(2, &["hiden", "hidden", "blocks", "learning_rate", "binarization"]);
+    train("--set hiden=3").refused(2, &["hiden", "did you mean hidden?", "blocks", "kiln help training"]);
     train("--set hidden").refused(2, &["hidden", "key=value"]);
     train("--set hidden=wide").refused(2, &["hidden=wide"]);
     train("--set hidden=0").refused(2, &["hidden"]);
