@@ -249,7 +249,7 @@ fn series_are_forecast_beside_what_nobody_learnt() {
         let number = |line: &str, at: usize| line.split(',').nth(at).and_then(|cell| cell.parse::<f64>().ok()).expect("a number");
         text.lines().skip(1).map(|line| number(line, at("95")) - number(line, at("05"))).sum::<f64>()
     };
-    assert!(width(0.1) < 0.7 * width(1.0));
+    assert!(width(0.01) < 0.7 * width(1.0));
     for (words, reasons) in [
         ("--steps 20", &["1 to 19"][..]),
         ("--steps 0", &["1 to 19"]),
