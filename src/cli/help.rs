@@ -1,9 +1,8 @@
 //! `kiln help`: what a command, a model or a key is.
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use serde_json::{Value, json};
 
-use super::args::Cli;
 use super::measured::SETTINGS;
 use super::models::{self, Row};
 use super::output::Output;
@@ -155,12 +154,11 @@ fn of_key(name: &str) -> Result<Vec<(Key, Vec<String>)>> {
     Ok(found)
 }
 
-/// `kiln help`
-pub fn run(args: &HelpArgs, output: &Output) -> Result<()> {
+/// `kiln help`, of the whole program's command `root`
+pub fn run(args: &HelpArgs, mut root: Command, output: &Output) -> Result<()> {
     if args.markdown {
         return output.result(&page()?, &json!({ "page": page()? }));
     }
-    let mut root = Cli::command();
     root.build();
     let Some(topic) = args.topic.as_deref() else {
         let words = root.render_help().to_string();

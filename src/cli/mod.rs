@@ -105,7 +105,7 @@ fn perform(command: &Command, common: &Common, output: &Output) -> Result<()> {
     match command {
         Command::Devices => devices::run(output),
         Command::Models => models::run(output),
-        Command::Help(args) => help::run(args, output),
+        Command::Help(args) => help::run(args, Cli::command(), output),
         Command::Demo(args) => demo::run(args, common, output, &|words| {
             let said = |e: clap::Error| Error::usage(sentence(&e.render().to_string()));
             let cli = Cli::try_parse_from(words).map_err(said)?;

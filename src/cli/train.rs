@@ -284,7 +284,9 @@ fn resume(path: &Path, args: &TrainArgs, common: &Common, device: &Device) -> Re
     let (done, train, shown) = (trainer.step(), &trainer.recipe().train, path.display());
     if done >= train.steps {
         let steps = train.steps;
-        return Err(Error::usage(format!("{shown} is at step {done}, and {steps} steps are asked for; go on with --steps N above {done}")));
+        let state =
+            if done == steps { format!("done with {done} of {steps} steps") } else { format!("at step {done}, and {steps} are asked for") };
+        return Err(Error::usage(format!("{shown} is {state}; go on with --steps N above {done}")));
     }
     if trainer.is_exhausted() {
         let patience = train.patience;
