@@ -338,7 +338,7 @@ fn a_run_resumes_from_any_folder_and_a_finished_one_says_so() {
     assert_eq!(place.step(CHECKPOINT), 4);
     let before = place.files("run");
     place.kiln("train --resume run -q").refused(2, &["run", "4 of 4 steps", "--steps"]);
-    place.kiln("train --resume run --steps 3 -q").refused(2, &["4 of 3 steps", "--steps"]);
+    place.kiln("train --resume run --steps 3 -q").refused(2, &["at step 4", "3 are asked for", "--steps"]);
     place.kiln("train --resume run --epochs -1 -q").refused(2, &["--epochs"]);
     place.kiln("train --resume run --seed 9 --steps 8 -q").refused(2, &["seed"]);
     place.kiln("train --resume run --batch 4 -q").refused(2, &["--batch"]);
