@@ -142,7 +142,7 @@ fn a_weight_for_labels_is_refused_where_it_has_no_meaning() {
     for (name, hyper, word) in [
         ("gated-pixelcnn", "label_weight = 1", "conditional=true"),
         ("pixelcnn", "label_weight = -1\nconditional = true", "not below 0"),
-        ("pixelcnn", "label_weight = 'much'\nconditional = true", "not below 0"),
+        ("pixelcnn", "label_weight = 'much'\nconditional = true", "expected a number"),
         ("pixelrnn", "label_others = 1\nconditional = true", "label_weight"),
         ("pixelcnn-pp", "label_weight = 1\nlabel_others = 3\nconditional = true\nstages = 1", "1 to 2"),
         ("cvae", "label_weight = 1", "autoregressive"),
