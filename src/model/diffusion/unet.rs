@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::block::{Attention, Block, Site, conv, norm};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, StateSpec};
+use crate::model::size;
 use crate::nn::{Conv2d, GroupNorm2d, Linear, OneHot, Start, TimeWaves, UpsampledConv2d};
 
 /// The size of a network.
@@ -228,6 +229,8 @@ impl UNet {
 fn check(of: &UNetSize, [h, w, _]: [usize; 3]) -> Result<()> {
     let refuse = |reason: String| Err(Error::usage(format!("diffusion: {reason}")));
     let sizes = of.multipliers.len();
+    // A size may come of no `Config`, whose keys have these ranges.
+    size::within("diffusion", &[("filters", of.channels, 4..=8192), ("blocks", of.blocks, 1..=1000)])?;
     if !of.channels.is_multiple_of(2) {
         return refuse(format!(
             "filters={} is odd, and half of them tell cosines of the time, half sines; take an even number",
