@@ -310,7 +310,7 @@ fn what_makes_no_network_is_refused() {
         ("blocks = 0", &image, ["blocks", "at least 1"]),
         ("preset = 'tiny'\nfilters = 9", &image, ["preset", "filters"]),
         ("mixtures = 4", &image, ["bits", "binarization=none"]),
-        ("mixtures = 65", &bytes, ["65", "1 to 64"]),
+        ("mixtures = 65", &bytes, ["65", "at most 64"]),
         ("conditional = true", &DataSpec { classes: 0, ..bits([28, 28, 1]) }, ["labels", "leave it out"]),
         ("", &DataSpec { kind: Kind::Points, binarization: Binarization::None, ..bits([1, 1, 2]) }, ["pixels", "points"]),
     ] {
