@@ -349,7 +349,7 @@ fn what_makes_no_sense_is_refused_in_a_sentence() {
         ("wgan", "penalty = 10", images(32, 1, 0), "clip and penalty"),
         ("wgan-gp", "discriminator_norm = \"batch\"", images(32, 1, 0), "batch norm mixes"),
         ("dcgan", "r1 = 1", images(32, 1, 0), "r1=0"),
-        ("dcgan", "r1 = -1", images(32, 1, 0), "not below 0"),
+        ("dcgan", "r1 = -1", images(32, 1, 0), "r1 must be at least 0"),
         ("gan", "r1 = 1", images(28, 1, 0), "dropout=0"),
         ("wgan-gp", "label_smoothing = 0.1", images(32, 1, 0), "targets"),
         ("gan", "loss = \"best\"", images(28, 1, 0), "gan:"),
