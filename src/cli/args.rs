@@ -56,7 +56,7 @@ pub enum Command {
   kiln help clip_norm
   kiln help sample")]
     Help(HelpArgs),
-    /// Train a small model of each family on built-in data and write a page of what they make
+    /// Train a PixelRNN, a VAE and a DCGAN on built-in digits and write a page of what they make
     #[command(after_help = "Example: kiln demo --out demo")]
     Demo(DemoArgs),
     /// Train a model
