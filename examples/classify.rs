@@ -7,13 +7,14 @@ use kiln::eval::{self, LikelihoodOptions};
 use kiln::graph::{Rule, Step, Update};
 use kiln::model::{self, DataSpec};
 use kiln::runtime::{Device, Program, State, Weights};
+use kiln::wait::Wait;
 
 const BATCH: usize = 32;
 const STEPS: u32 = 300;
 const SEED: u64 = 1;
 
 fn main() -> kiln::Result<()> {
-    let device = Device::open("auto")?;
+    let device = Device::open("auto").wait()?;
     let digits = data::open("builtin:digits", Split::Train, &OpenOptions::default())?;
     let (classes, binarization) = (digits.classes(), Binarization::Dynamic);
     let about = DataSpec { dims: digits.dims(), classes, kind: digits.kind(), binarization, mean: None };
@@ -32,7 +33,7 @@ fn main() -> kiln::Result<()> {
     let rule = Rule::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
     let mut state = State::initial(&device, model.state(), SEED)?;
     let train = model.train_graph(BATCH, &|group| Update::new(group, rule))?;
-    let mut program = Program::new(&device, &train, &state, Weights::Current)?;
+    let mut program = Program::new(&device, &train, &state, Weights::Current).wait()?;
     let (augment, scale) = (Augment::default(), model.scale());
     let options = LoaderOptions { batch: BATCH, seed: SEED, start_step: 0, binarization, scale, augment, prefetch: 4 };
     let mut loader = Loader::new(digits, options)?;
@@ -41,9 +42,9 @@ fn main() -> kiln::Result<()> {
         program.write("x", &batch.values)?;
         program.write("labels", &data::one_hot(&batch.labels, classes, BATCH))?;
         let step = Step { seed: SEED, step: at, learning_rate: [3e-3; 4], updates: [at; 4], ..Step::default() };
-        program.run(&mut state, &step)?;
+        program.run(&mut state, &step).wait()?;
         if at % 100 == 0 {
-            let [nll, label] = ["nll", "label_nll"].map(|name| program.read(&state, name).map(|v| v[0]));
+            let [nll, label] = ["nll", "label_nll"].map(|name| program.read(&state, name).wait().map(|v| v[0]));
             println!("step {at}: −ln p(x|y) {:.2} nats, −ln p(y|x) among three classes {:.3}", nll?, label?);
         }
     }
@@ -52,7 +53,7 @@ fn main() -> kiln::Result<()> {
     let scoring = LikelihoodOptions { batch: 50, seed: SEED, binarization, weights: Weights::Current, per_pixel: false, steps: None };
     let mut scores = |split| {
         let source = data::open("builtin:digits", split, &OpenOptions { limit: Some(200), ..OpenOptions::default() })?;
-        eval::class_scores(&device, model.as_ref(), &mut state, (source, classes), &scoring, |_| {})
+        eval::class_scores(&device, model.as_ref(), &mut state, (source, classes), &scoring, |_| {}).wait()
     };
     let (test, valid) = (scores(Split::Test)?, scores(Split::Valid)?);
     let prior = eval::log_prior(&vec![1.0; classes], classes)?;

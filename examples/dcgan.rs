@@ -12,12 +12,13 @@ use kiln::report;
 use kiln::runtime::{Device, Program, State, Weights};
 use kiln::sample::latents;
 use kiln::train::TrainRecipe;
+use kiln::wait::Wait;
 
 const BATCH: usize = 64;
 const STEPS: u64 = 400;
 
 fn main() -> kiln::Result<()> {
-    let device = Device::open("auto")?;
+    let device = Device::open("auto").wait()?;
     let source = data::open("builtin:digits", Split::Train, &OpenOptions::default())?;
     let dims = source.dims();
     let spec = DataSpec { dims, classes: source.classes(), kind: Kind::Pixels, binarization: Binarization::None, mean: None };
@@ -29,7 +30,7 @@ fn main() -> kiln::Result<()> {
     let recipe = TrainRecipe::new(&model.defaults());
     let graph = model.train_graph(BATCH, &|group| recipe.update(group))?;
     let mut state = State::initial(&device, model.state(), 1)?;
-    let mut iteration = Program::new(&device, &graph, &state, Weights::Current)?;
+    let mut iteration = Program::new(&device, &graph, &state, Weights::Current).wait()?;
     let options = LoaderOptions {
         batch: BATCH * model.batches(),
         seed: 1,
@@ -43,17 +44,17 @@ fn main() -> kiln::Result<()> {
     for at in 1..=STEPS {
         iteration.write("x", &loader.next()?.values)?;
         let step = Step { seed: 1, step: at as u32, learning_rate: recipe.rates(at), updates: model.updates_at(at), ..Step::default() };
-        iteration.run(&mut state, &step)?;
+        iteration.run(&mut state, &step).wait()?;
         if at % 100 == 0 {
-            let mut read = |name: &str| iteration.read(&state, name).map(|v| v[0]);
+            let mut read = |name: &str| iteration.read(&state, name).wait().map(|v| v[0]);
             println!("step {at}: D(x) {:.3}, D(G(z)) {:.3}", read("d_real")?, read("d_fake")?);
         }
     }
 
     let Some(decoder) = model.decodes() else { return Ok(()) };
     let graph = decoder.decode_graph(64)?;
-    let mut generator = Program::new(&device, &graph, &state, Weights::Current)?;
+    let mut generator = Program::new(&device, &graph, &state, Weights::Current).wait()?;
     generator.write("z", &latents(1, 0, 64, decoder.latent()))?;
-    generator.run(&mut state, &Step::default())?;
-    report::save_png(Path::new("dcgan.png"), &report::grid(&generator.read(&state, "x")?, dims, 8))
+    generator.run(&mut state, &Step::default()).wait()?;
+    report::save_png(Path::new("dcgan.png"), &report::grid(&generator.read(&state, "x").wait()?, dims, 8))
 }

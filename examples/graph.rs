@@ -8,6 +8,7 @@ use kiln::graph::{Graph, Rule, StateSpec, Step, Update};
 use kiln::nn::{Linear, Start};
 use kiln::random::Draws;
 use kiln::runtime::{Device, Program, State, Weights};
+use kiln::wait::Wait;
 
 const POINTS: usize = 256;
 const HIDDEN: usize = 32;
@@ -37,18 +38,18 @@ fn main() -> kiln::Result<()> {
     let gradients = g.group_gradients(loss, &spec, &adam)?;
     g.update(&spec, adam, &gradients)?;
 
-    let device = Device::open("auto")?;
+    let device = Device::open("auto").wait()?;
     let mut state = State::initial(&device, &spec, 1)?;
-    let mut program = Program::new(&device, &g, &state, Weights::Current)?;
+    let mut program = Program::new(&device, &g, &state, Weights::Current).wait()?;
     for at in 1..=2000 {
         let mut draws = Draws::new(1, 0, at);
         let xs: Vec<f32> = (0..POINTS).map(|_| draws.range(-3.0, 3.0)).collect();
         let targets: Vec<f32> = xs.iter().map(|x| (2.0 * x).sin()).collect();
         program.write("x", &xs)?;
         program.write("target", &targets)?;
-        program.run(&mut state, &Step { step: at, learning_rate: [1e-2; 4], updates: [at; 4], ..Step::default() })?;
+        program.run(&mut state, &Step { step: at, learning_rate: [1e-2; 4], updates: [at; 4], ..Step::default() }).wait()?;
         if at % 500 == 0 {
-            println!("step {at}: mean squared error {:.6}", program.read(&state, "loss")?[0]);
+            println!("step {at}: mean squared error {:.6}", program.read(&state, "loss").wait()?[0]);
         }
     }
     Ok(())

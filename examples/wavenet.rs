@@ -13,6 +13,7 @@ use kiln::model::{self, DataSpec};
 use kiln::report;
 use kiln::runtime::{Device, Program, State, Weights};
 use kiln::sample::raster::{Job, Method, RasterSampler};
+use kiln::wait::Wait;
 
 const BATCH: usize = 8;
 const STEPS: u32 = 400;
@@ -23,7 +24,7 @@ const LEVELS: usize = 32;
 const GIVEN: usize = 128;
 
 fn main() -> kiln::Result<()> {
-    let device = Device::open("auto")?;
+    let device = Device::open("auto").wait()?;
     let cut = Cut { window: Some(WINDOW), levels: Some(LEVELS), ..Cut::default() };
     let options = OpenOptions { reading: Reading { series: cut, ..Reading::default() }, ..OpenOptions::default() };
     let waves = data::open("builtin:waves", Split::Train, &options)?;
@@ -42,7 +43,7 @@ fn main() -> kiln::Result<()> {
     // One training step is one graph: forward, backward and Adam.
     let adam = |group| Update::new(group, Rule::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 });
     let mut state = State::initial(&device, model.state(), SEED)?;
-    let mut program = Program::new(&device, &model.train_graph(BATCH, &adam)?, &state, Weights::Current)?;
+    let mut program = Program::new(&device, &model.train_graph(BATCH, &adam)?, &state, Weights::Current).wait()?;
     let loading = LoaderOptions {
         batch: BATCH,
         seed: SEED,
@@ -57,9 +58,9 @@ fn main() -> kiln::Result<()> {
         program.write("x", &loader.next()?.values)?;
         let rate = 4e-3 * (1.0 - f32::from(at as u16) / f32::from(STEPS as u16 + 1));
         let step = Step { seed: SEED, step: at, learning_rate: [rate; 4], updates: [at; 4], ..Step::default() };
-        program.run(&mut state, &step)?;
+        program.run(&mut state, &step).wait()?;
         if at % 100 == 0 {
-            println!("step {at}: {:.4} nats a step of a wave", program.read(&state, "loss")?[0] / WINDOW as f32);
+            println!("step {at}: {:.4} nats a step of a wave", program.read(&state, "loss").wait()?[0] / WINDOW as f32);
         }
     }
 
@@ -72,7 +73,7 @@ fn main() -> kiln::Result<()> {
         per_pixel: false,
         steps: None,
     };
-    let scores = eval::score(&device, model.as_ref(), &mut state, test.clone(), &scoring, |_| {})?;
+    let scores = eval::score(&device, model.as_ref(), &mut state, test.clone(), &scoring, |_| {}).wait()?;
     let nats = scores.nll.iter().sum::<f64>() / (scores.nll.len() * WINDOW) as f64;
     // The noise has 1.5 bits a step; a phase of 64 is told once.
     let least = 1.5 * 2f64.ln();
@@ -82,10 +83,10 @@ fn main() -> kiln::Result<()> {
     test.read(0, &mut item)?;
     let begun: Vec<f32> = item.iter().map(|byte| (byte * LEVELS as f32 / 256.0).floor()).collect();
     let kept: Vec<bool> = (0..WINDOW).map(|at| at < GIVEN).collect();
-    let mut sampler = RasterSampler::new(&device, model.as_ref(), &state, Weights::Current, Method::Cached)?;
+    let mut sampler = RasterSampler::new(&device, model.as_ref(), &state, Weights::Current, Method::Cached).wait()?;
     let given = begun.repeat(3);
     let job = Job { count: 3, seed: SEED, first: 0, temperature: 1.0, keep: Some((&given, &kept)), inputs: &[] };
-    let drawn = sampler.sample(model.as_ref(), &mut state, &job)?;
+    let drawn = sampler.sample(model.as_ref(), &mut state, &job).wait()?;
     let all: Vec<f64> = begun.iter().chain(&drawn.images).map(|level| f64::from(*level)).collect();
     let picture = report::sequences("a wave, and three ways on from its half", &all, WINDOW, &["level".to_string()]);
     report::save_png(Path::new("wavenet.png"), &picture)?;

@@ -22,5 +22,7 @@ pub mod shader;
 pub mod tensor;
 pub mod timing;
 pub mod train;
+#[cfg(not(target_family = "wasm"))]
+pub mod wait;
 
 pub use error::{Error, Result};

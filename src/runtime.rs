@@ -39,9 +39,9 @@ impl Device {
     /// # Errors
     /// [`Error::Device`] where there is no adapter, [`Error::Usage`] where none has the name, or where `KILN_SIMD` names no vectors of
     /// this machine.
-    pub fn open(choice: &str) -> Result<Self> {
-        let open = |choice| {
-            let gpu = Gpu::open(&choice, Options::default())?;
+    pub async fn open(choice: &str) -> Result<Self> {
+        let open = async |choice| {
+            let gpu = Gpu::open(&choice, Options::default()).await?;
             if gpu.description().is_cpu {
                 let name = &gpu.description().name;
                 log::warn!(
@@ -54,8 +54,8 @@ impl Device {
         simd::choose()?;
         match choice {
             "cpu" => Ok(Self::Cpu),
-            "gpu" => open(Choice::Any),
-            "auto" => match open(Choice::Hardware) {
+            "gpu" => open(Choice::Any).await,
+            "auto" => match open(Choice::Hardware).await {
                 Ok(gpu) => Ok(gpu),
                 Err(reason) => {
                     log::info!("auto takes the CPU: {reason}");
@@ -63,15 +63,15 @@ impl Device {
                 }
             },
             name => match name.parse::<usize>().ok().filter(|_| name.len() <= 2) {
-                Some(number) if number == gpu::adapters().len() => Ok(Self::Cpu),
-                Some(number) => open(Choice::Numbered(number)),
-                None => open(Choice::Named(name.to_string())),
+                Some(number) if number == gpu::adapters().await.len() => Ok(Self::Cpu),
+                Some(number) => open(Choice::Numbered(number)).await,
+                None => open(Choice::Named(name.to_string())).await,
             },
         }
     }
 
     /// Everything that can run plans: adapters, then kiln's own executor.
-    pub fn list() -> Vec<Listed> {
+    pub async fn list() -> Vec<Listed> {
         let adapter = |a: gpu::AdapterDescription| Listed {
             details: format!(
                 "{} · {} · {} · kernels see {} MiB at once · {} KiB workgroup memory · subgroups {}–{} · {}",
@@ -88,7 +88,7 @@ impl Device {
         };
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let details = format!("kiln's own executor · {threads} threads · {} vectors", simd::level().name());
-        gpu::adapters().into_iter().map(adapter).chain([Listed { name: "cpu".into(), details }]).collect()
+        gpu::adapters().await.into_iter().map(adapter).chain([Listed { name: "cpu".into(), details }]).collect()
     }
 
     /// The same device with the given choices of kernel variants, where it has kernels.
@@ -103,13 +103,13 @@ impl Device {
     ///
     /// # Errors
     /// [`Error::Usage`] where it cannot.
-    pub fn with_precision(&self, precision: Precision) -> Result<Self> {
+    pub async fn with_precision(&self, precision: Precision) -> Result<Self> {
         match (self, precision) {
             (Self::Cpu, Precision::F32) => Ok(Self::Cpu),
             (Self::Cpu, Precision::Mixed) => {
                 Err(Error::usage("precision mixed needs a GPU with cooperative matrices; the CPU executor computes in f32"))
             }
-            (Self::Gpu(gpu), _) => gpu.with_precision(precision).map(Self::Gpu),
+            (Self::Gpu(gpu), _) => gpu.with_precision(precision).await.map(Self::Gpu),
         }
     }
 
@@ -212,10 +212,10 @@ impl State {
     }
 
     /// Copies one tensor to the host.
-    pub fn read(&self, id: StateId, arena: Arena) -> Result<Vec<f32>> {
+    pub async fn read(&self, id: StateId, arena: Arena) -> Result<Vec<f32>> {
         match self {
             Self::Cpu(_, state) => Ok(state.tensor(id, arena).to_vec()),
-            Self::Gpu(_, state) => state.read_tensor(id, arena),
+            Self::Gpu(_, state) => state.read_tensor(id, arena).await,
         }
     }
 
@@ -244,10 +244,10 @@ impl Program {
     ///
     /// # Errors
     /// [`Error::Device`] where a tensor does not fit the device.
-    pub fn new(device: &Device, graph: &Graph, state: &State, weights: Weights) -> Result<Self> {
+    pub async fn new(device: &Device, graph: &Graph, state: &State, weights: Weights) -> Result<Self> {
         let plan = Plan::new(graph, state.spec(), true);
         match (device, state) {
-            (Device::Gpu(gpu), State::Gpu(spec, state)) => Ok(Self::Gpu(Box::new(GpuProgram::new(gpu, plan, spec, state, weights)?))),
+            (Device::Gpu(gpu), State::Gpu(spec, state)) => Ok(Self::Gpu(Box::new(GpuProgram::new(gpu, plan, spec, state, weights).await?))),
             (Device::Cpu, State::Cpu(..)) => {
                 check_room(&plan)?;
                 let arena = if weights == Weights::Average { Arena::Average } else { Arena::Value };
@@ -262,7 +262,7 @@ impl Program {
     ///
     /// # Errors
     /// As [`Program::new`] for a single item; those of `graph`.
-    pub fn of_items(
+    pub async fn of_items(
         device: &Device,
         state: &State,
         weights: Weights,
@@ -272,7 +272,7 @@ impl Program {
         let mut items = most.max(1);
         loop {
             let planned = graph(items)?;
-            match Self::new(device, &planned, state, weights) {
+            match Self::new(device, &planned, state, weights).await {
                 Ok(program) => return Ok((program, planned, items)),
                 Err(Error::Device(_)) if items > 1 => items = items.div_ceil(2),
                 Err(error) => return Err(error),
@@ -297,24 +297,33 @@ impl Program {
     }
 
     /// Runs once. On a GPU this returns when the work is queued.
-    pub fn run(&mut self, state: &mut State, step: &Step) -> Result<()> {
+    pub async fn run(&mut self, state: &mut State, step: &Step) -> Result<()> {
         match (self, state) {
             (Self::Cpu(program), State::Cpu(_, state)) => {
                 program.run(state, step);
                 Ok(())
             }
-            (Self::Gpu(program), State::Gpu(..)) => program.run(step),
+            (Self::Gpu(program), State::Gpu(..)) => program.run(step).await,
             _ => Err(elsewhere()),
         }
     }
 
     /// Copies a named result of the last run to the host.
-    pub fn read(&mut self, state: &State, name: &str) -> Result<Vec<f32>> {
+    pub async fn read(&mut self, state: &State, name: &str) -> Result<Vec<f32>> {
         match (self, state) {
             (Self::Cpu(program), State::Cpu(_, state)) => Ok(program.read(state, name)?.to_vec()),
-            (Self::Gpu(program), State::Gpu(..)) => program.read(name),
+            (Self::Gpu(program), State::Gpu(..)) => program.read(name).await,
             _ => Err(elsewhere()),
         }
+    }
+
+    /// Copies several named results of the last run to the host.
+    pub async fn read_all(&mut self, state: &State, names: &[impl AsRef<str>]) -> Result<Vec<Vec<f32>>> {
+        let mut results = Vec::with_capacity(names.len());
+        for name in names {
+            results.push(self.read(state, name.as_ref()).await?);
+        }
+        Ok(results)
     }
 
     /// Copies a named result of the last run into an input of the next, on the device.
@@ -358,10 +367,10 @@ impl Program {
     ///
     /// # Errors
     /// [`Error::Device`] where the device was lost.
-    pub fn end_read(&self, reading: Reading) -> Result<Vec<f32>> {
+    pub async fn end_read(&self, reading: Reading) -> Result<Vec<f32>> {
         match (self, reading) {
             (_, Reading::Here(values)) => Ok(values),
-            (Self::Gpu(program), Reading::Queued(pending)) => program.end_read(&pending),
+            (Self::Gpu(program), Reading::Queued(pending)) => program.end_read(&pending).await,
             (Self::Cpu(_), Reading::Queued(_)) => Err(elsewhere()),
         }
     }
@@ -370,7 +379,7 @@ impl Program {
     ///
     /// # Errors
     /// As [`Program::run`].
-    pub fn run_timed(&mut self, state: &mut State, step: &Step) -> Result<Spent> {
+    pub async fn run_timed(&mut self, state: &mut State, step: &Step) -> Result<Spent> {
         let begun = Instant::now();
         match (self, state) {
             (Self::Cpu(program), State::Cpu(_, state)) => {
@@ -379,9 +388,9 @@ impl Program {
                 Ok(Spent { kernels, host: (begun.elapsed().as_secs_f64() - kernels).max(0.0), transfers: 0.0 })
             }
             (Self::Gpu(program), State::Gpu(..)) => {
-                program.run(step)?;
+                program.run(step).await?;
                 let host = begun.elapsed().as_secs_f64();
-                program.finish()?;
+                program.finish().await?;
                 Ok(Spent { kernels: begun.elapsed().as_secs_f64() - host, host, transfers: 0.0 })
             }
             _ => Err(elsewhere()),
@@ -400,10 +409,10 @@ impl Program {
     ///
     /// # Errors
     /// As [`Program::run`].
-    pub fn profile(&mut self, state: &mut State, step: &Step) -> Result<Vec<StageTime>> {
+    pub async fn profile(&mut self, state: &mut State, step: &Step) -> Result<Vec<StageTime>> {
         match (self, state) {
             (Self::Cpu(program), State::Cpu(_, state)) => Ok(program.profile(state, step)),
-            (Self::Gpu(program), State::Gpu(..)) => program.profile(step),
+            (Self::Gpu(program), State::Gpu(..)) => program.profile(step).await,
             _ => Err(elsewhere()),
         }
     }

@@ -4,6 +4,7 @@ mod support;
 
 use kiln::data::Kind;
 use kiln::graph::Step;
+use kiln::wait::Wait;
 use support::models::{blocks, build, images, initial, labels, refusal, run, train};
 
 #[test]
@@ -29,7 +30,7 @@ fn a_frozen_trunk_keeps_its_first_values() {
     let model = build("classifier", "frozen = true", &images(dims, Kind::Pixels)).expect("model");
     let mut state = initial(&*model);
     let read = |state: &kiln::runtime::State| -> Vec<Vec<f32>> {
-        model.state().ids().into_iter().map(|id| state.read(id, Arena::Value).expect("tensor")).collect()
+        model.state().ids().into_iter().map(|id| state.read(id, Arena::Value).wait().expect("tensor")).collect()
     };
     let before = read(&state);
     let (x, y) = (blocks(8, dims), labels(8));

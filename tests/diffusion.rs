@@ -7,6 +7,7 @@ use kiln::graph::Step;
 use kiln::model::{Model, need};
 use kiln::runtime::{Device, Weights};
 use kiln::sample::diffusion::{DiffusionSampler, Job, Options, Solver, Threshold, Unwatched, Way};
+use kiln::wait::Wait;
 use support::models::{blocks, build, images, initial, labels, refusal, run, train};
 
 const TINY: &str = "filters = 8\nmultipliers = [1, 2]\nblocks = 1\nheads = 2";
@@ -94,12 +95,12 @@ fn drawn(model: &dyn Model, options: &Options, way: Way, split: bool) -> Vec<f32
     let z = kiln::sample::latents(5, 0, 3, len);
     let start = starts(network, &way, &z);
     let moves = way.moves(network.process(), network.variance());
-    let mut sampler = DiffusionSampler::new(&Device::Cpu, model, &state, Weights::Current, options, 3).expect("sampler");
+    let mut sampler = DiffusionSampler::new(&Device::Cpu, model, &state, Weights::Current, options, 3).wait().expect("sampler");
     let mut part = |first: usize, count: usize| {
         let labels: Vec<u32> = (first..first + count).map(|i| i as u32).collect();
         let start = &start[first * len..(first + count) * len];
         let job = Job { start, moves: &moves, labels: &labels, shown: &[], seed: 9, first, region: None };
-        sampler.draw(&mut state, &job, &mut Unwatched).expect("items")
+        sampler.draw(&mut state, &job, &mut Unwatched).wait().expect("items")
     };
     if split { [part(0, 2), part(2, 1)].concat() } else { part(0, 3) }
 }
@@ -128,9 +129,10 @@ fn guidance_of_one_is_the_models_own_and_of_none_forgets_the_label() {
     let start = starts(network, &way, &kiln::sample::latents(5, 0, 2, 64));
     let mut draw = |guidance: f64, labels: [u32; 2]| {
         let options = Options { guidance, ..Options::PLAIN };
-        let mut sampler = DiffusionSampler::new(&Device::Cpu, model.as_ref(), &state, Weights::Current, &options, 2).expect("sampler");
+        let mut sampler =
+            DiffusionSampler::new(&Device::Cpu, model.as_ref(), &state, Weights::Current, &options, 2).wait().expect("sampler");
         let job = Job { start: &start, moves: &moves, labels: &labels, shown: &[], seed: 1, first: 0, region: None };
-        sampler.draw(&mut state, &job, &mut Unwatched).expect("items")
+        sampler.draw(&mut state, &job, &mut Unwatched).wait().expect("items")
     };
     assert_eq!(draw(0.0, [3, 4]), draw(0.0, [7, 8]), "no label is told");
     assert_eq!(draw(0.0, [3, 4]), draw(1.0, [10, 10]), "the label that says there is none");
@@ -149,10 +151,10 @@ fn given_values_are_kept_and_the_rest_is_drawn() {
     let mask: Vec<f32> = (0..128).map(|i| f32::from(u8::from(i % 64 < 20))).collect();
     let given = symmetric(blocks(2, [8, 8, 1]));
     let options = Options { region: true, ..Options::PLAIN };
-    let mut sampler = DiffusionSampler::new(&Device::Cpu, model.as_ref(), &state, Weights::Current, &options, 2).expect("sampler");
+    let mut sampler = DiffusionSampler::new(&Device::Cpu, model.as_ref(), &state, Weights::Current, &options, 2).wait().expect("sampler");
     let region = kiln::sample::diffusion::Region { mask: &mask, given: &given };
     let job = Job { start: &start, moves: &moves, labels: &[], shown: &[], seed: 1, first: 0, region: Some(region) };
-    let found = sampler.draw(&mut state, &job, &mut Unwatched).expect("items");
+    let found = sampler.draw(&mut state, &job, &mut Unwatched).wait().expect("items");
     for i in 0..128 {
         assert!(mask[i] == 0.0 || found[i] == given[i], "value {i} was given");
     }

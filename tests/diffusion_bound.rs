@@ -10,6 +10,7 @@ use kiln::model::noise::Schedule;
 use kiln::model::{Model, need};
 use kiln::random::Draws;
 use kiln::runtime::{Device, State, Weights};
+use kiln::wait::Wait;
 use support::models::{build, images};
 use support::normal::Normal;
 
@@ -49,7 +50,7 @@ impl Source for Values {
 fn scored(model: &dyn Model, source: Arc<dyn Source>, batch: usize, steps: Option<usize>) -> Scores {
     let mut state = State::initial(&Device::Cpu, model.state(), 1).expect("state");
     let options = LikelihoodOptions { batch, seed: 2, binarization: Binarization::None, weights: Weights::Current, per_pixel: true, steps };
-    eval::score(&Device::Cpu, model, &mut state, source, &options, |_| {}).expect("scores")
+    eval::score(&Device::Cpu, model, &mut state, source, &options, |_| {}).wait().expect("scores")
 }
 
 #[test]
@@ -132,7 +133,8 @@ fn the_flow_of_the_best_network_tells_the_density() {
             per_pixel: false,
             steps: None,
         };
-        let found = eval::flow_likelihood(&Device::Cpu, &model, &mut state, Arc::clone(&source), (&options, 400), |_| {}).expect("log p");
+        let found =
+            eval::flow_likelihood(&Device::Cpu, &model, &mut state, Arc::clone(&source), (&options, 400), |_| {}).wait().expect("log p");
         let least = *need::denoises(&model).expect("a network").process().ladder(400).iter().rev().nth(1).expect("a level");
         // Of data with the least noise that is asked about.
         let variance = sd * sd + (least.sigma / least.alpha).powi(2);
@@ -170,7 +172,7 @@ fn the_ring_of_eight_gaussians_is_scored_as_its_density_says() {
         per_pixel: false,
         steps: None,
     };
-    let found = eval::flow_likelihood(&Device::Cpu, &model, &mut state, Arc::clone(&source), (&asked, 600), |_| {}).expect("log p");
+    let found = eval::flow_likelihood(&Device::Cpu, &model, &mut state, Arc::clone(&source), (&asked, 600), |_| {}).wait().expect("log p");
     let least = *need::denoises(&model).expect("a network").process().ladder(600).iter().rev().nth(1).expect("a level");
     // Around its centre a point is normal, and the least noise that is asked about widens it.
     let wider = 1.0 + (least.sigma / least.alpha / model.sd).powi(2);

@@ -15,6 +15,7 @@ use kiln::model::{self, Model};
 use kiln::runtime::{Device, State};
 use kiln::train::checkpoint::{self, Progress, Snapshot};
 use kiln::train::{Recipe, RunFolder};
+use kiln::wait::Wait;
 use program::{Place, idx, noise};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -274,7 +275,7 @@ impl Run {
         let (loaded, largest) = watched(|| self.load(&path));
         assert!(largest <= SMALL, "{largest} bytes at once");
         let (state, progress) = loaded.map_err(|error| error.to_string())?;
-        Snapshot::take(&state).and_then(|whole| whole.save(&path, &progress, &self.recipe)).expect("saved");
+        Snapshot::take(&state).wait().and_then(|whole| whole.save(&path, &progress, &self.recipe)).expect("saved");
         Ok(std::fs::read(&path).expect("read"))
     }
 }

@@ -8,6 +8,7 @@ use kiln::graph::Step;
 use kiln::model::{self, DataSpec};
 use kiln::runtime::{Program, Weights};
 use kiln::sample::raster::{Drawn, Job, Method};
+use kiln::wait::Wait;
 use kiln::{Error, Result};
 
 use pixels::{CLASSES, Net, data, domain, job, labels};
@@ -219,11 +220,11 @@ fn pytorchs_weights_give_pytorchs_probabilities() -> Result<()> {
         let graph = net.model.scores().expect("a likelihood").likelihood_graph(count)?;
         let raster = net.model.raster().expect("autoregressive").raster_graph(count)?;
         for (graph, output, want) in [(graph, "nll", "nats"), (raster, "logits", "logits")] {
-            let mut program = Program::new(&net.device, &graph, &net.state, Weights::Current)?;
+            let mut program = Program::new(&net.device, &graph, &net.state, Weights::Current).wait()?;
             program.write("x", &x)?;
             program.write("labels", &hot)?;
-            program.run(&mut net.state, &Step::default())?;
-            let got = program.read(&net.state, output)?;
+            program.run(&mut net.state, &Step::default()).wait()?;
+            let got = program.read(&net.state, output).wait()?;
             for (got, want) in got.iter().zip(values(&format!("{prefix}.{want}"))) {
                 assert!((got - want).abs() <= 1e-5 * want.abs().max(1.0), "{prefix} {output}: {got}, PyTorch {want}");
             }

@@ -14,6 +14,7 @@ use kiln::gpu::{Choice, Gpu, GpuProgram, GpuState, Options, Weights};
 use kiln::graph::{FIRST_SCALE, Graph, Init, Layout, Plan, Rule, StateSpec, Step, Update};
 use kiln::runtime::{Device, Program, State};
 use kiln::shader::{Choices, Precision, Variant};
+use kiln::wait::Wait;
 use support::close;
 
 /// Relative to the largest element of a result.
@@ -23,7 +24,7 @@ const TOLERANCE: f64 = 1e-4;
 fn gpus() -> &'static [Gpu] {
     static GPUS: OnceLock<Vec<Gpu>> = OnceLock::new();
     GPUS.get_or_init(|| {
-        let open = |as_cpu: bool| Gpu::open(&Choice::Any, Options { checked: !as_cpu, as_cpu: Some(as_cpu) });
+        let open = |as_cpu: bool| Gpu::open(&Choice::Any, Options { checked: !as_cpu, as_cpu: Some(as_cpu) }).wait();
         match (open(false), open(true)) {
             (Ok(a), Ok(b)) => vec![a, b],
             (Err(e), _) | (_, Err(e)) => {
@@ -56,11 +57,12 @@ fn check(cases: Vec<graphs::Case>) {
                 let what = |output: &str| format!("{name}: {output}, fusion {fusion}, as CPU {}", gpu.target().is_cpu());
                 let device = upload(gpu, bench);
                 let plan = Plan::new(&bench.graph, &bench.spec, fusion);
-                let mut program =
-                    GpuProgram::new(gpu, plan, &bench.spec, &device, Weights::Current).unwrap_or_else(|e| panic!("{}: {e}", what("")));
-                program.run(&step()).unwrap_or_else(|e| panic!("{}: {e}", what("")));
+                let mut program = GpuProgram::new(gpu, plan, &bench.spec, &device, Weights::Current)
+                    .wait()
+                    .unwrap_or_else(|e| panic!("{}: {e}", what("")));
+                program.run(&step()).wait().unwrap_or_else(|e| panic!("{}: {e}", what("")));
                 for (output, _) in bench.graph.outputs() {
-                    let got: Vec<f64> = program.read(output).expect("output").into_iter().map(f64::from).collect();
+                    let got: Vec<f64> = program.read(output).wait().expect("output").into_iter().map(f64::from).collect();
                     let want = oracle.read(&state, output).expect("output");
                     close(&got, want, TOLERANCE, &what(output));
                 }
@@ -103,8 +105,8 @@ fn every_variant_is_right_and_all_of_a_convolution_agree_to_the_bit() {
             oracle.run(&mut state, &step());
             let device = upload(gpu, bench);
             let run = |gpu: &Gpu| {
-                let mut program = GpuProgram::new(gpu, plan.clone(), &bench.spec, &device, Weights::Current).expect("program");
-                program.run(&step()).expect("run");
+                let mut program = GpuProgram::new(gpu, plan.clone(), &bench.spec, &device, Weights::Current).wait().expect("program");
+                program.run(&step()).wait().expect("run");
                 program
             };
             // Whatever is forced from outside. The others are compared with one that sums in order, as a default need not.
@@ -117,12 +119,12 @@ fn every_variant_is_right_and_all_of_a_convolution_agree_to_the_bit() {
                 assert!(program.choices().iter().any(|c| c.variant == variant), "{name}: {variant} was not taken");
                 let ordered = !program.choices().iter().any(|c| matches!(c.variant, Variant::Split(..) | Variant::Dot(_)));
                 for (output, _) in bench.graph.outputs() {
-                    let values = program.read(output).expect("output");
+                    let values = program.read(output).wait().expect("output");
                     let got: Vec<f64> = values.iter().copied().map(f64::from).collect();
                     close(&got, oracle.read(&state, output).expect("output"), TOLERANCE, &format!("{name}: {output} by {variant}"));
                     // The first two outputs of these graphs are a convolution and its adjoint; a split one and a dot add in another order.
                     if name.starts_with("conv ") && output != "out2" && ordered {
-                        assert!(values == reference.read(output).expect("output"), "{name}: {output} by {variant} has other bits");
+                        assert!(values == reference.read(output).wait().expect("output"), "{name}: {output} by {variant} has other bits");
                     }
                 }
             }
@@ -141,7 +143,7 @@ fn f16(value: f32) -> f32 {
 #[test]
 fn mixed_precision_rounds_the_operands_of_products_and_nothing_else() {
     let Some(gpu) = gpus().first() else { return };
-    let mixed = match gpu.with_precision(Precision::Mixed) {
+    let mixed = match gpu.with_precision(Precision::Mixed).wait() {
         Ok(mixed) => mixed,
         Err(e) => {
             let said = e.to_string();
@@ -162,8 +164,8 @@ fn mixed_precision_rounds_the_operands_of_products_and_nothing_else() {
         let device = GpuState::new(gpu, &bench.spec).expect("state");
         device.write(0, Arena::Value, &rounded).expect("upload");
         let run = |gpu: &Gpu| {
-            let mut program = GpuProgram::new(gpu, plan.clone(), &bench.spec, &device, Weights::Current).expect("program");
-            program.run(&step()).expect("run");
+            let mut program = GpuProgram::new(gpu, plan.clone(), &bench.spec, &device, Weights::Current).wait().expect("program");
+            program.run(&step()).wait().expect("run");
             program
         };
         let default = run(&mixed);
@@ -175,7 +177,7 @@ fn mixed_precision_rounds_the_operands_of_products_and_nothing_else() {
             let mut program = run(&mixed.with_choices(Choices::forcing(&variant.to_string()).expect("a name")));
             taken += program.choices().iter().filter(|c| c.variant == *variant).count();
             for (output, _) in bench.graph.outputs() {
-                let got: Vec<f64> = program.read(output).expect("output").into_iter().map(f64::from).collect();
+                let got: Vec<f64> = program.read(output).wait().expect("output").into_iter().map(f64::from).collect();
                 close(&got, oracle.read(&state, output).expect("output"), TOLERANCE, &format!("{name}: {output} by {variant}"));
             }
         }
@@ -191,11 +193,11 @@ fn every_tile_sums_in_the_same_order() {
             .filter_map(|gpu| {
                 let state = upload(gpu, &bench);
                 let plan = Plan::new(&bench.graph, &bench.spec, true);
-                let mut program = GpuProgram::new(gpu, plan, &bench.spec, &state, Weights::Current).expect("program");
-                program.run(&step()).expect("run");
+                let mut program = GpuProgram::new(gpu, plan, &bench.spec, &state, Weights::Current).wait().expect("program");
+                program.run(&step()).wait().expect("run");
                 // But a split sum and a dot, which add in another order.
                 let ordered = !program.choices().iter().any(|c| matches!(c.variant, Variant::Split(..) | Variant::Dot(_)));
-                ordered.then(|| ["out0", "out1"].map(|output| program.read(output).unwrap_or_default()))
+                ordered.then(|| ["out0", "out1"].map(|output| program.read(output).wait().unwrap_or_default()))
             })
             .collect();
         // Weight gradients (the only output of the last case) are split by shape and kernel family.
@@ -250,13 +252,13 @@ fn uniforms_equal_the_hosts_bit_for_bit_and_normals_nearly() {
                 let step = Step { first_item, ..step() };
                 let state = GpuState::new(gpu, &bench.spec).expect("state");
                 let plan = Plan::new(&bench.graph, &bench.spec, true);
-                let mut program = GpuProgram::new(gpu, plan.clone(), &bench.spec, &state, Weights::Current).expect("program");
-                program.run(&step).expect("run");
+                let mut program = GpuProgram::new(gpu, plan.clone(), &bench.spec, &state, Weights::Current).wait().expect("program");
+                program.run(&step).wait().expect("run");
                 let mut host = CpuProgram::<f32>::new(plan, Arena::Value);
                 let mut host_state = bench.state::<f32>();
                 host.run(&mut host_state, &step);
-                assert_eq!(program.read("out0").expect("uniforms"), host.read(&host_state, "out0").expect("uniforms"), "{name}");
-                let normals = program.read("out1").expect("normals");
+                assert_eq!(program.read("out0").wait().expect("uniforms"), host.read(&host_state, "out0").expect("uniforms"), "{name}");
+                let normals = program.read("out1").wait().expect("normals");
                 for (got, want) in normals.iter().zip(host.read(&host_state, "out1").expect("normals")) {
                     assert!((got - want).abs() <= 1e-5, "{name}: {got} against {want}");
                 }
@@ -275,10 +277,10 @@ fn updates_match_the_cpu() {
         steps.iter().for_each(|s| oracle.run(&mut host, s));
         for gpu in gpus() {
             let state = upload(gpu, &bench);
-            let mut program = GpuProgram::new(gpu, plan.clone(), &bench.spec, &state, Weights::Current).expect("program");
-            steps.iter().for_each(|s| program.run(s).expect("run"));
+            let mut program = GpuProgram::new(gpu, plan.clone(), &bench.spec, &state, Weights::Current).wait().expect("program");
+            steps.iter().for_each(|s| program.run(s).wait().expect("run"));
             for arena in [Arena::Value, Arena::Gradient, Arena::First, Arena::Second, Arena::Average] {
-                let got: Vec<f64> = state.read(0, arena).expect("arena").into_iter().map(f64::from).collect();
+                let got: Vec<f64> = state.read(0, arena).wait().expect("arena").into_iter().map(f64::from).collect();
                 close(&got, host.arena(0, arena), 1e-5, &format!("{name}: {arena:?}, as CPU {}", gpu.target().is_cpu()));
             }
         }
@@ -310,12 +312,12 @@ fn a_loss_scale_changes_no_bit_until_a_gradient_overflows_and_then_the_update_is
         let kept = [Arena::Value, Arena::First, Arena::Second, Arena::Average];
         let [bare, scaled] = graphs.each_ref().map(|g| {
             let mut state = State::initial(&device, &spec, 1).expect("a state");
-            let mut program = Program::new(&device, g, &state, Weights::Current).expect("a program");
+            let mut program = Program::new(&device, g, &state, Weights::Current).wait().expect("a program");
             let mut run = |factor: f32, update: u32| {
                 program.write("factor", &[factor]).expect("written");
-                program.run(&mut state, &Step { updates: [update; 4], ..step() }).expect("run");
-                let weights = kept.map(|arena| state.read(id, arena).expect("read"));
-                (weights, state.read(scale, Arena::Value).expect("read"))
+                program.run(&mut state, &Step { updates: [update; 4], ..step() }).wait().expect("run");
+                let weights = kept.map(|arena| state.read(id, arena).wait().expect("read"));
+                (weights, state.read(scale, Arena::Value).wait().expect("read"))
             };
             // The third gradient is finite before it is scaled alone.
             [run(1.0, 1), run(0.5, 2), run(1e36, 3), run(1.0, 3)]
@@ -347,10 +349,10 @@ fn state_copies_within_an_arena_and_averaged_weights() {
         state.write_tensor(a, Arena::Value, &[1.5; 15]).expect("write");
         state.write_tensor(a, Arena::Average, &[4.0; 15]).expect("write");
         for (weights, want) in [(Weights::Current, 3.0), (Weights::Average, 8.0)] {
-            let mut program = GpuProgram::new(gpu, Plan::new(&graph, &spec, true), &spec, &state, weights).expect("program");
-            program.run(&step()).expect("run");
-            assert_eq!(program.read("y").expect("y"), [want; 15]);
-            assert_eq!(state.read_tensor(b, Arena::Value).expect("b"), [want / 2.0; 15]);
+            let mut program = GpuProgram::new(gpu, Plan::new(&graph, &spec, true), &spec, &state, weights).wait().expect("program");
+            program.run(&step()).wait().expect("run");
+            assert_eq!(program.read("y").wait().expect("y"), [want; 15]);
+            assert_eq!(state.read_tensor(b, Arena::Value).wait().expect("b"), [want / 2.0; 15]);
         }
     }
 }
@@ -361,15 +363,15 @@ fn nothing_is_allocated_after_the_first_read() {
         let (_, bench) = graphs::updates().expect("graphs").remove(0);
         let state = upload(gpu, &bench);
         let plan = Plan::new(&bench.graph, &bench.spec, true);
-        let mut program = GpuProgram::new(gpu, plan, &bench.spec, &state, Weights::Current).expect("program");
+        let mut program = GpuProgram::new(gpu, plan, &bench.spec, &state, Weights::Current).wait().expect("program");
         for _ in 0..2 {
-            program.run(&step()).expect("run");
-            program.read("out0").expect("loss");
+            program.run(&step()).wait().expect("run");
+            program.read("out0").wait().expect("loss");
         }
         let before = program.stats();
         for _ in 0..5 {
-            program.run(&step()).expect("run");
-            program.read("out0").expect("loss");
+            program.run(&step()).wait().expect("run");
+            program.read("out0").wait().expect("loss");
         }
         assert_eq!(program.stats(), before);
     }
@@ -380,7 +382,7 @@ fn refusals_are_sentences() {
     if gpus().is_empty() {
         return;
     }
-    let refused = Gpu::open(&Choice::Named("no such adapter".into()), Options::default()).expect_err("there is none");
+    let refused = Gpu::open(&Choice::Named("no such adapter".into()), Options::default()).wait().expect_err("there is none");
     assert!(refused.to_string().contains("there are:"), "{refused}");
     assert_eq!(refused.exit_code(), 2);
 }
@@ -396,7 +398,7 @@ fn a_tensor_too_large_for_the_adapter_is_refused_with_the_way_out() {
         graph.output("y", y);
         let spec = StateSpec::default();
         let state = GpuState::new(gpu, &spec).expect("state");
-        let refused = GpuProgram::new(gpu, Plan::new(&graph, &spec, true), &spec, &state, Weights::Current).expect_err("too large");
+        let refused = GpuProgram::new(gpu, Plan::new(&graph, &spec, true), &spec, &state, Weights::Current).wait().expect_err("too large");
         assert!(refused.to_string().contains("smaller batch"), "{refused}");
     }
 }

@@ -15,6 +15,7 @@ use kiln::sample::guided::{ClassPush, Guide, Proposes, Slopes, reject, resample}
 use kiln::sample::raster::{Job, Method, RasterSampler};
 use kiln::sample::twisted::{Grows, Growth, grow};
 use kiln::sample::walker::Walker;
+use kiln::wait::Wait;
 
 use pixels::{CLASSES, Net, data, domain, job, labels};
 
@@ -82,7 +83,7 @@ fn step_of(hyper: &str, step: u32) -> Result<[f64; 3]> {
     let spec = net.model.state();
     let mut state = CpuState::<f64>::new(spec);
     for id in spec.ids() {
-        let values = net.state.read(id, Arena::Value)?;
+        let values = net.state.read(id, Arena::Value).wait()?;
         state.tensor_mut(id, Arena::Value).iter_mut().zip(values).for_each(|(to, from)| *to = f64::from(from));
     }
     let mut program = CpuProgram::<f64>::new(Plan::new(&graph, spec, true), Arena::Value);
@@ -175,11 +176,11 @@ impl World {
         let mut judge_state = State::initial(&net.device, judge.state(), 5)?;
         for id in judge.state().ids().into_iter().filter(|id| judge.state().spec(*id).name == "classes.weight") {
             // So that it is sure of some images and not of others.
-            let values: Vec<f32> = judge_state.read(id, Arena::Value)?.iter().map(|v| 12.0 * v).collect();
+            let values: Vec<f32> = judge_state.read(id, Arena::Value).wait()?.iter().map(|v| 12.0 * v).collect();
             judge_state.write(id, Arena::Value, &values)?;
         }
-        let sampler = RasterSampler::new(&net.device, net.model.as_ref(), &net.state, Weights::Current, Method::Cached)?;
-        let guide = Guide::new(&net.device, (judge.as_ref(), &judge_state, Weights::Current), (WANTED, CLASSES), 4096)?;
+        let sampler = RasterSampler::new(&net.device, net.model.as_ref(), &net.state, Weights::Current, Method::Cached).wait()?;
+        let guide = Guide::new(&net.device, (judge.as_ref(), &judge_state, Weights::Current), (WANTED, CLASSES), 4096).wait()?;
         Ok(Self { net, sampler, judge_state, guide })
     }
 
@@ -187,7 +188,7 @@ impl World {
     fn enumerated(&mut self) -> Result<[Vec<f64>; 2]> {
         let images = domain(16, 2);
         let p = self.net.score(&images, 4096)?.nll.iter().map(|nll| (-nll).exp()).collect();
-        let told = self.guide.log_p(&mut self.judge_state, &images)?.iter().map(|l| l.exp()).collect();
+        let told = self.guide.log_p(&mut self.judge_state, &images).wait()?.iter().map(|l| l.exp()).collect();
         Ok([p, told])
     }
 }
@@ -196,18 +197,18 @@ impl Grows for World {
     fn grow(&mut self, images: &[f32], rows: usize) -> Result<Vec<f32>> {
         let kept: Vec<bool> = (0..16).map(|at| at < 4 * rows).collect();
         let job = Job { keep: (rows > 0).then_some((images, &kept[..])), ..job(images.len() / 16, 0) };
-        Ok(self.sampler.sample(self.net.model.as_ref(), &mut self.net.state, &job)?.images)
+        Ok(self.sampler.sample(self.net.model.as_ref(), &mut self.net.state, &job).wait()?.images)
     }
 
     fn promise(&mut self, images: &[f32], rows: usize) -> Result<Vec<f64>> {
-        self.guide.log_p_of_rows(&mut self.judge_state, images, rows as f64 / 4.0)
+        self.guide.log_p_of_rows(&mut self.judge_state, images, rows as f64 / 4.0).wait()
     }
 }
 
 impl Proposes for World {
     fn propose(&mut self, first: usize, count: usize) -> Result<(Vec<f32>, Vec<f64>)> {
-        let drawn = self.sampler.sample(self.net.model.as_ref(), &mut self.net.state, &job(count, first))?;
-        let log_p = self.guide.log_p(&mut self.judge_state, &drawn.images)?;
+        let drawn = self.sampler.sample(self.net.model.as_ref(), &mut self.net.state, &job(count, first)).wait()?;
+        let log_p = self.guide.log_p(&mut self.judge_state, &drawn.images).wait()?;
         Ok((drawn.images, log_p))
     }
 }
@@ -274,13 +275,13 @@ fn a_push_is_the_slope_of_what_the_classifier_says_of_noised_points() -> Result<
     let judge = model::build("classifier", &hyper, &data(dims, 2, CLASSES))?;
     let device = kiln::runtime::Device::Cpu;
     let mut state = State::initial(&device, judge.state(), 5)?;
-    let mut slopes = Slopes::new(&device, (judge.as_ref(), &state, Weights::Current), (WANTED, CLASSES), 4)?;
+    let mut slopes = Slopes::new(&device, (judge.as_ref(), &state, Weights::Current), (WANTED, CLASSES), 4).wait()?;
     let points: Vec<f32> = (0..3 * 16).map(|i| 2.0 * kiln::random::normal(kiln::random::word(4, 1, 0, i))).collect();
     for (alpha, sigma) in [(0.8f64, 0.6f64), (1.0, 20.0), (0.999, 0.04)] {
         let length = alpha.hypot(sigma);
         let mut log_p = |points: &[f32]| -> Result<Vec<f64>> {
             let seen: Vec<f32> = points.iter().map(|v| ((f64::from(*v) / length + 1.0) / 2.0) as f32).collect();
-            Ok(slopes.of(&mut state, &seen, (sigma / length) as f32)?.0)
+            Ok(slopes.of(&mut state, &seen, (sigma / length) as f32).wait()?.0)
         };
         let h = 0.02 * length as f32;
         let mut differences = Vec::new();
@@ -290,7 +291,7 @@ fn a_push_is_the_slope_of_what_the_classifier_says_of_noised_points() -> Result<
             differences.push((at, up.iter().zip(&down).map(|(u, d)| (u - d) / f64::from(2.0 * h)).collect::<Vec<f64>>()));
         }
         let level = Level { alpha, sigma, time: 0.0 };
-        let pushed = ClassPush { slopes: &mut slopes, state: &mut state, scale: 3.0 }.push(level, &points)?;
+        let pushed = ClassPush { slopes: &mut slopes, state: &mut state, scale: 3.0 }.push(level, &points).wait()?;
         let largest = pushed.iter().fold(0.0f64, |m, v| m.max(f64::from(v.abs())));
         for (at, slopes) in &differences {
             for (image, slope) in slopes.iter().enumerate() {
@@ -311,7 +312,7 @@ fn chains_of_latents_come_to_the_posterior_of_a_grid() -> Result<()> {
         let mut state = State::initial(&device, model.state(), seed)?;
         for id in model.state().ids() {
             for (_, factor) in larger.iter().filter(|(name, _)| model.state().spec(id).name == *name) {
-                let values: Vec<f32> = state.read(id, Arena::Value)?.iter().map(|v| factor * v).collect();
+                let values: Vec<f32> = state.read(id, Arena::Value).wait()?.iter().map(|v| factor * v).collect();
                 state.write(id, Arena::Value, &values)?;
             }
         }
@@ -322,14 +323,15 @@ fn chains_of_latents_come_to_the_posterior_of_a_grid() -> Result<()> {
     let weights = Weights::Current;
 
     let grid: Vec<f32> = (0..1201).map(|i| (i as f32 - 600.0) / 120.0).collect();
-    let images = kiln::sample::latent::decode(&device, vae.as_ref(), &mut generator, weights, &grid, (&[], 0))?;
-    let log_p = Guide::new(&device, (judge.as_ref(), &told, weights), (WANTED, CLASSES), 256)?.log_p(&mut told, &images)?;
+    let images = kiln::sample::latent::decode(&device, vae.as_ref(), &mut generator, weights, &grid, (&[], 0)).wait()?;
+    let log_p = Guide::new(&device, (judge.as_ref(), &told, weights), (WANTED, CLASSES), 256).wait()?.log_p(&mut told, &images).wait()?;
     let density: Vec<f64> = grid.iter().zip(&log_p).map(|(z, l)| (l - f64::from(z * z) / 2.0).exp()).collect();
     let total: f64 = density.iter().sum();
 
-    let mut slopes = Slopes::new(&device, (judge.as_ref(), &told, weights), (WANTED, CLASSES), 4000)?;
+    let mut slopes = Slopes::new(&device, (judge.as_ref(), &told, weights), (WANTED, CLASSES), 4000).wait()?;
     let n = 4000;
-    let walked = Walker::new(&device, (vae.as_ref(), weights), &mut slopes, [&mut generator, &mut told], n)?.walk(n, 120, 9, || {})?;
+    let walked =
+        Walker::new(&device, (vae.as_ref(), weights), &mut slopes, [&mut generator, &mut told], n).wait()?.walk(n, 120, 9, || {}).wait()?;
     assert!((0.4..0.75).contains(&walked.acceptance), "{}", walked.acceptance);
     // Twenty bins, as likely each.
     let mut edges = Vec::new();

@@ -7,6 +7,7 @@ use kiln::data::{Binarization, Kind};
 use kiln::model::{self, DataSpec, Law};
 use kiln::sample::raster::{Drawn, Job, Method};
 use kiln::tensor::Arena;
+use kiln::wait::Wait;
 use kiln::{Error, Result};
 
 use pixels::{Net, domain, job};
@@ -23,7 +24,7 @@ fn net(name: &str, dims: [usize; 3], levels: usize, hyper: &str) -> Result<Net> 
     let mut net = Net::of(name, pixels::data(dims, levels, 0), levels, &format!("{hyper}\nlikelihood = 'mixture'\nmixtures = 3"))?;
     let spec = net.model.state().clone();
     for id in spec.ids().into_iter().filter(|id| spec.spec(*id).name.starts_with("head.")) {
-        let stronger: Vec<f32> = net.state.read(id, Arena::Value)?.iter().map(|v| 2.5 * v).collect();
+        let stronger: Vec<f32> = net.state.read(id, Arena::Value).wait()?.iter().map(|v| 2.5 * v).collect();
         net.state.write(id, Arena::Value, &stronger)?;
     }
     Ok(net)

@@ -11,6 +11,7 @@ use kiln::model::{self, DataSpec};
 use kiln::runtime::{Device, Program, State, Weights};
 use kiln::sample::raster::{Drawn, Job, Method, RasterSampler};
 use kiln::train::TrainRecipe;
+use kiln::wait::Wait;
 use kiln::{Error, Result};
 
 use pixels::{Net, domain, early, job, seen_in_a_pixel};
@@ -211,14 +212,14 @@ fn it_learns_one_batch_by_heart() -> Result<()> {
     let images = net.noise(count, 30);
     let recipe = TrainRecipe::new(&net.model.defaults());
     let graph = net.model.train_graph(count, &|group| recipe.update(group))?;
-    let mut program = Program::new(&net.device, &graph, &net.state, Weights::Current)?;
+    let mut program = Program::new(&net.device, &graph, &net.state, Weights::Current).wait()?;
     program.write("x", &images)?;
     let mut loss = Vec::new();
     for at in 1..=1500 {
         let rate = 5e-3 * 0.998f32.powi(at as i32);
         let step = Step { step: at, learning_rate: [rate; 4], updates: [at; 4], ..Step::default() };
-        program.run(&mut net.state, &step)?;
-        loss.push(f64::from(program.read(&net.state, "loss")?[0]));
+        program.run(&mut net.state, &step).wait()?;
+        loss.push(f64::from(program.read(&net.state, "loss").wait()?[0]));
     }
     // Four columns are within reach of the first kernel and of the blocks, so that there is no blind spot and the border tells places apart.
     // Images that nothing tells apart at first cost at least the choice among them: ln 8 nats, and no model can do better.
@@ -238,14 +239,14 @@ fn a_conditional_model_is_a_distribution_for_each_class() -> Result<()> {
         let mut state = State::initial(&Device::Cpu, model.state(), 3)?;
         let images = domain(6, 2);
         let graph = model.scores().expect("a likelihood").likelihood_graph(64)?;
-        let mut program = Program::new(&Device::Cpu, &graph, &state, Weights::Current)?;
+        let mut program = Program::new(&Device::Cpu, &graph, &state, Weights::Current).wait()?;
         program.write("x", &images)?;
         let mut seen: Vec<Vec<f32>> = Vec::new();
         for class in 0..3 {
             let hot = |count: usize| (0..3 * count).map(|i| f32::from(u8::from(i % 3 == class))).collect::<Vec<_>>();
             program.write("labels", &hot(64))?;
-            program.run(&mut state, &Step::default())?;
-            let nll = program.read(&state, "nll")?;
+            program.run(&mut state, &Step::default()).wait()?;
+            let nll = program.read(&state, "nll").wait()?;
             let total: f64 = nll.iter().map(|v| (-f64::from(*v)).exp()).sum();
             assert!((total - 1.0).abs() < 2e-5, "{dims:?}, class {class}: {total}");
             assert!(!seen.contains(&nll), "class {class} is a distribution of its own");
@@ -253,8 +254,8 @@ fn a_conditional_model_is_a_distribution_for_each_class() -> Result<()> {
             let inputs = [("labels", &hot[..])];
             let job = Job { inputs: &inputs, ..job(9, 0) };
             let mut draw = |method| {
-                let mut sampler = RasterSampler::new(&Device::Cpu, model.as_ref(), &state, Weights::Current, method)?;
-                sampler.sample(model.as_ref(), &mut state, &job)
+                let mut sampler = RasterSampler::new(&Device::Cpu, model.as_ref(), &state, Weights::Current, method).wait()?;
+                sampler.sample(model.as_ref(), &mut state, &job).wait()
             };
             let drawn = draw(Method::Cached)?;
             assert_eq!(drawn, draw(Method::Naive)?);

@@ -10,6 +10,7 @@ use kiln::model::{DataSpec, Model};
 use kiln::nn::{NormedSpec, Pass, Shift, WeightNorm};
 use kiln::runtime::{Device, Program, State, Weights};
 use kiln::sample::raster::{Job, Method, RasterSampler};
+use kiln::wait::Wait;
 use kiln::{Error, Result};
 use support::models;
 
@@ -57,7 +58,7 @@ fn probabilities_sum_to_one_and_the_start_sets_every_layer() -> Result<()> {
             assert!((total - 1.0).abs() < 2e-5, "{dims:?}: {total}");
         }
         for id in parts(model.as_ref(), "g") {
-            let gains = state.read(id, Arena::Value)?;
+            let gains = state.read(id, Arena::Value).wait()?;
             assert!(gains.iter().all(|g| g.is_finite() && *g != 1.0), "{}: {gains:?}", model.state().spec(id).name);
         }
     }
@@ -100,7 +101,7 @@ fn a_layer_that_was_set_has_the_mean_and_deviation_it_should() -> Result<()> {
             let &[_, h, w, c] = g.shape(y).dims() else { panic!("an image") };
             let out = models::run(&g, &mut state, &[("x", &x)], &Step::default(), "y");
             let gains = tensors.ids().into_iter().find(|id| tensors.spec(*id).name == "layer.g").expect("gains");
-            Ok((out, state.read(gains, Arena::Value)?, [h, w, c]))
+            Ok((out, state.read(gains, Arena::Value).wait()?, [h, w, c]))
         };
         let (set, gains, [h, w, c]) = run(Pass::Start)?;
         let (used, _, _) = run(Pass::Use)?;
@@ -134,14 +135,14 @@ fn a_direction_has_no_length_and_no_gradient_along_itself() -> Result<()> {
     start(model.as_ref(), &mut state, &images, 4);
     let before = nats(model.as_ref(), &mut state, &images, 4);
     let directions = parts(model.as_ref(), "v");
-    let old: Vec<Vec<f32>> = directions.iter().map(|id| state.read(*id, Arena::Value)).collect::<Result<_>>()?;
+    let old: Vec<Vec<f32>> = directions.iter().map(|id| state.read(*id, Arena::Value).wait()).collect::<Result<_>>()?;
     // A step of plain descent by 1 is the gradient itself.
     let graph = model.train_graph(4, &|group| Update::new(group, Rule::Sgd { momentum: 0.0 }))?;
     let step = Step { seed: 1, step: 1, learning_rate: [1.0; 4], ..Step::default() };
     models::run(&graph, &mut state, &[("x", &images), ("labels", &labels)], &step, "loss");
     let mut moved = 0;
     for (id, old) in directions.iter().zip(&old) {
-        let new = state.read(*id, Arena::Value)?;
+        let new = state.read(*id, Arena::Value).wait()?;
         let gradient: Vec<f64> = old.iter().zip(&new).map(|(o, n)| f64::from(o - n)).collect();
         let along: f64 = gradient.iter().zip(old).map(|(g, v)| g * f64::from(*v)).sum();
         let [size, length] = [gradient.iter().map(|g| g * g).sum::<f64>(), old.iter().map(|v| f64::from(v * v)).sum()].map(f64::sqrt);
@@ -154,7 +155,7 @@ fn a_direction_has_no_length_and_no_gradient_along_itself() -> Result<()> {
     start(model.as_ref(), &mut state, &images, 4);
     for (k, id) in directions.iter().enumerate() {
         let factor = [3.0, 0.25, 7.0][k % 3];
-        let scaled: Vec<f32> = state.read(*id, Arena::Value)?.iter().map(|v| v * factor).collect();
+        let scaled: Vec<f32> = state.read(*id, Arena::Value).wait()?.iter().map(|v| v * factor).collect();
         state.write(*id, Arena::Value, &scaled)?;
     }
     let after = nats(model.as_ref(), &mut state, &images, 4);
@@ -197,7 +198,7 @@ fn pytorchs_directions_give_pytorchs_start_and_probabilities() -> Result<()> {
             let name = format!("{prefix}.{}", model.state().spec(id).name);
             kiln::train::checkpoint::read_tensor(&path, &file, &name, &mut state, id, Arena::Value)?;
             if name.ends_with(".g") || name.ends_with(".b") {
-                given.push((name, id, state.read(id, Arena::Value)?));
+                given.push((name, id, state.read(id, Arena::Value).wait()?));
             }
         }
         let close = |name: &str, got: &[f32], want: &[f32]| {
@@ -220,7 +221,7 @@ fn pytorchs_directions_give_pytorchs_start_and_probabilities() -> Result<()> {
         let logits = models::run(&graph, &mut state, &[("x", &x), ("labels", &hot)], &Step::default(), "logits");
         close(&format!("{prefix} start"), &logits, &placed(&format!("{prefix}.logits")));
         for (name, id, want) in &given {
-            close(name, &state.read(*id, Arena::Value)?, want);
+            close(name, &state.read(*id, Arena::Value).wait()?, want);
         }
     }
     Ok(())
@@ -286,10 +287,10 @@ fn images_are_drawn_and_their_probabilities_are_those_that_are_scored() -> Resul
         let batch: Vec<f32> = batch.into_iter().map(|v| (v * levels).floor()).collect();
         start(model.as_ref(), &mut state, &batch, 4);
         let job = Job { count: 3, seed: 5, first: 0, temperature: 1.0, keep: None, inputs: &[] };
-        let mut sampler = RasterSampler::new(&Device::Cpu, model.as_ref(), &state, Weights::Current, Method::Cached)?;
-        let drawn = sampler.sample(model.as_ref(), &mut state, &job)?;
-        let mut naive = RasterSampler::new(&Device::Cpu, model.as_ref(), &state, Weights::Current, Method::Naive)?;
-        assert_eq!(drawn, naive.sample(model.as_ref(), &mut state, &job)?, "{hyper}");
+        let mut sampler = RasterSampler::new(&Device::Cpu, model.as_ref(), &state, Weights::Current, Method::Cached).wait()?;
+        let drawn = sampler.sample(model.as_ref(), &mut state, &job).wait()?;
+        let mut naive = RasterSampler::new(&Device::Cpu, model.as_ref(), &state, Weights::Current, Method::Naive).wait()?;
+        assert_eq!(drawn, naive.sample(model.as_ref(), &mut state, &job).wait()?, "{hyper}");
         assert!(drawn.images.iter().all(|v| v.fract() == 0.0 && (0.0..levels).contains(v)), "{hyper}");
         for (log_p, nll) in drawn.log_p.iter().zip(nats(model.as_ref(), &mut state, &drawn.images, 3)) {
             assert!((log_p + f64::from(nll)).abs() < 1e-4 * f64::from(nll).max(1.0), "{hyper}: {log_p}, scored {nll}");
@@ -321,7 +322,7 @@ fn what_makes_no_network_is_refused() {
 
 #[test]
 fn an_adapter_sets_first_weights_as_the_cpu_does() -> Result<()> {
-    let gpu = match Device::open("gpu") {
+    let gpu = match Device::open("gpu").wait() {
         Ok(gpu) => gpu,
         Err(Error::Device(reason)) => {
             assert!(std::env::var_os("KILN_REQUIRE_GPU").is_none(), "{reason}");
@@ -335,11 +336,11 @@ fn an_adapter_sets_first_weights_as_the_cpu_does() -> Result<()> {
     let mut found = Vec::new();
     for device in [Device::Cpu, gpu] {
         let mut state = State::initial(&device, model.state(), 1)?;
-        let mut program = Program::new(&device, &graph, &state, Weights::Current)?;
+        let mut program = Program::new(&device, &graph, &state, Weights::Current).wait()?;
         program.write("x", &images)?;
-        program.run(&mut state, &Step::default())?;
+        program.run(&mut state, &Step::default()).wait()?;
         let tensors = [parts(model.as_ref(), "g"), parts(model.as_ref(), "b")].concat();
-        let read: Vec<f32> = tensors.iter().map(|id| state.read(*id, Arena::Value)).collect::<Result<Vec<_>>>()?.concat();
+        let read: Vec<f32> = tensors.iter().map(|id| state.read(*id, Arena::Value).wait()).collect::<Result<Vec<_>>>()?.concat();
         found.push(read.into_iter().map(f64::from).collect::<Vec<f64>>());
     }
     support::close(&found[1], &found[0], 1e-3, "first weights");

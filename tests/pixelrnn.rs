@@ -12,6 +12,7 @@ use kiln::random::Draws;
 use kiln::runtime::{Device, Program, State, Weights};
 use kiln::sample::raster::{Job, Method, RasterProgram, RasterSampler};
 use kiln::train::TrainRecipe;
+use kiln::wait::Wait;
 use kiln::{Error, Result};
 
 use pixels::{Net, data, domain, early, job, seen_in_a_pixel};
@@ -46,7 +47,7 @@ fn field(net: &Net, [r, c]: [usize; 2]) -> Result<BTreeSet<[usize; 2]>> {
     let spec = net.model.state();
     let mut state = CpuState::<f64>::new(spec);
     for id in spec.ids() {
-        let values = net.state.read(id, Arena::Value)?;
+        let values = net.state.read(id, Arena::Value).wait()?;
         state.tensor_mut(id, Arena::Value).iter_mut().zip(values).for_each(|(to, v)| *to = f64::from(v));
     }
     let mut program = CpuProgram::<f64>::new(Plan::new(&graph, spec, false), Arena::Value);
@@ -210,14 +211,14 @@ fn cached_sampling_is_naive_sampling_bit_for_bit() -> Result<()> {
 fn a_job_is_given_up_once_it_is_told_so() -> Result<()> {
     for method in [Method::Cached, Method::Naive] {
         let mut net = rnn([5, 4, 1], 2, SMALL)?;
-        let mut sampler = RasterSampler::new(&Device::Cpu, net.model.as_ref(), &net.state, Weights::Current, method)?;
+        let mut sampler = RasterSampler::new(&Device::Cpu, net.model.as_ref(), &net.state, Weights::Current, method).wait()?;
         let job = Job { count: 9, seed: 17, first: 0, temperature: 1.0, keep: None, inputs: &[] };
         for patience in [0, 3] {
             let asked = std::sync::atomic::AtomicUsize::new(0);
             let stop = || asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) >= patience;
-            assert_eq!(sampler.sample_unless(net.model.as_ref(), &mut net.state, &job, &stop)?, None, "{method:?}");
+            assert_eq!(sampler.sample_unless(net.model.as_ref(), &mut net.state, &job, &stop).wait()?, None, "{method:?}");
         }
-        assert!(sampler.sample_unless(net.model.as_ref(), &mut net.state, &job, &|| false)?.is_some(), "{method:?}");
+        assert!(sampler.sample_unless(net.model.as_ref(), &mut net.state, &job, &|| false).wait()?.is_some(), "{method:?}");
     }
     Ok(())
 }
@@ -248,14 +249,14 @@ fn it_learns_one_batch_by_heart() -> Result<()> {
         let images = net.noise(count, 30);
         let recipe = TrainRecipe::new(&net.model.defaults());
         let graph = net.model.train_graph(count, &|group| recipe.update(group))?;
-        let mut program = Program::new(&Device::Cpu, &graph, &net.state, Weights::Current)?;
+        let mut program = Program::new(&Device::Cpu, &graph, &net.state, Weights::Current).wait()?;
         program.write("x", &images)?;
         let mut last = 0.0;
         for at in 1..=2000 {
             let rate = 1e-2 * 0.998f32.powi(at as i32);
             let step = Step { step: at, learning_rate: [rate; 4], updates: [at; 4], ..Step::default() };
-            program.run(&mut net.state, &step)?;
-            last = f64::from(program.read(&net.state, "loss")?[0]);
+            program.run(&mut net.state, &step).wait()?;
+            last = f64::from(program.read(&net.state, "loss").wait()?[0]);
         }
         // Images that nothing tells apart at first cost at least the choice among them: ln 8 nats.
         let least = (count as f64).ln();
@@ -272,13 +273,13 @@ fn labels_shift_the_gates_of_every_layer() -> Result<()> {
         assert!(model.conditional());
         let mut state = State::initial(&Device::Cpu, model.state(), 3)?;
         let graph = need::raster(model.as_ref())?.raster_graph(2)?;
-        let mut program = Program::new(&Device::Cpu, &graph, &state, Weights::Current)?;
+        let mut program = Program::new(&Device::Cpu, &graph, &state, Weights::Current).wait()?;
         let image: Vec<f32> = (0..20).map(|i| f32::from(i % 3 == 0)).collect();
         program.write("x", &[image.clone(), image].concat())?;
         let mut logits = |labels: [f32; 6], state: &mut State| -> Result<Vec<f32>> {
             program.write("labels", &labels)?;
-            program.run(state, &Step::default())?;
-            program.read(state, "logits")
+            program.run(state, &Step::default()).wait()?;
+            program.read(state, "logits").wait()
         };
         let both = logits([1.0, 0.0, 0.0, 0.0, 0.0, 1.0], &mut state)?;
         assert!(both[..20].iter().zip(&both[20..]).any(|(a, b)| a != b), "{layer}: labels change nothing");

@@ -9,6 +9,7 @@ use kiln::runtime::{Device, State, Weights};
 use kiln::sample::posterior::{Kept, Posterior};
 use kiln::sample::target::Target;
 use kiln::sample::{latents, mala, search};
+use kiln::wait::Wait;
 use support::models::{build, images, initial};
 
 const DIMS: [usize; 3] = [3, 2, 1];
@@ -19,7 +20,7 @@ fn made(name: &str, hyper: &str, larger: &str) -> (Box<dyn Model>, State) {
     let model = build(name, hyper, &images(DIMS, Kind::Pixels)).expect("model");
     let mut state = initial(&*model);
     for id in model.state().ids().into_iter().filter(|id| model.state().spec(*id).name == larger) {
-        let values: Vec<f32> = state.read(id, Arena::Value).expect("tensor").iter().map(|v| 8.0 * v).collect();
+        let values: Vec<f32> = state.read(id, Arena::Value).wait().expect("tensor").iter().map(|v| 8.0 * v).collect();
         state.write(id, Arena::Value, &values).expect("tensor");
     }
     (model, state)
@@ -30,7 +31,7 @@ fn grid(posterior: &mut Posterior, state: &mut State, kept: &Kept<'_>) -> (Vec<f
     let z: Vec<f32> = (0..1201).map(|i| (i as f32 - 600.0) / 120.0).collect();
     let mut along = posterior.along(state, kept, z.len());
     let chunk = along.chunk();
-    let value = z.chunks(chunk).enumerate().flat_map(|(part, z)| along.of(part * chunk, z).expect("values").0).collect();
+    let value = z.chunks(chunk).enumerate().flat_map(|(part, z)| along.of(part * chunk, z).wait().expect("values").0).collect();
     (z, value)
 }
 
@@ -44,11 +45,12 @@ fn chains_come_to_the_posterior_and_searches_to_its_top() {
         let (model, mut state) = made(name, hyper, larger);
         let image = [0.9, 0.5, 0.2, 0.8, 0.5, 0.5];
         let kept = Kept { images: &image, mask: &MASK, labels: (&[], 0) };
-        let mut posterior = Posterior::new(&Device::Cpu, (&*model, &state, Weights::Current), 0.3, 256).expect("posterior");
+        let mut posterior = Posterior::new(&Device::Cpu, (&*model, &state, Weights::Current), 0.3, 256).wait().expect("posterior");
         let (z, value) = grid(&mut posterior, &mut state, &kept);
         let top = value.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         // −ln p of each kept value and ½z², worked out from what the decoder makes.
-        let decoded = kiln::sample::latent::decode(&Device::Cpu, &*model, &mut state, Weights::Current, &z, (&[], 0)).expect("images");
+        let decoded =
+            kiln::sample::latent::decode(&Device::Cpu, &*model, &mut state, Weights::Current, &z, (&[], 0)).wait().expect("images");
         let by_hand = |i: usize| -> f64 {
             let kept = (0..6).filter(|at| MASK[*at]).map(|at| {
                 let (x, made) = (f64::from(image[at]), f64::from(decoded[i * 6 + at]));
@@ -71,7 +73,7 @@ fn chains_come_to_the_posterior_and_searches_to_its_top() {
         let kept_many = Kept { images: &many, mask: &MASK, labels: (&[], 0) };
         let mut along = posterior.along(&mut state, &kept_many, 1);
         let starts = latents(3, 0, n, 1);
-        let ended = mala::walk(&mut along, &starts, 150, 5, || {}).expect("chains");
+        let ended = mala::walk(&mut along, &starts, 150, 5, || {}).wait().expect("chains");
         assert!((0.4..0.75).contains(&ended.acceptance), "{name}: {}", ended.acceptance);
         let mut sorted = ended.z.clone();
         sorted.sort_by(f32::total_cmp);
@@ -86,7 +88,7 @@ fn chains_come_to_the_posterior_and_searches_to_its_top() {
         assert!(far < 1.95 / (n as f64).sqrt(), "{name}: distribution functions {far} apart");
 
         let mut along = posterior.along(&mut state, &kept, 8);
-        let found = search::climb(&mut along, &latents(4, 0, 8, 1), 300, || {}).expect("search").best_of(8);
+        let found = search::climb(&mut along, &latents(4, 0, 8, 1), 300, || {}).wait().expect("search").best_of(8);
         // The top may lie between two points of the grid.
         assert!(found.value.len() == 1 && (-1e-3..0.02).contains(&(found.value[0] - top)), "{name}: {} of {top}", found.value[0]);
     }
@@ -94,7 +96,7 @@ fn chains_come_to_the_posterior_and_searches_to_its_top() {
 
 #[test]
 fn an_adapter_makes_the_same_of_it() {
-    let gpu = match Device::open("gpu") {
+    let gpu = match Device::open("gpu").wait() {
         Ok(gpu) => gpu,
         Err(reason) => {
             assert!(std::env::var_os("KILN_REQUIRE_GPU").is_none(), "{reason}");
@@ -108,10 +110,10 @@ fn an_adapter_makes_the_same_of_it() {
         let z = latents(3, 0, 6, 2);
         let [cpu, gpu] = [&Device::Cpu, &gpu].map(|device| {
             let mut state = State::initial(device, model.state(), 3).expect("state");
-            let mut posterior = Posterior::new(device, (&*model, &state, Weights::Current), 0.3, 4).expect("posterior");
+            let mut posterior = Posterior::new(device, (&*model, &state, Weights::Current), 0.3, 4).wait().expect("posterior");
             // Three latents of each image, four at a time: the second part begins within an image.
             let mut along = posterior.along(&mut state, &kept, 3);
-            let parts = [along.of(0, &z[..8]).expect("values"), along.of(4, &z[8..]).expect("values")];
+            let parts = [along.of(0, &z[..8]).wait().expect("values"), along.of(4, &z[8..]).wait().expect("values")];
             parts.into_iter().flat_map(|(value, slope)| value.into_iter().chain(slope.into_iter().map(f64::from))).collect::<Vec<f64>>()
         });
         assert_eq!(cpu.len(), 6 + 12);

@@ -10,10 +10,11 @@ use kiln::model::{self, DataSpec, Model};
 use kiln::runtime::{Device, Program, State, Weights};
 use kiln::sample::raster::{Job, Method, RasterSampler};
 use kiln::tensor::Arena;
+use kiln::wait::Wait;
 use ladder::Ladder;
 
 fn device() -> Option<Device> {
-    match Device::open("gpu") {
+    match Device::open("gpu").wait() {
         Ok(device) => Some(device),
         Err(reason) => {
             assert!(std::env::var_os("KILN_REQUIRE_GPU").is_none(), "{reason}");
@@ -40,8 +41,8 @@ fn compare_model(model: &dyn Model, dims: [usize; 3], grouped: bool) -> kiln::Re
     let labels: Vec<f32> = (0..2 * COUNT).map(|i| f32::from(u8::from(i / 2 % 2 == i % 2))).collect();
     let inputs: &[(&str, &[f32])] = &[("labels", &labels)];
     let draw = |method, state: &mut State, keep| {
-        let mut sampler = RasterSampler::new(&device, model, state, Weights::Current, method)?;
-        sampler.sample(model, state, &Job { count: COUNT, seed: 7, first: 2, temperature: 1.0, keep, inputs })
+        let mut sampler = RasterSampler::new(&device, model, state, Weights::Current, method).wait()?;
+        sampler.sample(model, state, &Job { count: COUNT, seed: 7, first: 2, temperature: 1.0, keep, inputs }).wait()
     };
     let naive = draw(Method::Naive, &mut state, None)?;
     let cached = draw(Method::Cached, &mut state, None)?;
@@ -133,22 +134,22 @@ fn mixtures_come_as_often_as_the_model_says() -> kiln::Result<()> {
     let mut state = State::initial(&device, model.state(), 3)?;
     let spec = model.state().clone();
     for id in spec.ids().into_iter().filter(|id| spec.spec(*id).name.starts_with("head.1")) {
-        let stronger: Vec<f32> = state.read(id, Arena::Value)?.iter().map(|v| 2.0 * v).collect();
+        let stronger: Vec<f32> = state.read(id, Arena::Value).wait()?.iter().map(|v| 2.0 * v).collect();
         state.write(id, Arena::Value, &stronger)?;
     }
     // Every pixel of four levels and three colours, in the bytes that stand for them.
     let pixels: Vec<[usize; 3]> = (0..64).map(|cell| [cell / 16, cell / 4 % 4, cell % 4]).collect();
     let graph = model.scores().expect("a likelihood").likelihood_graph(64)?;
-    let mut program = Program::new(&device, &graph, &state, Weights::Current)?;
+    let mut program = Program::new(&device, &graph, &state, Weights::Current).wait()?;
     program.write("x", &pixels.iter().flatten().map(|level| 64.0 * *level as f32).collect::<Vec<_>>())?;
-    program.run(&mut state, &Step::default())?;
-    let p: Vec<f64> = program.read(&state, "nll")?.iter().map(|nll| (-f64::from(*nll)).exp()).collect();
+    program.run(&mut state, &Step::default()).wait()?;
+    let p: Vec<f64> = program.read(&state, "nll").wait()?.iter().map(|nll| (-f64::from(*nll)).exp()).collect();
     assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-4);
 
     let count = 16_000;
-    let mut sampler = RasterSampler::new(&device, model.as_ref(), &state, Weights::Current, Method::Cached)?;
+    let mut sampler = RasterSampler::new(&device, model.as_ref(), &state, Weights::Current, Method::Cached).wait()?;
     let job = Job { count, seed: 5, first: 0, temperature: 1.0, keep: None, inputs: &[] };
-    let drawn = sampler.sample(model.as_ref(), &mut state, &job)?;
+    let drawn = sampler.sample(model.as_ref(), &mut state, &job).wait()?;
     let mut seen = [0.0; 64];
     for (pixel, log_p) in drawn.images.chunks(3).zip(&drawn.log_p) {
         let cell = pixel.iter().fold(0, |cell, value| 4 * cell + *value as usize);
@@ -211,9 +212,9 @@ fn continuous_values_are_those_of_whole_passes_to_rounding() -> kiln::Result<()>
         // What the host draws from whole passes it works out in double precision.
         for temperature in [1.0, 0.5] {
             let mut draw = |method| {
-                let mut sampler = RasterSampler::new(&device, model.as_ref(), &state, Weights::Current, method)?;
+                let mut sampler = RasterSampler::new(&device, model.as_ref(), &state, Weights::Current, method).wait()?;
                 let job = Job { count: COUNT, seed: 7, first: 2, temperature, keep: None, inputs: &[] };
-                sampler.sample(model.as_ref(), &mut state, &job)
+                sampler.sample(model.as_ref(), &mut state, &job).wait()
             };
             let [cached, naive] = [draw(Method::Cached)?, draw(Method::Naive)?];
             let far = cached.images.iter().zip(&naive.images).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);

@@ -11,6 +11,7 @@ use kiln::graph::Step;
 use kiln::model::{Raster, need};
 use kiln::runtime::{Program, Weights};
 use kiln::sample::raster::{Drawn, Job, Method, RasterProgram, RasterSampler, order};
+use kiln::wait::Wait;
 use kiln::{Error, Result};
 use pixels::{CLASSES, Net, data, domain, job, labels};
 
@@ -123,11 +124,11 @@ fn a_coarse_pixel_tells_of_all_around_it_and_before_it() -> Result<()> {
 fn conditional_alone(net: &mut Net, raster: &dyn Raster, images: &[f32], coarse: &[f32]) -> Result<Vec<f64>> {
     let item = net.item();
     let count = images.len() / item;
-    let mut program = Program::new(&net.device, &raster.raster_graph(count)?, &net.state, Weights::Current)?;
+    let mut program = Program::new(&net.device, &raster.raster_graph(count)?, &net.state, Weights::Current).wait()?;
     program.write("x", images)?;
     program.write("coarse", coarse)?;
-    program.run(&mut net.state, &Step::default())?;
-    let logits = program.read(&net.state, "logits")?;
+    program.run(&mut net.state, &Step::default()).wait()?;
+    let logits = program.read(&net.state, "logits").wait()?;
     let per = net.per_value();
     let [_, w, c] = net.dims;
     let of_value = |at: usize| {
@@ -156,7 +157,7 @@ fn the_likelihood_is_that_of_the_coarse_image_and_that_of_the_rest_given_it() ->
             let name = format!("scales.0.{}", alone.model.state().spec(id).name);
             let spec = whole.model.state();
             let same = spec.ids().into_iter().find(|other| spec.spec(*other).name == name);
-            let values = whole.state.read(same.unwrap_or_else(|| panic!("no {name}")), Arena::Value)?;
+            let values = whole.state.read(same.unwrap_or_else(|| panic!("no {name}")), Arena::Value).wait()?;
             alone.state.write(id, Arena::Value, &values)?;
         }
         let images = whole.noise(5, 4);
@@ -223,9 +224,9 @@ fn a_cached_sampler_is_given_the_map_alone_and_not_what_each_layer_makes_of_it()
         let maps = program.given.iter().map(|(feature, _)| &program.features[*feature]).filter(|f| f.wide).collect::<Vec<_>>();
         assert!(maps.len() == 1 && maps[0].channels == 5, "{family:?}: {maps:?}");
         // Whole passes would have moved the image into them.
-        let mut sampler = RasterSampler::new(&net.device, net.model.as_ref(), &net.state, Weights::Current, Method::Cached)?;
+        let mut sampler = RasterSampler::new(&net.device, net.model.as_ref(), &net.state, Weights::Current, Method::Cached).wait()?;
         let hot = labels(2, 0);
-        sampler.sample(net.model.as_ref(), &mut net.state, &Job { inputs: &[("labels", &hot)], ..job(2, 0) })?;
+        sampler.sample(net.model.as_ref(), &mut net.state, &Job { inputs: &[("labels", &hot)], ..job(2, 0) }).wait()?;
         assert_eq!(sampler.spent().transfers, 0.0, "{family:?} is drawn by whole passes");
     }
     Ok(())

@@ -8,6 +8,7 @@ use kiln::Result;
 use kiln::data::Kind;
 use kiln::runtime::Weights;
 use kiln::sample::raster::{CachedSampler, Future, Job, Method, Past};
+use kiln::wait::Wait;
 use pixels::{Net, data, domain, early, job, labels};
 use support::models::{build, images, initial, refusal, train};
 
@@ -171,7 +172,7 @@ fn futures_of_a_past_that_is_carried_on_are_those_of_whole_jobs() -> Result<()> 
         let (item, past_item) = (steps * channels, begins * channels);
         let given = net.noise(count, 5);
         let begun: Vec<f32> = given[..past_item].to_vec();
-        let sampler = CachedSampler::of(net.model.as_ref(), &net.state, Weights::Current)?;
+        let sampler = CachedSampler::of(net.model.as_ref(), &net.state, Weights::Current).wait()?;
         let mut past = Past::new(&sampler)?;
         begun.chunks(channels).try_for_each(|row| past.push(row))?;
         assert_eq!(past.len(), begins);

@@ -9,6 +9,7 @@ use kiln::model::{self, DataSpec, Model, need};
 use kiln::random::Draws;
 use kiln::runtime::{Device, State, Weights};
 use kiln::sample::raster::{Job, Known, Method, RasterProgram, RasterSampler};
+use kiln::wait::Wait;
 use ladder::Ladder;
 
 /// Draws both ways, whole images and rests of images.
@@ -26,8 +27,8 @@ fn same(model: &dyn Model, dims: [usize; 3], levels: usize, what: &str) -> Resul
             let inputs: &[(&str, &[f32])] = if model.conditional() { &[("labels", &hot)] } else { &[] };
             let job = Job { count, seed: 17, first: 5, temperature: 0.9, keep, inputs };
             let mut draw = |method| {
-                let mut sampler = RasterSampler::new(&Device::Cpu, model, &state, Weights::Current, method)?;
-                sampler.sample(model, &mut state, &job)
+                let mut sampler = RasterSampler::new(&Device::Cpu, model, &state, Weights::Current, method).wait()?;
+                sampler.sample(model, &mut state, &job).wait()
             };
             let cached = draw(Method::Cached)?;
             assert_eq!(cached, draw(Method::Naive)?, "{what}, {dims:?}, {levels} levels, {count} images, kept: {}", keep.is_some());

@@ -8,6 +8,7 @@ use kiln::nn::{Start, TimeWaves, UpsampledConv2d};
 use kiln::op::Taps;
 use kiln::runtime::{Device, Program, State, Weights};
 use kiln::tensor::Arena;
+use kiln::wait::Wait;
 use kiln::{Error, Result};
 use support::Bench;
 
@@ -39,7 +40,7 @@ fn parameters_are_those_of_the_papers() -> Result<()> {
 /// The CPU, and an adapter where there is one, with the tolerance of each.
 fn devices() -> Vec<(Device, f32)> {
     let mut devices = vec![(Device::Cpu, 1e-5)];
-    match Device::open("gpu") {
+    match Device::open("gpu").wait() {
         Ok(device) => devices.push((device, 1e-4)),
         Err(reason) => assert!(std::env::var_os("KILN_REQUIRE_GPU").is_none(), "{reason}"),
     }
@@ -108,7 +109,7 @@ fn pytorchs_weights_give_pytorchs_outputs_and_gradients() -> Result<()> {
                 let name = format!("{prefix}.{}", spec.spec(id).name);
                 kiln::train::checkpoint::read_tensor(&path, &file, &name, &mut state, id, Arena::Value)?;
             }
-            let mut program = Program::new(&device, &graph, &state, Weights::Current)?;
+            let mut program = Program::new(&device, &graph, &state, Weights::Current).wait()?;
             for (name, values) in [("x", placed(&format!("{prefix}.x"))), ("time", values(&format!("{prefix}.time")))] {
                 program.write(name, &values)?;
             }
@@ -116,14 +117,14 @@ fn pytorchs_weights_give_pytorchs_outputs_and_gradients() -> Result<()> {
             if classes > 0 {
                 program.write("labels", &hot)?;
             }
-            program.run(&mut state, &Step::default())?;
+            program.run(&mut state, &Step::default()).wait()?;
             let close = |name: &str, got: &[f32], want: &[f32]| {
                 assert_eq!(got.len(), want.len(), "{name}");
                 let scale = want.iter().fold(1.0f32, |m, v| m.max(v.abs()));
                 let worst = got.iter().zip(want).map(|(g, w)| (g - w).abs() / scale).fold(0.0, f32::max);
                 assert!(worst <= tolerance, "{}: {prefix} {name}: {worst}", device.name());
             };
-            close("y", &program.read(&state, "y")?, &placed(&format!("{prefix}.y")));
+            close("y", &program.read(&state, "y").wait()?, &placed(&format!("{prefix}.y")));
             for name in watched {
                 // Read as a weight, a gradient is turned to the layout here.
                 let own = id(name);
@@ -135,7 +136,7 @@ fn pytorchs_weights_give_pytorchs_outputs_and_gradients() -> Result<()> {
                     own,
                     Arena::Value,
                 )?;
-                close(name, &program.read(&state, name)?, &gradients.read(own, Arena::Value)?);
+                close(name, &program.read(&state, name).wait()?, &gradients.read(own, Arena::Value).wait()?);
             }
         }
     }
@@ -181,9 +182,9 @@ fn an_upsampled_convolution_is_both_its_layers() -> Result<()> {
                 let values: Vec<f32> = support::normals(b.graph.shape(*node).len(), k as u32 + 1).iter().map(|v| *v as f32).collect();
                 state.write(*id, Arena::Value, &values)?;
             }
-            let mut program = Program::new(&device, &b.graph, &state, Weights::Current)?;
-            program.run(&mut state, &Step::default())?;
-            Ok(program.read(&state, output)?.into_iter().map(f64::from).collect())
+            let mut program = Program::new(&device, &b.graph, &state, Weights::Current).wait()?;
+            program.run(&mut state, &Step::default()).wait()?;
+            Ok(program.read(&state, output).wait()?.into_iter().map(f64::from).collect())
         };
         support::close(&run("y")?, &run("plain")?, 1e-5, "sums");
         for of in ["x", "kernel"] {
@@ -242,10 +243,10 @@ fn times_are_told_by_waves_to_the_last_digit() -> Result<()> {
         let y = waves.apply(&mut graph, &spec, time)?;
         graph.output("y", y);
         let mut state = State::initial(&device, &spec, 1)?;
-        let mut program = Program::new(&device, &graph, &state, Weights::Current)?;
+        let mut program = Program::new(&device, &graph, &state, Weights::Current).wait()?;
         program.write("time", &times)?;
-        program.run(&mut state, &Step::default())?;
-        let got = program.read(&state, "y")?;
+        program.run(&mut state, &Step::default()).wait()?;
+        let got = program.read(&state, "y").wait()?;
         for (i, got) in got.iter().enumerate() {
             let (time, k) = (f64::from(times[i / width]), i % width);
             let half = width / 2;
@@ -273,11 +274,11 @@ fn it_starts_at_zero_and_drops_only_where_it_is_let() -> Result<()> {
             let values: Vec<f32> = (0..spec.spec(id).shape.len()).map(|i| last * (1.0 + (i % 7) as f32)).collect();
             state.write(id, Arena::Value, &values)?;
         }
-        let mut program = Program::new(&Device::Cpu, &graph, &state, Weights::Current)?;
+        let mut program = Program::new(&Device::Cpu, &graph, &state, Weights::Current).wait()?;
         program.write("x", &(0..32).map(|i| i as f32 / 16.0 - 1.0).collect::<Vec<_>>())?;
         program.write("time", &[3.0, 700.0])?;
-        program.run(&mut state, &Step { seed, step: 1, ..Step::default() })?;
-        program.read(&state, "y")
+        program.run(&mut state, &Step { seed, step: 1, ..Step::default() }).wait()?;
+        program.read(&state, "y").wait()
     };
     assert!(run(0.0, 1, 0.0)?.iter().all(|v| *v == 0.0));
     let plain = run(0.0, 1, 0.1)?;

@@ -5,6 +5,7 @@ mod support;
 use kiln::data::{Binarization, Kind};
 use kiln::graph::{Action, Plan, Step};
 use kiln::model::DataSpec;
+use kiln::wait::Wait;
 use support::models::{adam, blocks, build, images, initial, labels, refusal, run, train};
 
 fn parameters(name: &str, hyper: &str, data: &DataSpec) -> usize {
@@ -76,7 +77,7 @@ fn a_learnt_gaussian_scale_finds_the_noise_of_the_data() {
     let x: Vec<f32> = support::normals(512 * 16, 3).iter().map(|v| 0.5 + 0.2 * *v as f32).collect();
     train(&*model, &mut state, &[("x", &x)], 512, 400, 1e-2, "loss");
     let id = model.state().ids().into_iter().find(|id| model.state().spec(*id).name == "decoder.log_scale").expect("scale");
-    let sigma = state.read(id, kiln::cpu::Arena::Value).expect("value")[0].exp();
+    let sigma = state.read(id, kiln::cpu::Arena::Value).wait().expect("value")[0].exp();
     assert!((sigma - 0.2).abs() < 0.02, "{sigma}");
 }
 
@@ -195,7 +196,7 @@ mod likelihoods {
                 let loss = train(&*model, &mut state, &[("x", &x)], 1, 3, 1e-3, "loss");
                 assert!(loss.iter().all(|l| l.is_finite()), "{likelihood} {size}: {loss:?}");
                 for id in model.state().ids() {
-                    let values = state.read(id, kiln::cpu::Arena::Value).expect("read");
+                    let values = state.read(id, kiln::cpu::Arena::Value).wait().expect("read");
                     assert!(values.iter().all(|v| v.is_finite()), "{likelihood} {size}: {}", model.state().spec(id).name);
                 }
             }

@@ -11,6 +11,7 @@ use kiln::eval::{self, LikelihoodOptions};
 use kiln::graph::Step;
 use kiln::model::{DataSpec, Model};
 use kiln::runtime::{Device, State, Weights};
+use kiln::wait::Wait;
 use support::models::{build, initial, run, train};
 
 const D: usize = 6;
@@ -53,7 +54,7 @@ fn exact(model: &dyn Model) -> State {
 fn log_p(model: &dyn Model, state: &State, x: &[f32]) -> f64 {
     let tensor = |name: &str| -> Vec<f64> {
         let id = model.state().ids().into_iter().find(|id| model.state().spec(*id).name == name).expect("tensor");
-        state.read(id, Arena::Value).expect("read").into_iter().map(f64::from).collect()
+        state.read(id, Arena::Value).wait().expect("read").into_iter().map(f64::from).collect()
     };
     let (w, bias) = (tensor("decoder.logits.weight"), tensor("decoder.logits.bias"));
     let mut l = [[0.0; D]; D];
@@ -81,7 +82,7 @@ fn mean_log_p(model: &dyn Model, state: &State, x: &[f32]) -> f64 {
 /// Moves one of the encoder's tensors off its optimum.
 fn disturb(model: &dyn Model, state: &mut State, name: &str, by: f32) {
     let id = model.state().ids().into_iter().find(|id| model.state().spec(*id).name == name).expect("tensor");
-    let values: Vec<f32> = state.read(id, Arena::Value).expect("read").iter().map(|v| v + by).collect();
+    let values: Vec<f32> = state.read(id, Arena::Value).wait().expect("read").iter().map(|v| v + by).collect();
     state.write(id, Arena::Value, &values).expect("write");
 }
 
@@ -217,7 +218,7 @@ fn the_bounds_error_is_what_it_moves_by_and_its_gap_what_it_lacks() {
             steps: None,
         };
         let scores = eval::importance_bound(&Device::Cpu, &*model, &mut state, Arc::clone(&source), &options, samples, |_| {});
-        scores.expect("bounds").figure(D)
+        scores.wait().expect("bounds").figure(D)
     };
     // The same twenty images under 300 draws of their 64 latents each.
     let drawn: Vec<_> = (0..300).map(|seed| figure(seed, 64)).collect();

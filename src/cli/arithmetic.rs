@@ -17,6 +17,7 @@ use crate::report::{self, GridOptions, Mark};
 use crate::runtime::{Device, Weights};
 use crate::sample::{latent, latents};
 use crate::train::{JUDGE_SEED, Judge, Trained, training_data};
+use crate::wait::Wait;
 
 /// Arguments of `arithmetic`.
 #[derive(Args)]
@@ -70,7 +71,7 @@ impl Job {
         let weights = if self.trained.recipe.train.ema > 0.0 { Weights::Average } else { Weights::Current };
         let labels = vec![0; z.len() / self.latent];
         let classes = self.trained.recipe.data.classes;
-        latent::decode(&self.device, self.trained.model.as_ref(), &mut self.trained.state, weights, z, (&labels, classes))
+        latent::decode(&self.device, self.trained.model.as_ref(), &mut self.trained.state, weights, z, (&labels, classes)).wait()
     }
 
     fn mean(&self, numbers: &[usize]) -> Vec<f32> {
@@ -93,7 +94,7 @@ impl Job {
 /// `kiln arithmetic`
 pub fn run(args: &ArithmeticArgs, common: &Common, output: &Output) -> Result<()> {
     endings::check(&args.out, "pictures", &["png"])?;
-    let device = Device::open(&common.device)?;
+    let device = Device::open(&common.device).wait()?;
     let trained = Trained::load(&args.run, &device, false)?;
     let latent = need::prior(trained.model.as_ref())?.latent();
     let mut job = Job { trained, device, seed: common.seed.unwrap_or(1), latent };
@@ -154,7 +155,7 @@ fn by_attribute(job: &mut Job, args: &ArithmeticArgs, attribute: &str, on: &str,
     let mut judge = judged::open(&job.trained.recipe, &job.device, CLASSIFIER_STEPS, output)?;
     let pool = latents(job.seed, 0, POOL, job.latent);
     let images = job.decode(&pool)?;
-    let of_samples = judge.judge(&job.device, &images)?;
+    let of_samples = judge.judge(&job.device, &images).wait()?;
     let doubt = doubt(job, &mut judge, &of_samples)?;
     let labels = of_samples.labels;
     let has = |label: u32, bit: usize| label >> bit & 1 == 1;
@@ -176,7 +177,7 @@ fn by_attribute(job: &mut Job, args: &ArithmeticArgs, attribute: &str, on: &str,
         sums.extend(sum);
     }
     let images = job.decode(&sums)?;
-    let found = judge.judge(&job.device, &images)?.labels;
+    let found = judge.judge(&job.device, &images).wait()?.labels;
     let share = |fits: &dyn Fn(u32) -> bool| found.iter().filter(|l| fits(**l)).count() as f64 / trials as f64;
     let (both, one) = (share(&|l| has(l, wanted) && has(l, carrier)), share(&|l| has(l, wanted)));
     draw(job, args, [0, 1, 2].map(|k: usize| &concepts[k][..EACH]))?;
@@ -199,7 +200,7 @@ fn by_attribute(job: &mut Job, args: &ArithmeticArgs, attribute: &str, on: &str,
 fn doubt(job: &Job, judge: &mut Judge, of_samples: &Judged) -> Result<Option<String>> {
     let recipe = &job.trained.recipe;
     let real = Likeness::of(&job.trained, recipe.data.binarization, JUDGE_SEED).images(training_data(recipe)?, BESIDE)?;
-    let of_real = judge.judge(&job.device, &real.values)?;
+    let of_real = judge.judge(&job.device, &real.values).wait()?;
     let [real, drawn] = [&of_real, of_samples].map(|judged| Rows::new(&judged.features, judged.width).first(BESIDE));
     let apart = two_sample_accuracy(real, drawn);
     Ok(judged::doubt([of_real.confidence(), of_samples.confidence()], apart))

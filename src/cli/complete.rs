@@ -21,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::model::need;
 use crate::runtime::Device;
 use crate::train::Trained;
+use crate::wait::Wait;
 use made::Made;
 use painter::{Part, labels_of};
 use ways::Plan;
@@ -31,7 +32,7 @@ pub fn run(args: &CompleteArgs, common: &Common, output: &Output) -> Result<()> 
     if let Some(path) = &args.log_p {
         endings::check(path, "log p", &["npy", "csv"])?;
     }
-    let device = Device::open(&common.device)?;
+    let device = Device::open(&common.device).wait()?;
     let mut trained = Trained::load(&args.run, &device, args.best)?;
     let dims = trained.recipe.data.dims;
     let item: usize = dims.iter().product();

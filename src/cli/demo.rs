@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::report::Page;
 use crate::runtime::Device;
 use crate::train::RunFolder;
+use crate::wait::Wait;
 
 /// The side that digits are brought to, so that all of it takes no more than three minutes of two cores.
 const SIDE: &str = "--set size=16x16 --set conditional=true";
@@ -95,7 +96,7 @@ pub type Perform<'a> = &'a dyn Fn(&[String]) -> Result<String>;
 
 /// `kiln demo`; `perform` carries out the commands of the page.
 pub fn run(args: &DemoArgs, common: &Common, output: &Output, perform: Perform<'_>) -> Result<()> {
-    let device = Device::open(&common.device)?.name();
+    let device = Device::open(&common.device).wait()?.name();
     let start = Instant::now();
     std::fs::create_dir_all(&args.out).map_err(|e| Error::io(&args.out, e))?;
     let mut page = Page::new("What kiln made");

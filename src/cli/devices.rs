@@ -5,11 +5,12 @@ use serde_json::json;
 use super::output::Output;
 use crate::error::Result;
 use crate::runtime::{Device, Listed};
+use crate::wait::Wait;
 
 /// Lists what can run plans.
 pub fn run(output: &Output) -> Result<()> {
-    let adapters = Device::list();
-    let taken = Device::open("auto").map(|d| d.name()).unwrap_or_else(|_| "cpu".into());
+    let adapters = Device::list().wait();
+    let taken = Device::open("auto").wait().map(|d| d.name()).unwrap_or_else(|_| "cpu".into());
     // Of equal cards the first.
     let auto = adapters.iter().position(|adapter| adapter.name == taken);
     let mut words = String::new();

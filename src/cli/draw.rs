@@ -9,6 +9,7 @@ use crate::sample::latent::Decoder;
 use crate::sample::raster::{Job, Method, RasterSampler};
 use crate::sample::{latents, truncated_latents};
 use crate::train::Trained;
+use crate::wait::Wait;
 
 use super::measured::weights;
 use super::output::Output;
@@ -178,7 +179,7 @@ pub fn draw(
     let weights = weights(trained);
     let classes = trained.recipe.data.classes;
     let latent = need::decodes(trained.model.as_ref())?.latent();
-    let mut decoder = Decoder::new(device, trained.model.as_ref(), &trained.state, weights, order.count.min(CHUNK))?;
+    let mut decoder = Decoder::new(device, trained.model.as_ref(), &trained.state, weights, order.count.min(CHUNK)).wait()?;
     for first in (0..order.count).step_by(decoder.chunk()) {
         let count = decoder.chunk().min(order.count - first);
         let z: Vec<f32> = match (&order.z, order.truncation) {
@@ -188,7 +189,7 @@ pub fn draw(
         };
         let z: Vec<f32> = z.into_iter().map(|v| v * order.temperature).collect();
         let labels = order.labels(classes, first, count);
-        let images = decoder.decode(&mut trained.state, &z, (&labels, classes))?;
+        let images = decoder.decode(&mut trained.state, &z, (&labels, classes)).wait()?;
         take(Part { images, log_p: Vec::new(), z })?;
     }
     Ok(())
@@ -206,7 +207,7 @@ fn by_noise(
     let settings = order.denoising.unwrap_or_else(|| Settings::of(network, None, None));
     let len: usize = network.dims().iter().product();
     let stands = (model, &trained.state, weights(trained));
-    let mut drawer = Drawer::along(order.course(), device, stands, &settings, order.count.min(CHUNK))?;
+    let mut drawer = Drawer::along(order.course(), device, stands, &settings, order.count.min(CHUNK)).wait()?;
     for first in (0..order.count).step_by(drawer.chunk()) {
         let count = drawer.chunk().min(order.count - first);
         let here = first * len..(first + count) * len;
@@ -217,7 +218,7 @@ fn by_noise(
         let labels = if model.conditional() { order.labels(network.classes(), first, count) } else { Vec::new() };
         let given = order.from.as_ref().map_or(&[][..], |from| &from.images[here]);
         let items = Items { z: &z, given, mask: &[], labels: &labels, shown: &[], seed: order.seed, first: order.first + first };
-        let images = drawer.go(&mut trained.state, &items, watch)?;
+        let images = drawer.go(&mut trained.state, &items, watch).wait()?;
         take(Part { images, log_p: Vec::new(), z })?;
     }
     Ok(())
@@ -225,7 +226,7 @@ fn by_noise(
 
 fn by_pixels(trained: &mut Trained, device: &Device, order: &Order, take: &mut dyn FnMut(Part) -> Result<()>) -> Result<()> {
     let model = trained.model.as_ref();
-    let mut sampler = RasterSampler::new(device, model, &trained.state, weights(trained), order.method)?;
+    let mut sampler = RasterSampler::new(device, model, &trained.state, weights(trained), order.method).wait()?;
     let top = sampler.law().top();
     let classes = trained.recipe.data.classes;
     let (mut first, mut chunk) = (0, CHUNK);
@@ -234,7 +235,7 @@ fn by_pixels(trained: &mut Trained, device: &Device, order: &Order, take: &mut d
         let hot = one_hot(&order.labels(classes, first, count), classes, count);
         let inputs = [("labels", &hot[..])];
         let job = Job { count, seed: order.seed, first: order.first + first, temperature: order.temperature, keep: None, inputs: &inputs };
-        let drawn = match sampler.sample(model, &mut trained.state, &job) {
+        let drawn = match sampler.sample(model, &mut trained.state, &job).wait() {
             Ok(drawn) => drawn,
             // As of a decoder: fewer at a time need less.
             Err(Error::Device(_)) if count > 1 => {

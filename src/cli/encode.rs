@@ -18,6 +18,7 @@ use crate::model::need;
 use crate::report;
 use crate::sample::diffusion::Solver;
 use crate::train::Trained;
+use crate::wait::Wait;
 
 /// Arguments of `encode`.
 #[derive(Args)]
@@ -48,7 +49,8 @@ pub fn codes(measured: &mut Measured, args: &EvalArgs, common: &Common, keep_ima
     let trained = &mut measured.trained;
     let codes = eval::encode(&measured.device, trained.model.as_ref(), &mut trained.state, source, &options, keep_images, |done| {
         bar.set_position(done as u64);
-    });
+    })
+    .wait();
     bar.finish_and_clear();
     codes
 }

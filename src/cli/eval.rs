@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::eval::{self, Figure, ImportanceFigure, Scores};
 use crate::model::{Score, need};
 use crate::report::{self, ChartOptions, Series};
+use crate::wait::Wait;
 
 /// Effective importance samples below which the spread of the weights says little of the bound's error.
 const FEW: f64 = 2.0;
@@ -167,7 +168,8 @@ fn flow(measured: &mut Measured, steps: usize, args: &EvalArgs, common: &Common,
     let trained = &mut measured.trained;
     let found = eval::flow_likelihood(&measured.device, trained.model.as_ref(), &mut trained.state, source, (&options, steps), |done| {
         bar.set_position(done as u64);
-    });
+    })
+    .wait();
     bar.finish_and_clear();
     let found = found?;
     let values = measured.source.dims().iter().product();
@@ -224,7 +226,8 @@ fn accuracy(measured: &mut Measured, args: &EvalArgs, common: &Common, output: &
     let trained = &mut measured.trained;
     let found = eval::accuracy(&measured.device, trained.model.as_ref(), &mut trained.state, data, &options, |done| {
         bar.set_position(done as u64);
-    });
+    })
+    .wait();
     bar.finish_and_clear();
     let found = found?;
     let step = trained.progress.step;

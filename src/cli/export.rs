@@ -11,6 +11,7 @@ use super::output::{Output, as_text};
 use crate::error::{Error, Result};
 use crate::runtime::Device;
 use crate::train::{Trained, checkpoint};
+use crate::wait::Wait;
 
 /// Arguments of `export`.
 #[derive(Args)]
@@ -36,7 +37,7 @@ pub fn run(args: &ExportArgs, _common: &Common, output: &Output) -> Result<()> {
         let shown = args.run.display();
         return Err(Error::usage(format!("{shown} keeps no averaged weights; leave --average out, or train with --set ema=0.999")));
     }
-    checkpoint::export(&args.out, &trained.state, args.average)?;
+    checkpoint::export(&args.out, &trained.state, args.average).wait()?;
     let count = trained.model.state().parameters(true);
     let words = format!("wrote {count} parameters of {} at step {} to {}", trained.recipe.model, trained.progress.step, args.out.display());
     output.result(

@@ -21,6 +21,7 @@ use crate::report::{self, Column};
 use crate::runtime::Device;
 use crate::sample::raster::{Job, Method, RasterSampler};
 use crate::train::{DataRequest, Recipe, Trained, open_data};
+use crate::wait::Wait;
 
 /// Arguments of `forecast`.
 #[derive(Args)]
@@ -128,7 +129,7 @@ const ROWS: [&str; 3] = ["model", "last value", "season"];
 pub fn run(args: &ForecastArgs, common: &Common, output: &Output) -> Result<()> {
     endings::check(&args.out, "forecasts", &["png", "csv"])?;
     check_amount(args.count, args.temperature)?;
-    let device = Device::open(&common.device)?;
+    let device = Device::open(&common.device).wait()?;
     let mut trained = Trained::load(&args.run, &device, args.best)?;
     let cut = trained.recipe.data.reading.series.clone();
     let shown = args.run.display();
@@ -146,7 +147,7 @@ pub fn run(args: &ForecastArgs, common: &Common, output: &Output) -> Result<()> 
     if args.season == Some(0) {
         return Err(Error::usage("--season is a number of steps from 1"));
     }
-    let mut sampler = RasterSampler::new(&device, trained.model.as_ref(), &trained.state, weights(&trained), Method::Cached)?;
+    let mut sampler = RasterSampler::new(&device, trained.model.as_ref(), &trained.state, weights(&trained), Method::Cached).wait()?;
     let begins = window - args.steps;
     let source = open(args, &trained.recipe, trained.model.conditional())?;
     let windows = match args.from {
@@ -177,7 +178,7 @@ pub fn run(args: &ForecastArgs, common: &Common, output: &Output) -> Result<()> 
             keep: Some((&given, &mask)),
             inputs: &inputs,
         };
-        let drawn = in_units(&sampler.sample_in_parts(trained.model.as_ref(), &mut trained.state, &job)?.images);
+        let drawn = in_units(&sampler.sample_in_parts(trained.model.as_ref(), &mut trained.state, &job).wait()?.images);
         for (c, table) in tables.iter_mut().enumerate() {
             let known = channel(&values[..begun.known * channels], c);
             let mut quantiles = Vec::with_capacity(args.steps);

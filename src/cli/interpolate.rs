@@ -23,6 +23,7 @@ use crate::runtime::Device;
 use crate::sample::diffusion::{Settings, Solver};
 use crate::sample::{self, latent};
 use crate::train::Trained;
+use crate::wait::Wait;
 
 /// Arguments of `interpolate`.
 #[derive(Args)]
@@ -133,7 +134,7 @@ pub fn run(args: &InterpolateArgs, common: &Common, output: &Output) -> Result<(
             (measured.trained, measured.device, codes)
         }
         None => {
-            let device = Device::open(&common.device)?;
+            let device = Device::open(&common.device).wait()?;
             let trained = Trained::load(&args.run, &device, args.best)?;
             let latent = latent_length(&trained)?;
             let classes = trained.recipe.data.classes.max(1);

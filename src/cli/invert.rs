@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::eval::Codes;
 use crate::model::need;
 use crate::sample::diffusion::{Course, Drawer, Items, Settings, Solver};
+use crate::wait::Wait;
 
 /// Images that are taken back at a time, at most.
 const CHUNK: usize = 256;
@@ -42,7 +43,7 @@ pub fn codes(measured: &mut Measured, settings: &Settings, common: &Common, outp
     let model = trained.model.as_ref();
     let len: usize = need::denoises(model)?.dims().iter().product();
     let most = CHUNK.min(source.len());
-    let mut drawer = Drawer::along(Course::Back, &measured.device, (model, &trained.state, weights), settings, most)?;
+    let mut drawer = Drawer::along(Course::Back, &measured.device, (model, &trained.state, weights), settings, most).wait()?;
     let points = source.kind() == Kind::Points;
     let (conditional, scale) = (model.conditional(), model.scale());
     let mut progress = Progress::new(output, trained, source.len(), None);
@@ -52,7 +53,7 @@ pub fn codes(measured: &mut Measured, settings: &Settings, common: &Common, outp
         let labels: &[u32] = if conditional { &part.labels } else { &[] };
         let first = codes.mean.len() / len;
         let items = Items { given: &part.values, labels, seed, first, ..Items::default() };
-        codes.mean.extend(drawer.go(&mut trained.state, &items, &mut progress)?);
+        codes.mean.extend(drawer.go(&mut trained.state, &items, &mut progress).wait()?);
         codes.images.extend(part.values.iter().map(|v| if points { *v } else { (v + 1.0) / 2.0 }));
         codes.labels.extend(&part.labels);
     }

@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::random;
 use crate::runtime::Device;
 use crate::train::{Judge, Observer, Recipe, Trained};
+use crate::wait::Wait;
 
 /// Steps of the judge where the command does not say.
 pub const STEPS: u64 = 1000;
@@ -118,7 +119,7 @@ impl Observer for Watch<'_> {
 pub fn open(recipe: &Recipe, device: &Device, steps: u64, output: &Output) -> Result<Judge> {
     let bar = output.bar(steps, "steps");
     bar.set_message("training the classifier that judges");
-    let judge = Judge::open(recipe, device, steps, &mut Watch { output, bar: bar.clone() });
+    let judge = Judge::open(recipe, device, steps, &mut Watch { output, bar: bar.clone() }).wait();
     bar.finish_and_clear();
     judge
 }

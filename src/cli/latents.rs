@@ -20,6 +20,7 @@ use crate::report::{self, GridOptions, Mark, PointSet};
 use crate::runtime::Device;
 use crate::sample::latent;
 use crate::train::Trained;
+use crate::wait::Wait;
 
 /// Arguments of `latents`.
 #[derive(Args)]
@@ -47,7 +48,7 @@ const SHEET: usize = 20;
 pub fn decode(trained: &mut Trained, device: &Device, z: &[f32], labels: &[u32]) -> Result<Vec<f32>> {
     let weights = if trained.recipe.train.ema > 0.0 { crate::runtime::Weights::Average } else { crate::runtime::Weights::Current };
     let labels = (labels, trained.recipe.data.classes);
-    latent::decode(device, trained.model.as_ref(), &mut trained.state, weights, z, labels)
+    latent::decode(device, trained.model.as_ref(), &mut trained.state, weights, z, labels).wait()
 }
 
 /// `kiln latents`

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::eval::{self, ImportanceScores, LikelihoodOptions, Scores};
 use crate::runtime::{Device, Weights};
 use crate::train::{DataRequest, Trained, open_data, parse_settings};
+use crate::wait::Wait;
 
 /// What `--set` takes where a run is measured.
 pub const SETTINGS: [(&str, &str); 9] = [
@@ -116,7 +117,7 @@ impl Measured {
 
     /// Opens both; `labels` says whether every item must have a label that is one of the run's.
     pub fn open_as(args: &EvalArgs, common: &Common, labels: impl FnOnce(&Trained, &toml::Table) -> Result<bool>) -> Result<Self> {
-        let device = Device::open(&common.device)?;
+        let device = Device::open(&common.device).wait()?;
         let trained = Trained::load(&args.run, &device, args.best)?;
         let mut settings = parse_settings(&args.set)?;
         let asked = match settings.remove("binarization") {
@@ -185,7 +186,8 @@ impl Measured {
         let trained = &mut self.trained;
         let scores = eval::importance_bound(&self.device, trained.model.as_ref(), &mut trained.state, source, &options, samples, |done| {
             bar.set_position(done as u64);
-        });
+        })
+        .wait();
         bar.finish_and_clear();
         scores
     }
@@ -208,7 +210,8 @@ impl Measured {
         let source = Arc::clone(&self.source);
         let scores = eval::score(&self.device, self.trained.model.as_ref(), &mut self.trained.state, source, &options, |done| {
             bar.set_position(done as u64);
-        });
+        })
+        .wait();
         bar.finish_and_clear();
         scores
     }

@@ -17,6 +17,7 @@ use crate::eval::quality::{Rows, nearest};
 use crate::report::{self, GridOptions};
 use crate::runtime::Device;
 use crate::train::{JUDGE_SEED, Trained, training_data};
+use crate::wait::Wait;
 
 /// Arguments of `neighbors`.
 #[derive(Args)]
@@ -43,7 +44,7 @@ pub fn run(args: &NeighborsArgs, common: &Common, output: &Output) -> Result<()>
     if args.count == 0 || args.limit == 0 {
         return Err(Error::usage("kiln neighbors takes -n and --limit of at least 1"));
     }
-    let device = Device::open(&common.device)?;
+    let device = Device::open(&common.device).wait()?;
     let mut trained = Trained::load(&args.run, &device, false)?;
     if trained.recipe.data.points {
         return Err(Error::usage("kiln neighbors draws pictures of images, and this model was made for points; take kiln eval"));
@@ -66,7 +67,7 @@ pub fn run(args: &NeighborsArgs, common: &Common, output: &Output) -> Result<()>
     let mut by = (String::new(), serde_json::Value::Null);
     if classes > 1 {
         let mut judge = judged::open(&trained.recipe, &device, args.classifier_steps, output)?;
-        let (of_seen, of_drawn) = (judge.judge(&device, &seen)?, judge.judge(&device, &drawn)?);
+        let (of_seen, of_drawn) = (judge.judge(&device, &seen).wait()?, judge.judge(&device, &drawn).wait()?);
         by = (format!("\n{}", judged::in_words(&judge)), judged::as_json(&judge));
         row(&nearest(Rows::new(&of_drawn.features, of_drawn.width), Rows::new(&of_seen.features, of_seen.width)));
         captions.push("nearest in features".into());

@@ -13,6 +13,7 @@ use crate::eval::{self, LikelihoodOptions};
 use crate::model::{Score, need};
 use crate::runtime::Device;
 use crate::train::{Trained, validation_data};
+use crate::wait::Wait;
 
 /// What an image is found odd by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -173,9 +174,9 @@ pub fn nll(
         let classes = trained.recipe.data.classes;
         let even = eval::log_prior(&vec![1.0; classes], classes)?;
         let scores = eval::class_scores(device, model, state, (source, classes), &options, tell);
-        scores.map(|scores| scores.posterior(&even, 1.0).log_p_x.iter().map(|v| -v).collect())
+        scores.wait().map(|scores| scores.posterior(&even, 1.0).log_p_x.iter().map(|v| -v).collect())
     } else {
-        eval::score(device, model, state, source, &options, tell).map(|scores| scores.nll)
+        eval::score(device, model, state, source, &options, tell).wait().map(|scores| scores.nll)
     };
     bar.finish_and_clear();
     found

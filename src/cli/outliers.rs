@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::eval::{self, Scores};
 use crate::report::{self, GridOptions};
 use crate::train::{DataRequest, open_data};
+use crate::wait::Wait;
 
 /// Arguments of `outliers`.
 #[derive(Args)]
@@ -67,7 +68,8 @@ pub fn run(args: &OutliersArgs, common: &Common, output: &Output) -> Result<()> 
         let trained = &mut measured.trained;
         let scores = eval::score(&measured.device, trained.model.as_ref(), &mut trained.state, Arc::clone(source), &options, |done| {
             bar.set_position(done as u64);
-        });
+        })
+        .wait();
         bar.finish_and_clear();
         scores
     };

@@ -18,6 +18,7 @@ use crate::sample::cem::Cem;
 use crate::sample::plan::{self, Attempt, Foresight, Known, Planning};
 use crate::sample::raster::CachedSampler;
 use crate::train::{Trained, training_data};
+use crate::wait::Wait;
 
 /// Arguments of `plan`.
 #[derive(Args)]
@@ -96,7 +97,7 @@ pub fn run(args: &PlanArgs, common: &Common, output: &Output) -> Result<()> {
     }
     let planning = Planning { steps: args.steps, horizon: args.horizon, cem, futures: args.futures, temperature: args.temperature, seed };
     let model = trained.over(args.steps + args.horizon)?;
-    let sampler = CachedSampler::of(model.as_ref(), &trained.state, weights(&trained))?;
+    let sampler = CachedSampler::of(model.as_ref(), &trained.state, weights(&trained)).wait()?;
     let ranges = Known::ranges(&*training_data(&trained.recipe)?, cut)?;
     let known = Known { sampler: &sampler, cut, ranges, beyond: args.beyond };
     let foresights = [Foresight::None, Foresight::Model(&known), Foresight::Equations];

@@ -17,6 +17,7 @@ use crate::eval::quality::{
 use crate::eval::{self, Judged, linear_accuracy};
 use crate::sample::diffusion::Settings;
 use crate::train::{JUDGE_SEED, Judge, training_data};
+use crate::wait::Wait;
 
 /// Samples compared where the command does not say.
 const SAMPLES: usize = 2000;
@@ -194,8 +195,8 @@ pub fn of_samples(measured: &mut Measured, args: &EvalArgs, common: &Common, out
 /// What the judge's features say.
 fn in_features(told: &mut Told, judge: &mut Judge, measured: &Measured, sets: &Sets) -> Result<()> {
     let classes = measured.trained.recipe.data.classes;
-    let of_real = judge.judge(&measured.device, &sets.real)?;
-    let of_drawn = judge.judge(&measured.device, &sets.drawn)?;
+    let of_real = judge.judge(&measured.device, &sets.real).wait()?;
+    let of_drawn = judge.judge(&measured.device, &sets.drawn).wait()?;
     told.words += &format!("  {}\n", judged::in_words(judge));
     told.object["judge"] = judged::as_json(judge);
     let hits = of_real.labels.iter().zip(&sets.real_labels).filter(|(a, b)| a == b).count();
@@ -241,9 +242,9 @@ fn in_own_features(told: &mut Told, measured: &mut Measured, sets: &Sets, (seen,
         _ => values.to_vec(),
     };
     let state = &mut measured.trained.state;
-    let fit = eval::judge(&measured.device, own, state, &scaled(seen), sets.item, classes)?;
-    let test = eval::judge(&measured.device, own, state, &scaled(&sets.real), sets.item, classes)?;
-    let accuracy = linear_accuracy(&measured.device, (&fit, labels), (&test, &sets.real_labels), classes, 1000)?;
+    let fit = eval::judge(&measured.device, own, state, &scaled(seen), sets.item, classes).wait()?;
+    let test = eval::judge(&measured.device, own, state, &scaled(&sets.real), sets.item, classes).wait()?;
+    let accuracy = linear_accuracy(&measured.device, (&fit, labels), (&test, &sets.real_labels), classes, 1000).wait()?;
     let note = format!("fitted on {} items", labels.len());
     told.tell("accuracy of a linear classifier of D's features", "linear_accuracy", accuracy, &note);
     Ok(())

@@ -19,6 +19,7 @@ use crate::report;
 use crate::runtime::Device;
 use crate::sample::raster::{Job, Method, RasterSampler};
 use crate::train::Trained;
+use crate::wait::Wait;
 
 /// Arguments of `simulate`.
 #[derive(Args)]
@@ -93,7 +94,7 @@ impl Order {
 pub fn run(args: &SimulateArgs, common: &Common, output: &Output) -> Result<()> {
     endings::check(&args.out, "futures", &["png", "npy", "csv"])?;
     check_amount(args.count, args.temperature)?;
-    let device = Device::open(&common.device)?;
+    let device = Device::open(&common.device).wait()?;
     let mut trained = Trained::load(&args.run, &device, args.best)?;
     let cut = trained.recipe.data.reading.series.clone();
     if cut.actions.is_empty() {
@@ -108,7 +109,7 @@ pub fn run(args: &SimulateArgs, common: &Common, output: &Output) -> Result<()> 
     let Order { given, begins, actions, reward, shown } = Order::new(args, &cut)?;
     let (channels, steps, seed) = (cut.names.len(), given.steps, common.seed.unwrap_or(1));
     let model = trained.over(steps)?;
-    let mut sampler = RasterSampler::new(&device, model.as_ref(), &trained.state, weights(&trained), Method::Cached)?;
+    let mut sampler = RasterSampler::new(&device, model.as_ref(), &trained.state, weights(&trained), Method::Cached).wait()?;
     // What is drawn stands for anything before.
     let filled: Vec<f64> = given.values.iter().map(|v| if v.is_nan() { 0.0 } else { *v }).collect();
     let values = cut.values(&filled).repeat(args.count);
@@ -118,7 +119,7 @@ pub fn run(args: &SimulateArgs, common: &Common, output: &Output) -> Result<()> 
     let inputs = [("labels", &hot[..])];
     let (temperature, keep) = (args.temperature, Some((&values[..], &kept[..])));
     let job = Job { count: args.count, seed, first: 0, temperature, keep, inputs: &inputs };
-    let drawn = cut.units(&sampler.sample_in_parts(model.as_ref(), &mut trained.state, &job)?.images);
+    let drawn = cut.units(&sampler.sample_in_parts(model.as_ref(), &mut trained.state, &job).wait()?.images);
 
     let mut tables = Vec::new();
     let mut fan = Vec::new();

@@ -16,6 +16,7 @@ use crate::data::series::Between;
 use crate::error::{Error, Result};
 use crate::eval;
 use crate::report::{self, Column, SurprisePicture};
+use crate::wait::Wait;
 
 /// Arguments that belong to `score --per-step`.
 #[derive(Args)]
@@ -54,7 +55,8 @@ pub fn run(args: &EvalArgs, out: &Path, asked: &SurpriseArgs, common: &Common, o
     let trained = &mut measured.trained;
     let found = eval::surprise(&measured.device, trained.model.as_ref(), &mut trained.state, &source, &options, |done| {
         bar.set_position(done as u64);
-    });
+    })
+    .wait();
     bar.finish_and_clear();
     let found = found?;
     let mut values = Vec::with_capacity(windows * steps * channels);

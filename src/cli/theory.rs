@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::eval::theory::{self, Game};
 use crate::report::{self, ChartOptions, Series};
 use crate::runtime::Device;
+use crate::wait::Wait;
 
 /// Arguments of `theory`.
 #[derive(Args)]
@@ -34,15 +35,15 @@ pub fn run(args: &TheoryArgs, common: &Common, output: &Output) -> Result<()> {
     if args.steps == 0 {
         return Err(Error::usage("--steps must be at least 1, so that the discriminators learn something"));
     }
-    let device = Device::open(&common.device)?;
+    let device = Device::open(&common.device).wait()?;
     let bar = output.bar(MEANS.len() as u64, "discriminators");
     let mut games = Vec::new();
     for mean in MEANS {
-        games.push(theory::play(&device, mean, args.steps, common.seed.unwrap_or(1))?);
+        games.push(theory::play(&device, mean, args.steps, common.seed.unwrap_or(1)).wait()?);
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let objectives = theory::objectives(&device)?;
+    let objectives = theory::objectives(&device).wait()?;
     let mut charts: Vec<RgbImage> = games.iter().map(of_game).collect();
     charts.extend(of_objectives(&objectives));
     report::save_png(&args.out, &tile(&charts))?;

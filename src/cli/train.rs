@@ -22,6 +22,7 @@ use crate::shader::Precision;
 use crate::train::{
     self, DataRecipe, FORMAT, Observer, Recipe, RunFolder, TrainRecipe, Trainer, adopt, apply_settings, parse_settings, vectors,
 };
+use crate::wait::Wait;
 
 /// Arguments of `train`.
 #[derive(Args, Default)]
@@ -255,14 +256,14 @@ fn epoch_steps(epochs: f64, steps_per_epoch: u64) -> Result<u64> {
 pub fn run(args: &TrainArgs, common: &Common, output: &Output) -> Result<()> {
     // First of all: what is asked for while data and device are opened is heard too.
     let stop = signals::stop();
-    let device = Device::open(&common.device)?;
+    let device = Device::open(&common.device).wait()?;
     let (mut trainer, path) = match &args.resume {
         Some(path) => (resume(path, args, common, &device)?, path.clone()),
         None => {
             let recipe = make_recipe(args, common, &device)?;
             let path = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&recipe.model));
             let folder = RunFolder::create(&path)?;
-            (Trainer::start(&device, recipe, folder)?, path)
+            (Trainer::start(&device, recipe, folder).wait()?, path)
         }
     };
     train(&mut trainer, &path, &stop, &device, output)
@@ -270,7 +271,7 @@ pub fn run(args: &TrainArgs, common: &Common, output: &Output) -> Result<()> {
 
 /// Goes on with a run, as far and with such changes as asked for.
 fn resume(path: &Path, args: &TrainArgs, common: &Common, device: &Device) -> Result<Trainer> {
-    let mut trainer = Trainer::resume(device, path, args.data.as_deref())?;
+    let mut trainer = Trainer::resume(device, path, args.data.as_deref()).wait()?;
     let own = trainer.recipe().seed;
     if common.seed.is_some_and(|seed| seed != own) {
         return Err(Error::usage(format!("a run keeps its seed, here {own}; leave --seed out, or start another run")));
@@ -356,7 +357,7 @@ pub fn watched(trainer: &mut Trainer, stop: &AtomicBool, output: &Output) -> Res
     bar.set_position(trainer.step());
     bar.reset_eta();
     let mut watcher = Watcher { bar: bar.clone(), names: trainer.model().metrics(), output, valid: None, printed: None };
-    let outcome = trainer.run(stop, &mut watcher);
+    let outcome = trainer.run(stop, &mut watcher).wait();
     bar.finish_and_clear();
     outcome
 }

@@ -17,6 +17,7 @@ use crate::graph::Step;
 use crate::runtime::{Device, Program, State, Weights};
 use crate::shader::{Choices, Precision, Variant};
 use crate::train::RunFolder;
+use crate::wait::Wait;
 
 /// Arguments of `tune`.
 #[derive(Args)]
@@ -60,7 +61,7 @@ pub fn run(args: &TuneArgs, common: &Common, output: &Output) -> Result<()> {
     if let Some(path) = &args.export {
         endings::check(path, "tunings", &["toml"])?;
     }
-    let Device::Gpu(gpu) = Device::open(&common.device)? else {
+    let Device::Gpu(gpu) = Device::open(&common.device).wait()? else {
         return Err(Error::usage("kiln tune measures the kernels of a GPU; the CPU executor has none (name an adapter with --device)"));
     };
     if let Some(path) = &args.import {
@@ -126,12 +127,12 @@ fn measure(args: &TuneArgs, gpu: &Gpu, output: &Output) -> Result<BTreeMap<Arc<s
         Some(path) => RunFolder::open(path)?.1.train.precision,
         None => args.precision.unwrap_or_default(),
     };
-    let plain = Device::Gpu(gpu.with_choices(Choices::default())).with_precision(precision)?;
+    let plain = Device::Gpu(gpu.with_choices(Choices::default())).with_precision(precision).wait()?;
     let mut measured: BTreeMap<Arc<str>, Measured> = BTreeMap::new();
     for compile in steps {
         let mut names = BTreeSet::new();
         let (mut state, mut program, step) = compile(&plain)?;
-        for stage in program.profile(&mut state, &step)? {
+        for stage in program.profile(&mut state, &step).wait()? {
             let Some(choice) = stage.choice else { continue };
             names.extend(choice.candidates.iter().copied());
             measured.entry(Arc::clone(&choice.problem)).or_default().default = Some(choice.variant);
@@ -144,7 +145,7 @@ fn measure(args: &TuneArgs, gpu: &Gpu, output: &Output) -> Result<BTreeMap<Arc<s
             let (mut state, mut program, step) = compile(&plain.with_choices(forced))?;
             for round in 0..WARMUP + args.steps {
                 let mut taken: BTreeMap<Arc<str>, f64> = BTreeMap::new();
-                for stage in program.profile(&mut state, &step)? {
+                for stage in program.profile(&mut state, &step).wait()? {
                     let Some(choice) = stage.choice.filter(|c| c.variant == variant) else { continue };
                     *taken.entry(Arc::clone(&choice.problem)).or_default() += stage.seconds;
                 }
@@ -169,7 +170,7 @@ fn of_run(path: &Path) -> Result<Compile<'static>> {
     graph.keep_outputs(&model.metrics().iter().map(|m| m.0).collect::<Vec<_>>());
     Ok(Box::new(move |device: &Device| {
         let state = State::initial(device, &spec, recipe.seed)?;
-        let program = Program::new(device, &graph, &state, Weights::Current)?;
+        let program = Program::new(device, &graph, &state, Weights::Current).wait()?;
         Ok((state, program, Step { seed: 1, step: 1, updates: model.updates_at(1), ..Step::default() }))
     }))
 }

@@ -26,7 +26,7 @@ pub struct Accuracy {
 ///
 /// # Errors
 /// [`Error::Usage`] where the model is no classifier or the source has other classes; errors of the source and the device.
-pub fn accuracy(
+pub async fn accuracy(
     device: &Device,
     model: &dyn Model,
     state: &mut State,
@@ -40,7 +40,7 @@ pub fn accuracy(
     }
     let judging = need::judges(model)?;
     let most = options.batch.min(source.len());
-    let (mut program, _, batch) = Program::of_items(device, state, options.weights, most, |items| judging.judge_graph(items))?;
+    let (mut program, _, batch) = Program::of_items(device, state, options.weights, most, |items| judging.judge_graph(items)).await?;
     let item: usize = source.dims().iter().product();
     let (mut right, mut nats, mut count) = (0.0, 0.0, 0);
     for part in data::sequential(source, batch, options.seed, options.binarization, model.scale()) {
@@ -49,10 +49,11 @@ pub fn accuracy(
         part.values.resize(batch * item, 0.0);
         program.write("x", &part.values)?;
         program.write("labels", &one_hot(&part.labels, classes, batch))?;
-        program.run(state, &Step::default())?;
-        let mut sum = |name: &str| -> Result<f64> { Ok(program.read(state, name)?[..here].iter().map(|v| f64::from(*v)).sum()) };
-        right += sum("correct")?;
-        nats += sum("nll")?;
+        program.run(state, &Step::default()).await?;
+        let told = program.read_all(state, &["correct", "nll"]).await?;
+        let sum = |told: &[f32]| told[..here].iter().map(|v| f64::from(*v)).sum::<f64>();
+        right += sum(&told[0]);
+        nats += sum(&told[1]);
         count += here;
         progress(count);
     }

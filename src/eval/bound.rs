@@ -97,7 +97,7 @@ impl LogSum {
 ///
 /// # Errors
 /// [`Error::Usage`] where the model has no such bound or `samples` is 0; errors of the source and the device.
-pub fn importance_bound(
+pub async fn importance_bound(
     device: &Device,
     model: &dyn Model,
     state: &mut State,
@@ -112,7 +112,8 @@ pub fn importance_bound(
     let item: usize = source.dims().iter().product();
     let most = options.batch.min(source.len()).min(VALUES / (TILE * item.max(1)));
     let bounding = need::bounds(model)?;
-    let (mut program, _, batch) = Program::of_items(device, state, options.weights, most, |items| bounding.bound_graph(items, TILE))?;
+    let (mut program, _, batch) =
+        Program::of_items(device, state, options.weights, most, |items| bounding.bound_graph(items, TILE)).await?;
     let classes = source.classes();
     let mut scores = ImportanceScores::default();
     for part in data::sequential(source, batch, options.seed, options.binarization, model.scale()) {
@@ -127,8 +128,8 @@ pub fn importance_bound(
         let first_item = scores.nll.len() as u32;
         for tile in 0..samples.div_ceil(TILE) {
             let step = Step { seed: options.seed, step: tile as u32, first_item, ..Step::default() };
-            program.run(state, &step)?;
-            let weights = program.read(state, "log_weight")?;
+            program.run(state, &step).await?;
+            let weights = program.read(state, "log_weight").await?;
             let taken = TILE.min(samples - tile * TILE);
             for (sum, row) in sums.iter_mut().zip(weights.chunks(TILE)) {
                 row[..taken].iter().for_each(|w| sum.add(f64::from(*w)));

@@ -34,9 +34,10 @@ impl Judged {
 ///
 /// # Errors
 /// [`crate::Error::Usage`] where the model has no features; those of the device.
-pub fn judge(device: &Device, model: &dyn Model, state: &mut State, images: &[f32], item: usize, classes: usize) -> Result<Judged> {
+pub async fn judge(device: &Device, model: &dyn Model, state: &mut State, images: &[f32], item: usize, classes: usize) -> Result<Judged> {
     let network = need::features(model)?;
-    let (mut program, graph, chunk) = Program::of_items(device, state, Weights::Current, CHUNK, |items| network.features_graph(items))?;
+    let (mut program, graph, chunk) =
+        Program::of_items(device, state, Weights::Current, CHUNK, |items| network.features_graph(items)).await?;
     let knows = graph.outputs().iter().any(|(name, _)| name == "logits");
     let mut judged = Judged::default();
     for part in images.chunks(chunk * item) {
@@ -44,12 +45,12 @@ pub fn judge(device: &Device, model: &dyn Model, state: &mut State, images: &[f3
         let mut x = part.to_vec();
         x.resize(chunk * item, 0.0);
         program.write("x", &x)?;
-        program.run(state, &Step::default())?;
-        let features = program.read(state, "features")?;
+        program.run(state, &Step::default()).await?;
+        let features = program.read(state, "features").await?;
         judged.width = features.len() / chunk;
         judged.features.extend_from_slice(&features[..count * judged.width]);
         if knows {
-            let logits = program.read(state, "logits")?;
+            let logits = program.read(state, "logits").await?;
             let rows = || logits.chunks(classes.max(1)).take(count);
             judged.labels.extend(rows().map(largest));
             judged.confidences.extend(rows().map(|row| {
@@ -70,7 +71,13 @@ fn largest(row: &[f32]) -> u32 {
 ///
 /// # Errors
 /// Those of the device.
-pub fn linear_accuracy(device: &Device, train: (&Judged, &[u32]), test: (&Judged, &[u32]), classes: usize, steps: u32) -> Result<f64> {
+pub async fn linear_accuracy(
+    device: &Device,
+    train: (&Judged, &[u32]),
+    test: (&Judged, &[u32]),
+    classes: usize,
+    steps: u32,
+) -> Result<f64> {
     let (fit, labels) = train;
     let width = fit.width;
     let mut spec = StateSpec::default();
@@ -91,28 +98,28 @@ pub fn linear_accuracy(device: &Device, train: (&Judged, &[u32]), test: (&Judged
     let gradients = g.group_gradients(loss, &spec, &update)?;
     g.update(&spec, update, &gradients)?;
     let mut state = State::initial(device, &spec, 1)?;
-    let mut program = Program::new(device, &g, &state, Weights::Current)?;
+    let mut program = Program::new(device, &g, &state, Weights::Current).await?;
     let parts = (labels.len() / batch).max(1);
     for step in 1..=steps {
         let at = (step as usize % parts) * batch;
         program.write("x", &fit.features[at * width..(at + batch) * width])?;
         program.write("labels", &one_hot(&labels[at..at + batch], classes, batch))?;
         let rate = 1e-3 * 0.05f32.powf(step as f32 / steps as f32);
-        program.run(&mut state, &Step { seed: 1, step, learning_rate: [rate; 4], updates: [step; 4], ..Step::default() })?;
+        program.run(&mut state, &Step { seed: 1, step, learning_rate: [rate; 4], updates: [step; 4], ..Step::default() }).await?;
     }
     let (held, truth) = test;
     let mut g = Graph::new();
     let x = g.input("x", [batch, width]);
     let logits = layer.apply(&mut g, &spec, x)?;
     g.output("logits", logits);
-    let mut program = Program::new(device, &g, &state, Weights::Current)?;
+    let mut program = Program::new(device, &g, &state, Weights::Current).await?;
     let mut right = 0;
     for (features, truth) in held.features.chunks(batch * width).zip(truth.chunks(batch)) {
         let mut x = features.to_vec();
         x.resize(batch * width, 0.0);
         program.write("x", &x)?;
-        program.run(&mut state, &Step::default())?;
-        let logits = program.read(&state, "logits")?;
+        program.run(&mut state, &Step::default()).await?;
+        let logits = program.read(&state, "logits").await?;
         right += logits.chunks(classes).zip(truth).filter(|(row, t)| largest(row) == **t).count();
     }
     Ok(right as f64 / truth.len().max(1) as f64)

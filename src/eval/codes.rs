@@ -47,7 +47,7 @@ impl Codes {
 ///
 /// # Errors
 /// [`crate::Error::Usage`] where the model has no encoder; errors of the source and the device.
-pub fn encode(
+pub async fn encode(
     device: &Device,
     model: &dyn Model,
     state: &mut State,
@@ -58,7 +58,7 @@ pub fn encode(
 ) -> Result<Codes> {
     let encoder = need::encodes(model)?;
     let most = options.batch.min(source.len());
-    let (mut program, graph, batch) = Program::of_items(device, state, options.weights, most, |items| encoder.encode_graph(items))?;
+    let (mut program, graph, batch) = Program::of_items(device, state, options.weights, most, |items| encoder.encode_graph(items)).await?;
     let with_variance = graph.outputs().iter().any(|(name, _)| name == "log_var");
     let item: usize = source.dims().iter().product();
     let classes = source.classes();
@@ -75,10 +75,10 @@ pub fn encode(
         if model.conditional() {
             program.write("labels", &one_hot(&part.labels, classes, batch))?;
         }
-        program.run(state, &Step { seed: options.seed, ..Step::default() })?;
-        codes.mean.extend_from_slice(&program.read(state, "mean")?[..count * latent]);
+        program.run(state, &Step { seed: options.seed, ..Step::default() }).await?;
+        codes.mean.extend_from_slice(&program.read(state, "mean").await?[..count * latent]);
         if with_variance {
-            codes.log_var.extend_from_slice(&program.read(state, "log_var")?[..count * latent]);
+            codes.log_var.extend_from_slice(&program.read(state, "log_var").await?[..count * latent]);
         }
         codes.labels.extend(part.labels);
         progress(codes.mean.len() / latent.max(1));

@@ -83,7 +83,7 @@ impl Figure {
 ///
 /// # Errors
 /// [`Error::Usage`] where the model has no likelihood; errors of the source and the device.
-pub fn score(
+pub async fn score(
     device: &Device,
     model: &dyn Model,
     state: &mut State,
@@ -101,7 +101,7 @@ pub fn score(
         }
         Ok(graph)
     };
-    let (mut program, graph, batch) = Program::of_items(device, state, options.weights, options.batch.min(source.len()), graph)?;
+    let (mut program, graph, batch) = Program::of_items(device, state, options.weights, options.batch.min(source.len()), graph).await?;
     let item: usize = source.dims().iter().product();
     let classes = source.classes();
     let names = graph.outputs().iter().map(|(name, _)| name.clone()).filter(|name| !name.starts_with("nll"));
@@ -123,17 +123,17 @@ pub fn score(
                 program.write("pass", row)?;
             }
             let step = Step { seed: options.seed, step: number as u32, first_item: first as u32, ..Step::default() };
-            program.run(state, &step)?;
-            let nll = program.read(state, "nll")?;
+            program.run(state, &step).await?;
+            let nll = program.read(state, "nll").await?;
             if let Some(sum) = scores.passes.get_mut(number) {
                 *sum += nll[..count].iter().map(|v| f64::from(*v)).sum::<f64>();
             }
             add(&mut scores.nll, first, &nll[..count]);
             for (name, values) in &mut scores.parts {
-                add(values, first, &program.read(state, name)?[..count]);
+                add(values, first, &program.read(state, name).await?[..count]);
             }
             if options.per_pixel {
-                let map = &program.read(state, "nll_map")?[..count * item];
+                let map = &program.read(state, "nll_map").await?[..count * item];
                 if number == 0 {
                     scores.map.extend_from_slice(map);
                 } else {

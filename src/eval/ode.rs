@@ -97,7 +97,7 @@ fn log_noise(level: Level) -> f64 {
 ///
 /// # Errors
 /// [`Error::Usage`] where the model takes no noise away or there are no such steps; errors of the source and the device.
-pub fn flow_likelihood(
+pub async fn flow_likelihood(
     device: &Device,
     model: &dyn Model,
     state: &mut State,
@@ -112,7 +112,7 @@ pub fn flow_likelihood(
         return Err(Error::usage(format!("ode is a number of steps, {bound} of this run, not {steps}")));
     }
     let (mut program, _, batch) =
-        Program::of_items(device, state, options.weights, options.batch.min(source.len()), |n| graph(network, n))?;
+        Program::of_items(device, state, options.weights, options.batch.min(source.len()), |n| graph(network, n)).await?;
     let item: usize = source.dims().iter().product();
     let classes = source.classes();
     let cell = network.value_levels().map(|levels| 2.0 / (levels.max(2) - 1) as f32);
@@ -130,7 +130,7 @@ pub fn flow_likelihood(
         }
         let step = Step { seed: options.seed, first_item: first as u32, ..Step::default() };
         for (steps, into) in [(steps, &mut scores.nll), (steps / 2, &mut scores.halved)] {
-            let mut found = gone(&mut program, state, network, &part.values, (steps, &step))?;
+            let mut found = gone(&mut program, state, network, &part.values, (steps, &step)).await?;
             found.truncate(count);
             // Of a cell's probability: its width times the density.
             into.extend(found.iter().map(|log_p| -log_p - cell.map_or(0.0, |cell| item as f64 * f64::from(cell).ln())));
@@ -141,7 +141,7 @@ pub fn flow_likelihood(
 }
 
 /// ln of the density of each item, on the way to noise.
-fn gone(
+async fn gone(
     program: &mut Program,
     state: &mut State,
     network: &dyn Denoises,
@@ -161,15 +161,15 @@ fn gone(
             program.write("head", &network.process().head(*level).row())?;
             let scale = (-log_noise(*level)).exp();
             program.write("row", &[level.alpha, scale, length, half as f64].map(|v| v as f32))?;
-            program.run(state, step)?;
-            let found = program.read(state, "trace")?;
+            program.run(state, step).await?;
+            let found = program.read(state, "trace").await?;
             traces.iter_mut().zip(found).for_each(|(sum, trace)| *sum += ratio / 2.0 * f64::from(trace));
             for (output, input) in [("kept", "base"), ("slope", "before"), ("next", "at")] {
                 program.carry(state, output, input)?;
             }
         }
     }
-    let last = program.read(state, "next")?;
+    let last = program.read(state, "next").await?;
     let (first, end) = (log_noise(levels[0]), log_noise(levels[levels.len() - 1]).exp());
     let d = len as f64;
     let log_p = last.chunks(len).zip(&traces).map(|(y, trace)| {

@@ -60,7 +60,7 @@ pub struct Verdict {
 ///
 /// # Errors
 /// [`Error::Usage`] where the model has no p(x|y); errors of the source and the device.
-pub fn class_scores(
+pub async fn class_scores(
     device: &Device,
     model: &dyn Model,
     state: &mut State,
@@ -75,7 +75,7 @@ pub fn class_scores(
         graph.keep_outputs(&["nll"]);
         Ok(graph)
     };
-    let (mut program, _, batch) = Program::of_items(device, state, options.weights, options.batch.min(source.len()), graph)?;
+    let (mut program, _, batch) = Program::of_items(device, state, options.weights, options.batch.min(source.len()), graph).await?;
     let item: usize = source.dims().iter().product();
     let passes = scoring.passes(options.steps)?;
     let mut scores = ClassScores { classes, ..ClassScores::default() };
@@ -95,8 +95,8 @@ pub fn class_scores(
                 if let Some(row) = passes.get(number) {
                     program.write("pass", row)?;
                 }
-                program.run(state, &Step { seed: options.seed, step: number as u32, first_item: done as u32, ..Step::default() })?;
-                let nll = program.read(state, "nll")?;
+                program.run(state, &Step { seed: options.seed, step: number as u32, first_item: done as u32, ..Step::default() }).await?;
+                let nll = program.read(state, "nll").await?;
                 for (image, found) in scores.log_p[first..].chunks_mut(classes).zip(nll.chunks(together)) {
                     image[class..class + together].iter_mut().zip(found).for_each(|(sum, nll)| *sum -= f64::from(*nll));
                 }

@@ -37,7 +37,7 @@ pub struct Stretch {
 ///
 /// # Errors
 /// [`crate::Error::Usage`] where the model tells no steps; errors of the source and the device.
-pub fn surprise(
+pub async fn surprise(
     device: &Device,
     model: &dyn Model,
     state: &mut State,
@@ -48,7 +48,7 @@ pub fn surprise(
     let options = LikelihoodOptions { per_pixel: true, ..options.clone() };
     let [steps, _, channels] = source.dims();
     let told = |map: &[f32]| -> Vec<f64> { map.chunks(channels).map(|step| step.iter().map(|v| f64::from(*v)).sum()).collect() };
-    let own = score(device, model, state, Arc::clone(source), &options, &mut progress)?;
+    let own = score(device, model, state, Arc::clone(source), &options, &mut progress).await?;
     let mut nats = told(&own.map);
     let mut runs: Vec<usize> = Vec::new();
     for index in 0..source.len() {
@@ -60,7 +60,7 @@ pub fn surprise(
     if let Some(between) = Between::new(Arc::clone(source)) {
         let between = Arc::new(between);
         let done = source.len();
-        let later = score(device, model, state, Arc::clone(&between) as Arc<dyn Source>, &options, |n| progress(done + n))?;
+        let later = score(device, model, state, Arc::clone(&between) as Arc<dyn Source>, &options, |n| progress(done + n)).await?;
         let half = steps / 2;
         for (first, window) in between.firsts().iter().zip(told(&later.map).chunks(steps)) {
             let next = (first + 1) * steps;

@@ -92,7 +92,7 @@ impl Judge {
 ///
 /// # Errors
 /// Those of the device.
-pub fn play(device: &Device, mean: f64, steps: u32, seed: u64) -> Result<Game> {
+pub async fn play(device: &Device, mean: f64, steps: u32, seed: u64) -> Result<Game> {
     let judge = Judge::new();
     let mut g = Graph::new();
     let streams = [g.stream(), g.stream()];
@@ -106,20 +106,20 @@ pub fn play(device: &Device, mean: f64, steps: u32, seed: u64) -> Result<Game> {
     let gradients = g.group_gradients(loss, &judge.spec, &update)?;
     g.update(&judge.spec, update, &gradients)?;
     let mut state = State::initial(device, &judge.spec, seed)?;
-    let mut program = Program::new(device, &g, &state, Weights::Current)?;
+    let mut program = Program::new(device, &g, &state, Weights::Current).await?;
     for step in 1..=steps {
         // The rate falls to a hundredth, so that the noise of the last batches averages out.
         let rate = 1e-2 * 0.01f32.powf(step as f32 / steps as f32);
-        program.run(&mut state, &Step { seed, step, learning_rate: [rate; 4], updates: [step; 4], ..Step::default() })?;
+        program.run(&mut state, &Step { seed, step, learning_rate: [rate; 4], updates: [step; 4], ..Step::default() }).await?;
     }
     let mut g = Graph::new();
     let x = g.input("x", [GRID, 1]);
     let logits = judge.logits(&mut g, x)?;
     g.output("logits", logits);
-    let mut program = Program::new(device, &g, &state, Weights::Current)?;
+    let mut program = Program::new(device, &g, &state, Weights::Current).await?;
     program.write("x", &(0..GRID).map(|i| at(i) as f32).collect::<Vec<_>>())?;
-    program.run(&mut state, &Step::default())?;
-    let logits: Vec<f64> = program.read(&state, "logits")?.iter().map(|l| f64::from(*l)).collect();
+    program.run(&mut state, &Step::default()).await?;
+    let logits: Vec<f64> = program.read(&state, "logits").await?.iter().map(|l| f64::from(*l)).collect();
     Ok(measure(mean, &logits))
 }
 
@@ -143,7 +143,7 @@ fn measure(mean: f64, logits: &[f64]) -> Game {
 ///
 /// # Errors
 /// Those of the device.
-pub fn objectives(device: &Device) -> Result<Vec<[f64; 5]>> {
+pub async fn objectives(device: &Device) -> Result<Vec<[f64; 5]>> {
     let count = 161;
     let logits: Vec<f32> = (0..count).map(|i| -8.0 + 0.1 * i as f32).collect();
     let mut g = Graph::new();
@@ -157,11 +157,10 @@ pub fn objectives(device: &Device) -> Result<Vec<[f64; 5]>> {
     }
     let spec = StateSpec::default();
     let mut state = State::new(device, &spec)?;
-    let mut program = Program::new(device, &g, &state, Weights::Current)?;
+    let mut program = Program::new(device, &g, &state, Weights::Current).await?;
     program.write("l", &logits)?;
-    program.run(&mut state, &Step::default())?;
+    program.run(&mut state, &Step::default()).await?;
     let columns = ["minimax", "saving", "minimax slope", "saving slope"];
-    let columns: Result<Vec<Vec<f32>>> = columns.iter().map(|name| program.read(&state, name)).collect();
-    let columns = columns?;
+    let columns = program.read_all(&state, &columns).await?;
     Ok((0..count).map(|i| [logits[i], columns[0][i], columns[1][i], columns[2][i], columns[3][i]].map(f64::from)).collect())
 }

@@ -97,8 +97,10 @@ fn instance() -> wgpu::Instance {
     wgpu::Instance::new(descriptor)
 }
 
-fn enumerate() -> Vec<(wgpu::Adapter, AdapterDescription)> {
-    let mut found: Vec<_> = pollster::block_on(instance().enumerate_adapters(wgpu::Backends::PRIMARY))
+async fn enumerate() -> Vec<(wgpu::Adapter, AdapterDescription)> {
+    let mut found: Vec<_> = instance()
+        .enumerate_adapters(wgpu::Backends::PRIMARY)
+        .await
         .into_iter()
         .filter(|a| a.get_info().backend != wgpu::Backend::Noop)
         .map(|a| {
@@ -115,13 +117,13 @@ fn rank(kind: &str) -> usize {
 }
 
 /// Every adapter of this machine, in the order in which [`Choice::Any`] prefers them.
-pub fn adapters() -> Vec<AdapterDescription> {
-    enumerate().into_iter().map(|(_, d)| d).collect()
+pub async fn adapters() -> Vec<AdapterDescription> {
+    enumerate().await.into_iter().map(|(_, d)| d).collect()
 }
 
 /// The adapter of a choice.
-pub(super) fn choose(choice: &Choice) -> Result<(wgpu::Adapter, AdapterDescription)> {
-    let found = enumerate();
+pub(super) async fn choose(choice: &Choice) -> Result<(wgpu::Adapter, AdapterDescription)> {
+    let found = enumerate().await;
     if found.is_empty() {
         match choice {
             Choice::Named(part) => return Err(Error::Usage(format!("no adapter is called `{part}`; there are none, only `cpu`"))),

@@ -1,19 +1,17 @@
 //! Buffers and transfers.
 
+use futures_intrusive::channel::shared::oneshot_channel;
+
 use super::device::Gpu;
 use super::lock::lock;
 use super::pipeline::TEXTURE_FORMAT;
 use crate::error::{Error, Result};
 use crate::op::launch::TEXTURE_WIDTH;
 
-use std::sync::{Arc, mpsc};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 /// Buffers are a multiple of this long, so that any of them can be bound as four-vectors.
 const GRAIN: u64 = 16;
-
-/// How long a finished copy may take to become readable.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Gpu {
     /// A zeroed storage buffer of `len` elements.
@@ -40,10 +38,8 @@ impl Gpu {
         }
         let scope = inner.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let buffer = inner.device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false });
-        match pollster::block_on(scope.pop()) {
-            Some(_) => Err(Error::Device(format!("{} is out of memory; use a smaller batch or a smaller model", inner.description.name))),
-            None => Ok(buffer),
-        }
+        inner.faults.end(scope, self.exhausted())?;
+        Ok(buffer)
     }
 
     /// A zeroed storage texture of at least so many texels, and its bytes.
@@ -62,10 +58,14 @@ impl Gpu {
             usage: wgpu::TextureUsages::STORAGE_BINDING,
             view_formats: &[],
         });
-        match pollster::block_on(scope.pop()) {
-            Some(_) => Err(Error::Device(format!("{} is out of memory; use a smaller batch or a smaller model", inner.description.name))),
-            None => Ok((texture.create_view(&wgpu::TextureViewDescriptor::default()), (16 * TEXTURE_WIDTH * height) as u64)),
-        }
+        inner.faults.end(scope, self.exhausted())?;
+        Ok((texture.create_view(&wgpu::TextureViewDescriptor::default()), (16 * TEXTURE_WIDTH * height) as u64))
+    }
+
+    /// What is said where there is no memory.
+    fn exhausted(&self) -> impl FnOnce(wgpu::Error) -> String + Send + 'static {
+        let name = self.inner().description.name.clone();
+        move |_| format!("{name} is out of memory; use a smaller batch or a smaller model")
     }
 
     /// The buffer of a constant table; equal tables share one.
@@ -99,22 +99,20 @@ impl Gpu {
     }
 
     /// Waits for a staging buffer's copy and reads it.
-    pub(super) fn collect<T: bytemuck::Pod>(&self, staging: &wgpu::Buffer, bytes: u64, copied: wgpu::SubmissionIndex) -> Result<Vec<T>> {
+    pub(super) async fn collect<T: bytemuck::Pod>(
+        &self,
+        staging: &wgpu::Buffer,
+        bytes: u64,
+        copied: wgpu::SubmissionIndex,
+    ) -> Result<Vec<T>> {
         let slice = staging.slice(..bytes);
-        let (tell, told) = mpsc::channel();
+        let (tell, told) = oneshot_channel();
         // The receiver only goes away with this call.
         slice.map_async(wgpu::MapMode::Read, move |mapped| drop(tell.send(mapped)));
-        self.wait(Some(copied))?;
+        self.wait(Some(copied)).await?;
         let lost = || Error::Device("reading back from the GPU failed".into());
         // Where several threads wait, another may be the one that calls back, a moment later.
-        let start = Instant::now();
-        let mapped = loop {
-            match told.recv_timeout(Duration::from_millis(1)) {
-                Ok(mapped) => break mapped,
-                Err(mpsc::RecvTimeoutError::Timeout) if start.elapsed() < PATIENCE => drop(self.inner().device.poll(wgpu::PollType::Poll)),
-                Err(_) => return Err(lost()),
-            }
-        };
+        let mapped = told.receive().await.ok_or_else(lost)?;
         mapped.map_err(|e| Error::Device(format!("reading back from the GPU failed: {e}")))?;
         let values = slice.get_mapped_range().map_err(|_| lost())?.to_vec();
         staging.unmap();
@@ -122,13 +120,13 @@ impl Gpu {
     }
 
     /// Reads part of a buffer, waiting for all before it.
-    pub(super) fn download(&self, from: &wgpu::Buffer, offset: u64, len: usize) -> Result<Vec<f32>> {
+    pub(super) async fn download(&self, from: &wgpu::Buffer, offset: u64, len: usize) -> Result<Vec<f32>> {
         if len == 0 {
             return Ok(Vec::new());
         }
         let staging = self.staging(len)?;
         let bytes = 4 * len as u64;
         let copied = self.stage(from, offset, &staging, bytes);
-        self.collect(&staging, bytes, copied)
+        self.collect(&staging, bytes, copied).await
     }
 }

@@ -109,9 +109,8 @@ impl<'a> Compiler<'a> {
                 let descriptor = wgpu::BindGroupDescriptor { label: Some(job.name), layout: &kernel.layout, entries: &entries };
                 let scope = self.gpu.inner().device.push_error_scope(wgpu::ErrorFilter::Validation);
                 let bind_group = self.gpu.inner().device.create_bind_group(&descriptor);
-                if let Some(e) = pollster::block_on(scope.pop()) {
-                    return Err(Error::Device(format!("{} does not bind: {e}", job.name)));
-                }
+                let name = job.name;
+                self.gpu.inner().faults.end(scope, move |e| format!("{name} does not bind: {e}"))?;
                 dispatches.push(Dispatch {
                     name: job.name,
                     kernel: stage.kernel,

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
+use futures_intrusive::channel::shared::oneshot_channel;
+
 use super::adapter::AdapterDescription;
-use super::lock::lock;
+use super::faults::Faults;
 use super::pipeline::{Kernel, Key, Pipelines};
 use crate::error::{Error, Result};
 use crate::shader::{Choices, Matrices, Target};
@@ -27,7 +29,7 @@ pub(super) struct Inner {
     pub(super) tables: Mutex<HashMap<Arc<[u32]>, wgpu::Buffer>>,
     /// Sides of the cooperative matrices that the adapter says it has.
     pub(super) matrix_sides: Vec<usize>,
-    pub(super) fault: Arc<Mutex<Option<String>>>,
+    pub(super) faults: Faults,
 }
 
 impl fmt::Debug for Gpu {
@@ -64,7 +66,7 @@ impl Gpu {
 
     /// Compiles what is not compiled yet.
     pub(super) fn compile(&self, wanted: &[(&'static str, Key)]) -> Result<()> {
-        self.inner.pipelines.compile(&self.inner.device, self.inner.checked, wanted)
+        self.inner.pipelines.compile(&self.inner.device, &self.inner.faults, self.inner.checked, wanted)
     }
 
     /// A compiled kernel.
@@ -74,14 +76,24 @@ impl Gpu {
 
     /// The first error the device reported outside a call that could return it.
     pub(super) fn check(&self) -> Result<()> {
-        match lock(&self.inner.fault).as_ref() {
-            Some(fault) => Err(Error::Device(fault.clone())),
-            None => Ok(()),
-        }
+        self.inner.faults.check()
+    }
+
+    /// Waits until the device has said of everything made so far whether it could be.
+    pub(super) async fn settle(&self) -> Result<()> {
+        self.inner.faults.settle().await
     }
 
     /// Waits for a submission, or for all where there is none given.
-    pub(super) fn wait(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<()> {
+    pub(super) async fn wait(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<()> {
+        if cfg!(target_family = "wasm") {
+            let (tell, told) = oneshot_channel();
+            // The receiver only goes away with this call.
+            self.inner.queue.on_submitted_work_done(move || drop(tell.send(())));
+            told.receive().await;
+            return self.settle().await;
+        }
+        // Callbacks are made while the device is polled, so that natively nothing else needs to be waited for.
         let waited = self.inner.device.poll(wgpu::PollType::Wait { submission_index: submission, timeout: None });
         self.check()?;
         waited.map(|_| ()).map_err(|e| Error::Device(format!("waiting for the GPU failed: {e}")))
@@ -91,7 +103,7 @@ impl Gpu {
     ///
     /// # Errors
     /// [`Error::Device`] where the device was lost or refused a command.
-    pub fn finish(&self) -> Result<()> {
-        self.wait(None)
+    pub async fn finish(&self) -> Result<()> {
+        self.wait(None).await
     }
 }

@@ -12,10 +12,10 @@ impl Gpu {
     ///
     /// # Errors
     /// [`Error::Usage`] where mixed precision is asked for and the adapter has no cooperative matrices that multiply as they should.
-    pub fn with_precision(&self, precision: Precision) -> Result<Self> {
+    pub async fn with_precision(&self, precision: Precision) -> Result<Self> {
         let matrices = match precision {
             Precision::F32 => None,
-            Precision::Mixed => Some(proven(self, &self.inner().matrix_sides, self.inner().description.subgroup[1] as usize)?),
+            Precision::Mixed => Some(proven(self, &self.inner().matrix_sides, self.inner().description.subgroup[1] as usize).await?),
         };
         Ok(self.with_matrices(matrices))
     }
@@ -43,11 +43,11 @@ pub(super) fn offered(adapter: &wgpu::Adapter) -> Vec<usize> {
 ///
 /// # Errors
 /// [`Error::Usage`] where there is none, with the reason.
-fn proven(gpu: &Gpu, sides: &[usize], subgroup: usize) -> Result<Matrices> {
+async fn proven(gpu: &Gpu, sides: &[usize], subgroup: usize) -> Result<Matrices> {
     let name = &gpu.description().name;
     let mut reason = "offers no cooperative matrices of f16 with sums in f32".to_string();
     for &side in sides {
-        match check(gpu, Matrices { side, subgroup }) {
+        match check(gpu, Matrices { side, subgroup }).await {
             // Metal names a range for all its GPUs, each of which has one size; elsewhere sizes differ from kernel to kernel, and kernels
             // are made for the largest.
             Ok(seen) if gpu.description().backend == "metal" => return Ok(Matrices { side, subgroup: seen }),
@@ -60,7 +60,7 @@ fn proven(gpu: &Gpu, sides: &[usize], subgroup: usize) -> Result<Matrices> {
 
 /// Runs `shaders/matrix_proof.wgsl` and compares every element: whole numbers, so that nothing may be off. Returns the invocations of the
 /// subgroup that multiplied.
-fn check(gpu: &Gpu, Matrices { side, subgroup }: Matrices) -> Result<usize> {
+async fn check(gpu: &Gpu, Matrices { side, subgroup }: Matrices) -> Result<usize> {
     let count = side * side;
     let defines = vec![("SIDE", side.to_string()), ("THREADS", subgroup.to_string()), ("ROUNDS", ROUNDS.to_string())];
     let bound = [(Access::Read, 2 * count), (Access::ReadWrite, 2 * count + 1)];
@@ -70,7 +70,7 @@ fn check(gpu: &Gpu, Matrices { side, subgroup }: Matrices) -> Result<usize> {
     let factors: Vec<f32> = (0..2 * count).map(factor).collect();
     kernel.upload(0, &factors.iter().map(|f| f.to_bits()).collect::<Vec<_>>());
     kernel.dispatch([1, 1, 1]);
-    let product = kernel.read(1, 2 * count + 1)?;
+    let product = kernel.read(1, 2 * count + 1).await?;
     for (turned, part) in product.chunks_exact(count).enumerate() {
         for (at, &found) in part.iter().enumerate() {
             let (row, column) = (at / side, at % side);

@@ -8,6 +8,7 @@ mod build;
 mod device;
 mod disk;
 mod dispatch;
+mod faults;
 mod kernels;
 mod lock;
 mod matrix;

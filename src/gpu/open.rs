@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use super::adapter::{self, Choice};
 use super::device::{Gpu, Inner};
-use super::lock::lock;
+use super::faults::Faults;
 use super::pipeline::{Pipelines, TEXTURE_FORMAT};
 use super::{matrix, probe, tuned, unchecked};
 use crate::error::Result;
@@ -25,8 +25,8 @@ impl Gpu {
     ///
     /// # Errors
     /// [`Error::Device`] where there is none or it refuses, [`Error::Usage`] where none has the name asked for.
-    pub fn open(choice: &Choice, options: Options) -> Result<Self> {
-        let (adapter, description) = adapter::choose(choice)?;
+    pub async fn open(choice: &Choice, options: Options) -> Result<Self> {
+        let (adapter, description) = adapter::choose(choice).await?;
         let mut wanted = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE;
         let matrix_sides = matrix::offered(&adapter);
         if !matrix_sides.is_empty() {
@@ -45,17 +45,8 @@ impl Gpu {
             ..Default::default()
         };
         let checked = options.checked || std::env::var_os("KILN_CHECKED").is_some_and(|v| v == "1");
-        let (device, queue) = unchecked::device(&adapter, &descriptor, checked)?;
-        let fault: Arc<Mutex<Option<String>>> = Arc::default();
-        let (on_error, on_loss) = (Arc::clone(&fault), Arc::clone(&fault));
-        device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| {
-            lock(&on_error).get_or_insert_with(|| format!("the GPU refused a command: {e}"));
-        }));
-        device.set_device_lost_callback(move |reason, what| {
-            if reason != wgpu::DeviceLostReason::Destroyed {
-                lock(&on_loss).get_or_insert_with(|| format!("the GPU was lost ({what}); resume from the last checkpoint"));
-            }
-        });
+        let (device, queue) = unchecked::device(&adapter, &descriptor, checked).await?;
+        let faults = Faults::of(&device);
         let target = Target {
             max_invocations: limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x),
             workgroup_bytes: limits.max_compute_workgroup_storage_size,
@@ -67,10 +58,10 @@ impl Gpu {
         };
         let pipelines = Pipelines::new(&device, &adapter);
         let tables = Mutex::default();
-        let inner = Arc::new(Inner { device, queue, description, limits, checked, pipelines, tables, matrix_sides, fault });
+        let inner = Arc::new(Inner { device, queue, description, limits, checked, pipelines, tables, matrix_sides, faults });
         let mut gpu = Self { inner, target };
         // GPUs have their operands in registers and workgroup memory; what loads cost matters on CPUs.
-        gpu.target.prefers_textures = gpu.target.is_cpu() && gpu.target.texels > 0 && probe::textures_are_cheaper(&gpu)?;
+        gpu.target.prefers_textures = gpu.target.is_cpu() && gpu.target.texels > 0 && probe::textures_are_cheaper(&gpu).await?;
         Ok(gpu)
     }
 }

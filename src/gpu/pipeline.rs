@@ -5,8 +5,9 @@ use std::sync::Mutex;
 
 use rayon::prelude::*;
 
+use super::faults::Faults;
 use super::lock::lock;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::shader::Access;
 
 /// What makes two kernels the same: their text, and how they use what is bound.
@@ -35,7 +36,7 @@ impl Pipelines {
     }
 
     /// Compiles what is not compiled yet, on all cores, and keeps the driver's binaries on disk.
-    pub(super) fn compile(&self, device: &wgpu::Device, checked: bool, wanted: &[(&'static str, Key)]) -> Result<()> {
+    pub(super) fn compile(&self, device: &wgpu::Device, faults: &Faults, checked: bool, wanted: &[(&'static str, Key)]) -> Result<()> {
         let mut missing: Vec<&(&'static str, Key)> = Vec::new();
         for entry in wanted {
             if !lock(&self.kernels).contains_key(&entry.1) && !missing.iter().any(|m| m.1 == entry.1) {
@@ -46,7 +47,7 @@ impl Pipelines {
             return Ok(());
         }
         let compiled: Result<Vec<(Key, Kernel)>> =
-            missing.into_par_iter().map(|(name, key)| Ok((key.clone(), self.kernel_new(device, checked, name, key)?))).collect();
+            missing.into_par_iter().map(|(name, key)| Ok((key.clone(), self.kernel_new(device, faults, checked, name, key)?))).collect();
         lock(&self.kernels).extend(compiled?);
         if let Some(cache) = &self.cache {
             cache.save();
@@ -59,7 +60,7 @@ impl Pipelines {
         lock(&self.kernels).get(key).cloned()
     }
 
-    fn kernel_new(&self, device: &wgpu::Device, checked: bool, name: &str, (text, uses): &Key) -> Result<Kernel> {
+    fn kernel_new(&self, device: &wgpu::Device, faults: &Faults, checked: bool, name: &'static str, (text, uses): &Key) -> Result<Kernel> {
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
         let (layout, pipeline_layout) = self.layouts(device, uses);
         let descriptor = wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(text.as_str().into()) };
@@ -75,10 +76,8 @@ impl Pipelines {
             compilation_options: wgpu::PipelineCompilationOptions { constants: &[], zero_initialize_workgroup_memory: checked },
             cache: self.cache.as_ref().map(super::disk::DiskCache::handle),
         });
-        match pollster::block_on(scope.pop()) {
-            Some(e) => Err(Error::Device(format!("kernel {name} does not compile: {e}"))),
-            None => Ok(Kernel { pipeline, layout }),
-        }
+        faults.end(scope, move |e| format!("kernel {name} does not compile: {e}"))?;
+        Ok(Kernel { pipeline, layout })
     }
 
     fn layouts(&self, device: &wgpu::Device, uses: &[Access]) -> (wgpu::BindGroupLayout, wgpu::PipelineLayout) {

@@ -17,7 +17,7 @@ const CHEAPER: f64 = 2.0;
 const TRIALS: usize = 5;
 
 /// Whether loads from storage textures are much cheaper than from storage buffers.
-pub(super) fn textures_are_cheaper(gpu: &Gpu) -> Result<bool> {
+pub(super) async fn textures_are_cheaper(gpu: &Gpu) -> Result<bool> {
     let kernels = [probe(gpu, false)?, probe(gpu, true)?];
     let mut least = [f64::INFINITY; 2];
     // In turns, so that what else the machine does hits both alike; the first dispatch of each compiles.
@@ -25,7 +25,7 @@ pub(super) fn textures_are_cheaper(gpu: &Gpu) -> Result<bool> {
         for (kernel, least) in kernels.iter().zip(&mut least) {
             let start = Instant::now();
             kernel.dispatch([GROUPS, 1, 1]);
-            kernel.finish()?;
+            kernel.finish().await?;
             if trial > 0 {
                 *least = least.min(start.elapsed().as_secs_f64());
             }

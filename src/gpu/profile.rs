@@ -19,7 +19,7 @@ impl GpuProgram {
     ///
     /// # Errors
     /// [`crate::Error::Device`] where the device was lost or refused a command.
-    pub fn profile(&mut self, step: &Step) -> Result<Vec<StageTime>> {
+    pub async fn profile(&mut self, step: &Step) -> Result<Vec<StageTime>> {
         self.gpu.check()?;
         let begun = Instant::now();
         self.write_step(step);
@@ -28,9 +28,9 @@ impl GpuProgram {
         let stamped = stamps && !self.gpu.description().is_cpu;
         let mut times = Vec::with_capacity(self.dispatches.len());
         for batch in self.dispatches.chunks(BATCH) {
-            let (clock, spans) = match if stamped { self.stamp(batch, begun)? } else { None } {
+            let (clock, spans) = match if stamped { self.stamp(batch, begun).await? } else { None } {
                 Some(spans) => (Clock::Timestamps, spans),
-                None => (Clock::Submits, self.clock(batch, begun)?),
+                None => (Clock::Submits, self.clock(batch, begun).await?),
             };
             times.extend(batch.iter().zip(spans).map(|(d, [start, seconds])| StageTime {
                 name: d.name,
@@ -47,7 +47,7 @@ impl GpuProgram {
     }
 
     /// Start and length of each dispatch: one pass each, with a timestamp at either end; `None` where they make no sense.
-    fn stamp(&self, batch: &[Dispatch], begun: Instant) -> Result<Option<Vec<[f64; 2]>>> {
+    async fn stamp(&self, batch: &[Dispatch], begun: Instant) -> Result<Option<Vec<[f64; 2]>>> {
         let inner = self.gpu.inner();
         let count = 2 * batch.len() as u32;
         let set = inner.device.create_query_set(&wgpu::QuerySetDescriptor { label: None, ty: wgpu::QueryType::Timestamp, count });
@@ -69,7 +69,7 @@ impl GpuProgram {
         let submitted = begun.elapsed().as_secs_f64();
         inner.queue.submit([encoder.finish()]);
         let copied = self.gpu.stage(&resolved, 0, &staging, bytes);
-        let ticks: Vec<u64> = self.gpu.collect(&staging, bytes, copied)?;
+        let ticks: Vec<u64> = self.gpu.collect(&staging, bytes, copied).await?;
         let wall = start.elapsed().as_secs_f64();
         let period = f64::from(inner.queue.get_timestamp_period()) * 1e-9;
         let between = |from: u64, to: u64| to.saturating_sub(from) as f64 * period;
@@ -78,22 +78,21 @@ impl GpuProgram {
         Ok((total > 0.0 && total <= PLAUSIBLE * wall).then_some(spans))
     }
 
-    fn clock(&self, batch: &[Dispatch], begun: Instant) -> Result<Vec<[f64; 2]>> {
+    async fn clock(&self, batch: &[Dispatch], begun: Instant) -> Result<Vec<[f64; 2]>> {
         let inner = self.gpu.inner();
-        self.gpu.finish()?;
-        batch
-            .iter()
-            .map(|dispatch| {
-                let mut encoder = inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("profile") });
-                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-                record(&mut pass, dispatch);
-                drop(pass);
-                let start = begun.elapsed().as_secs_f64();
-                let submission = inner.queue.submit([encoder.finish()]);
-                self.gpu.wait(Some(submission))?;
-                Ok([start, begun.elapsed().as_secs_f64() - start])
-            })
-            .collect()
+        self.gpu.finish().await?;
+        let mut spans = Vec::with_capacity(batch.len());
+        for dispatch in batch {
+            let mut encoder = inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("profile") });
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            record(&mut pass, dispatch);
+            drop(pass);
+            let start = begun.elapsed().as_secs_f64();
+            let submission = inner.queue.submit([encoder.finish()]);
+            self.gpu.wait(Some(submission)).await?;
+            spans.push([start, begun.elapsed().as_secs_f64() - start]);
+        }
+        Ok(spans)
     }
 }
 

@@ -60,7 +60,7 @@ impl GpuProgram {
     ///
     /// # Errors
     /// [`Error::Device`] where memory or a kernel is refused.
-    pub fn new(gpu: &Gpu, plan: Plan, spec: &StateSpec, state: &GpuState, weights: Weights) -> Result<Self> {
+    pub async fn new(gpu: &Gpu, plan: Plan, spec: &StateSpec, state: &GpuState, weights: Weights) -> Result<Self> {
         let (buffers, dispatches) = Compiler::new(gpu, &plan, spec, state, weights)?.run(&plan)?;
         let mut outputs = HashMap::new();
         for (name, place, shape) in &plan.outputs {
@@ -71,7 +71,7 @@ impl GpuProgram {
             };
             outputs.insert(name.clone(), (buffer.clone(), offset, shape.len()));
         }
-        gpu.check()?;
+        gpu.settle().await?;
         let pacing = Pacing::new(dispatches.iter().map(|d| (d.flops, d.bytes)));
         let gpu = gpu.clone();
         Ok(Self { gpu, plan, dispatches, buffers, pacing, outputs, staging: HashMap::new(), in_flight: VecDeque::new() })
@@ -100,7 +100,7 @@ impl GpuProgram {
     ///
     /// # Errors
     /// [`Error::Device`] where the device was lost or refused a command.
-    pub fn run(&mut self, step: &Step) -> Result<()> {
+    pub async fn run(&mut self, step: &Step) -> Result<()> {
         self.gpu.check()?;
         self.write_step(step);
         let mut last = None;
@@ -109,7 +109,7 @@ impl GpuProgram {
             let start = Instant::now();
             let submission = self.submit(&self.dispatches[chunk]);
             if self.pacing.measuring() {
-                self.gpu.wait(Some(submission.clone()))?;
+                self.gpu.wait(Some(submission.clone())).await?;
                 self.pacing.note(start.elapsed().as_secs_f64());
             }
             last = Some(submission);
@@ -118,7 +118,7 @@ impl GpuProgram {
         self.in_flight.extend(last);
         while self.in_flight.len() > IN_FLIGHT {
             let oldest = self.in_flight.pop_front();
-            self.gpu.wait(oldest)?;
+            self.gpu.wait(oldest).await?;
         }
         self.gpu.check()
     }
@@ -127,18 +127,18 @@ impl GpuProgram {
     ///
     /// # Errors
     /// [`Error::Device`] where the device was lost or refused a command.
-    pub fn finish(&mut self) -> Result<()> {
+    pub async fn finish(&mut self) -> Result<()> {
         self.in_flight.clear();
-        self.gpu.finish()
+        self.gpu.finish().await
     }
 
     /// Reads a named result of the last run.
     ///
     /// # Errors
     /// [`Error::Usage`] where the plan has no such output, [`Error::Device`] where the device was lost.
-    pub fn read(&mut self, name: &str) -> Result<Vec<f32>> {
+    pub async fn read(&mut self, name: &str) -> Result<Vec<f32>> {
         match self.begin_read(name)? {
-            Some(pending) => self.end_read(&pending),
+            Some(pending) => self.end_read(&pending).await,
             None => Ok(Vec::new()),
         }
     }
@@ -189,8 +189,8 @@ impl GpuProgram {
     ///
     /// # Errors
     /// [`Error::Device`] where the device was lost.
-    pub fn end_read(&self, pending: &Pending) -> Result<Vec<f32>> {
-        self.gpu.collect(&pending.staging, pending.bytes, pending.copied.clone())
+    pub async fn end_read(&self, pending: &Pending) -> Result<Vec<f32>> {
+        self.gpu.collect(&pending.staging, pending.bytes, pending.copied.clone()).await
     }
 
     /// The variant taken of every product it computes, once for each problem.

@@ -75,15 +75,15 @@ impl Standalone {
     ///
     /// # Errors
     /// [`Error::Device`] where the device was lost.
-    pub fn finish(&self) -> Result<()> {
-        self.gpu.finish()
+    pub async fn finish(&self) -> Result<()> {
+        self.gpu.finish().await
     }
 
     /// Reads the first `len` elements of a buffer, after everything queued.
     ///
     /// # Errors
     /// [`Error::Device`] where the device was lost.
-    pub fn read(&self, buffer: usize, len: usize) -> Result<Vec<f32>> {
-        self.gpu.download(&self.buffers[buffer], 0, len)
+    pub async fn read(&self, buffer: usize, len: usize) -> Result<Vec<f32>> {
+        self.gpu.download(&self.buffers[buffer], 0, len).await
     }
 }

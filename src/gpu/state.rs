@@ -56,8 +56,8 @@ impl GpuState {
     ///
     /// # Errors
     /// [`Error::Device`] where the device was lost.
-    pub fn read(&self, group: usize, arena: Arena) -> Result<Vec<f32>> {
-        self.gpu.download(self.arena(group, arena), 0, self.spec.groups[group].len)
+    pub async fn read(&self, group: usize, arena: Arena) -> Result<Vec<f32>> {
+        self.gpu.download(self.arena(group, arena), 0, self.spec.groups[group].len).await
     }
 
     /// Uploads one tensor.
@@ -77,9 +77,9 @@ impl GpuState {
     ///
     /// # Errors
     /// [`Error::Device`] where the device was lost.
-    pub fn read_tensor(&self, id: StateId, arena: Arena) -> Result<Vec<f32>> {
+    pub async fn read_tensor(&self, id: StateId, arena: Arena) -> Result<Vec<f32>> {
         let spec = self.spec.spec(id);
-        self.gpu.download(self.arena(id.group, arena), 4 * spec.offset as u64, spec.shape.len())
+        self.gpu.download(self.arena(id.group, arena), 4 * spec.offset as u64, spec.shape.len()).await
     }
 
     /// Bytes of all arenas.

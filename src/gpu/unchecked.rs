@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 /// Opens an adapter. Unless `checked`, a Vulkan device is made without robust buffer access: with it, drivers guard every load and some
 /// split a load of four numbers into four.
 #[cfg_attr(target_vendor = "apple", allow(unused_variables))] // Metal has no such checks to leave out
-pub(super) fn device(
+pub(super) async fn device(
     adapter: &wgpu::Adapter,
     descriptor: &wgpu::DeviceDescriptor<'_>,
     checked: bool,
@@ -14,7 +14,7 @@ pub(super) fn device(
     if !checked && let Some(opened) = vulkan::device(adapter, descriptor) {
         return opened;
     }
-    pollster::block_on(adapter.request_device(descriptor)).map_err(|e| refused(adapter, &e))
+    adapter.request_device(descriptor).await.map_err(|e| refused(adapter, &e))
 }
 
 fn refused(adapter: &wgpu::Adapter, reason: &dyn std::fmt::Display) -> Error {

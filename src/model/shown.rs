@@ -117,6 +117,7 @@ mod tests {
     use super::*;
     use crate::graph::{StateSpec, Step};
     use crate::runtime::{Device, Program, State, Weights};
+    use crate::wait::Wait;
 
     #[test]
     fn graph_and_host_show_the_same() {
@@ -129,12 +130,12 @@ mod tests {
             let over = shown.spread(&mut g, of).unwrap();
             assert_eq!(g.shape(over).dims()[1..3], [4, 8]);
             g.output("shown", of);
-            let device = Device::open("cpu").unwrap();
+            let device = Device::open("cpu").wait().unwrap();
             let mut state = State::initial(&device, &StateSpec::default(), 0).unwrap();
-            let mut program = Program::new(&device, &g, &state, Weights::Current).unwrap();
+            let mut program = Program::new(&device, &g, &state, Weights::Current).wait().unwrap();
             program.write("x", &image).unwrap();
-            program.run(&mut state, &Step::default()).unwrap();
-            let made = program.read(&state, "shown").unwrap();
+            program.run(&mut state, &Step::default()).wait().unwrap();
+            let made = program.read(&state, "shown").wait().unwrap();
             let own = shown.of_image(&image, dims);
             assert_eq!(own.len(), shown.dims(dims).iter().product::<usize>());
             assert!(made.iter().zip(&own).all(|(a, b)| (a - b).abs() < 1e-6), "{shown:?}");

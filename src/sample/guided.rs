@@ -1,7 +1,7 @@
 //! p(x|y) ∝ p(y|x) p(x) from a model that draws x and a classifier that tells y: by rejection, exactly, and by resampling; and by guidance of
 //! diffusion.
 
-use super::diffusion::Push;
+use super::diffusion::{Push, Pushed};
 use crate::data::one_hot;
 use crate::error::{Error, Result};
 use crate::graph::Step;
@@ -31,7 +31,7 @@ impl Guide {
     ///
     /// # Errors
     /// [`Error::Usage`] where the model is no classifier; errors of the device.
-    pub fn new(
+    pub async fn new(
         device: &Device,
         (model, state, weights): (&dyn Model, &State, Weights),
         (class, classes): (u32, usize),
@@ -42,7 +42,8 @@ impl Guide {
             let mut graph = judging.judge_graph(items)?;
             graph.keep_outputs(&["nll"]);
             Ok(graph)
-        })?;
+        })
+        .await?;
         let item = graph.inputs().get("x").map_or(0, |x| graph.shape(*x).len() / chunk);
         Ok(Self { program, chunk, item, labels: one_hot(&vec![class; chunk], classes, chunk), reads_rows: judging.reads_rows() })
     }
@@ -51,15 +52,15 @@ impl Guide {
     ///
     /// # Errors
     /// Errors of the device.
-    pub fn log_p(&mut self, state: &mut State, images: &[f32]) -> Result<Vec<f64>> {
-        self.log_p_of_rows(state, images, 1.0)
+    pub async fn log_p(&mut self, state: &mut State, images: &[f32]) -> Result<Vec<f64>> {
+        self.log_p_of_rows(state, images, 1.0).await
     }
 
     /// The same of the first rows alone, a share of all, of a classifier that knows of such ([`crate::model::Judges::reads_rows`]).
     ///
     /// # Errors
     /// Errors of the device.
-    pub fn log_p_of_rows(&mut self, state: &mut State, images: &[f32], share: f64) -> Result<Vec<f64>> {
+    pub async fn log_p_of_rows(&mut self, state: &mut State, images: &[f32], share: f64) -> Result<Vec<f64>> {
         let mut log_p = Vec::new();
         if self.reads_rows {
             self.program.write("hidden", &vec![(1.0 - share) as f32; self.chunk])?;
@@ -69,8 +70,8 @@ impl Guide {
             let mut x = part.to_vec();
             x.resize(self.chunk * self.item, 0.0);
             self.program.write("x", &x)?;
-            self.program.run(state, &Step::default())?;
-            let nll = self.program.read(state, "nll")?;
+            self.program.run(state, &Step::default()).await?;
+            let nll = self.program.read(state, "nll").await?;
             log_p.extend(nll[..part.len() / self.item].iter().map(|v| -f64::from(*v)));
         }
         Ok(log_p)
@@ -91,7 +92,7 @@ impl Slopes {
     ///
     /// # Errors
     /// [`Error::Usage`] where the model is no classifier; errors of the device.
-    pub fn new(
+    pub async fn new(
         device: &Device,
         (model, state, weights): (&dyn Model, &State, Weights),
         (class, classes): (u32, usize),
@@ -110,7 +111,8 @@ impl Slopes {
             graph.output("slope", slope[0]);
             graph.keep_outputs(&["nll", "slope"]);
             Ok(graph)
-        })?;
+        })
+        .await?;
         let item = graph.inputs().get("x").map_or(0, |x| graph.shape(*x).len() / chunk);
         Ok(Self { program, chunk, item, labels: one_hot(&vec![class; chunk], classes, chunk), noised: judging.noised() })
     }
@@ -119,7 +121,7 @@ impl Slopes {
     ///
     /// # Errors
     /// Errors of the device.
-    pub fn of(&mut self, state: &mut State, images: &[f32], noise: f32) -> Result<(Vec<f64>, Vec<f32>)> {
+    pub async fn of(&mut self, state: &mut State, images: &[f32], noise: f32) -> Result<(Vec<f64>, Vec<f32>)> {
         let (mut log_p, mut slopes) = (Vec::new(), Vec::with_capacity(images.len()));
         self.program.write("labels", &self.labels)?;
         if self.noised {
@@ -129,10 +131,10 @@ impl Slopes {
             let mut x = part.to_vec();
             x.resize(self.chunk * self.item, 0.0);
             self.program.write("x", &x)?;
-            self.program.run(state, &Step::default())?;
-            let nll = self.program.read(state, "nll")?;
+            self.program.run(state, &Step::default()).await?;
+            let nll = self.program.read(state, "nll").await?;
             log_p.extend(nll[..part.len() / self.item].iter().map(|v| -f64::from(*v)));
-            slopes.extend_from_slice(&self.program.read(state, "slope")?[..part.len()]);
+            slopes.extend_from_slice(&self.program.read(state, "slope").await?[..part.len()]);
         }
         Ok((log_p, slopes))
     }
@@ -150,17 +152,19 @@ pub struct ClassPush<'a> {
 }
 
 impl Push for ClassPush<'_> {
-    fn push(&mut self, level: Level, points: &[f32]) -> Result<Vec<f32>> {
-        let Level { alpha, sigma, .. } = level;
-        let length = alpha.hypot(sigma);
-        if alpha == 0.0 {
-            return Ok(vec![0.0; points.len()]);
-        }
-        // As the classifier sees it: of variance 1, and 0..1 where it would be −1..1.
-        let seen: Vec<f32> = points.iter().map(|v| ((f64::from(*v) / length + 1.0) / 2.0) as f32).collect();
-        let (_, slopes) = self.slopes.of(self.state, &seen, (sigma / length) as f32)?;
-        let factor = (self.scale * weight(level) / (2.0 * length)) as f32;
-        Ok(slopes.into_iter().map(|slope| slope * factor).collect())
+    fn push<'a>(&'a mut self, level: Level, points: &'a [f32]) -> Pushed<'a> {
+        Box::pin(async move {
+            let Level { alpha, sigma, .. } = level;
+            let length = alpha.hypot(sigma);
+            if alpha == 0.0 {
+                return Ok(vec![0.0; points.len()]);
+            }
+            // As the classifier sees it: of variance 1, and 0..1 where it would be −1..1.
+            let seen: Vec<f32> = points.iter().map(|v| ((f64::from(*v) / length + 1.0) / 2.0) as f32).collect();
+            let (_, slopes) = self.slopes.of(self.state, &seen, (sigma / length) as f32).await?;
+            let factor = (self.scale * weight(level) / (2.0 * length)) as f32;
+            Ok(slopes.into_iter().map(|slope| slope * factor).collect())
+        })
     }
 }
 

@@ -50,10 +50,10 @@ impl Decoder {
     ///
     /// # Errors
     /// [`Error::Usage`] where the model has no decoder; errors of the device.
-    pub fn new(device: &Device, model: &dyn Model, state: &State, weights: Weights, most: usize) -> Result<Self> {
+    pub async fn new(device: &Device, model: &dyn Model, state: &State, weights: Weights, most: usize) -> Result<Self> {
         let decoder = need::decodes(model)?;
         let latent = decoder.latent();
-        let (program, _, chunk) = Program::of_items(device, state, weights, CHUNK.min(most), |items| decoder.decode_graph(items))?;
+        let (program, _, chunk) = Program::of_items(device, state, weights, CHUNK.min(most), |items| decoder.decode_graph(items)).await?;
         Ok(Self { program, chunk, latent, conditional: model.conditional() })
     }
 
@@ -66,7 +66,7 @@ impl Decoder {
     ///
     /// # Errors
     /// Errors of the device.
-    pub fn decode(&mut self, state: &mut State, z: &[f32], (labels, classes): (&[u32], usize)) -> Result<Vec<f32>> {
+    pub async fn decode(&mut self, state: &mut State, z: &[f32], (labels, classes): (&[u32], usize)) -> Result<Vec<f32>> {
         let (count, chunk) = (z.len() / self.latent, self.chunk);
         let mut images = Vec::new();
         for first in (0..count).step_by(chunk) {
@@ -78,8 +78,8 @@ impl Decoder {
                 let labels = labels.get(first..first + here).unwrap_or_default();
                 self.program.write("labels", &one_hot(labels, classes, chunk))?;
             }
-            self.program.run(state, &Step::default())?;
-            let made = self.program.read(state, "x")?;
+            self.program.run(state, &Step::default()).await?;
+            let made = self.program.read(state, "x").await?;
             images.extend_from_slice(&made[..made.len() / chunk * here]);
         }
         Ok(images)
@@ -90,7 +90,7 @@ impl Decoder {
 ///
 /// # Errors
 /// As [`Decoder::new`] and [`Decoder::decode`].
-pub fn decode(
+pub async fn decode(
     device: &Device,
     model: &dyn Model,
     state: &mut State,
@@ -99,7 +99,7 @@ pub fn decode(
     labels: (&[u32], usize),
 ) -> Result<Vec<f32>> {
     let count = z.len() / need::decodes(model)?.latent().max(1);
-    Decoder::new(device, model, state, weights, count)?.decode(state, z, labels)
+    Decoder::new(device, model, state, weights, count).await?.decode(state, z, labels).await
 }
 
 #[cfg(test)]

@@ -37,17 +37,17 @@ struct Points {
 ///
 /// # Errors
 /// Errors of the device.
-pub fn walk(target: &mut dyn Target, starts: &[f32], steps: usize, seed: u64, mut progress: impl FnMut()) -> Result<Ended> {
+pub async fn walk(target: &mut impl Target, starts: &[f32], steps: usize, seed: u64, mut progress: impl FnMut()) -> Result<Ended> {
     let (latent, chunk) = (target.latent(), target.chunk());
     let count = starts.len() / latent;
     let (mut ended, mut accepted) = (Ended::default(), 0);
     for (part, z) in starts.chunks(chunk * latent).enumerate() {
         let first = part * chunk;
-        let (value, slope) = target.of(first, z)?;
+        let (value, slope) = target.of(first, z).await?;
         let mut at = Points { z: z.to_vec(), target: value, slope };
         let mut lengths = vec![(latent as f64).powf(-1.0 / 6.0); z.len() / latent];
         for step in 1..=steps {
-            accepted += go(target, &mut at, &mut lengths, (first, step, steps), seed)?;
+            accepted += go(target, &mut at, &mut lengths, (first, step, steps), seed).await?;
             progress();
         }
         ended.z.extend(at.z);
@@ -57,8 +57,8 @@ pub fn walk(target: &mut dyn Target, starts: &[f32], steps: usize, seed: u64, mu
 }
 
 /// One step of some chains; returns how many moved, in the second half of the way.
-fn go(
-    target: &mut dyn Target,
+async fn go(
+    target: &mut impl Target,
     at: &mut Points,
     lengths: &mut [f64],
     (first, step, steps): (usize, usize, usize),
@@ -73,7 +73,7 @@ fn go(
         (z + 0.5 * length * length * slope + length * noise(element)) as f32
     });
     let proposed: Vec<f32> = proposed.collect();
-    let (value, slope) = target.of(first, &proposed)?;
+    let (value, slope) = target.of(first, &proposed).await?;
     let next = Points { z: proposed, target: value, slope };
     let mut moved = 0;
     for (i, length) in lengths.iter_mut().enumerate() {

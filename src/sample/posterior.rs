@@ -75,10 +75,10 @@ impl Posterior {
     ///
     /// # Errors
     /// [`Error::Usage`] where the model makes no images of latents with a prior; errors of the device.
-    pub fn new(device: &Device, (model, state, weights): (&dyn Model, &State, Weights), width: f64, most: usize) -> Result<Self> {
+    pub async fn new(device: &Device, (model, state, weights): (&dyn Model, &State, Weights), width: f64, most: usize) -> Result<Self> {
         let decoder = need::prior(model)?;
         let latent = decoder.latent();
-        let (program, _, chunk) = Program::of_items(device, state, weights, CHUNK.min(most), |items| graph(decoder, items, width))?;
+        let (program, _, chunk) = Program::of_items(device, state, weights, CHUNK.min(most), |items| graph(decoder, items, width)).await?;
         Ok(Self { program, chunk, latent, conditional: model.conditional() })
     }
 
@@ -108,17 +108,17 @@ impl Along<'_> {
     ///
     /// # Errors
     /// Errors of the device.
-    pub fn images(&mut self, z: &[f32]) -> Result<Vec<f32>> {
+    pub async fn images(&mut self, z: &[f32]) -> Result<Vec<f32>> {
         let mut images = Vec::with_capacity(self.kept.images.len());
         for (part, z) in z.chunks(self.own.chunk * self.own.latent).enumerate() {
-            self.run(part * self.own.chunk, z)?;
-            let made = self.own.program.read(self.state, "x")?;
+            self.run(part * self.own.chunk, z).await?;
+            let made = self.own.program.read(self.state, "x").await?;
             images.extend_from_slice(&made[..z.len() / self.own.latent * self.kept.mask.len()]);
         }
         Ok(images)
     }
 
-    fn run(&mut self, first: usize, z: &[f32]) -> Result<()> {
+    async fn run(&mut self, first: usize, z: &[f32]) -> Result<()> {
         let Posterior { program, chunk, latent, conditional } = &mut *self.own;
         let (item, here) = (self.kept.mask.len(), z.len() / *latent);
         if self.loaded != Some([first, here]) {
@@ -136,7 +136,7 @@ impl Along<'_> {
         let mut filled = z.to_vec();
         filled.resize(*chunk * *latent, 0.0);
         program.write("z", &filled)?;
-        program.run(self.state, &Step::default())
+        program.run(self.state, &Step::default()).await
     }
 }
 
@@ -149,10 +149,10 @@ impl Target for Along<'_> {
         self.own.chunk
     }
 
-    fn of(&mut self, first: usize, z: &[f32]) -> Result<(Vec<f64>, Vec<f32>)> {
-        self.run(first, z)?;
-        let value = self.own.program.read(self.state, "value")?;
-        let mut slope = self.own.program.read(self.state, "slope")?;
+    async fn of(&mut self, first: usize, z: &[f32]) -> Result<(Vec<f64>, Vec<f32>)> {
+        self.run(first, z).await?;
+        let value = self.own.program.read(self.state, "value").await?;
+        let mut slope = self.own.program.read(self.state, "slope").await?;
         slope.truncate(z.len());
         Ok((value[..z.len() / self.own.latent].iter().map(|v| f64::from(*v)).collect(), slope))
     }

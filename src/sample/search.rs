@@ -34,7 +34,7 @@ impl Found {
 ///
 /// # Errors
 /// Errors of the device.
-pub fn climb(target: &mut dyn Target, starts: &[f32], steps: usize, mut progress: impl FnMut()) -> Result<Found> {
+pub async fn climb(target: &mut impl Target, starts: &[f32], steps: usize, mut progress: impl FnMut()) -> Result<Found> {
     let (latent, chunk) = (target.latent(), target.chunk());
     let mut found = Found::default();
     for (part, starts) in starts.chunks(chunk * latent).enumerate() {
@@ -43,7 +43,7 @@ pub fn climb(target: &mut dyn Target, starts: &[f32], steps: usize, mut progress
         let mut moments = vec![[0.0f64; 2]; z.len()];
         let mut best = Found { z: z.clone(), value: vec![f64::NEG_INFINITY; z.len() / latent] };
         for step in 0..=steps {
-            let (value, slope) = target.of(first, &z)?;
+            let (value, slope) = target.of(first, &z).await?;
             for (i, value) in value.into_iter().enumerate().filter(|(i, value)| *value > best.value[*i]).collect::<Vec<_>>() {
                 best.value[i] = value;
                 best.z[i * latent..(i + 1) * latent].copy_from_slice(&z[i * latent..(i + 1) * latent]);
@@ -70,6 +70,7 @@ pub fn climb(target: &mut dyn Target, starts: &[f32], steps: usize, mut progress
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wait::Wait;
 
     /// Two hills: ln(e^−(z−2)² + ½e^−(z+2)²), by the first coordinate; the second has one at 1.
     struct Hills;
@@ -83,7 +84,7 @@ mod tests {
             3
         }
 
-        fn of(&mut self, _first: usize, z: &[f32]) -> Result<(Vec<f64>, Vec<f32>)> {
+        async fn of(&mut self, _first: usize, z: &[f32]) -> Result<(Vec<f64>, Vec<f32>)> {
             let at = |z: &[f32]| {
                 let [a, b] = [f64::from(z[0]), f64::from(z[1])];
                 let parts = [(-(a - 2.0).powi(2)).exp(), 0.5 * (-(a + 2.0).powi(2)).exp()];
@@ -98,7 +99,7 @@ mod tests {
     #[test]
     fn each_beginning_comes_to_its_hill_and_the_best_of_them_is_the_highest() -> Result<()> {
         let mut steps = 0;
-        let found = climb(&mut Hills, &[-1.0, 0.0, 1.5, 3.0, -3.0, 1.0, 0.5, -1.0], 300, || steps += 1)?;
+        let found = climb(&mut Hills, &[-1.0, 0.0, 1.5, 3.0, -3.0, 1.0, 0.5, -1.0], 300, || steps += 1).wait()?;
         assert_eq!(steps, 600, "four of three at a time");
         for (z, hill) in found.z.chunks(2).zip([-2.0f32, 2.0, -2.0, 2.0]) {
             assert!((z[0] - hill).abs() < 0.01 && (z[1] - 1.0).abs() < 0.01, "{:?}", found.z);
@@ -111,8 +112,8 @@ mod tests {
 
     #[test]
     fn what_was_best_on_the_way_is_kept() -> Result<()> {
-        let at_the_top = climb(&mut Hills, &[2.0, 1.0], 1, || {})?;
-        assert!(at_the_top.value[0] >= Hills.of(0, &[2.0, 1.0])?.0[0]);
+        let at_the_top = climb(&mut Hills, &[2.0, 1.0], 1, || {}).wait()?;
+        assert!(at_the_top.value[0] >= Hills.of(0, &[2.0, 1.0]).wait()?.0[0]);
         Ok(())
     }
 }

@@ -15,5 +15,5 @@ pub trait Target {
     ///
     /// # Errors
     /// Errors of the device.
-    fn of(&mut self, first: usize, z: &[f32]) -> Result<(Vec<f64>, Vec<f32>)>;
+    fn of(&mut self, first: usize, z: &[f32]) -> impl Future<Output = Result<(Vec<f64>, Vec<f32>)>>;
 }

@@ -39,7 +39,7 @@ impl<'a> Walker<'a> {
     ///
     /// # Errors
     /// [`Error::Usage`] where the model makes no images of latents with a prior; errors of the device.
-    pub fn new(
+    pub async fn new(
         device: &Device,
         (model, weights): (&dyn Model, Weights),
         slopes: &'a mut Slopes,
@@ -58,20 +58,21 @@ impl<'a> Walker<'a> {
             let slope = graph.pullback(x, upstream, &[z])?;
             graph.output("slope", slope[0]);
             Ok(graph)
-        })?;
+        })
+        .await?;
         let pixels = graph.inputs().get("upstream").map_or(0, |x| graph.shape(*x).len() / chunk);
         Ok(Self { program, chunk, latent: decoder.latent(), pixels, slopes, states })
     }
 
     /// Images of as many latents as go side by side, at most.
-    fn images(&mut self, z: &[f32]) -> Result<Vec<f32>> {
+    async fn images(&mut self, z: &[f32]) -> Result<Vec<f32>> {
         let generator = &mut *self.states[0];
         let mut filled = z.to_vec();
         filled.resize(self.chunk * self.latent, 0.0);
         self.program.write("z", &filled)?;
         self.program.write("upstream", &vec![0.0; self.chunk * self.pixels])?;
-        self.program.run(generator, &Step::default())?;
-        let mut images = self.program.read(generator, "x")?;
+        self.program.run(generator, &Step::default()).await?;
+        let mut images = self.program.read(generator, "x").await?;
         images.truncate(z.len() / self.latent * self.pixels);
         Ok(images)
     }
@@ -80,12 +81,12 @@ impl<'a> Walker<'a> {
     ///
     /// # Errors
     /// Errors of the device.
-    pub fn walk(&mut self, count: usize, steps: usize, seed: u64, progress: impl FnMut()) -> Result<Walked> {
+    pub async fn walk(&mut self, count: usize, steps: usize, seed: u64, progress: impl FnMut()) -> Result<Walked> {
         let starts = latents(seed, 0, count, self.latent);
-        let Ended { z, acceptance } = mala::walk(self, &starts, steps, seed, progress)?;
+        let Ended { z, acceptance } = mala::walk(self, &starts, steps, seed, progress).await?;
         let mut images = Vec::with_capacity(count * self.pixels);
         for part in z.chunks(self.chunk * self.latent) {
-            images.extend(self.images(part)?);
+            images.extend(self.images(part).await?);
         }
         Ok(Walked { images, z, acceptance })
     }
@@ -100,14 +101,14 @@ impl Target for Walker<'_> {
         self.chunk
     }
 
-    fn of(&mut self, _first: usize, z: &[f32]) -> Result<(Vec<f64>, Vec<f32>)> {
-        let images = self.images(z)?;
-        let (log_p, mut by_pixel) = self.slopes.of(self.states[1], &images, 0.0)?;
+    async fn of(&mut self, _first: usize, z: &[f32]) -> Result<(Vec<f64>, Vec<f32>)> {
+        let images = self.images(z).await?;
+        let (log_p, mut by_pixel) = self.slopes.of(self.states[1], &images, 0.0).await?;
         by_pixel.resize(self.chunk * self.pixels, 0.0);
         let generator = &mut *self.states[0];
         self.program.write("upstream", &by_pixel)?;
-        self.program.run(generator, &Step::default())?;
-        let pulled = self.program.read(generator, "slope")?;
+        self.program.run(generator, &Step::default()).await?;
+        let pulled = self.program.read(generator, "slope").await?;
         let slope = pulled.iter().zip(z).map(|(pulled, z)| pulled - z).collect();
         let squares = z.chunks(self.latent).map(|z| z.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>());
         Ok((log_p.iter().zip(squares).map(|(log_p, square)| log_p - square / 2.0).collect(), slope))

@@ -61,12 +61,12 @@ impl Snapshot {
     ///
     /// # Errors
     /// Those of the device.
-    pub fn take(state: &State) -> Result<Self> {
+    pub async fn take(state: &State) -> Result<Self> {
         let spec = state.spec();
         let mut tensors = Vec::new();
         for (arena, prefix) in STORED {
             for id in stored(spec, arena) {
-                tensors.push(kept(state, id, arena, prefix)?);
+                tensors.push(kept(state, id, arena, prefix).await?);
             }
         }
         Ok(Self { tensors })
@@ -96,20 +96,20 @@ impl Snapshot {
     }
 }
 
-fn kept(state: &State, id: StateId, arena: Arena, prefix: &str) -> Result<Kept> {
+async fn kept(state: &State, id: StateId, arena: Arena, prefix: &str) -> Result<Kept> {
     let tensor = state.spec().spec(id);
-    let values = layout::to_torch(tensor, &state.read(id, arena)?);
+    let values = layout::to_torch(tensor, &state.read(id, arena).await?);
     Ok(Kept { name: format!("{prefix}{}", tensor.name), shape: layout::torch_shape(tensor), values })
 }
 
 /// Writes weights alone (the averaged ones if asked for), for other programs.
-pub fn export(path: &Path, state: &State, averaged: bool) -> Result<()> {
+pub async fn export(path: &Path, state: &State, averaged: bool) -> Result<()> {
     let spec = state.spec();
     let mut tensors = Vec::new();
     // What the optimiser keeps is not exported.
     for id in stored(spec, Arena::Value).into_iter().filter(|id| !spec.spec(*id).name.starts_with("optimizer.")) {
         let arena = if averaged && spec.spec(id).averaged { Arena::Average } else { Arena::Value };
-        tensors.push(kept(state, id, arena, "")?);
+        tensors.push(kept(state, id, arena, "").await?);
     }
     let metadata = BTreeMap::from([("format".to_string(), "pt".to_string())]);
     write(path, &tensors, |plain, _| digest::with_metadata(plain, &metadata))

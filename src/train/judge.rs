@@ -84,7 +84,7 @@ impl Judge {
     ///
     /// # Errors
     /// [`Error::Usage`] where the data has no labels or no longer fits the run; those of training.
-    pub fn open(run: &Recipe, device: &Device, steps: u64, observer: &mut dyn Observer) -> Result<Self> {
+    pub async fn open(run: &Recipe, device: &Device, steps: u64, observer: &mut dyn Observer) -> Result<Self> {
         let (recipe, wanted) = recipe(run, device, steps)?;
         // Built-in sets are drawn with the judge's own seed; files are what they are.
         if wanted.digest != run.data.digest && !run.data.source.starts_with("builtin:") {
@@ -95,7 +95,7 @@ impl Judge {
         let Some(judges) = cache::folder().map(|f| f.join("judges")).filter(|f| is_usable(f)) else {
             observer.say("there is no folder for caches, so the judge is trained anew and not kept; set KILN_CACHE to one");
             let place = tempfile::tempdir().map_err(|e| Error::io(std::env::temp_dir(), e))?;
-            return Self::train(recipe, wanted, device, &place.path().join("judge"), observer);
+            return Self::train(recipe, wanted, device, &place.path().join("judge"), observer).await;
         };
         let place = judges.join(wanted.folder());
         match Self::load(&place, &wanted, device) {
@@ -104,7 +104,7 @@ impl Judge {
             None => {}
         }
         let made = tempfile::Builder::new().prefix("making-").tempdir_in(&judges).map_err(|e| Error::io(&judges, e))?;
-        let judge = Self::train(recipe, wanted, device, &made.path().join("judge"), observer)?;
+        let judge = Self::train(recipe, wanted, device, &made.path().join("judge"), observer).await?;
         if let Err(e) = std::fs::rename(made.path().join("judge"), &place) {
             // Another process may have been first; what it made is the same.
             log::debug!("the judge was not kept in {}: {e}", place.display());
@@ -119,12 +119,12 @@ impl Judge {
         whole.then_some(Self { facts, reused: true, trained })
     }
 
-    fn train(recipe: Recipe, mut facts: JudgeFacts, device: &Device, place: &Path, observer: &mut dyn Observer) -> Result<Self> {
-        let mut trainer = Trainer::start(device, recipe, RunFolder::create(place)?)?;
-        trainer.run(&AtomicBool::new(false), observer)?;
+    async fn train(recipe: Recipe, mut facts: JudgeFacts, device: &Device, place: &Path, observer: &mut dyn Observer) -> Result<Self> {
+        let mut trainer = Trainer::start(device, recipe, RunFolder::create(place)?).await?;
+        trainer.run(&AtomicBool::new(false), observer).await?;
         drop(trainer);
         let mut trained = Trained::load(place, device, false)?;
-        let found = accuracy(&mut trained, device)?;
+        let found = accuracy(&mut trained, device).await?;
         (facts.accuracy, facts.accuracy_on) = found;
         let text = toml::to_string_pretty(&facts).map_err(|e| Error::format(place, e.to_string()))?;
         report::write_atomically(&place.join(FACTS), |out| std::io::Write::write_all(out, text.as_bytes()))?;
@@ -135,9 +135,9 @@ impl Judge {
     ///
     /// # Errors
     /// Those of the device.
-    pub fn judge(&mut self, device: &Device, images: &[f32]) -> Result<Judged> {
+    pub async fn judge(&mut self, device: &Device, images: &[f32]) -> Result<Judged> {
         let item = self.facts.dims.iter().product();
-        eval::judge(device, self.trained.model.as_ref(), &mut self.trained.state, images, item, self.facts.class_names.len())
+        eval::judge(device, self.trained.model.as_ref(), &mut self.trained.state, images, item, self.facts.class_names.len()).await
     }
 }
 
@@ -186,7 +186,7 @@ fn recipe(run: &Recipe, device: &Device, steps: u64) -> Result<(Recipe, JudgeFac
 }
 
 /// Its accuracy on what it was not trained on, or where there is nothing else on what it was.
-fn accuracy(trained: &mut Trained, device: &Device) -> Result<(f64, String)> {
+async fn accuracy(trained: &mut Trained, device: &Device) -> Result<(f64, String)> {
     let recipe = &trained.recipe;
     let unseen = open_data(recipe, &DataRequest { limit: Some(HELD_OUT), labels: true, ..DataRequest::default() });
     let (source, name) = match (unseen, validation_data(recipe, true)?) {
@@ -198,7 +198,7 @@ fn accuracy(trained: &mut Trained, device: &Device) -> Result<(f64, String)> {
     let (seed, binarization) = (JUDGE_SEED, Binarization::None);
     let options = LikelihoodOptions { batch: BATCH, seed, binarization, weights: Weights::Current, per_pixel: false, steps: None };
     let classes = recipe.data.classes;
-    let found = eval::accuracy(device, trained.model.as_ref(), &mut trained.state, (source, classes), &options, |_| {})?;
+    let found = eval::accuracy(device, trained.model.as_ref(), &mut trained.state, (source, classes), &options, |_| {}).await?;
     // Not by the name of the source: the judge serves wherever the same data lies.
     let count = found.count;
     Ok((found.share, format!("{count} items of {name}")))

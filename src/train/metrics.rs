@@ -29,9 +29,11 @@ impl Sent {
     ///
     /// # Errors
     /// Those of the device.
-    pub fn end(self, program: &Program) -> Result<Vec<f32>> {
-        let first = |reading| Ok(program.end_read(reading)?.first().copied().unwrap_or(f32::NAN));
-        let last: Vec<f32> = self.values.into_iter().map(first).collect::<Result<_>>()?;
+    pub async fn end(self, program: &Program) -> Result<Vec<f32>> {
+        let mut last = Vec::with_capacity(self.values.len());
+        for reading in self.values {
+            last.push(program.end_read(reading).await?.first().copied().unwrap_or(f32::NAN));
+        }
         let mean = |(k, last): (usize, f32)| (self.passes.iter().map(|p| p[k]).sum::<f32>() + last) / (self.passes.len() + 1) as f32;
         Ok(last.into_iter().enumerate().map(mean).collect())
     }

@@ -34,7 +34,7 @@ impl Pictures {
     }
 
     /// Draws `samples/NNNNNN.png`, unless the run is to stop.
-    pub fn draw(
+    pub async fn draw(
         &mut self,
         model: &dyn Model,
         state: &mut State,
@@ -48,30 +48,30 @@ impl Pictures {
         let images = match Draws::of(model) {
             None => return Ok(()),
             Some(Draws::Raster(_)) => {
-                let mut sampler = RasterSampler::new(&self.device, model, state, self.weights, Method::Cached)?;
+                let mut sampler = RasterSampler::new(&self.device, model, state, self.weights, Method::Cached).await?;
                 let labels = in_turn(recipe, COUNT);
                 let inputs = [("labels", &labels[..])];
                 let job = Job { count: COUNT, seed: recipe.seed, first: 0, temperature: 1.0, keep: None, inputs: &inputs };
                 let top = sampler.law().top();
-                let drawn = sampler.sample_unless(model, state, &job, &|| stop.load(Ordering::Relaxed))?;
+                let drawn = sampler.sample_unless(model, state, &job, &|| stop.load(Ordering::Relaxed)).await?;
                 let Some(drawn) = drawn else { return Ok(()) };
                 drawn.images.into_iter().map(|v| v / top).collect()
             }
             Some(Draws::Latents(decoder)) => {
                 let program = match &mut self.latent {
                     Some(program) => program,
-                    empty => empty.insert(Program::new(&self.device, &decoder.decode_graph(count)?, state, self.weights)?),
+                    empty => empty.insert(Program::new(&self.device, &decoder.decode_graph(count)?, state, self.weights).await?),
                 };
                 program.write("z", &crate::sample::latents(recipe.seed, 0, count, decoder.latent()))?;
                 program.write("labels", &in_turn(recipe, count))?;
-                program.run(state, &Step { seed: recipe.seed, ..Step::default() })?;
-                program.read(state, "x")?
+                program.run(state, &Step { seed: recipe.seed, ..Step::default() }).await?;
+                program.read(state, "x").await?
             }
             Some(Draws::Noise(network)) => {
                 let settings = Settings::of(network, None, None);
                 let drawer = match &mut self.drawer {
                     Some(drawer) => drawer,
-                    empty => empty.insert(Drawer::new(&self.device, model, state, self.weights, &settings, count)?),
+                    empty => empty.insert(Drawer::new(&self.device, model, state, self.weights, &settings, count).await?),
                 };
                 let labels: Vec<u32> = if model.conditional() { labels_in_turn(recipe, count) } else { Vec::new() };
                 let len = dims.iter().product::<usize>();
@@ -80,7 +80,7 @@ impl Pictures {
                     let here = drawer.chunk().min(count - first);
                     let z = crate::sample::latents(recipe.seed, first, here, len);
                     let labels = labels.get(first..first + here).unwrap_or_default();
-                    match drawer.draw(state, &z, labels, (recipe.seed, first), &mut Until(stop)) {
+                    match drawer.draw(state, &z, labels, (recipe.seed, first), &mut Until(stop)).await {
                         Err(Error::Interrupted) => return Ok(()),
                         drawn => images.extend(drawn?),
                     }

@@ -118,8 +118,8 @@ impl Recipe {
     ///
     /// # Errors
     /// [`Error::Usage`] where a variant's name is none or the device cannot compute in the precision.
-    pub fn on(&self, device: &Device) -> Result<Device> {
-        let device = device.with_precision(self.train.precision)?;
+    pub async fn on(&self, device: &Device) -> Result<Device> {
+        let device = device.with_precision(self.train.precision).await?;
         let known = self.device == device.name() && !self.kernels.is_empty();
         if known { Ok(device.with_choices(Choices::parse(&self.kernels)?)) } else { Ok(device) }
     }

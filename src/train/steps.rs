@@ -33,15 +33,18 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Training`] where the loss is no longer a number; those of the data, the device and the folder.
-    pub fn run(&mut self, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Outcome> {
+    pub async fn run(&mut self, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Outcome> {
         let first = self.progress.step;
-        let ended = self.begin(observer).and_then(|passes| self.train(passes, stop, observer));
+        let ended = match self.begin(observer).await {
+            Ok(passes) => self.train(passes, stop, observer).await,
+            Err(failed) => Err(failed),
+        };
         // Whatever it was that failed, what was trained is kept; unless it is the training that is lost.
         let unsaved = self.progress.step > first && self.saved != Some(self.progress.step);
         if let (true, Err(failed)) = (unsaved, &ended)
             && !matches!(failed, Error::Training(_))
         {
-            match self.save() {
+            match self.save().await {
                 Ok(path) => observer.say(&format!("step {} was saved in {}", self.progress.step, path.display())),
                 Err(also) => log::warn!("step {} could not be saved: {also}", self.progress.step),
             }
@@ -50,12 +53,12 @@ impl Trainer {
     }
 
     /// Makes the folder fit for steps after the one it goes on from, says what changed, and compiles.
-    fn begin(&mut self, observer: &mut dyn Observer) -> Result<Passes> {
+    async fn begin(&mut self, observer: &mut dyn Observer) -> Result<Passes> {
         if self.saved.is_some() {
             self.folder.rewind(self.progress.step)?;
         }
-        let program = |last: bool| Program::new(&self.training, &self.pass_graph(last)?, &self.state, Weights::Current);
-        let passes = Passes { earlier: (self.recipe.train.accumulate > 1).then(|| program(false)).transpose()?, last: program(true)? };
+        let earlier = if self.recipe.train.accumulate > 1 { Some(self.program(false).await?) } else { None };
+        let passes = Passes { earlier, last: self.program(true).await? };
         let mut kernels = passes.last.variants();
         kernels.extend(passes.earlier.iter().flat_map(Program::variants));
         if self.recipe.kernels != kernels {
@@ -74,6 +77,11 @@ impl Trainer {
         Ok(passes)
     }
 
+    /// A step's last pass, or those before it.
+    async fn program(&self, last: bool) -> Result<Program> {
+        Program::new(&self.training, &self.pass_graph(last)?, &self.state, Weights::Current).await
+    }
+
     /// The graph of a step's last pass, or of those before it.
     pub(super) fn pass_graph(&self, last: bool) -> Result<Graph> {
         let (train, extras) = (&self.recipe.train, self.recipe.train.state(self.model.state()).1);
@@ -82,7 +90,7 @@ impl Trainer {
         Ok(graph)
     }
 
-    fn train(&mut self, mut passes: Passes, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Outcome> {
+    async fn train(&mut self, mut passes: Passes, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Outcome> {
         let train = self.recipe.train.clone();
         let pass = train.batch * self.model.batches();
         let items = pass * train.accumulate;
@@ -113,55 +121,55 @@ impl Trainer {
                 Ok(data) => data,
                 Err(lost) => {
                     if let Some(earlier) = sent {
-                        self.log(&passes.last, earlier, &mut watch, observer)?;
+                        self.log(&passes.last, earlier, &mut watch, observer).await?;
                     }
                     return Err(lost);
                 }
             };
             let at = self.progress.step + 1;
             if at == 1 {
-                self.set_out(&data)?;
+                self.set_out(&data).await?;
             }
             let last = at == train.steps;
             let every = |n: u64| n > 0 && at.is_multiple_of(n);
             let kept = every(train.save_every) || every(train.valid_every);
             let logged = every(train.log_every) || kept || last || at == first + 1;
-            let told = self.passes(&mut passes, &data, pass, logged)?;
+            let told = self.passes(&mut passes, &data, pass, logged).await?;
             self.progress.step = at;
             if let Some(earlier) = sent.take() {
-                outcome.metrics = self.log(&passes.last, earlier, &mut watch, observer)?;
+                outcome.metrics = self.log(&passes.last, earlier, &mut watch, observer).await?;
             }
             observer.step(at);
             if logged {
                 let now = Sent::begin(&mut passes.last, &self.state, self.model.as_ref(), at, rate(at - first), told)?;
                 // Whatever is to be kept or drawn is looked at first: what is no longer a number replaces nothing.
                 if kept || last || every(train.sample_every) {
-                    outcome.metrics = self.log(&passes.last, now, &mut watch, observer)?;
+                    outcome.metrics = self.log(&passes.last, now, &mut watch, observer).await?;
                 } else {
                     sent = Some(now);
                 }
             }
             if train.valid_every > 0 && (every(train.valid_every) || last) {
-                self.validate(observer)?;
+                self.validate(observer).await?;
             }
             // Saved before anything is drawn: a picture that cannot be written loses nothing.
             let ends = last || self.is_exhausted();
             if every(train.save_every) || ends {
-                self.save()?;
+                self.save().await?;
             }
             if train.sample_every > 0 && (every(train.sample_every) || ends) {
-                pictures.draw(self.model.as_ref(), &mut self.state, (&self.recipe, &self.folder), at, stop)?;
+                pictures.draw(self.model.as_ref(), &mut self.state, (&self.recipe, &self.folder), at, stop).await?;
                 pictures::curves(self.model.as_ref(), &self.recipe, &self.folder)?;
             }
         }
         if self.saved != Some(self.progress.step) {
-            let path = self.save()?;
+            let path = self.save().await?;
             if outcome.stopped {
                 observer.say(&format!("stopped at step {}, saved in {}", self.progress.step, path.display()));
             }
         }
         if let Some(earlier) = sent {
-            outcome.metrics = self.log(&passes.last, earlier, &mut watch, observer)?;
+            outcome.metrics = self.log(&passes.last, earlier, &mut watch, observer).await?;
         }
         outcome.exhausted = self.is_exhausted() && self.progress.step < train.steps;
         if outcome.exhausted {
@@ -174,7 +182,7 @@ impl Trainer {
     }
 
     /// One step, pass by pass, on a batch that holds the items of all; returns the metrics of all but the last pass, where they are wanted.
-    fn passes(&mut self, programs: &mut Passes, data: &data::Batch, items: usize, logged: bool) -> Result<Vec<Vec<f32>>> {
+    async fn passes(&mut self, programs: &mut Passes, data: &data::Batch, items: usize, logged: bool) -> Result<Vec<Vec<f32>>> {
         let (classes, count) = (self.recipe.data.classes, self.recipe.train.accumulate);
         let values = data.values.len() / count;
         let at = self.progress.step + 1;
@@ -189,25 +197,25 @@ impl Trainer {
             if classes > 0 {
                 program.write("labels", &data::one_hot(&data.labels[pass * items..(pass + 1) * items], classes, items))?;
             }
-            program.run(&mut self.state, &step)?;
+            program.run(&mut self.state, &step).await?;
             if logged && pass + 1 < count {
                 let sent = Sent::begin(program, &self.state, self.model.as_ref(), at, 0.0, Vec::new())?;
-                told.push(sent.end(program)?);
+                told.push(sent.end(program).await?);
             }
         }
         Ok(told)
     }
 
     /// Writes the checkpoint.
-    fn save(&mut self) -> Result<PathBuf> {
-        let path = self.write("checkpoint.safetensors")?;
+    async fn save(&mut self) -> Result<PathBuf> {
+        let path = self.write("checkpoint.safetensors").await?;
         self.saved = Some(self.progress.step);
         Ok(path)
     }
 
     /// Writes the state to a file of the folder, unless something in it is no longer a number.
-    fn write(&self, name: &str) -> Result<PathBuf> {
-        let snapshot = Snapshot::take(&self.state)?;
+    async fn write(&self, name: &str) -> Result<PathBuf> {
+        let snapshot = Snapshot::take(&self.state).await?;
         if let Some(tensor) = snapshot.broken() {
             return Err(self.lost(&format!("{tensor} is no longer a number"), self.progress.step));
         }
@@ -230,17 +238,17 @@ impl Trainer {
     }
 
     /// Fetches the metrics of a step, writes them down and tells of them.
-    fn log(&self, program: &Program, sent: Sent, watch: &mut Watch, observer: &mut dyn Observer) -> Result<Vec<f32>> {
+    async fn log(&self, program: &Program, sent: Sent, watch: &mut Watch, observer: &mut dyn Observer) -> Result<Vec<f32>> {
         let names = self.model.metrics();
         let (at, rate) = (sent.step, sent.rate);
-        let values = sent.end(program)?;
+        let values = sent.end(program).await?;
         let mut line = json!({"step": at, "epoch": at / self.steps_per_epoch(), "items_per_s": rate});
         for ((name, _), value) in names.iter().zip(&values) {
             line[name] = json!(value);
         }
         if let Some(bad) = values.iter().position(|v| !v.is_finite()) {
             // A scaled gradient may overflow: that update was left out, and the scale is lower now.
-            if !(names[bad].0.starts_with("grad_") && self.can_scale_down()?) {
+            if !(names[bad].0.starts_with("grad_") && self.can_scale_down().await?) {
                 return Err(self.lost(&format!("{} is {}", names[bad].0, values[bad]), at));
             }
         }
@@ -253,10 +261,15 @@ impl Trainer {
     }
 
     /// Whether losses are scaled, and all by more than the least factor.
-    fn can_scale_down(&self) -> Result<bool> {
-        let scales = self.recipe.train.state(self.model.state()).1;
-        let mut factors = scales.into_iter().filter_map(|extra| extra.loss_scale).map(|id| self.state.read(id, Arena::Value)).peekable();
-        Ok(factors.peek().is_some() && factors.collect::<Result<Vec<_>>>()?.iter().all(|factor| factor[0] > SCALES[0]))
+    async fn can_scale_down(&self) -> Result<bool> {
+        let mut scaled = false;
+        for id in self.recipe.train.state(self.model.state()).1.into_iter().filter_map(|extra| extra.loss_scale) {
+            if self.state.read(id, Arena::Value).await?[0] <= SCALES[0] {
+                return Ok(false);
+            }
+            scaled = true;
+        }
+        Ok(scaled)
     }
 
     /// Why training cannot go on after a step, with what is left of it.
@@ -269,7 +282,7 @@ impl Trainer {
         Error::Training(format!("{what} at step {step}; {good}; start another run with a lower learning_rate or clip_norm=1"))
     }
 
-    fn validate(&mut self, observer: &mut dyn Observer) -> Result<()> {
+    async fn validate(&mut self, observer: &mut dyn Observer) -> Result<()> {
         let Some(valid) = self.valid.clone() else { return Ok(()) };
         let name = valid.name();
         let options = LikelihoodOptions {
@@ -284,14 +297,14 @@ impl Trainer {
             }),
         };
         let weights = self.model.as_ref();
-        let scores = eval::score(&self.device, weights, &mut self.state, valid, &options, |_| {})?;
+        let scores = eval::score(&self.device, weights, &mut self.state, valid, &options, |_| {}).await?;
         let figure = scores.figure(self.recipe.data.dims.iter().product());
         let best = figure.nats.is_finite() && self.progress.best.is_none_or(|b| figure.nats < b);
         self.folder.log(&json!({"step": self.progress.step, "valid": figure.nats, "valid_error": figure.error, "valid_data": name}))?;
         self.progress.waited += 1;
         if best {
             (self.progress.best, self.progress.waited) = (Some(figure.nats), 0);
-            self.write("best.safetensors")?;
+            self.write("best.safetensors").await?;
         }
         observer.valid(self.progress.step, figure.nats, &name, best);
         Ok(())

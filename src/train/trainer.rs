@@ -67,7 +67,7 @@ impl Trainer {
     ///
     /// # Errors
     /// Those of the data, the model and the folder.
-    pub fn start(device: &Device, recipe: Recipe, folder: RunFolder) -> Result<Self> {
+    pub async fn start(device: &Device, recipe: Recipe, folder: RunFolder) -> Result<Self> {
         recipe.check()?;
         let model = model::build(&recipe.model, &recipe.hyper, &recipe.data.spec())?;
         let mut state = State::initial(device, &recipe.train.state(model.state()).0, recipe.seed)?;
@@ -80,7 +80,7 @@ impl Trainer {
             note = transfer::note(path)?;
         }
         let progress = Progress { model: model.name().into(), step: 0, best: None, waited: 0 };
-        let mut trainer = Self::new(device, recipe, model, state, folder, progress)?;
+        let mut trainer = Self::new(device, recipe, model, state, folder, progress).await?;
         trainer.notes.extend(note);
         // Before anything is written.
         Program::check(&trainer.training, &trainer.pass_graph(true)?, trainer.state.spec())?;
@@ -95,7 +95,7 @@ impl Trainer {
     ///
     /// # Errors
     /// Those of the folder, the data and the model; [`Error::Usage`] where the data differs.
-    pub fn resume(device: &Device, path: &std::path::Path, moved: Option<&str>) -> Result<Self> {
+    pub async fn resume(device: &Device, path: &std::path::Path, moved: Option<&str>) -> Result<Self> {
         let (mut folder, recipe) = RunFolder::open(path)?;
         folder.claim()?;
         let mut trained = Trained::of(folder, recipe, device, false)?;
@@ -103,7 +103,7 @@ impl Trainer {
         let source = check_unchanged(&trained.recipe, moved)?;
         let recorded = std::mem::replace(&mut trained.recipe.data.source, source);
         let now = trained.recipe.data.source.clone();
-        let mut trainer = Self::new(device, trained.recipe, trained.model, trained.state, trained.folder, trained.progress)?;
+        let mut trainer = Self::new(device, trained.recipe, trained.model, trained.state, trained.folder, trained.progress).await?;
         trainer.saved = Some(step);
         if recorded != now {
             trainer.notes.push(format!("data: {now} from here on, {recorded} before"));
@@ -113,12 +113,19 @@ impl Trainer {
         Ok(trainer)
     }
 
-    fn new(device: &Device, recipe: Recipe, model: Box<dyn Model>, state: State, folder: RunFolder, progress: Progress) -> Result<Self> {
+    async fn new(
+        device: &Device,
+        recipe: Recipe,
+        model: Box<dyn Model>,
+        state: State,
+        folder: RunFolder,
+        progress: Progress,
+    ) -> Result<Self> {
         let source = training_data(&recipe)?;
         if model.conditional() && source.classes() == 0 {
             return Err(Error::usage(format!("{} is conditional and {} has no labels; take labelled data", model.name(), source.name())));
         }
-        let training = recipe.on(device)?;
+        let training = recipe.on(device).await?;
         let (device, valid) = (device.clone(), None);
         let (saved, notes) = (None, Vec::new());
         let mut trainer = Self { device, training, recipe, model, state, folder, progress, source, valid, saved, notes };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use kiln::gpu::Tuning;
+use kiln::wait::Wait;
 
 use crate::program::{Place, Ran};
 use crate::trained;
@@ -65,7 +66,7 @@ fn spoiled_compiled_kernels_are_compiled_again() {
 fn a_spoiled_tuning_is_left_out_and_replaced() {
     let Some(place) = with_adapter() else { return };
     // As a tuning of this adapter would lie there.
-    let adapter = kiln::gpu::adapters().swap_remove(0);
+    let adapter = kiln::gpu::adapters().wait().swap_remove(0);
     let (name, driver) = (adapter.name, adapter.driver);
     let tuning = Tuning { adapter: name, driver, kernels: kiln::shader::kernels_digest(), variants: BTreeMap::new() };
     let name = tuning.file().expect("a place for caches");

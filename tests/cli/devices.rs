@@ -2,6 +2,7 @@
 
 use crate::program::Place;
 use crate::trained;
+use kiln::wait::Wait;
 
 #[test]
 fn devices_are_listed_and_the_cpu_is_always_one() {
@@ -120,7 +121,8 @@ fn a_misspelt_word_is_answered_with_the_one_that_was_meant() {
 
 #[test]
 fn a_software_driver_is_told_from_a_gpu() {
-    if kiln::gpu::adapters().is_empty() || kiln::gpu::adapters().iter().any(|adapter| !adapter.is_cpu) {
+    let adapters = kiln::gpu::adapters().wait();
+    if adapters.is_empty() || adapters.iter().any(|adapter| !adapter.is_cpu) {
         return;
     }
     let place = trained();

@@ -4,6 +4,7 @@ use kiln::data::{Binarization, Kind};
 use kiln::graph::{Graph, Rule, Step, Update};
 use kiln::model::{self, DataSpec, Model};
 use kiln::runtime::{Device, Program, State, Weights};
+use kiln::wait::Wait;
 
 /// Images of `dims` with ten classes.
 pub fn images(dims: [usize; 3], kind: Kind) -> DataSpec {
@@ -42,23 +43,23 @@ pub fn train(
     watch: &str,
 ) -> Vec<f32> {
     let graph = model.train_graph(batch, &adam).expect("graph");
-    let mut program = Program::new(&Device::Cpu, &graph, state, Weights::Current).expect("program");
+    let mut program = Program::new(&Device::Cpu, &graph, state, Weights::Current).wait().expect("program");
     inputs.iter().for_each(|(name, values)| program.write(name, values).expect("input"));
     (1..=steps)
         .map(|n| {
             let step = Step { seed: 1, step: n, learning_rate: [rate; 4], updates: [n; 4], ..Step::default() };
-            program.run(state, &step).expect("step");
-            program.read(state, watch).expect("metric")[0]
+            program.run(state, &step).wait().expect("step");
+            program.read(state, watch).wait().expect("metric")[0]
         })
         .collect()
 }
 
 /// Runs a graph once and returns the named output.
 pub fn run(graph: &Graph, state: &mut State, inputs: &[(&str, &[f32])], step: &Step, output: &str) -> Vec<f32> {
-    let mut program = Program::new(&Device::Cpu, graph, state, Weights::Current).expect("program");
+    let mut program = Program::new(&Device::Cpu, graph, state, Weights::Current).wait().expect("program");
     inputs.iter().for_each(|(name, values)| program.write(name, values).expect("input"));
-    program.run(state, step).expect("run");
-    program.read(state, output).expect("output")
+    program.run(state, step).wait().expect("run");
+    program.read(state, output).wait().expect("output")
 }
 
 /// `count` images that differ clearly: random blocks of light, a quarter of the image wide.

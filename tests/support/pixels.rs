@@ -13,6 +13,7 @@ use kiln::model::{self, DataSpec, Model, need};
 use kiln::random::Draws;
 use kiln::runtime::{Device, Program, State, Weights};
 use kiln::sample::raster::{Drawn, Job, Method, RasterSampler};
+use kiln::wait::Wait;
 
 /// Classes of the data.
 pub const CLASSES: usize = 3;
@@ -65,7 +66,7 @@ impl Net {
         let told = if ["cvae", "diffusion"].contains(&model) { String::new() } else { format!("levels = {levels}\n") };
         let hyper = toml::from_str(&format!("{told}{hyper}")).expect("hyper-parameters");
         let model = model::build(model, &hyper, &data)?;
-        let device = Device::open("cpu")?;
+        let device = Device::open("cpu").wait()?;
         let state = State::initial(&device, model.state(), 3)?;
         Ok(Self { device, model, state, dims: data.dims, levels, class: 0 })
     }
@@ -90,11 +91,11 @@ impl Net {
     pub fn logits(&mut self, images: &[f32]) -> Result<Vec<f32>> {
         let count = images.len() / self.item();
         let graph = need::raster(self.model.as_ref())?.raster_graph(count)?;
-        let mut program = Program::new(&self.device, &graph, &self.state, Weights::Current)?;
+        let mut program = Program::new(&self.device, &graph, &self.state, Weights::Current).wait()?;
         program.write("x", images)?;
         program.write("labels", &labels(count, self.class))?;
-        program.run(&mut self.state, &Step::default())?;
-        program.read(&self.state, "logits")
+        program.run(&mut self.state, &Step::default()).wait()?;
+        program.read(&self.state, "logits").wait()
     }
 
     /// For each value j of `base`: which values' logits change when j alone is changed.
@@ -122,13 +123,13 @@ impl Net {
 
     pub fn score(&mut self, images: &[f32], batch: usize) -> Result<Scores> {
         let (source, exact) = (self.source(images), self.model.raster().is_some());
-        eval::score(&self.device, self.model.as_ref(), &mut self.state, source, &Self::options(batch, exact), |_| {})
+        eval::score(&self.device, self.model.as_ref(), &mut self.state, source, &Self::options(batch, exact), |_| {}).wait()
     }
 
     /// Scores of images under every class.
     pub fn score_classes(&mut self, images: &[f32], batch: usize) -> Result<ClassScores> {
         let data = (self.source(images), CLASSES);
-        eval::class_scores(&self.device, self.model.as_ref(), &mut self.state, data, &Self::options(batch, false), |_| {})
+        eval::class_scores(&self.device, self.model.as_ref(), &mut self.state, data, &Self::options(batch, false), |_| {}).wait()
     }
 
     /// Scores of images of a class.
@@ -138,8 +139,8 @@ impl Net {
     }
 
     pub fn draw(&mut self, method: Method, job: &Job<'_>) -> Result<Drawn> {
-        let mut sampler = RasterSampler::new(&self.device, self.model.as_ref(), &self.state, Weights::Current, method)?;
-        sampler.sample(self.model.as_ref(), &mut self.state, job)
+        let mut sampler = RasterSampler::new(&self.device, self.model.as_ref(), &self.state, Weights::Current, method).wait()?;
+        sampler.sample(self.model.as_ref(), &mut self.state, job).wait()
     }
 }
 

@@ -10,6 +10,7 @@ use crate::gpu::{Gpu, Standalone};
 use crate::native::simd::{self, MAX_COLUMNS, MAX_ROWS, Tile};
 use crate::runtime::Device;
 use crate::shader::{Access, expand};
+use crate::wait::Wait;
 
 /// A device's ceilings.
 #[derive(Clone, Debug)]
@@ -147,10 +148,10 @@ fn gpu_ceilings(gpu: &Gpu) -> Result<Ceilings> {
         Standalone::new(gpu, "ceiling", expand("ceiling", &defines)?, &[(Access::Read, elements), (Access::ReadWrite, elements)])
     };
     let timed = |kernel: &Standalone, groups: u32, times: usize| {
-        kernel.finish()?;
+        kernel.finish().wait()?;
         let start = Instant::now();
         kernel.repeat([groups, 1, 1], times);
-        kernel.finish()?;
+        kernel.finish().wait()?;
         Ok(start.elapsed().as_secs_f64())
     };
     let (fma, copy) = (make(true)?, make(false)?);

@@ -17,6 +17,7 @@ use crate::error::Result;
 use crate::graph::Step;
 use crate::report::{Roof, Series, roofline, save_png};
 use crate::runtime::{Device, Program, State};
+use crate::wait::Wait;
 
 /// Equal dispatches of a workload.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -152,12 +153,12 @@ fn measure(subject: &Subject, args: &BenchArgs, device: &Device, trace: &mut Tra
     let (mut state, mut program, step) = subject.compile(args, device)?;
     let process = trace.process(subject.name());
     for _ in 0..WARMUP.min(args.steps) {
-        program.run(&mut state, &step)?;
+        program.run(&mut state, &step).wait()?;
     }
     let mut seen: BTreeMap<Kind, Vec<f64>> = BTreeMap::new();
     for _ in 0..args.steps {
         let start = Instant::now();
-        let stages = program.profile(&mut state, &step)?;
+        let stages = program.profile(&mut state, &step).wait()?;
         trace.profiled(process, start, &stages);
         for stage in stages {
             let variant = stage.choice.map(|c| c.variant.to_string()).unwrap_or_default();

@@ -18,6 +18,7 @@ use crate::cli::output::Output;
 use crate::error::{Error, Result};
 use crate::runtime::Device;
 use crate::shader::Choices;
+use crate::wait::Wait;
 
 /// Steps run before timing starts.
 const WARMUP: usize = 3;
@@ -39,14 +40,14 @@ pub fn run(args: &BenchArgs, common: &Common, output: &Output) -> Result<()> {
     if args.what != BenchWhat::Kernels && (args.picture.is_some() || args.sweep) {
         return Err(Error::usage("--picture and --sweep belong to bench kernels"));
     }
-    let mut device = Device::open(&common.device)?;
+    let mut device = Device::open(&common.device).wait()?;
     if let Some(forced) = &args.variant {
         if matches!(device, Device::Cpu) {
             return Err(Error::usage("--variant chooses among a GPU's kernels; the CPU executor has none (name an adapter with --device)"));
         }
         device = device.with_choices(Choices::forcing(forced)?);
     }
-    let device = device.with_precision(args.precision.unwrap_or_default())?;
+    let device = device.with_precision(args.precision.unwrap_or_default()).wait()?;
     match args.what {
         BenchWhat::Train => train::run(args, &device, output),
         BenchWhat::Sample => sample::run(args, &device, output),

@@ -15,6 +15,7 @@ use crate::runtime::{Device, State, Weights};
 use crate::sample::diffusion::{Drawer, Settings, Solver, Unwatched};
 use crate::sample::latents;
 use crate::sample::raster::{Job, Method, RasterSampler};
+use crate::wait::Wait;
 
 /// Images drawn by the cached sampler, and by the naive one on as many.
 const SAMPLES: [(usize, Method, &str); 3] = [(16, Method::Cached, "cached"), (256, Method::Cached, "cached"), (16, Method::Naive, "naive")];
@@ -43,13 +44,13 @@ pub fn run(args: &BenchArgs, device: &Device, output: &Output) -> Result<()> {
         let model = made.build()?;
         let mut state = State::initial(device, model.state(), 1)?;
         for (count, method, what) in chosen {
-            let mut sampler = RasterSampler::new(device, model.as_ref(), &state, Weights::Current, method)?;
+            let mut sampler = RasterSampler::new(device, model.as_ref(), &state, Weights::Current, method).wait()?;
             let job = Job { count, seed: 1, first: 0, temperature: 1.0, keep: None, inputs: &[] };
             let repeats = if method == Method::Naive { 1 } else { args.steps };
             let mut runs = Vec::new();
             for at in 0..=repeats {
                 let start = Instant::now();
-                sampler.sample(model.as_ref(), &mut state, &job)?;
+                sampler.sample(model.as_ref(), &mut state, &job).wait()?;
                 let took = start.elapsed().as_secs_f64();
                 // The first run warms up, but where one takes long it is the only one.
                 let long = method == Method::Naive || took > LONG;
@@ -90,12 +91,12 @@ fn denoised(args: &BenchArgs, device: &Device) -> Result<(String, serde_json::Va
     let network = need::denoises(model.as_ref())?;
     let mut state = State::initial(device, model.state(), 1)?;
     let settings = Settings::of(network, Some(Solver::Ddim), Some(STEPS));
-    let mut drawer = Drawer::new(device, model.as_ref(), &state, Weights::Current, &settings, NOISED)?;
+    let mut drawer = Drawer::new(device, model.as_ref(), &state, Weights::Current, &settings, NOISED).wait()?;
     let z = latents(1, 0, NOISED, network.dims().iter().product());
     let mut runs = Vec::new();
     for at in 0..=args.steps {
         let start = Instant::now();
-        drawer.draw(&mut state, &z, &[], (1, 0), &mut Unwatched)?;
+        drawer.draw(&mut state, &z, &[], (1, 0), &mut Unwatched).wait()?;
         // The first run warms up.
         if at > 0 {
             runs.push(start.elapsed().as_secs_f64());

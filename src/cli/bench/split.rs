@@ -9,6 +9,7 @@ use super::workloads::Compiled;
 use crate::error::Result;
 use crate::graph::Step;
 use crate::runtime::{Clock, Device, Program, Spent, StageTime};
+use crate::wait::Wait;
 
 /// Profiled runs, of which the median counts.
 const PROFILED: usize = 3;
@@ -43,9 +44,9 @@ impl Phases {
         let start = Instant::now();
         compiled.write()?;
         let write = start.elapsed().as_secs_f64();
-        let ran = compiled.program.run_timed(&mut compiled.state, step)?;
+        let ran = compiled.program.run_timed(&mut compiled.state, step).wait()?;
         let reading = Instant::now();
-        compiled.program.read(&compiled.state, "loss")?;
+        compiled.program.read(&compiled.state, "loss").wait()?;
         Ok(Self { start, write, ran, read: reading.elapsed().as_secs_f64() })
     }
 
@@ -87,7 +88,7 @@ impl Split {
         for at in 1..=steps.min(PROFILED) as u64 {
             let step = compiled.step(done + steps as u64 + at);
             let start = Instant::now();
-            let stages = compiled.program.profile(&mut compiled.state, &step)?;
+            let stages = compiled.program.profile(&mut compiled.state, &step).wait()?;
             trace.profiled(process, start, &stages);
             runs.push(profiled(&stages));
         }

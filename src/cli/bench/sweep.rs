@@ -6,6 +6,7 @@ use crate::graph::{Graph, Init, Layout, Rule, Shape, StateSpec, Step, Update};
 use crate::op::{ConvWeight, Reduction, Taps};
 use crate::random::Draws;
 use crate::runtime::{Device, Program, State, Weights};
+use crate::wait::Wait;
 
 /// Images of a convolution.
 const IMAGES: usize = 16;
@@ -99,7 +100,7 @@ impl Case {
         let mut graph = Graph::new();
         let inputs = self.build(&mut graph, &mut spec, images)?;
         let state = State::initial(device, &spec, 1)?;
-        let mut program = Program::new(device, &graph, &state, Weights::Current)?;
+        let mut program = Program::new(device, &graph, &state, Weights::Current).wait()?;
         for (stream, (name, shape)) in (0u32..).zip(inputs) {
             let mut draws = Draws::new(1, stream, 0);
             program.write(name, &(0..shape.len()).map(|_| draws.range(-1.0, 1.0)).collect::<Vec<_>>())?;

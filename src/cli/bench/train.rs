@@ -13,6 +13,7 @@ use super::{WARMUP, spread};
 use crate::cli::output::Output;
 use crate::error::Result;
 use crate::runtime::Device;
+use crate::wait::Wait;
 
 /// What the timed steps of a workload took, in seconds.
 struct Timed {
@@ -79,9 +80,9 @@ fn time(workload: &Workload, args: &BenchArgs, device: &Device, bar: &indicatif:
     for at in 1..=(WARMUP + args.steps) as u64 {
         let step = compiled.step(at);
         let start = Instant::now();
-        compiled.program.run(&mut compiled.state, &step)?;
+        compiled.program.run(&mut compiled.state, &step).wait()?;
         // Reading the loss waits for the device.
-        compiled.program.read(&compiled.state, "loss")?;
+        compiled.program.read(&compiled.state, "loss").wait()?;
         if at == 1 {
             // Planning and compiling are part of what the first step costs.
             first = begun.elapsed().as_secs_f64();

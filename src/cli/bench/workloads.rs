@@ -9,6 +9,7 @@ use crate::model::{self, DataSpec, Model};
 use crate::random::Draws;
 use crate::runtime::{Device, Program, State, Weights};
 use crate::train::TrainRecipe;
+use crate::wait::Wait;
 
 /// A training workload: a model, its hyper-parameters, and the data it steps on.
 pub struct Workload {
@@ -137,7 +138,7 @@ impl Workload {
         let mut graph = model.train_graph(batch, &update)?;
         graph.keep_outputs(&["loss"]);
         let state = State::initial(device, &spec, 1)?;
-        let program = Program::new(device, &graph, &state, Weights::Current)?;
+        let program = Program::new(device, &graph, &state, Weights::Current).wait()?;
         let images = self.data(model.as_ref(), batch);
         let labels: Vec<u32> = (0..batch * model.batches()).map(|i| (i % 10) as u32).collect();
         let labels = one_hot(&labels, 10, labels.len());

@@ -19,6 +19,7 @@ use crate::eval::{self, ClassScores, LikelihoodOptions, Posterior};
 use crate::model::need;
 use crate::report;
 use crate::train::{Trained, training_data, validation_data};
+use crate::wait::Wait;
 use reject::Rejection;
 
 /// Most classes whose confusion is written out.
@@ -65,7 +66,8 @@ impl Scoring<'_> {
         let data = (Arc::clone(source), trained.recipe.data.classes);
         let scores = eval::class_scores(device, trained.model.as_ref(), &mut trained.state, data, &self.options, |done| {
             bar.set_position(done as u64);
-        });
+        })
+        .wait();
         bar.finish_and_clear();
         scores
     }

@@ -17,6 +17,7 @@ use crate::model;
 use crate::report;
 use crate::runtime::Device;
 use crate::train::{Recipe, RunFolder, parse_settings};
+use crate::wait::Wait;
 
 use page::Comparison;
 use row::Row;
@@ -57,7 +58,7 @@ pub fn run(args: &CompareArgs, common: &Common, output: &Output) -> Result<()> {
     }
     let out = args.out.clone().or_else(|| args.suite.clone()).unwrap_or_else(|| "compare".into());
     check(args, &out)?;
-    let device = Device::open(&common.device)?;
+    let device = Device::open(&common.device).wait()?;
     let runs = match &args.suite {
         Some(folder) => {
             let data = args.data.as_deref().unwrap_or_default();
@@ -115,7 +116,7 @@ pub fn write(
         output.say(&format!("measuring {}", path.display()));
         rows.push(Row::measure(path, data, args, common, output)?);
     }
-    let device = Device::open(&common.device)?.name();
+    let device = Device::open(&common.device).wait()?.name();
     let comparison = Comparison { rows: &rows, data, samples: args.samples, device: device.clone() };
     std::fs::create_dir_all(out).map_err(|e| Error::io(out, e))?;
     let page = out.join("index.html");

@@ -21,6 +21,7 @@ use crate::model::{Model, Score, Told, need};
 use crate::runtime::Device;
 use crate::sample::diffusion::Settings;
 use crate::train::{Trained, training_data};
+use crate::wait::Wait;
 
 /// Images of a run on the page, in rows of ten.
 pub const SHOWN: usize = 30;
@@ -156,12 +157,12 @@ fn probe(measured: &mut Measured, args: &EvalArgs, common: &Common) -> Result<Op
     let test = data::subset(Arc::clone(&measured.source), PROBED)?;
     let trained = &mut measured.trained;
     let mut codes = |source: Arc<dyn Source>| {
-        eval::encode(&measured.device, trained.model.as_ref(), &mut trained.state, source, &options, false, |_| {})
+        eval::encode(&measured.device, trained.model.as_ref(), &mut trained.state, source, &options, false, |_| {}).wait()
     };
     let (fit, told) = (codes(training)?, codes(test)?);
     let judged = |codes: &eval::Codes| Judged { features: codes.mean.clone(), width: codes.latent, ..Judged::default() };
     let (of_fit, of_told) = (judged(&fit), judged(&told));
-    eval::linear_accuracy(&measured.device, (&of_fit, &fit.labels), (&of_told, &told.labels), classes, PROBE_STEPS).map(Some)
+    eval::linear_accuracy(&measured.device, (&of_fit, &fit.labels), (&of_told, &told.labels), classes, PROBE_STEPS).wait().map(Some)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::model;
 use crate::runtime::Device;
 use crate::train::{Recipe, RunFolder, Trainer};
+use crate::wait::Wait;
 
 /// The largest budget, in operations: a day of the largest machines.
 const MOST: f64 = 1e24;
@@ -65,8 +66,8 @@ pub fn train(folder: &Path, data: &str, budget: f64, common: &Common, device: &D
     let mut paths = Vec::with_capacity(planned.len());
     for (path, recipe) in planned {
         let mut trainer = match recipe {
-            Some(recipe) => Trainer::start(device, recipe, RunFolder::create(&path)?)?,
-            None => Trainer::resume(device, &path, None)?,
+            Some(recipe) => Trainer::start(device, recipe, RunFolder::create(&path)?).wait()?,
+            None => Trainer::resume(device, &path, None).wait()?,
         };
         let (done, steps) = (trainer.step(), trainer.recipe().train.steps);
         if done < steps {

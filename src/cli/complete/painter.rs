@@ -17,6 +17,7 @@ use crate::sample::raster::{Job, Method, RasterSampler};
 use crate::sample::search::climb;
 use crate::sample::target::Target;
 use crate::train::Trained;
+use crate::wait::Wait;
 
 /// One of the three.
 pub enum Painter {
@@ -128,7 +129,7 @@ impl Painter {
     /// # Errors
     /// [`crate::Error::Usage`] where the model does not; errors of the device.
     pub fn raster(trained: &Trained, device: &Device, temperature: f32) -> Result<Self> {
-        let sampler = RasterSampler::new(device, trained.model.as_ref(), &trained.state, weights(trained), Method::Cached)?;
+        let sampler = RasterSampler::new(device, trained.model.as_ref(), &trained.state, weights(trained), Method::Cached).wait()?;
         Ok(Self::Raster { sampler: Box::new(sampler), temperature })
     }
 
@@ -138,7 +139,7 @@ impl Painter {
     /// [`crate::Error::Usage`] where the model cannot do it so; errors of the device.
     pub fn noise(trained: &Trained, device: &Device, settings: &Settings, times: usize, most: usize) -> Result<Self> {
         let stands = (trained.model.as_ref(), &trained.state, weights(trained));
-        let drawer = Drawer::along(Course::Around(times), device, stands, settings, most)?;
+        let drawer = Drawer::along(Course::Around(times), device, stands, settings, most).wait()?;
         Ok(Self::Noise { drawer: Box::new(drawer) })
     }
 
@@ -148,7 +149,7 @@ impl Painter {
     /// [`crate::Error::Usage`] where the model makes no images of them; errors of the device.
     pub fn latents(trained: &Trained, device: &Device, searching: Searching, most: usize) -> Result<Self> {
         let stands = (trained.model.as_ref(), &trained.state, weights(trained));
-        let posterior = Posterior::new(device, stands, searching.width, most.saturating_mul(searching.starts))?;
+        let posterior = Posterior::new(device, stands, searching.width, most.saturating_mul(searching.starts)).wait()?;
         Ok(Self::Latents { posterior: Box::new(posterior), searching, found: Agreement::default() })
     }
 
@@ -190,7 +191,7 @@ impl Painter {
                 let inputs = [("labels", &hot[..])];
                 let keep = Some((part.images, part.mask));
                 let job = Job { count, seed: part.seed, first: part.first, temperature: *temperature, keep, inputs: &inputs };
-                let drawn = sampler.sample_in_parts(model, &mut trained.state, &job)?;
+                let drawn = sampler.sample_in_parts(model, &mut trained.state, &job).wait()?;
                 let top = sampler.law().top();
                 if let Some(bar) = progress.of_images() {
                     bar.inc(count as u64);
@@ -213,7 +214,7 @@ impl Painter {
                         seed: part.seed,
                         first,
                     };
-                    images.extend(drawer.go(&mut trained.state, &items, progress as &mut dyn Watch)?);
+                    images.extend(drawer.go(&mut trained.state, &items, progress as &mut dyn Watch).wait()?);
                 }
                 Ok((images, Vec::new()))
             }
@@ -224,10 +225,10 @@ impl Painter {
                 let kept = Kept { images: part.images, mask: part.mask, labels: (part.labels, classes) };
                 let mut along = posterior.along(&mut trained.state, &kept, starts);
                 let begins = latents(part.seed, part.first * starts, count * starts, along.latent());
-                let best = climb(&mut along, &begins, steps, step)?.best_of(starts);
+                let best = climb(&mut along, &begins, steps, step).wait()?.best_of(starts);
                 let mut along = posterior.along(&mut trained.state, &kept, 1);
-                let ended = if chain { Some(walk(&mut along, &best.z, steps, part.seed, step)?) } else { None };
-                let images = along.images(ended.as_ref().map_or(&best.z, |ended| &ended.z))?;
+                let ended = if chain { Some(walk(&mut along, &best.z, steps, part.seed, step).wait()?) } else { None };
+                let images = along.images(ended.as_ref().map_or(&best.z, |ended| &ended.z)).wait()?;
                 found.add(part, &images, ended.map(|ended| ended.acceptance));
                 Ok((images, Vec::new()))
             }

@@ -20,6 +20,7 @@ use crate::sample::guided::{Chosen, Guide, reject, resample};
 use crate::sample::twisted::Grown;
 use crate::sample::walker::Walked;
 use crate::train::Trained;
+use crate::wait::Wait;
 use ways::{Pair, along_slopes, by_chains, by_rows};
 
 /// Draws of a rejection for each image that is wanted, at most, of importance resampling and of sequential Monte Carlo, where nobody says how many.
@@ -155,7 +156,7 @@ pub fn run(asked: Asked<'_>, mut trained: Trained, device: &Device, output: &Out
     }
     let kind = (trained.recipe.data.points, &trained.recipe.data.reading.series);
     let mut pictures = Pictures::create(out, count, dims, kind, None, overwrite)?;
-    let judge = Guide::new(device, (guide.model.as_ref(), &guide.state, weights(&guide)), (class, classes), draws)?;
+    let judge = Guide::new(device, (guide.model.as_ref(), &guide.state, weights(&guide)), (class, classes), draws).wait()?;
     let start = Instant::now();
     let (images, told, mut object) = if matches!(method, MethodArg::Gradient | MethodArg::Mala) {
         let mut judge = judge;
@@ -173,7 +174,7 @@ pub fn run(asked: Asked<'_>, mut trained: Trained, device: &Device, output: &Out
             let way = format!("by a chain of {steps} steps for each, {acceptance:.3} of them accepted in its second half");
             (images, way, json!({"method": "mala", "steps": steps, "acceptance": acceptance}))
         };
-        let log_p = judge.log_p(&mut guide.state, &images)?;
+        let log_p = judge.log_p(&mut guide.state, &images).wait()?;
         let mean = log_p.iter().map(|l| l.exp()).sum::<f64>() / count as f64;
         object["mean_p"] = json!(mean);
         (images, format!("{way}; the mean of p({name}|x) over them, as the classifier says itself, is {mean:.4}"), object)

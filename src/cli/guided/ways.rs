@@ -13,6 +13,7 @@ use crate::sample::raster::{Job, Method, RasterSampler};
 use crate::sample::twisted::{Grown, Grows, Growth, grow};
 use crate::sample::walker::{Walked, Walker};
 use crate::train::Trained;
+use crate::wait::Wait;
 
 /// Images drawn at a time.
 const TOGETHER: usize = 256;
@@ -35,7 +36,7 @@ impl Proposes for Pair<'_> {
     fn propose(&mut self, first: usize, count: usize) -> Result<(Vec<f32>, Vec<f64>)> {
         (self.order.first, self.order.count) = (first, count);
         let images = draw::all(self.trained, self.device, &self.order)?;
-        let log_p = self.judge.log_p(&mut self.guide.state, &images)?;
+        let log_p = self.judge.log_p(&mut self.guide.state, &images).wait()?;
         self.bar.inc(count as u64);
         Ok((images, log_p))
     }
@@ -51,7 +52,7 @@ pub fn by_rows(
     output: &Output,
 ) -> Result<Grown> {
     let own = weights(trained);
-    let sampler = RasterSampler::new(device, trained.model.as_ref(), &trained.state, own, Method::Cached)?;
+    let sampler = RasterSampler::new(device, trained.model.as_ref(), &trained.state, own, Method::Cached).wait()?;
     let top = sampler.law().top();
     let [rows, width, channels] = trained.recipe.data.dims;
     let item = rows * width * channels;
@@ -88,14 +89,14 @@ impl Grows for Rows<'_> {
             let (count, first) = (part.len() / self.item, grown.len() / self.item);
             let keep = (rows > 0).then_some((part, &kept[..]));
             let job = Job { count, seed: self.seed, first, temperature: self.temperature, keep, inputs: &[] };
-            grown.extend(self.sampler.sample(self.trained.model.as_ref(), &mut self.trained.state, &job)?.images);
+            grown.extend(self.sampler.sample(self.trained.model.as_ref(), &mut self.trained.state, &job).wait()?.images);
         }
         Ok(grown)
     }
 
     fn promise(&mut self, images: &[f32], rows: usize) -> Result<Vec<f64>> {
         let shown: Vec<f32> = images.iter().map(|v| v / self.top).collect();
-        self.judge.log_p_of_rows(&mut self.guide.state, &shown, rows as f64 / self.rows as f64)
+        self.judge.log_p_of_rows(&mut self.guide.state, &shown, rows as f64 / self.rows as f64).wait()
     }
 }
 
@@ -110,9 +111,12 @@ pub fn by_chains(
 ) -> Result<Walked> {
     let classes = guide.recipe.data.classes;
     let from = (guide.model.as_ref(), &guide.state, weights(guide));
-    let mut slopes = Slopes::new(device, from, (class, classes), count)?;
+    let mut slopes = Slopes::new(device, from, (class, classes), count).wait()?;
     let own = (trained.model.as_ref(), weights(trained));
-    Walker::new(device, own, &mut slopes, [&mut trained.state, &mut guide.state], count)?.walk(count, steps, seed, || bar.inc(1))
+    Walker::new(device, own, &mut slopes, [&mut trained.state, &mut guide.state], count)
+        .wait()?
+        .walk(count, steps, seed, || bar.inc(1))
+        .wait()
 }
 
 /// Images of a diffusion model along the slopes of a classifier.
@@ -132,16 +136,16 @@ pub fn along_slopes(
     let len: usize = network.dims().iter().product();
     let classes = guide.recipe.data.classes;
     let own = weights(trained);
-    let mut drawer = Drawer::pushed(device, (trained.model.as_ref(), &trained.state, own), &settings, order.count.min(TOGETHER))?;
+    let mut drawer = Drawer::pushed(device, (trained.model.as_ref(), &trained.state, own), &settings, order.count.min(TOGETHER)).wait()?;
     let from = (guide.model.as_ref(), &guide.state, weights(guide));
-    let mut slopes = Slopes::new(device, from, (class, classes), drawer.chunk())?;
+    let mut slopes = Slopes::new(device, from, (class, classes), drawer.chunk()).wait()?;
     let mut images = Vec::new();
     for first in (0..order.count).step_by(drawer.chunk()) {
         let count = drawer.chunk().min(order.count - first);
         let z = latents(order.seed, first, count, len);
         let items = Items { z: &z, seed: order.seed, first, ..Items::default() };
         let mut push = ClassPush { slopes: &mut slopes, state: &mut guide.state, scale };
-        images.extend(drawer.go_pushed(&mut trained.state, &items, &mut Unwatched, Some(&mut push))?);
+        images.extend(drawer.go_pushed(&mut trained.state, &items, &mut Unwatched, Some(&mut push)).wait()?);
         bar.inc(count as u64);
     }
     Ok(images)

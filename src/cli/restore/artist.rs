@@ -11,6 +11,7 @@ use crate::sample::diffusion::{Course, Drawer, Items, Watch};
 use crate::sample::latents;
 use crate::sample::raster::{Job, Method, RasterSampler};
 use crate::train::Trained;
+use crate::wait::Wait;
 
 /// One image to draw several times.
 pub struct Asked<'a> {
@@ -59,7 +60,7 @@ impl Artist {
                 }
             };
             let settings = denoising.settings_given(network)?;
-            let drawer = Drawer::along(Course::Whole, device, (model, &trained.state, weights(trained)), &settings, most)?;
+            let drawer = Drawer::along(Course::Whole, device, (model, &trained.state, weights(trained)), &settings, most).wait()?;
             let how = format!("{} passes of {}", drawer.moves(), settings.way.solver.name());
             return Ok(Self { shown, dims, engine: Engine::Noise { drawer: Box::new(drawer), how } });
         }
@@ -70,7 +71,7 @@ impl Artist {
             let words = format!("a {} {asked} nothing; train one with kiln train diffusion --set {key}{or}", model.name());
             return Err(Error::usage(words));
         }
-        let sampler = RasterSampler::new(device, model, &trained.state, weights(trained), Method::Cached)?;
+        let sampler = RasterSampler::new(device, model, &trained.state, weights(trained), Method::Cached).wait()?;
         Ok(Self { shown: Shown::Small { factor: 2 }, dims, engine: Engine::Scales(Box::new(sampler)) })
     }
 
@@ -111,7 +112,7 @@ impl Artist {
                     let labels = labels.get(..count).unwrap_or_default();
                     let shown = read.repeat(count);
                     let items = Items { z: &z, given: &[], mask: &[], labels, shown: &shown, seed: asked.seed, first };
-                    images.extend(drawer.go(&mut trained.state, &items, watch)?);
+                    images.extend(drawer.go(&mut trained.state, &items, watch).wait()?);
                 }
                 images.chunks_mut(item).for_each(|image| kept_exact(self.shown, asked.shown, image, dims));
                 Ok(images)
@@ -128,7 +129,7 @@ impl Artist {
                 let inputs = [("labels", &hot[..])];
                 let keep = Some((&given[..], &mask[..]));
                 let job = Job { count: asked.count, seed: asked.seed, first: asked.first, temperature: 1.0, keep, inputs: &inputs };
-                let drawn = sampler.sample_in_parts(trained.model.as_ref(), &mut trained.state, &job)?;
+                let drawn = sampler.sample_in_parts(trained.model.as_ref(), &mut trained.state, &job).wait()?;
                 Ok(drawn.images.into_iter().map(|v| v / top).collect())
             }
         }

@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::model::Task;
 use crate::runtime::Device;
 use crate::train::Trained;
+use crate::wait::Wait;
 
 use artist::{Artist, Asked};
 use figures::{Figures, enlarged};
@@ -77,7 +78,7 @@ fn run(task: Task, args: &RestoreArgs, common: &Common, output: &Output) -> Resu
             return Err(Error::usage(format!("{flag} must be at least 1")));
         }
     }
-    let device = Device::open(&common.device)?;
+    let device = Device::open(&common.device).wait()?;
     let mut trained = Trained::load(&args.run, &device, args.best)?;
     let mut artist = Artist::new(task, &trained, &device, &args.denoising, args.samples)?;
     let class = chosen_class(&trained, args.class.as_deref())?;

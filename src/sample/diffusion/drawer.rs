@@ -99,27 +99,40 @@ impl Drawer {
     ///
     /// # Errors
     /// As [`Settings::check`] and [`DiffusionSampler::new`].
-    pub fn new(device: &Device, model: &dyn Model, state: &State, weights: Weights, settings: &Settings, most: usize) -> Result<Self> {
-        Self::along(Course::Whole, device, (model, state, weights), settings, most)
+    pub async fn new(
+        device: &Device,
+        model: &dyn Model,
+        state: &State,
+        weights: Weights,
+        settings: &Settings,
+        most: usize,
+    ) -> Result<Self> {
+        Self::along(Course::Whole, device, (model, state, weights), settings, most).await
     }
 
     /// Prepares to go a course with up to `most` items at a time.
     ///
     /// # Errors
     /// As [`Drawer::new`]; [`crate::Error::Usage`] for a course that cannot be gone by these settings.
-    pub fn along(course: Course, device: &Device, from: (&dyn Model, &State, Weights), settings: &Settings, most: usize) -> Result<Self> {
-        Self::prepared(course, device, from, (settings, false), most)
+    pub async fn along(
+        course: Course,
+        device: &Device,
+        from: (&dyn Model, &State, Weights),
+        settings: &Settings,
+        most: usize,
+    ) -> Result<Self> {
+        Self::prepared(course, device, from, (settings, false), most).await
     }
 
     /// Prepares to draw up to `most` items at a time from all noise, with x̂₀ moved from outside, by [`Drawer::go_pushed`].
     ///
     /// # Errors
     /// As [`Drawer::new`].
-    pub fn pushed(device: &Device, from: (&dyn Model, &State, Weights), settings: &Settings, most: usize) -> Result<Self> {
-        Self::prepared(Course::Whole, device, from, (settings, true), most)
+    pub async fn pushed(device: &Device, from: (&dyn Model, &State, Weights), settings: &Settings, most: usize) -> Result<Self> {
+        Self::prepared(Course::Whole, device, from, (settings, true), most).await
     }
 
-    fn prepared(
+    async fn prepared(
         course: Course,
         device: &Device,
         (model, state, weights): (&dyn Model, &State, Weights),
@@ -131,7 +144,7 @@ impl Drawer {
         course.check(&settings.way)?;
         let (start, moves) = course.route(network, &settings.way);
         let options = Options { region: matches!(course, Course::Around(_)), pushed, ..settings.options() };
-        let sampler = DiffusionSampler::new(device, model, state, weights, &options, most)?;
+        let sampler = DiffusionSampler::new(device, model, state, weights, &options, most).await?;
         Ok(Self { sampler, course, start, moves, bounded: network.value_levels().is_some() })
     }
 
@@ -149,7 +162,7 @@ impl Drawer {
     ///
     /// # Errors
     /// Errors of the device.
-    pub fn draw(
+    pub async fn draw(
         &mut self,
         state: &mut State,
         z: &[f32],
@@ -157,22 +170,22 @@ impl Drawer {
         (seed, first): (u64, usize),
         watch: &mut dyn Watch,
     ) -> Result<Vec<f32>> {
-        self.go(state, &Items { z, labels, seed, first, ..Items::default() }, watch)
+        self.go(state, &Items { z, labels, seed, first, ..Items::default() }, watch).await
     }
 
     /// Goes the course: items as [`Drawer::draw`] gives them, or on the way back the latents that they come of.
     ///
     /// # Errors
     /// [`crate::Error::Shape`] where what the course begins with is missing; errors of the device.
-    pub fn go(&mut self, state: &mut State, items: &Items<'_>, watch: &mut dyn Watch) -> Result<Vec<f32>> {
-        self.go_pushed(state, items, watch, None)
+    pub async fn go(&mut self, state: &mut State, items: &Items<'_>, watch: &mut dyn Watch) -> Result<Vec<f32>> {
+        self.go_pushed(state, items, watch, None).await
     }
 
     /// As [`Drawer::go`], with x̂₀ moved by `push` in each move, of a drawer that is prepared for it.
     ///
     /// # Errors
     /// As [`Drawer::go`]; those of `push`.
-    pub fn go_pushed(
+    pub async fn go_pushed(
         &mut self,
         state: &mut State,
         items: &Items<'_>,
@@ -195,7 +208,7 @@ impl Drawer {
             first: items.first,
             region,
         };
-        let points = self.sampler.draw_pushed(state, &job, watch, push)?;
+        let points = self.sampler.draw_pushed(state, &job, watch, push).await?;
         if self.course == Course::Back {
             let most = self.moves.last().map_or(1.0, |m| m.to.sigma) as f32;
             return Ok(points.into_iter().map(|v| v / most).collect());

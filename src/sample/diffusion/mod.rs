@@ -16,6 +16,8 @@ pub use step::{Options, Threshold};
 
 use step::{ROW, row, step_graph};
 
+use std::pin::Pin;
+
 use crate::data::one_hot;
 use crate::error::{Error, Result};
 use crate::graph::Step;
@@ -72,13 +74,16 @@ pub trait Watch {
     }
 }
 
+/// What a [`Push`] comes to, once the device has said.
+pub type Pushed<'a> = Pin<Box<dyn Future<Output = Result<Vec<f32>>> + 'a>>;
+
 /// Moves what items seem to be, x̂₀, from outside the network.
 pub trait Push {
     /// What is added to x̂₀ of the first of the points `[N, H, W, C]`, at a level.
     ///
     /// # Errors
     /// Errors of the device.
-    fn push(&mut self, level: Level, points: &[f32]) -> Result<Vec<f32>>;
+    fn push<'a>(&'a mut self, level: Level, points: &'a [f32]) -> Pushed<'a>;
 }
 
 /// Watches nothing.
@@ -102,11 +107,11 @@ impl DiffusionSampler {
     ///
     /// # Errors
     /// [`Error::Usage`] where the model takes no noise away or cannot be guided so; errors of the device.
-    pub fn new(device: &Device, model: &dyn Model, state: &State, weights: Weights, options: &Options, most: usize) -> Result<Self> {
+    pub async fn new(device: &Device, model: &dyn Model, state: &State, weights: Weights, options: &Options, most: usize) -> Result<Self> {
         let network = need::denoises(model)?;
         options.check(network)?;
         let graph = |items| step_graph(network, options, items);
-        let (program, _, items) = Program::of_items(device, state, weights, CHUNK.min(most), graph)?;
+        let (program, _, items) = Program::of_items(device, state, weights, CHUNK.min(most), graph).await?;
         let len = network.dims().iter().product();
         let shown = network.shown().map_or(0, |shown| shown.dims(network.dims()).iter().product());
         Ok(Self { program, items, len, classes: network.classes(), shown, region: options.region })
@@ -121,15 +126,15 @@ impl DiffusionSampler {
     ///
     /// # Errors
     /// [`Error::Shape`] where the job has more items or other lengths; errors of the device.
-    pub fn draw(&mut self, state: &mut State, job: &Job<'_>, watch: &mut dyn Watch) -> Result<Vec<f32>> {
-        self.draw_pushed(state, job, watch, None)
+    pub async fn draw(&mut self, state: &mut State, job: &Job<'_>, watch: &mut dyn Watch) -> Result<Vec<f32>> {
+        self.draw_pushed(state, job, watch, None).await
     }
 
     /// As [`DiffusionSampler::draw`], with x̂₀ moved by `push` in each move, of a sampler that was made for it.
     ///
     /// # Errors
     /// As [`DiffusionSampler::draw`]; those of `push`.
-    pub fn draw_pushed(
+    pub async fn draw_pushed(
         &mut self,
         state: &mut State,
         job: &Job<'_>,
@@ -174,13 +179,13 @@ impl DiffusionSampler {
             self.program.write("move", &values)?;
             self.program.write("head", &motion.head.row())?;
             if let Some(push) = &mut push {
-                self.program.write("push", &to_length(&push.push(motion.level, &points)?, whole))?;
+                self.program.write("push", &to_length(&push.push(motion.level, &points).await?, whole))?;
             }
             let step = Step { seed: job.seed, step: number as u32, first_item: job.first as u32, ..Step::default() };
-            self.program.run(state, &step)?;
+            self.program.run(state, &step).await?;
             let (done, last) = (number + 1, number + 1 == job.moves.len());
             if last || push.is_some() || watch.wants(done) {
-                points = self.program.read(state, "next")?;
+                points = self.program.read(state, "next").await?;
                 points.truncate(count * self.len);
                 if last || watch.wants(done) {
                     watch.points(done, &points);

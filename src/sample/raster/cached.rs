@@ -28,14 +28,14 @@ impl CachedSampler {
     ///
     /// # Errors
     /// [`Error::Usage`] where the model is not autoregressive, or its values depend on more than those before them.
-    pub fn of(model: &dyn Model, state: &State, weights: Weights) -> Result<Self> {
+    pub async fn of(model: &dyn Model, state: &State, weights: Weights) -> Result<Self> {
         let raster = need::raster(model)?;
         let graph = raster.raster_graph(1)?;
         let program = RasterProgram::new(&graph, state.spec())?;
         if !program.given.is_empty() {
             return Err(Error::usage(format!("what this {} draws depends on labels; take a run without conditional=true", model.name())));
         }
-        let constants = super::constants(&graph, &program, state, weights)?;
+        let constants = super::constants(&graph, &program, state, weights).await?;
         Ok(Self::new(program, raster.law(), constants))
     }
 

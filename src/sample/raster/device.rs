@@ -79,11 +79,11 @@ impl DeviceSampler {
     ///
     /// # Errors
     /// [`Error::Device`] where the device was lost or the images do not fit.
-    pub fn sample(&mut self, job: &Job<'_>, given: &[Vec<f32>], spent: &mut Spent, stop: &Stop<'_>) -> Result<Option<Drawn>> {
+    pub async fn sample(&mut self, job: &Job<'_>, given: &[Vec<f32>], spent: &mut Spent, stop: &Stop<'_>) -> Result<Option<Drawn>> {
         let mut drawn = Drawn { images: Vec::new(), log_p: Vec::new() };
         for start in (0..job.count).step_by(MOST_IMAGES) {
             let count = MOST_IMAGES.min(job.count - start);
-            match self.part(job, given, start..start + count, spent, stop)? {
+            match self.part(job, given, start..start + count, spent, stop).await? {
                 Some(part) => {
                     drawn.images.extend(part.images);
                     drawn.log_p.extend(part.log_p);
@@ -106,7 +106,14 @@ impl DeviceSampler {
         words
     }
 
-    fn part(&mut self, job: &Job<'_>, given: &[Vec<f32>], part: Range<usize>, spent: &mut Spent, stop: &Stop<'_>) -> Result<Option<Drawn>> {
+    async fn part(
+        &mut self,
+        job: &Job<'_>,
+        given: &[Vec<f32>],
+        part: Range<usize>,
+        spent: &mut Spent,
+        stop: &Stop<'_>,
+    ) -> Result<Option<Drawn>> {
         let (start, count) = (part.start, part.len());
         if self.kernel.as_ref().is_none_or(|(made, _)| *made != count) {
             let sizes = [
@@ -149,7 +156,7 @@ impl DeviceSampler {
             kernel.upload(Buffer::Job as usize, &words);
             kernel.dispatch([groups, 1, 1]);
             let host = begun.elapsed().as_secs_f64();
-            kernel.finish()?;
+            kernel.finish().await?;
             let took = begun.elapsed().as_secs_f64();
             spent.host += host;
             spent.kernels += took - host;
@@ -161,8 +168,8 @@ impl DeviceSampler {
             at = last;
         }
         let begun = Instant::now();
-        let images = kernel.read(Buffer::Images as usize, count * self.item)?;
-        let log_p = kernel.read(Buffer::LogP as usize, count)?.into_iter().map(f64::from).collect();
+        let images = kernel.read(Buffer::Images as usize, count * self.item).await?;
+        let log_p = kernel.read(Buffer::LogP as usize, count).await?.into_iter().map(f64::from).collect();
         spent.transfers += begun.elapsed().as_secs_f64();
         Ok(Some(Drawn { images, log_p }))
     }

@@ -110,7 +110,7 @@ struct Conditions {
 
 impl Conditions {
     /// `cached`: whether a cached sampler is to be given anything, or the whole network reads its inputs itself.
-    fn new(device: &Device, graph: &Graph, state: &State, weights: Weights, count: usize, cached: bool) -> Result<Self> {
+    async fn new(device: &Device, graph: &Graph, state: &State, weights: Weights, count: usize, cached: bool) -> Result<Self> {
         let further = graph.inputs().iter().filter(|(name, _)| *name != "x");
         let inputs: Vec<(String, usize)> = further.map(|(name, node)| (name.clone(), graph.shape(*node).len())).collect();
         if inputs.is_empty() || !cached {
@@ -121,7 +121,7 @@ impl Conditions {
         graph.keep_outputs(&[]);
         let names: Vec<String> = (0..given.len()).map(|k| format!("given {k}")).collect();
         names.iter().zip(&given).for_each(|(name, (_, node))| graph.output(name, *node));
-        Ok(Self { count, inputs, program: Some(Program::new(device, &graph, state, weights)?), names })
+        Ok(Self { count, inputs, program: Some(Program::new(device, &graph, state, weights).await?), names })
     }
 
     /// Refuses a job that lacks what the model reads besides the image.
@@ -133,13 +133,13 @@ impl Conditions {
         }
     }
 
-    fn values(&mut self, state: &mut State, job: &Job<'_>) -> Result<Vec<Vec<f32>>> {
+    async fn values(&mut self, state: &mut State, job: &Job<'_>) -> Result<Vec<Vec<f32>>> {
         let Some(program) = &mut self.program else { return Ok(Vec::new()) };
         for (name, values) in job.inputs {
             program.write(name, values)?;
         }
-        program.run(state, &Step::default())?;
-        self.names.iter().map(|name| program.read(state, name)).collect()
+        program.run(state, &Step::default()).await?;
+        program.read_all(state, &self.names).await
     }
 }
 
@@ -148,12 +148,15 @@ impl RasterSampler {
     ///
     /// # Errors
     /// [`Error::Usage`] where the model is not autoregressive.
-    pub fn new(device: &Device, model: &dyn Model, state: &State, weights: Weights, method: Method) -> Result<Self> {
-        Self::of_scale(device, need::raster(model)?, state, weights, method)
+    pub async fn new(device: &Device, model: &dyn Model, state: &State, weights: Weights, method: Method) -> Result<Self> {
+        Self::of_scale(device, need::raster(model)?, state, weights, method).await
     }
 
-    fn of_scale(device: &Device, raster: &dyn Raster, state: &State, weights: Weights, method: Method) -> Result<Self> {
-        let coarser = raster.coarser().map(|coarser| Self::of_scale(device, coarser.as_ref(), state, weights, method)).transpose()?;
+    async fn of_scale(device: &Device, raster: &dyn Raster, state: &State, weights: Weights, method: Method) -> Result<Self> {
+        let coarser = match raster.coarser() {
+            Some(coarser) => Some(Box::pin(Self::of_scale(device, coarser.as_ref(), state, weights, method)).await?),
+            None => None,
+        };
         let graph = raster.raster_graph(1)?;
         let x = graph.inputs().get("x").map(|x| graph.shape(*x).dims().to_vec()).unwrap_or_default();
         let [_, h, w, c] = x[..] else { return Err(Error::Shape("pixels are drawn into images, and the input is none".into())) };
@@ -161,7 +164,7 @@ impl RasterSampler {
             Method::Naive => Engine::Naive,
             Method::Cached | Method::Grouped => {
                 let program = RasterProgram::new(&graph, state.spec())?;
-                let constants = constants(&graph, &program, state, weights)?;
+                let constants = constants(&graph, &program, state, weights).await?;
                 match device {
                     Device::Cpu => Engine::Cpu(Box::new(CachedSampler::new(program, raster.law(), constants))),
                     Device::Gpu(gpu) => {
@@ -184,8 +187,8 @@ impl RasterSampler {
     ///
     /// # Errors
     /// Those of the device.
-    pub fn sample(&mut self, model: &dyn Model, state: &mut State, job: &Job<'_>) -> Result<Drawn> {
-        self.sample_unless(model, state, job, &|| false)?.ok_or(Error::Interrupted)
+    pub async fn sample(&mut self, model: &dyn Model, state: &mut State, job: &Job<'_>) -> Result<Drawn> {
+        self.sample_unless(model, state, job, &|| false).await?.ok_or(Error::Interrupted)
     }
 
     /// Draws images, or none once `stop` says so. It is asked between values where a model is drawn by whole passes, between rows on the
@@ -193,17 +196,17 @@ impl RasterSampler {
     ///
     /// # Errors
     /// Those of the device.
-    pub fn sample_unless(&mut self, model: &dyn Model, state: &mut State, job: &Job<'_>, stop: &Stop<'_>) -> Result<Option<Drawn>> {
+    pub async fn sample_unless(&mut self, model: &dyn Model, state: &mut State, job: &Job<'_>, stop: &Stop<'_>) -> Result<Option<Drawn>> {
         if job.count == 0 {
             return Err(Error::usage("at least one image must be drawn; take -n 1 or more"));
         }
-        self.draw(need::raster(model)?, state, job, stop)
+        self.draw(need::raster(model)?, state, job, stop).await
     }
 
     /// Draws images from the coarsest scale to this one.
-    fn draw(&mut self, raster: &dyn Raster, state: &mut State, job: &Job<'_>, stop: &Stop<'_>) -> Result<Option<Drawn>> {
+    async fn draw(&mut self, raster: &dyn Raster, state: &mut State, job: &Job<'_>, stop: &Stop<'_>) -> Result<Option<Drawn>> {
         let (Some(sampler), Some(coarser)) = (&mut self.coarser, raster.coarser()) else {
-            return self.draw_scale(raster, state, job, stop);
+            return self.draw_scale(raster, state, job, stop).await;
         };
         sampler.spent = Spent::default();
         let known = job.inputs.iter().find(|(name, _)| *name == "coarse");
@@ -216,7 +219,7 @@ impl RasterSampler {
                 let kept = scales::coarser_kept(job, self.dims);
                 let keep = kept.as_ref().map(|k| (&k.values[..], &k.places[..]));
                 let part = Job { seed: scales::coarser_seed(job.seed), keep, ..job.clone() };
-                match sampler.draw(coarser.as_ref(), state, &part, stop)? {
+                match Box::pin(sampler.draw(coarser.as_ref(), state, &part, stop)).await? {
                     Some(drawn) => drawn,
                     None => return Ok(None),
                 }
@@ -226,15 +229,15 @@ impl RasterSampler {
         let further = job.inputs.iter().filter(|(name, _)| *name != "coarse").copied();
         let inputs: Vec<(&str, &[f32])> = further.chain([("coarse", &coarse.images[..])]).collect();
         let whole = Job { keep: Some((&kept.values, &kept.places)), inputs: &inputs, ..job.clone() };
-        let drawn = self.draw_scale(raster, state, &whole, stop)?;
+        let drawn = self.draw_scale(raster, state, &whole, stop).await?;
         let log_p = |drawn: &Drawn| drawn.log_p.iter().zip(&coarse.log_p).map(|(fine, coarse)| fine + coarse).collect();
         Ok(drawn.map(|drawn| Drawn { log_p: log_p(&drawn), images: drawn.images }))
     }
 
     /// Draws the values of this scale that are not kept.
-    fn draw_scale(&mut self, raster: &dyn Raster, state: &mut State, job: &Job<'_>, stop: &Stop<'_>) -> Result<Option<Drawn>> {
+    async fn draw_scale(&mut self, raster: &dyn Raster, state: &mut State, job: &Job<'_>, stop: &Stop<'_>) -> Result<Option<Drawn>> {
         self.spent = Spent::default();
-        let given = self.given(raster, state, job)?;
+        let given = self.given(raster, state, job).await?;
         match &mut self.engine {
             Engine::Cpu(sampler) => {
                 let begun = Instant::now();
@@ -242,8 +245,8 @@ impl RasterSampler {
                 self.spent.kernels = begun.elapsed().as_secs_f64();
                 Ok(drawn)
             }
-            Engine::Gpu(sampler) => sampler.sample(job, &given, &mut self.spent, stop),
-            Engine::Naive => self.sample_naively(raster, state, job, stop),
+            Engine::Gpu(sampler) => sampler.sample(job, &given, &mut self.spent, stop).await,
+            Engine::Naive => self.sample_naively(raster, state, job, stop).await,
         }
     }
 
@@ -251,8 +254,8 @@ impl RasterSampler {
     ///
     /// # Errors
     /// As [`RasterSampler::sample`] for a single image.
-    pub fn sample_in_parts(&mut self, model: &dyn Model, state: &mut State, job: &Job<'_>) -> Result<Drawn> {
-        match self.sample(model, state, job) {
+    pub async fn sample_in_parts(&mut self, model: &dyn Model, state: &mut State, job: &Job<'_>) -> Result<Drawn> {
+        match self.sample(model, state, job).await {
             Err(Error::Device(_)) if job.count > 1 => {}
             drawn => return drawn,
         }
@@ -262,7 +265,7 @@ impl RasterSampler {
             let inputs: Vec<(&str, &[f32])> = job.inputs.iter().map(|(name, values)| (*name, part(values))).collect();
             let keep = job.keep.map(|(values, kept)| (part(values), kept));
             let half = Job { count: to - from, first: job.first + from, keep, inputs: &inputs, ..*job };
-            let drawn = self.sample_in_parts(model, state, &half)?;
+            let drawn = Box::pin(self.sample_in_parts(model, state, &half)).await?;
             whole.images.extend(drawn.images);
             whole.log_p.extend(drawn.log_p);
         }
@@ -279,23 +282,23 @@ impl RasterSampler {
     }
 
     /// What the inputs besides the image come to, for a cached sampler that needs it.
-    fn given(&mut self, raster: &dyn Raster, state: &mut State, job: &Job<'_>) -> Result<Vec<Vec<f32>>> {
+    async fn given(&mut self, raster: &dyn Raster, state: &mut State, job: &Job<'_>) -> Result<Vec<Vec<f32>>> {
         if self.conditions.as_ref().is_none_or(|c| c.count != job.count) {
             let graph = raster.raster_graph(job.count)?;
             let cached = !matches!(self.engine, Engine::Naive);
-            self.conditions = Some(Conditions::new(&self.device, &graph, state, self.weights, job.count, cached)?);
+            self.conditions = Some(Conditions::new(&self.device, &graph, state, self.weights, job.count, cached).await?);
         }
         let Some(conditions) = &mut self.conditions else { return Ok(Vec::new()) };
         conditions.check(job)?;
-        conditions.values(state, job)
+        conditions.values(state, job).await
     }
 
-    fn sample_naively(&mut self, raster: &dyn Raster, state: &mut State, job: &Job<'_>, stop: &Stop<'_>) -> Result<Option<Drawn>> {
+    async fn sample_naively(&mut self, raster: &dyn Raster, state: &mut State, job: &Job<'_>, stop: &Stop<'_>) -> Result<Option<Drawn>> {
         let [h, w, c] = self.dims;
         let item = h * w * c;
         if self.naive.as_ref().is_none_or(|(count, _)| *count != job.count) {
             let graph = raster.raster_graph(job.count)?;
-            self.naive = Some((job.count, Program::new(&self.device, &graph, state, self.weights)?));
+            self.naive = Some((job.count, Program::new(&self.device, &graph, state, self.weights).await?));
         }
         let Some((_, program)) = &mut self.naive else { return Err(Error::usage("no program")) };
         for (name, values) in job.inputs {
@@ -315,9 +318,9 @@ impl RasterSampler {
                 let begun = Instant::now();
                 program.write("x", &drawn.images)?;
                 self.spent.transfers += begun.elapsed().as_secs_f64();
-                self.spent += program.run_timed(state, &Step::default())?;
+                self.spent += program.run_timed(state, &Step::default()).await?;
                 let begun = Instant::now();
-                logits = program.read(state, "logits")?;
+                logits = program.read(state, "logits").await?;
                 self.spent.transfers += begun.elapsed().as_secs_f64();
                 known = Some(place / c);
             }
@@ -347,7 +350,7 @@ fn part_of(values: &[f32], count: usize, from: usize, to: usize) -> &[f32] {
 }
 
 /// Values of the nodes that are the same for all images.
-fn constants(graph: &Graph, program: &RasterProgram, state: &State, weights: Weights) -> Result<Vec<(Shape, Vec<f32>)>> {
+async fn constants(graph: &Graph, program: &RasterProgram, state: &State, weights: Weights) -> Result<Vec<(Shape, Vec<f32>)>> {
     let mut values: std::collections::HashMap<NodeId, (Shape, Vec<f32>)> = std::collections::HashMap::new();
     let spec = state.spec().clone();
     let nodes = graph.fused();
@@ -358,7 +361,7 @@ fn constants(graph: &Graph, program: &RasterProgram, state: &State, weights: Wei
         let value = match &node.kind {
             Kind::State(tensor) => {
                 let arena = if weights == Weights::Average && spec.spec(*tensor).averaged { Arena::Average } else { Arena::Value };
-                state.read(*tensor, arena)?
+                state.read(*tensor, arena).await?
             }
             Kind::Op(op) => {
                 let mut output = vec![0.0; shape.len()];
