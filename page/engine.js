@@ -1,118 +1,43 @@
-// The page's side of the worker that hosts kiln. The messages, all of them:
+// The page's side of the worker that hosts kiln's module. All messages there are:
 //
-//   to the worker    {id, call, args, every}     a function of the module; calls run one behind the other. `every`: no word of
-//                                                its progress may be left out
-//                    {stop: id}                  that call is to end: it fails with 'stopped', or, training, says so and resolves
-//   from the worker  {id, told: [value, …]}      what a call says on its way
-//                    {id, done: value}           how it ended,
-//                    {id, failed: sentence, dead}  or why it did not; dead: the module cannot be used any more
+// to the worker: {id, call, args, every}, a function of the module (calls run one behind the other; `every`: no word of its progress
+// may be left out), and {stop: id}, upon which that call fails with 'stopped' or, training that has begun, resolves;
+// from it: {id, told: [value, …]}, what a call says on its way, and {id, done: value} or {id, failed: words, dead}, how it ended (dead:
+// the module is of no more use).
 //
-// Training would hold the queue for minutes. So a call that comes meanwhile stops it, and whoever trains resumes when the engine is
-// quiet again (`quiet`).
+// Objects go to the module as JSON, and come from it so. Training would hold the queue for minutes: a call that comes meanwhile stops
+// it, and who trains goes on when all is `quiet`.
 
-const TRAINING = new Set(['train', 'resume']);
+const TRAINING = ['train', 'resume'];
 
 /** What a call fails with that was asked to stop. */
 export const STOPPED = 'stopped';
 
-export class Engine {
-  #worker = new Worker(new URL('worker.js', import.meta.url), { type: 'module' });
-  #calls = new Map();
-  #last = 0;
-  #dead = null;
+const worker = new Worker(new URL('worker.js', import.meta.url), { type: 'module' });
+worker.onmessage = ({ data }) => hear(data);
+worker.onerror = () => die('The worker that computes for this page could not be started.');
+const calls = new Map();
+let last = 0;
+let broken = null;
 
-  constructor() {
-    this.#worker.onmessage = ({ data }) => this.#hear(data);
-    this.#worker.onerror = () => this.#die('The worker that computes for this page could not be started.');
-  }
+/** Calls a function of the module. `told` hears what it says on its way, in full where `every` is; `signal` stops it. */
+export async function ask(name, args, { told, signal, every = false } = {}) {
+  if (broken) throw broken;
+  if (signal?.aborted) throw STOPPED;
+  if (!TRAINING.includes(name)) calls.forEach((other, id) => TRAINING.includes(other.name) && stop(id));
+  const id = ++last;
+  return new Promise((done, failed) => {
+    calls.set(id, { name, told, done, failed });
+    worker.postMessage({ id, call: name, args: args.map(toModule), every });
+    signal?.addEventListener('abort', () => stop(id));
+  });
+}
 
-  /** Opens a device, 'auto' or 'cpu': {name, backend, software}. */
-  async open(device) {
-    return JSON.parse(await this.#call('open', [device]));
-  }
-
-  /** Makes a run known by its name: {model, dims, classes, draws, …}. */
-  async load(name, recipe, weights) {
-    return JSON.parse(await this.#call('load', [name, recipe, weights]));
-  }
-
-  /** Images of a run, `[count, h, w, c]`; `progress(images, done, total)` on the way. */
-  sample(name, options, { progress, signal, every } = {}) {
-    return this.#call('sample', [name, JSON.stringify(options)], { told: progress, signal, every });
-  }
-
-  /** Images that are `values` where `kept` is 1, and the model's where it is 0. */
-  complete(name, options, kept, values, { progress, signal } = {}) {
-    return this.#call('complete', [name, JSON.stringify(options), kept, values], { told: progress, signal });
-  }
-
-  /** The images of some latents, `[n, latent]`; a label of −1 is none. */
-  decode(name, z, label) {
-    return this.#call('decode', [name, z, label]);
-  }
-
-  /** Trains; `told(event, images)`. {step, stopped, items_per_s} when it has finished or was stopped. */
-  async train(request, options) {
-    return JSON.parse(await this.#train('train', [JSON.stringify(request)], options));
-  }
-
-  /** Goes on with what was stopped. */
-  async resume(options) {
-    return JSON.parse(await this.#train('resume', [], options));
-  }
-
-  /** Images of the model in training. */
-  drawn(count, seed) {
-    return this.#call('drawn', [count, seed]);
-  }
-
-  /** The run folder of the training, as a .zip. */
-  archive() {
-    return this.#call('archive', []);
-  }
-
-  /** Resolves when nothing has been asked of the worker for some milliseconds. */
-  async quiet(milliseconds) {
-    for (let seen = -1; this.#calls.size > 0 || seen !== this.#last; ) {
-      seen = this.#last;
-      await new Promise((later) => setTimeout(later, milliseconds));
-    }
-  }
-
-  #train(call, args, { told, signal }) {
-    return this.#call(call, args, { told: (event, images) => told(JSON.parse(event), images), signal });
-  }
-
-  #call(call, args, { told, signal, every = false } = {}) {
-    if (this.#dead) return Promise.reject(this.#dead);
-    if (signal?.aborted) return Promise.reject(STOPPED);
-    if (!TRAINING.has(call)) this.#interruptTraining();
-    const id = ++this.#last;
-    return new Promise((done, failed) => {
-      this.#calls.set(id, { call, told, done, failed });
-      this.#worker.postMessage({ id, call, args, every });
-      signal?.addEventListener('abort', () => this.#calls.has(id) && this.#worker.postMessage({ stop: id }));
-    });
-  }
-
-  #interruptTraining() {
-    for (const [id, { call }] of this.#calls) if (TRAINING.has(call)) this.#worker.postMessage({ stop: id });
-  }
-
-  #hear({ id, told, done, failed, dead }) {
-    const call = this.#calls.get(id);
-    if (!call) return;
-    if (told) return call.told?.(...told);
-    this.#calls.delete(id);
-    if (dead) this.#die(failed);
-    if (failed === undefined) call.done(done);
-    else call.failed(failed);
-  }
-
-  #die(sentence) {
-    this.#dead = sentence;
-    for (const call of this.#calls.values()) call.failed(sentence);
-    this.#calls.clear();
+/** Resolves when nothing has been asked of the worker for some milliseconds. */
+export async function quiet(milliseconds) {
+  for (let seen = -1; calls.size > 0 || seen !== last; ) {
+    seen = last;
+    await new Promise((later) => setTimeout(later, milliseconds));
   }
 }
 
@@ -120,18 +45,42 @@ export class Engine {
 export function newestOnly(work) {
   let running = false;
   let waiting = null;
-  return async function ask(...args) {
+  return async (...args) => {
     waiting = args;
     if (running) return;
     running = true;
-    try {
-      while (waiting) {
-        const now = waiting;
-        waiting = null;
-        await work(...now);
-      }
-    } finally {
-      running = false;
+    while (waiting) {
+      const now = waiting;
+      waiting = null;
+      await work(...now);
     }
+    running = false;
   };
+}
+
+function toModule(value) {
+  return typeof value === 'object' && !ArrayBuffer.isView(value) ? JSON.stringify(value) : value;
+}
+
+function fromModule(value) {
+  return typeof value === 'string' ? JSON.parse(value) : value;
+}
+
+function stop(id) {
+  if (calls.has(id)) worker.postMessage({ stop: id });
+}
+
+function hear({ id, told, done, failed, dead }) {
+  const call = calls.get(id);
+  if (told) return call?.told?.(...told.map(fromModule));
+  calls.delete(id);
+  if (failed === undefined) call?.done(fromModule(done));
+  else call?.failed(failed);
+  if (dead) die(failed);
+}
+
+function die(words) {
+  broken = words;
+  for (const call of calls.values()) call.failed(words);
+  calls.clear();
 }

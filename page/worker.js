@@ -1,7 +1,8 @@
 // Hosts the WebAssembly module, off the page's thread. engine.js says what the messages are.
 
-const TELLING = new Set(['sample', 'complete', 'train', 'resume']);
-const MILLISECONDS_BETWEEN_WORDS = 33;
+const DRAWING = ['sample', 'complete'];
+const TELLING = [...DRAWING, 'train', 'resume'];
+const MILLISECONDS_A_PICTURE = 33;
 
 const queue = [];
 let kiln = null;
@@ -21,7 +22,7 @@ async function work() {
     try {
       kiln ??= await start();
       running = asked;
-      const done = await answer(asked);
+      const done = copy(await kiln[asked.call](...asked.args, ...teller(asked)));
       postMessage({ id: asked.id, done }, buffers([done]));
     } catch (error) {
       postMessage({ id: asked.id, ...reason(error) });
@@ -42,44 +43,39 @@ async function start() {
   }
 }
 
-async function answer({ id, call, args, every }) {
-  const telling = TELLING.has(call) ? [teller(id, call, every)] : [];
-  return own(await kiln[call](...args, ...telling));
-}
-
-/** Passes on what a call says. Pictures of progress that come faster than screens show them are left out; the result holds the last. */
-function teller(id, call, every) {
-  const all = every || call === 'train' || call === 'resume';
+/** Passes on what a call says. Pictures that come too fast to be looked at are left out, unless all are asked for. */
+function teller({ id, call, every }) {
+  if (!TELLING.includes(call)) return [];
+  const all = every || !DRAWING.includes(call);
   let last = 0;
-  return (...told) => {
-    const now = performance.now();
-    if (!all && now - last < MILLISECONDS_BETWEEN_WORDS) return;
-    last = now;
-    // What the module hands over may be a window into its memory.
-    const copies = told.map((value) => (ArrayBuffer.isView(value) ? value.slice() : value));
-    postMessage({ id, told: copies }, buffers(copies));
-  };
+  return [
+    (...told) => {
+      const now = performance.now();
+      if (!all && now - last < MILLISECONDS_A_PICTURE) return;
+      last = now;
+      told = told.map(copy);
+      postMessage({ id, told }, buffers(told));
+    },
+  ];
 }
 
-/** A waiting call is dropped; a running one is asked to end. One that has ended already is not the module's to stop. */
+/** A waiting call is dropped, a running one asked to end; one that has ended is left alone. */
 function stop(id) {
-  if (running?.id === id) return void (TELLING.has(running.call) && kiln.stop());
+  if (running?.id === id) return void (TELLING.includes(running.call) && kiln.stop());
   const at = queue.findIndex((asked) => asked.id === id);
-  if (at < 0) return;
-  queue.splice(at, 1);
-  postMessage({ id, failed: 'stopped' });
+  if (at >= 0) postMessage({ id: queue.splice(at, 1)[0].id, failed: 'stopped' });
 }
 
-function own(value) {
-  const window = ArrayBuffer.isView(value) && value.byteLength < value.buffer.byteLength;
-  return window ? value.slice() : value;
+/** What the module hands over may be a window into its memory. */
+function copy(value) {
+  return ArrayBuffer.isView(value) ? value.slice() : value;
 }
 
 function buffers(values) {
   return values.filter(ArrayBuffer.isView).map((value) => value.buffer);
 }
 
-/** The module rejects with sentences. Anything else is a fault in it, after which its memory is not to be trusted. */
+/** The module rejects with sentences. Anything else is a fault in it, after which it cannot be trusted. */
 function reason(error) {
   if (typeof error === 'string') return { failed: error };
   console.error(error);
