@@ -58,7 +58,7 @@ function choose(run) {
     if (signal.aborted) throw STOPPED;
     const about = known.get(run.name);
     work.say(describe(about));
-    for (const section of SECTIONS[about.draws]) section.show(about);
+    for (const section of SECTIONS[about.draws] ?? []) section.show(about);
   });
 }
 
@@ -77,7 +77,7 @@ async function bytes(address, signal) {
   } catch {
     if (signal.aborted) throw STOPPED;
   }
-  throw `${address} could not be fetched: ${why}.`;
+  throw `The file ${address} could not be fetched: ${why}.`;
 }
 
 function describe(run) {

@@ -39,7 +39,7 @@ async function start() {
     return module;
   } catch (error) {
     console.error(error);
-    throw 'kiln itself, pkg/kiln.js and its WebAssembly, could not be loaded from beside this page.';
+    throw 'The module, pkg/kiln.js and its WebAssembly, could not be loaded from beside this page.';
   }
 }
 
@@ -79,5 +79,5 @@ function buffers(values) {
 function reason(error) {
   if (typeof error === 'string') return { failed: error };
   console.error(error);
-  return { failed: 'kiln met a fault of its own and has stopped. Load the page again to go on.', dead: true };
+  return { failed: 'The module met a fault of its own. Load the page again to go on.', dead: true };
 }

@@ -67,7 +67,7 @@ function complete() {
   work.run('Completing …', async (signal, progress) => {
     const told = (drawn, done, total) => {
       progress(done, total);
-      images.show(dims, drawn, above + (1 - above) * (done / total));
+      images.show(dims, drawn, Math.max(above, done / total));
     };
     images.show(dims, await ask('complete', [name, asked, ...grid.given()], { told, signal }));
     return `${several(asked.count, 'completion')} by seed ${number(asked.seed)}`;

@@ -1,7 +1,7 @@
 // Values from 0 to 1 as pixels: one image, a sheet of them, and a film of sheets.
 
 const GAP = 4;
-// An even number: of more, every second frame goes, and the newest stays.
+// Even: of more, every second goes, and the newest stays.
 const MOST_FRAMES = 1002;
 
 /** Paints the image at `offset` of `values` on a canvas of its size. Pixels from `drawn` on are not drawn yet and left clear. */
@@ -17,7 +17,6 @@ export function paint(canvas, [height, width, channels], values, offset = 0, dra
   context.putImageData(image, 0, 0);
 }
 
-/** A canvas of so many pixels. */
 export function blank(width, height) {
   return Object.assign(document.createElement('canvas'), { width, height });
 }

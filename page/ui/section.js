@@ -117,7 +117,7 @@ export function section(id, go) {
     for (const element of root.querySelectorAll('[data-for]')) element.hidden = !suited[element.dataset.for];
     const { label, steps } = form.elements;
     label.replaceChildren(...Array.from({ length: run.classes }, (_, at) => new Option(run.class_names[at] ?? at, at)));
-    if ('any' in label.dataset) label.prepend(new Option('any', '', true, true));
+    if ('all' in label.dataset) label.prepend(new Option('each in turn', '', true, true));
     if (steps) steps.value = run.steps || 1;
   }
 

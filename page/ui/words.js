@@ -5,9 +5,7 @@ import { STOPPED } from '../engine.js';
 /** 1,234 or 0.01235: whole numbers in full, others to four figures. */
 export function number(value) {
   if (!Number.isFinite(value)) return Number.isNaN(value) ? 'not a number' : 'infinite';
-  if (Number.isInteger(value)) return value.toLocaleString('en-GB');
-  const plain = Math.abs(value) >= 1e-4 && Math.abs(value) < 1e6;
-  return plain ? value.toLocaleString('en-GB', { maximumSignificantDigits: 4 }) : value.toExponential(2);
+  return value.toLocaleString('en-GB', Number.isInteger(value) ? {} : { maximumSignificantDigits: 4 });
 }
 
 /** '1 image', '2 images'. */
@@ -22,10 +20,10 @@ export function time(seconds) {
   return `${Math.round(seconds / 60)} min`;
 }
 
-/** What went wrong, as a sentence; nothing where a stop was asked for. */
+/** What went wrong, as a sentence; nothing where a stop was asked for. The module's own begin small and end bare. */
 export function sentence(error) {
   if (error === STOPPED) return '';
-  if (typeof error === 'string') return error;
+  if (typeof error === 'string') return error[0].toUpperCase() + error.slice(1) + (error.endsWith('.') ? '' : '.');
   console.error(error);
   return 'This page met a fault of its own. Load it again to go on.';
 }
@@ -33,7 +31,7 @@ export function sentence(error) {
 /** What computes, for people who have heard of none of it. */
 export function device({ name, backend, software }, asked) {
   if (backend !== 'cpu') return `Computed by ${name}${software ? ' (a software driver on the CPU)' : ''} through ${backend}.`;
-  if (asked === 'cpu') return 'The address of this page asks for the CPU; computed by kiln’s own executor there, one thread.';
+  if (asked === 'cpu') return 'Computed by kiln’s own executor on the CPU, one thread, as the address asks.';
   const why = 'gpu' in navigator ? 'This browser’s WebGPU has no adapter that kiln can use' : 'This browser has no WebGPU';
   return `${why}; computed by kiln’s own executor on the CPU, one thread, slower.`;
 }
