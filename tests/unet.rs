@@ -75,14 +75,32 @@ fn pytorchs_weights_give_pytorchs_outputs_and_gradients() -> Result<()> {
                 [8, 6, 1],
                 2,
                 2,
-                UNetSize { channels: 4, multipliers: vec![1, 2], blocks: 1, attention: vec![4], heads: 2, film: true },
+                UNetSize {
+                    channels: 4,
+                    multipliers: vec![1, 2],
+                    blocks: 1,
+                    attention: vec![4],
+                    heads: 2,
+                    head_channels: None,
+                    groups: None,
+                    film: true,
+                },
             ),
             (
                 "sum",
                 [8, 4, 3],
                 0,
                 3,
-                UNetSize { channels: 4, multipliers: vec![1, 1, 2], blocks: 1, attention: vec![8, 4], heads: 1, film: false },
+                UNetSize {
+                    channels: 4,
+                    multipliers: vec![1, 1, 2],
+                    blocks: 1,
+                    attention: vec![8, 4],
+                    heads: 1,
+                    head_channels: None,
+                    groups: None,
+                    film: false,
+                },
             ),
         ] {
             let (spec, net) = network(&size, dims, classes, outputs)?;
@@ -261,7 +279,16 @@ fn times_are_told_by_waves_to_the_last_digit() -> Result<()> {
 /// At first the network says nothing, whatever it sees: its last layer starts at zero.
 #[test]
 fn it_starts_at_zero_and_drops_only_where_it_is_let() -> Result<()> {
-    let size = UNetSize { channels: 8, multipliers: vec![1, 1], blocks: 1, attention: vec![], heads: 1, film: true };
+    let size = UNetSize {
+        channels: 8,
+        multipliers: vec![1, 1],
+        blocks: 1,
+        attention: vec![],
+        heads: 1,
+        head_channels: None,
+        groups: None,
+        film: true,
+    };
     let (spec, net) = network(&size, [4, 4, 1], 0, 1)?;
     let run = |drops: f64, seed: u64, last: f32| -> Result<Vec<f32>> {
         let mut graph = Graph::new();
@@ -291,7 +318,16 @@ fn it_starts_at_zero_and_drops_only_where_it_is_let() -> Result<()> {
 
 #[test]
 fn what_does_not_fit_is_refused() {
-    let good = UNetSize { channels: 16, multipliers: vec![1, 2], blocks: 1, attention: vec![14], heads: 2, film: true };
+    let good = UNetSize {
+        channels: 16,
+        multipliers: vec![1, 2],
+        blocks: 1,
+        attention: vec![14],
+        heads: 2,
+        head_channels: None,
+        groups: None,
+        film: true,
+    };
     assert!(network(&good, [28, 28, 1], 0, 1).is_ok());
     for (size, dims, words) in [
         (UNetSize { multipliers: vec![1, 2, 2, 2], ..good.clone() }, [28, 28, 1], "28×28 can be halved 2 times; take 3 of them"),

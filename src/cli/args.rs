@@ -13,6 +13,7 @@ use super::encode::EncodeArgs;
 use super::export::ExportArgs;
 use super::forecast::ForecastArgs;
 use super::help::HelpArgs;
+use super::import::ImportArgs;
 use super::info::InfoArgs;
 use super::interpolate::InterpolateArgs;
 use super::latents::LatentsArgs;
@@ -152,6 +153,12 @@ pub enum Command {
     /// Write the weights alone, with PyTorch's names and layouts
     #[command(after_help = "Example: kiln export runs/digits --out digits.safetensors")]
     Export(ExportArgs),
+    /// Make a run of weights that another program wrote: PyTorch's or kiln's names, .safetensors or .pt
+    #[command(after_help = "Examples:
+  kiln import vae.pt vae --data path/to/mnist --out runs/vae
+  kiln import netG.pth netD.pth dcgan --data path/to/images --set size=64 --out runs/gan
+  kiln import saved-again.safetensors --like runs/digits --out runs/again")]
+    Import(ImportArgs),
     /// Add and subtract what latents mean, from the means of three samples a concept (Radford et al., 2016, figure 7)
     #[command(after_help = "Examples:
   kiln arithmetic runs/faces --attribute glasses --on moustache --out sum.png

@@ -31,7 +31,7 @@ pub struct Config {
 /// Keys that stand at the top of a file.
 const TOP: [&str; 7] = ["model", "data", "seed", "encoder", "set", "train", "hyper"];
 /// Keys of a recipe that are found anew when a run starts.
-const FOUND: [&str; 7] = ["format", "kiln", "device", "vectors", "kernels", "history", "from"];
+const FOUND: [&str; 8] = ["format", "kiln", "device", "vectors", "kernels", "history", "from", "imported"];
 /// The same of its data.
 const FOUND_OF_DATA: [&str; 8] = ["dims", "count", "classes", "class_names", "digest_of", "binary", "points", "mean"];
 /// And of its series.

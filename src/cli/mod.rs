@@ -22,6 +22,7 @@ mod guided;
 mod help;
 #[cfg(test)]
 mod hints;
+mod import;
 mod info;
 mod interpolate;
 mod invert;
@@ -133,6 +134,7 @@ fn perform(command: &Command, common: &Common, output: &Output) -> Result<()> {
         Command::Latents(args) => latents::run(args, common, output),
         Command::Outliers(args) => outliers::run(args, common, output),
         Command::Export(args) => export::run(args, common, output),
+        Command::Import(args) => import::run(args, common, output),
         Command::Arithmetic(args) => arithmetic::run(args, common, output),
         Command::Neighbors(args) => neighbors::run(args, common, output),
         Command::Theory(args) => theory::run(args, common, output),

@@ -212,6 +212,7 @@ pub fn make_recipe(args: &TrainArgs, common: &Common, device: &Device) -> Result
         vectors: vectors(device),
         encoder: encoder_path,
         from: args.from.as_ref().map(|run| std::path::absolute(run).unwrap_or_else(|_| run.clone())),
+        imported: Vec::new(),
         data: recipe,
         train,
         hyper: settings,

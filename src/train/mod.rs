@@ -3,6 +3,7 @@
 pub mod checkpoint;
 mod data;
 mod digest;
+mod import;
 mod judge;
 mod layout;
 mod lock;
@@ -18,6 +19,7 @@ mod training;
 mod transfer;
 
 pub use data::{DataRequest, absolute, chosen, open_data, training_data, validation_data};
+pub use import::{Import, Imported, Weights};
 pub use judge::{JUDGE_SEED, JUDGE_VERSION, Judge, JudgeFacts};
 pub use layout::{from_torch, to_torch, torch_shape};
 pub use recipe::{Change, DataRecipe, FORMAT, Recipe, vectors};

@@ -39,6 +39,9 @@ pub struct Recipe {
     /// Run whose weights all first weights are, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<PathBuf>,
+    /// Files of another program's that all first weights are of, if any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub imported: Vec<PathBuf>,
     /// What it is trained on.
     pub data: DataRecipe,
     /// How it is trained.
@@ -93,6 +96,11 @@ impl Recipe {
         fixed
     }
 
+    /// Whether all first weights are those of another network, which the first batch does not change.
+    pub fn begins_elsewhere(&self) -> bool {
+        self.from.is_some() || !self.imported.is_empty()
+    }
+
     /// Refuses what cannot be trained with, or what its file could not hold.
     ///
     /// # Errors
@@ -102,10 +110,10 @@ impl Recipe {
             return Err(Error::usage(format!("a seed must be below 2^63 = {}, not {}; take a smaller --seed", 1u64 << 63, self.seed)));
         }
         self.train.check()?;
-        if let Some(path) = self.encoder.iter().chain(&self.from).find(|path| path.to_str().is_none()) {
+        if let Some(path) = self.encoder.iter().chain(&self.from).chain(&self.imported).find(|path| path.to_str().is_none()) {
             let shown = path.display();
             return Err(Error::usage(format!(
-                "a recipe is text, and the path of the run that weights come from, {shown}, is none; rename what it names"
+                "a recipe is text, and the path that weights come from, {shown}, is none; rename what it names"
             )));
         }
         let lost = || Error::usage("a number of this recipe cannot be written down so that it is read again; take smaller ones");

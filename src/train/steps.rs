@@ -127,7 +127,7 @@ impl Trainer {
                 }
             };
             let at = self.progress.step + 1;
-            if at == 1 {
+            if at == 1 && !self.recipe.begins_elsewhere() {
                 self.set_out(&data).await?;
             }
             let last = at == train.steps;

@@ -14,14 +14,20 @@ pub struct Site<'a> {
     pub group: usize,
     /// Height and width.
     pub image: [usize; 2],
+    /// Groups of every normalisation; unsaid: of at least 4 channels, at most 32 of them.
+    pub groups: Option<usize>,
 }
 
-/// A normalisation in groups of at least 4 channels, at most 32 of them.
+/// A normalisation in groups.
 pub fn norm(site: &mut Site<'_>, name: &str, channels: usize) -> Result<GroupNorm2d> {
-    let groups = (channels / LEAST).clamp(1, GROUPS);
+    let groups = site.groups.unwrap_or((channels / LEAST).clamp(1, GROUPS)).max(1);
     if !channels.is_multiple_of(groups) {
         let words = format!("{channels} channels do not fall into {groups} groups to be normalised in");
-        return Err(Error::usage(format!("diffusion: {words}; take channels= that is a multiple of {GROUPS}, or a power of 2")));
+        let way = match site.groups {
+            Some(_) => "take other groups= or filters=".to_string(),
+            None => format!("take filters= that is a multiple of {GROUPS}, or a power of 2"),
+        };
+        return Err(Error::usage(format!("diffusion: {words}; {way}")));
     }
     Ok(GroupNorm2d::new(site.spec, site.group, name, channels, groups))
 }

@@ -30,6 +30,12 @@ pub struct Config {
     /// Heads of attention.
     #[schemars(range(min = 1))]
     pub heads: Option<usize>,
+    /// Channels of each head, in place of their number: wider maps have more heads.
+    #[schemars(range(min = 4))]
+    pub head_channels: Option<usize>,
+    /// Groups that channels are normalised in; unsaid: a quarter of the channels, at most 32.
+    #[schemars(range(min = 1))]
+    pub groups: Option<usize>,
     /// Whether the time scales and shifts feature maps, and is not only added to them.
     pub film: Option<bool>,
     /// Probability that an element is dropped inside a block while training.
@@ -100,7 +106,7 @@ impl Config {
     }
 
     /// The U-Net for images of height `h`, and what it drops.
-    pub(super) fn unet(&self, h: usize) -> Result<(UNetSize, Dropout)> {
+    pub fn unet(&self, h: usize) -> Result<(UNetSize, Dropout)> {
         self.refuse_given("images", &[("hidden", self.hidden.is_some()), ("layers", self.layers.is_some())])?;
         let given = [
             ("filters", self.filters.is_some()),
@@ -108,10 +114,15 @@ impl Config {
             ("blocks", self.blocks.is_some()),
             ("attention", self.attention.is_some()),
             ("heads", self.heads.is_some()),
+            ("head_channels", self.head_channels.is_some()),
+            ("groups", self.groups.is_some()),
             ("film", self.film.is_some()),
         ];
         if let (true, Some((key, _))) = (self.preset.is_some(), given.iter().find(|(_, given)| *given)) {
             return Err(Error::usage(format!("diffusion: a preset settles {key}; leave out preset= or {key}=")));
+        }
+        if self.heads.is_some() && self.head_channels.is_some() {
+            return Err(Error::usage("diffusion: heads and head_channels both say how attention is divided; leave one of them out"));
         }
         // Small networks lose more by dropout than they gain.
         let drops = match self.preset {
@@ -129,6 +140,8 @@ impl Config {
             blocks: self.blocks.unwrap_or(named.blocks),
             attention,
             heads: self.heads.unwrap_or(named.heads),
+            head_channels: self.head_channels,
+            groups: self.groups,
             film: self.film.unwrap_or(named.film),
         };
         Ok((size, self.dropout.unwrap_or(drops)))
@@ -143,6 +156,8 @@ impl Config {
             ("blocks", self.blocks.is_some()),
             ("attention", self.attention.is_some()),
             ("heads", self.heads.is_some()),
+            ("head_channels", self.head_channels.is_some()),
+            ("groups", self.groups.is_some()),
             ("film", self.film.is_some()),
             ("task", self.task.is_some()),
             ("factor", self.factor.is_some()),

@@ -25,8 +25,26 @@ pub struct UNetSize {
     pub attention: Vec<usize>,
     /// Heads of attention.
     pub heads: usize,
+    /// Channels of a head, where that and not their number is the same everywhere.
+    pub head_channels: Option<usize>,
+    /// Groups of every normalisation; unsaid: of at least 4 channels, at most 32 of them.
+    pub groups: Option<usize>,
     /// Whether blocks are told the time by modulating a normalisation rather than by a sum.
     pub film: bool,
+}
+
+impl UNetSize {
+    /// Heads of an attention over so many channels.
+    fn heads_of(&self, channels: usize) -> Result<usize> {
+        match self.head_channels {
+            None => Ok(self.heads),
+            Some(width) if width > 0 && channels.is_multiple_of(width) => Ok(channels / width),
+            Some(width) => {
+                let words = format!("{channels} channels do not fall into heads of head_channels={width}");
+                Err(Error::usage(format!("diffusion: {words}; take another, or heads=")))
+            }
+        }
+    }
 }
 
 /// Named sizes; parameters are of grey images or, from `cifar_small` on, of colour.
@@ -56,7 +74,16 @@ impl UNetPreset {
             Self::Iddpm => (128, &[1, 2, 2, 2], 3, &[1, 2], 4),
         };
         let attention = levels.iter().map(|level| height >> level).collect();
-        UNetSize { channels, multipliers: multipliers.to_vec(), blocks, attention, heads, film: self != Self::Ddpm }
+        UNetSize {
+            channels,
+            multipliers: multipliers.to_vec(),
+            blocks,
+            attention,
+            heads,
+            head_channels: None,
+            groups: None,
+            film: self != Self::Ddpm,
+        }
     }
 }
 
@@ -122,10 +149,10 @@ impl UNet {
         let time = [("time.0", channels), ("time.2", embedding)]
             .map(|(name, from)| Linear::new(spec, group, name, [from, embedding], Start::FanIn));
         let label = (classes > 0).then(|| OneHot::new(spec, group, "label", [classes + 1, embedding], Start::Normal(1.0)));
-        let mut site = Site { spec, group, image: at(0) };
+        let mut site = Site { spec, group, image: at(0), groups: size.groups };
         let place = |site: &mut Site<'_>, name: &str, [c, d]: [usize; 2], attends: bool| -> Result<Place> {
             let block = Block::new(site, &format!("{name}.block"), [c, d], embedding, size.film)?;
-            let attention = attends.then(|| Attention::new(site, &format!("{name}.attention"), d, size.heads)).transpose()?;
+            let attention = attends.then(|| Attention::new(site, &format!("{name}.attention"), d, size.heads_of(d)?)).transpose()?;
             Ok(Place { block, attention, upsample: None })
         };
         let input = conv(&mut site, "input", [colours, channels], 1, Start::FanIn)?;
