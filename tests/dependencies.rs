@@ -101,6 +101,30 @@ fn dependencies_keep_to_the_list() {
     assert_eq!(several, skipped, "packages with several versions, and those that deny.toml lists");
 }
 
+/// The generated list of what the program is linked with.
+fn list() -> String {
+    let mut rows: Vec<String> = packages()
+        .into_iter()
+        .map(|[name, version, license, _]| format!("| `{name}` | {version} | {} |\n", license.replace('/', " OR ")))
+        .collect();
+    rows.sort();
+    format!(
+        "# What kiln is made of\n\nEvery package that a build for any system needs, without those of tests alone. `scripts/licences` writes this file \
+         anew from Cargo.lock; kiln itself is under MIT or Apache-2.0.\n\n| package | version | licence |\n|---|---|---|\n{}",
+        rows.concat()
+    )
+}
+
+#[test]
+fn the_list_of_licences_is_current() {
+    let path = format!("{ROOT}/docs/licences.md");
+    if std::env::var_os("KILN_WRITE_LICENCES").is_some() {
+        std::fs::write(&path, list()).expect("written");
+    }
+    let there = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(there == list(), "docs/licences.md is not what Cargo.lock says; run scripts/licences");
+}
+
 #[test]
 fn a_licence_is_met_or_not() {
     let allowed = ["MIT", "Apache-2.0 WITH LLVM-exception", "Unicode-3.0"].map(String::from);

@@ -70,7 +70,7 @@ fn loaded(place: &Place, run: &str) -> Trained {
 #[test]
 fn the_vae_of_pytorch_examples() {
     let place = place();
-    let told = place.kiln(&words(&["vae.pt"], "vae --data grey.npy --out run --set valid_every=0 --json")).json();
+    let told = place.kiln(&words(&["vae.pt"], "vae --data grey.npy --set batch=8 --out run --set valid_every=0 --json")).json();
     assert_eq!((told["tensors"].as_u64(), told["names"][0].as_str()), (Some(10), Some("the VAE of pytorch/examples")));
     let mut vae = loaded(&place, "run");
     let encode = vae.model.encodes().expect("an encoder").encode_graph(4).expect("a graph");
@@ -80,20 +80,24 @@ fn the_vae_of_pytorch_examples() {
     close("vae.log_var", &codes[1]);
     close("vae.image", &run(&mut vae, &decode, &[("z", &expected("vae.z"))], &["x"])[0]);
     // And it is a run like any other.
-    place.kiln("eval run --data grey.npy:valid --set samples=1").ok();
+    place.kiln("eval run --data grey.npy:valid --set iw=2").ok();
     place.kiln("sample run -n 4 --out some.png").ok();
     place.kiln("train --resume run --steps 2 -q --set valid_every=0").ok();
     assert_eq!(place.step("run/checkpoint.safetensors"), 2);
-    place.kiln(&words(&["vae.pt"], "vae --data grey.npy --out other --set activation=tanh")).refused(2, &["activation is relu"]);
+    place
+        .kiln(&words(&["vae.pt"], "vae --data grey.npy --set batch=8 --out other --set activation=tanh"))
+        .refused(2, &["activation is relu"]);
     place.kiln(&words(&["vae.pt"], "pixelcnn --data grey.npy --out other")).refused(2, &["kiln's vae", "no pixelcnn"]);
-    place.kiln(&words(&["vae.pt"], "vae --data grey.npy --out other --set hidden=8")).refused(
+    place.kiln(&words(&["vae.pt"], "vae --data grey.npy --set batch=8 --out other --set hidden=8")).refused(
         2,
         &[
             "encoder.hidden.weight (fc1.weight) is [7, 30] there and [8, 30] here",
             "decoder.logits.weight (fc4.weight) is [30, 7] there and [30, 8] here",
         ],
     );
-    place.kiln(&words(&["vae.pt"], "vae --data eight.npy --out other")).refused(2, &["fc1.weight) is [7, 30] there and [7, 64] here"]);
+    place
+        .kiln(&words(&["vae.pt"], "vae --set batch=8 --data eight.npy --out other"))
+        .refused(2, &["fc1.weight) is [7, 30] there and [7, 64] here"]);
     assert!(!place.path("other").exists());
 }
 
@@ -136,7 +140,7 @@ fn the_pixelcnn_of_pytorch_generative() {
     close("pixelcnn.logits", &run(&mut pixelcnn, &raster, &[("x", &x)], &["logits"])[0]);
     place.kiln("eval run --data bits.npy:valid").ok();
     place.kiln("train --resume run --steps 1 -q").ok();
-    let grey = "pixelcnn --data grey.npy --set binarization=none --out other";
+    let grey = "pixelcnn --data grey.npy --set batch=8 --set binarization=none --out other";
     place.kiln(&words(&["pixelcnn.pt"], grey)).refused(2, &["reads bits as 0 and 1"]);
 }
 
@@ -144,8 +148,8 @@ fn the_pixelcnn_of_pytorch_generative() {
 fn the_unet_of_diffusers() {
     let place = place();
     let weights = "unet/diffusion_pytorch_model.safetensors";
-    let more = "--set valid_every=0 --set sample_every=0 --set batch=4";
-    place.kiln(&words(&[weights], &format!("diffusion --data eight.npy --out run {more}"))).ok();
+    let more = "--set valid_every=0 --set sample_every=0";
+    place.kiln(&words(&[weights], &format!("diffusion --set batch=4 --data eight.npy --out run {more}"))).ok();
     let mut trained = loaded(&place, "run");
     let mut graph = Graph::new();
     let (x, head) = (graph.input("x", [3, 8, 8, 1]), graph.input("head", [3, 4]));
@@ -155,19 +159,23 @@ fn the_unet_of_diffusers() {
     // What the network says, as it is: 0 of the item and all of the output, at each time.
     let heads: Vec<f32> = expected("unet.time").iter().flat_map(|time| [1.0, *time, 0.0, 1.0]).collect();
     close("unet.y", &run(&mut trained, &graph, &[("x", &expected("unet.x")), ("head", &heads)], &["y"])[0]);
-    place.kiln("sample run -n 2 --out some.png --set steps=3").ok();
+    place.kiln("sample run -n 2 --out some.png --steps 3").ok();
     place.kiln("train --resume run --steps 1 -q").ok();
     let hyper = &trained.recipe.hyper;
     assert_eq!(
         (hyper["head_channels"].as_integer(), hyper["groups"].as_integer(), hyper["filters"].as_integer()),
         (Some(4), Some(4), Some(8))
     );
-    place.kiln(&words(&[weights], "diffusion --data eight.npy --out other --set groups=2")).refused(2, &["take --set groups=4"]);
+    place
+        .kiln(&words(&[weights], "diffusion --set batch=4 --data eight.npy --out other --set groups=2"))
+        .refused(2, &["take --set groups=4"]);
     // What its file says otherwise is refused, and without it nothing is guessed.
     place.write("bare/w.safetensors", &std::fs::read(fixture(weights)).expect("weights"));
-    place.kiln("import bare/w.safetensors diffusion --data eight.npy --out other").refused(1, &["config.json", "is not there"]);
+    place
+        .kiln("import bare/w.safetensors diffusion --set batch=4 --data eight.npy --out other")
+        .refused(1, &["config.json", "is not there"]);
     place.write("bare/config.json", &std::fs::read(fixture("unet/config.json")).expect("the settings"));
-    let bare = "import bare/w.safetensors diffusion --data eight.npy --out other";
+    let bare = "import bare/w.safetensors diffusion --set batch=4 --data eight.npy --out other";
     place.kiln(bare).refused(2, &["scheduler_config.json", "say noise="]);
     place.kiln(&format!("{bare} --set noise=linear")).refused(2, &["say target="]);
     assert_eq!((hyper["noise"].as_str(), hyper["target"].as_str()), (Some("linear"), Some("eps")));
@@ -259,7 +267,7 @@ fn the_gated_pixelcnn_of_pytorch_generative_is_refused_in_words() {
 #[test]
 fn first_weights_that_a_batch_would_set_stay_as_they_were_taken() {
     let place = Place::new();
-    let more = "--set blocks=1 --set hidden=4 --set valid_every=0 --set sample_every=0 --batch 4";
+    let more = "--set blocks=1 --set filters=4 --set mixtures=1 --set valid_every=0 --set sample_every=0 --batch 4";
     place.kiln(&format!("train pixelcnn-pp --data builtin:digits --limit 32 --steps 1 --out run -q {more} --set learning_rate=0")).ok();
     place.kiln("import run/checkpoint.safetensors --like run --set learning_rate=0 --set batch=8 --out again").ok();
     place.kiln("train --resume again --steps 1 -q").ok();

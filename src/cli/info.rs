@@ -15,7 +15,8 @@ use crate::train::checkpoint::step_of;
 use crate::train::{DataRequest, Recipe, RunFolder, TrainRecipe, open_data};
 
 /// Files of a run that are told of, where they are there.
-const FILES: [&str; 5] = ["recipe.toml", "checkpoint.safetensors", "best.safetensors", "metrics.jsonl", "curves.png"];
+const FILES: [&str; 7] =
+    ["recipe.toml", "checkpoint.safetensors", "best.safetensors", "metrics.jsonl", "curves.png", "index.html", "events.out.tfevents.kiln"];
 
 /// Arguments of `info`.
 #[derive(Args)]

@@ -3,11 +3,13 @@
 pub mod checkpoint;
 mod data;
 mod digest;
+mod events;
 mod import;
 mod judge;
 mod layout;
 mod lock;
 mod metrics;
+mod page;
 mod pictures;
 mod recipe;
 mod run;

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use image::RgbImage;
+
 use super::{Recipe, RunFolder};
 use crate::error::{Error, Result};
 use crate::graph::Step;
@@ -121,6 +123,11 @@ fn labels_in_turn(recipe: &Recipe, count: usize) -> Vec<u32> {
 
 /// Draws `curves.png` from the metrics.
 pub fn curves(model: &dyn Model, recipe: &Recipe, folder: &RunFolder) -> Result<()> {
+    report::save_png(&folder.file("curves.png"), &chart(model, recipe, folder))
+}
+
+/// The curves of the metrics.
+pub fn chart(model: &dyn Model, recipe: &Recipe, folder: &RunFolder) -> RgbImage {
     let lines = folder.metrics();
     let points = |key: &str| -> Vec<(f64, f64)> { lines.iter().filter_map(|m| Some((m["step"].as_f64()?, m[key].as_f64()?))).collect() };
     let names = model.metrics();
@@ -134,6 +141,5 @@ pub fn curves(model: &dyn Model, recipe: &Recipe, folder: &RunFolder) -> Result<
     series.push(Series::new(if bound { "validation (−ELBO)" } else { "validation (−log p)" }, points("valid")));
     series.retain(|s| !s.points.is_empty());
     let title = format!("{} on {}", recipe.model, recipe.data.source.rsplit('/').next().unwrap_or_default());
-    let chart = report::chart(&title, "step", unit, &series, &ChartOptions::default());
-    report::save_png(&folder.file("curves.png"), &chart)
+    report::chart(&title, "step", unit, &series, &ChartOptions::default())
 }

@@ -15,6 +15,10 @@ use crate::runtime::{Device, State};
 const CHECKPOINT: &str = "checkpoint.safetensors";
 /// The folder of pictures.
 const SAMPLES: &str = "samples";
+/// What TensorBoard reads: it takes files that have `tfevents` in their names.
+pub(super) const EVENTS: &str = "events.out.tfevents.kiln";
+/// The page of the run.
+pub(super) const PAGE: &str = "index.html";
 
 /// A folder that holds one run.
 #[derive(Clone, Debug)]
@@ -79,7 +83,7 @@ impl RunFolder {
 
     /// Clears what an earlier run without a checkpoint left, so that nothing of it stays among the new.
     pub(super) fn clear(&self) -> Result<()> {
-        for name in ["best.safetensors", "metrics.jsonl", "curves.png"] {
+        for name in ["best.safetensors", "metrics.jsonl", "curves.png", EVENTS, PAGE] {
             let path = self.file(name);
             match std::fs::remove_file(&path) {
                 Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::io(&path, e)),
@@ -178,7 +182,7 @@ fn is_temporary(name: &str) -> bool {
 }
 
 /// The step of a picture by its name.
-fn picture_step(name: &str) -> Option<u64> {
+pub(super) fn picture_step(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".png").filter(|d| d.len() >= 6 && d.bytes().all(|b| b.is_ascii_digit()))?;
     digits.parse().ok()
 }
@@ -190,7 +194,7 @@ fn foreign(folder: &Path) -> Result<Option<String>> {
     let ours = RunFolder::open(folder).is_ok();
     for (name, path) in found {
         let own = match name.as_str() {
-            "recipe.toml" | CHECKPOINT | "best.safetensors" | "metrics.jsonl" | "curves.png" => ours && path.is_file(),
+            "recipe.toml" | CHECKPOINT | "best.safetensors" | "metrics.jsonl" | "curves.png" | EVENTS | PAGE => ours && path.is_file(),
             SAMPLES => ours && path.is_dir() && entries(&path)?.iter().all(|(name, _)| is_temporary(name) || picture_step(name).is_some()),
             lock::NAME => path.is_file(),
             _ => is_temporary(&name),

@@ -7,8 +7,9 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::checkpoint::{self, Snapshot};
+use super::events::Events;
 use super::metrics::{Sent, Watch};
-use super::{Change, Observer, Outcome, Trainer, pictures};
+use super::{Change, Observer, Outcome, Trainer, page, pictures};
 use crate::cpu::Arena;
 use crate::data::{self, Loader, LoaderOptions};
 use crate::error::{Error, Result};
@@ -73,6 +74,7 @@ impl Trainer {
             }
         }
         self.folder.write_recipe(&self.recipe)?;
+        self.events = Events::open(&self.folder, &self.recipe, self.progress.step)?;
         self.notes.drain(..).for_each(|note| observer.say(&note));
         Ok(passes)
     }
@@ -160,6 +162,15 @@ impl Trainer {
             if train.sample_every > 0 && (every(train.sample_every) || ends) {
                 pictures.draw(self.model.as_ref(), &mut self.state, (&self.recipe, &self.folder), at, stop).await?;
                 pictures::curves(self.model.as_ref(), &self.recipe, &self.folder)?;
+                if let Some(events) = &mut self.events {
+                    events.samples(at, &self.folder)?;
+                }
+            }
+            if let (true, Some(events)) = (every(train.histogram_every), &mut self.events) {
+                events.weights(at, &self.state).await?;
+            }
+            if ends || every(if train.sample_every > 0 { train.sample_every } else { train.save_every }) {
+                self.page()?;
             }
         }
         if self.saved != Some(self.progress.step) {
@@ -171,6 +182,9 @@ impl Trainer {
         if let Some(earlier) = sent {
             outcome.metrics = self.log(&passes.last, earlier, &mut watch, observer).await?;
         }
+        if outcome.stopped {
+            self.page()?;
+        }
         outcome.exhausted = self.is_exhausted() && self.progress.step < train.steps;
         if outcome.exhausted {
             let (waited, step) = (self.progress.waited, self.progress.step);
@@ -179,6 +193,11 @@ impl Trainer {
         outcome.step = self.progress.step;
         outcome.items_per_second = rate(self.progress.step - first);
         Ok(outcome)
+    }
+
+    /// Writes the run's page.
+    fn page(&self) -> Result<()> {
+        page::write(self.model.as_ref(), &self.recipe, &self.folder, self.progress.step)
     }
 
     /// One step, pass by pass, on a batch that holds the items of all; returns the metrics of all but the last pass, where they are wanted.
@@ -238,7 +257,7 @@ impl Trainer {
     }
 
     /// Fetches the metrics of a step, writes them down and tells of them.
-    async fn log(&self, program: &Program, sent: Sent, watch: &mut Watch, observer: &mut dyn Observer) -> Result<Vec<f32>> {
+    async fn log(&mut self, program: &Program, sent: Sent, watch: &mut Watch, observer: &mut dyn Observer) -> Result<Vec<f32>> {
         let names = self.model.metrics();
         let (at, rate) = (sent.step, sent.rate);
         let values = sent.end(program).await?;
@@ -253,6 +272,9 @@ impl Trainer {
             }
         }
         self.folder.log(&line)?;
+        if let Some(events) = &mut self.events {
+            events.metrics(at, &names, &values, self.recipe.train.rates(at), rate)?;
+        }
         observer.metrics(at, &values, rate);
         if let Some(words) = watch.hear(self.model.as_ref(), &values) {
             observer.say(&format!("step {at}: {words}"));
@@ -301,6 +323,9 @@ impl Trainer {
         let figure = scores.figure(self.recipe.data.dims.iter().product());
         let best = figure.nats.is_finite() && self.progress.best.is_none_or(|b| figure.nats < b);
         self.folder.log(&json!({"step": self.progress.step, "valid": figure.nats, "valid_error": figure.error, "valid_data": name}))?;
+        if let Some(events) = &mut self.events {
+            events.valid(self.progress.step, figure.nats)?;
+        }
         self.progress.waited += 1;
         if best {
             (self.progress.best, self.progress.waited) = (Some(figure.nats), 0);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::checkpoint::Progress;
 use super::data::{check_unchanged, training_data, validation_data};
+use super::events::Events;
 use super::{Change, Recipe, RunFolder, TrainRecipe, Trained, apply_settings, recipe, transfer};
 use crate::data::{self, Source};
 use crate::error::{Error, Result};
@@ -58,6 +59,8 @@ pub struct Trainer {
     pub(super) valid: Option<Arc<dyn Source>>,
     /// The step of the checkpoint in the folder, if there is one.
     pub(super) saved: Option<u64>,
+    /// What TensorBoard is told, while it trains.
+    pub(super) events: Option<Events>,
     /// What is to be said when training begins.
     pub(super) notes: Vec<String>,
 }
@@ -127,8 +130,8 @@ impl Trainer {
         }
         let training = recipe.on(device).await?;
         let (device, valid) = (device.clone(), None);
-        let (saved, notes) = (None, Vec::new());
-        let mut trainer = Self { device, training, recipe, model, state, folder, progress, source, valid, saved, notes };
+        let (saved, events, notes) = (None, None, Vec::new());
+        let mut trainer = Self { device, training, recipe, model, state, folder, progress, source, valid, saved, events, notes };
         trainer.open_valid()?;
         trainer.check()?;
         Ok(trainer)

@@ -103,6 +103,17 @@ pub struct TrainRecipe {
     /// What the products of a training step are computed in.
     #[serde(default)]
     pub precision: Precision,
+    /// Whether the run folder holds an event file for TensorBoard: metrics, pictures of samples, hyper-parameters.
+    #[serde(default = "yes")]
+    pub tensorboard: bool,
+    /// Steps between histograms of the weights in that file; 0 writes none.
+    #[serde(default)]
+    pub histogram_every: u64,
+}
+
+/// What a recipe from before the key means.
+fn yes() -> bool {
+    true
 }
 
 impl TrainRecipe {
@@ -133,11 +144,13 @@ impl TrainRecipe {
             patience: 0,
             save_every: 500,
             precision: Precision::F32,
+            tensorboard: true,
+            histogram_every: 0,
         }
     }
 
     /// The `--set` keys that belong to training.
-    pub const KEYS: [&str; 23] = [
+    pub const KEYS: [&str; 25] = [
         "batch",
         "accumulate",
         "steps",
@@ -161,10 +174,12 @@ impl TrainRecipe {
         "patience",
         "save_every",
         "precision",
+        "tensorboard",
+        "histogram_every",
     ];
 
     /// Those of them that may change when a run goes on: what a step is stays, how far it goes may change.
-    pub const CHANGEABLE: [&str; 14] = [
+    pub const CHANGEABLE: [&str; 16] = [
         "steps",
         "learning_rate",
         "schedule",
@@ -179,6 +194,8 @@ impl TrainRecipe {
         "valid_every",
         "patience",
         "save_every",
+        "tensorboard",
+        "histogram_every",
     ];
 
     /// Whether a `--set` key belongs to training.
@@ -321,6 +338,11 @@ impl TrainRecipe {
             if !(value >= 0.0 && value.is_finite()) {
                 return refuse(key, "a finite number, not below 0", &value);
             }
+        }
+        if self.histogram_every > 0 && !self.tensorboard {
+            return Err(Error::usage(
+                "histogram_every writes to TensorBoard's file, which tensorboard=false leaves out; leave one of them out",
+            ));
         }
         if self.patience > 0 && self.valid_every == 0 {
             return Err(Error::usage("patience waits for scores of the validation split; set valid_every too"));
