@@ -6,7 +6,7 @@ use kiln::data::{Augment, Binarization, Kind, Loader, LoaderOptions, Scale, Sour
 use kiln::graph::{Distribution, Graph, Rule, StateSpec, Step, Update};
 use kiln::nn::{Conv2d, Start};
 use kiln::runtime::{Device, Program, State, Weights};
-use kiln::train::checkpoint;
+use kiln::train::checkpoint::{self, Numbers};
 use kiln::wait::Wait;
 use kiln::{Result, report};
 
@@ -75,5 +75,5 @@ fn main() -> Result<()> {
     let rows = program.read_all(&state, &["noised", "made"]).wait()?;
     let shown: Vec<f32> = rows.iter().flat_map(|row| &row[..8 * SIDE * SIDE]).copied().collect();
     report::save_png(Path::new("own-model.png"), &report::grid(&shown, [SIDE, SIDE, 1], 8))?;
-    checkpoint::export(Path::new("own-model.safetensors"), &state, false).wait()
+    checkpoint::export(Path::new("own-model.safetensors"), &state, false, Numbers::F32).wait()
 }

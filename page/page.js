@@ -13,11 +13,18 @@ const SECTIONS = { raster: [sample, draw], latents: [sample, latent], noise: [sa
 const part = parts(document);
 const work = job(document.getElementById('runs'));
 const known = new Map();
-const asked = location.search.includes('device=cpu') ? 'cpu' : 'auto';
+const asked = new URLSearchParams(location.search).get('device') ?? 'auto';
 
 part('device').textContent = 'kiln is starting …';
-ask('open', [asked]).then(sayDevice, sayNoDevice);
+ask('open', [asked]).then(named).then(sayDevice, sayNoDevice);
 offerRuns();
+
+/** Most browsers keep an adapter's name to themselves, and tell whose it is. */
+async function named(device) {
+  if (device.name) return device;
+  const { vendor = '', architecture = '' } = (await navigator.gpu?.requestAdapter())?.info ?? {};
+  return { ...device, name: `${vendor} ${architecture}`.trim() || 'a GPU that is not named' };
+}
 
 function sayDevice(device) {
   part('device').textContent = words.device(device, asked);

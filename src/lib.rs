@@ -1,6 +1,7 @@
 //! kiln trains, scores and samples deep generative models on any GPU through hand-written WGSL kernels, and on the CPU without one.
 
 pub mod cache;
+#[cfg(not(target_family = "wasm"))]
 pub mod cli;
 pub mod cpu;
 pub mod data;
@@ -14,6 +15,9 @@ pub mod native;
 mod nearest;
 pub mod nn;
 pub mod op;
+#[cfg(target_family = "wasm")]
+pub mod page;
+pub(crate) mod parallel;
 pub mod random;
 pub mod report;
 pub mod runtime;
@@ -22,7 +26,6 @@ pub mod shader;
 pub mod tensor;
 pub mod timing;
 pub mod train;
-#[cfg(not(target_family = "wasm"))]
 pub mod wait;
 
 pub use error::{Error, Result};

@@ -1,7 +1,7 @@
 //! One face for the two executors: where a graph's persistent tensors live and how its plan is run.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use web_time::Instant;
 
 use crate::cpu::{Arena, CpuProgram, CpuState, memory};
 use crate::error::{Error, Result};

@@ -263,7 +263,7 @@ impl Run {
 
     fn load(&self, path: &Path) -> kiln::Result<(State, Progress)> {
         let mut state = State::initial(&Device::Cpu, &self.recipe.train.state(self.model.state()).0, 99)?;
-        let progress = checkpoint::load(path, &mut state, &self.recipe)?;
+        let progress = checkpoint::load((path, &std::fs::read(path).expect("read")), &mut state, &self.recipe)?;
         Ok((state, progress))
     }
 
@@ -275,7 +275,7 @@ impl Run {
         let (loaded, largest) = watched(|| self.load(&path));
         assert!(largest <= SMALL, "{largest} bytes at once");
         let (state, progress) = loaded.map_err(|error| error.to_string())?;
-        Snapshot::take(&state).wait().and_then(|whole| whole.save(&path, &progress, &self.recipe)).expect("saved");
+        Snapshot::take(&state).wait().and_then(|whole| whole.encode(&path, &progress, &self.recipe)?.write(&path)).expect("saved");
         Ok(std::fs::read(&path).expect("read"))
     }
 }

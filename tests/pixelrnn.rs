@@ -4,13 +4,15 @@
 mod pixels;
 
 use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kiln::cpu::{Arena, CpuProgram, CpuState};
 use kiln::graph::{Plan, Step};
 use kiln::model::{self, need};
 use kiln::random::Draws;
 use kiln::runtime::{Device, Program, State, Weights};
-use kiln::sample::raster::{Job, Method, RasterProgram, RasterSampler};
+use kiln::sample::raster::{Job, Method, RasterProgram, RasterSampler, Watch};
 use kiln::train::TrainRecipe;
 use kiln::wait::Wait;
 use kiln::{Error, Result};
@@ -207,18 +209,47 @@ fn cached_sampling_is_naive_sampling_bit_for_bit() -> Result<()> {
     Ok(())
 }
 
+/// Stops a job when it was asked so often, and notes what it was told of.
+struct Impatient {
+    patience: usize,
+    asked: AtomicUsize,
+    told: Mutex<Vec<(usize, Vec<f32>)>>,
+}
+
+impl Watch for Impatient {
+    fn stops(&self) -> bool {
+        self.asked.fetch_add(1, Ordering::Relaxed) >= self.patience
+    }
+
+    fn wants(&self) -> bool {
+        true
+    }
+
+    fn drawn(&self, first: usize, item: usize, images: &[f32], positions: usize) {
+        assert_eq!((first % 2, item, images.len() % item), (0, 20, 0));
+        self.told.lock().expect("a list").push((positions, images.to_vec()));
+    }
+}
+
 #[test]
-fn a_job_is_given_up_once_it_is_told_so() -> Result<()> {
+fn a_job_is_given_up_once_it_is_told_so_and_tells_how_far_it_is() -> Result<()> {
     for method in [Method::Cached, Method::Naive] {
         let mut net = rnn([5, 4, 1], 2, SMALL)?;
         let mut sampler = RasterSampler::new(&Device::Cpu, net.model.as_ref(), &net.state, Weights::Current, method).wait()?;
-        let job = Job { count: 9, seed: 17, first: 0, temperature: 1.0, keep: None, inputs: &[] };
+        let job = Job { count: 2, seed: 17, first: 0, temperature: 1.0, keep: None, inputs: &[] };
+        let watch = |patience| Impatient { patience, asked: AtomicUsize::new(0), told: Mutex::default() };
         for patience in [0, 3] {
-            let asked = std::sync::atomic::AtomicUsize::new(0);
-            let stop = || asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) >= patience;
-            assert_eq!(sampler.sample_unless(net.model.as_ref(), &mut net.state, &job, &stop).wait()?, None, "{method:?}");
+            let given_up = sampler.sample_watched(net.model.as_ref(), &mut net.state, &job, &watch(patience)).wait()?;
+            assert_eq!(given_up, None, "{method:?}");
         }
-        assert!(sampler.sample_unless(net.model.as_ref(), &mut net.state, &job, &|| false).wait()?.is_some(), "{method:?}");
+        let patient = watch(usize::MAX);
+        let drawn = sampler.sample_watched(net.model.as_ref(), &mut net.state, &job, &patient).wait()?.expect("images");
+        let told = patient.told.into_inner().expect("a list");
+        if method == Method::Cached {
+            assert_eq!(told.iter().map(|(positions, _)| *positions).collect::<Vec<_>>(), [4, 8, 12, 16, 20], "row by row");
+            let so_far = |images: &[f32], positions: usize| images.chunks(20).flat_map(|i| i[..positions].to_vec()).collect::<Vec<_>>();
+            assert!(told.iter().all(|(positions, images)| so_far(images, *positions) == so_far(&drawn.images, *positions)));
+        }
     }
     Ok(())
 }

@@ -23,9 +23,14 @@ export function time(seconds) {
 /** What went wrong, as a sentence; nothing where a stop was asked for. The module's own begin small and end bare. */
 export function sentence(error) {
   if (error === STOPPED) return '';
-  if (typeof error === 'string') return error[0].toUpperCase() + error.slice(1) + (error.endsWith('.') ? '' : '.');
+  if (typeof error === 'string') return begun(error) + (error.endsWith('.') ? '' : '.');
   console.error(error);
   return 'This page met a fault of its own. Load it again to go on.';
+}
+
+/** With a large letter, but for a file's name. */
+function begun(words) {
+  return /^\S*\.\w+:/.test(words) ? words : words[0].toUpperCase() + words.slice(1);
 }
 
 /** What computes, for people who have heard of none of it. */

@@ -20,6 +20,7 @@ use super::latents::LatentsArgs;
 use super::measured::EvalArgs;
 use super::neighbors::NeighborsArgs;
 use super::outliers::OutliersArgs;
+use super::page::PageArgs;
 use super::plan::PlanArgs;
 use super::restore::RestoreArgs;
 use super::sample::SampleArgs;
@@ -159,6 +160,9 @@ pub enum Command {
   kiln import netG.pth netD.pth dcgan --data path/to/images --set size=64 --out runs/gan
   kiln import saved-again.safetensors --like runs/digits --out runs/again")]
     Import(ImportArgs),
+    /// Put trained runs beside a page that scripts/page built, to be sampled in a browser
+    #[command(after_help = "Example: kiln page runs/digits runs/vae --out site")]
+    Page(PageArgs),
     /// Add and subtract what latents mean, from the means of three samples a concept (Radford et al., 2016, figure 7)
     #[command(after_help = "Examples:
   kiln arithmetic runs/faces --attribute glasses --on moustache --out sum.png

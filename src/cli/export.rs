@@ -10,7 +10,8 @@ use super::endings;
 use super::output::{Output, as_text};
 use crate::error::{Error, Result};
 use crate::runtime::Device;
-use crate::train::{Trained, checkpoint};
+use crate::train::Trained;
+use crate::train::checkpoint::{self, Numbers};
 use crate::wait::Wait;
 
 /// Arguments of `export`.
@@ -37,7 +38,7 @@ pub fn run(args: &ExportArgs, _common: &Common, output: &Output) -> Result<()> {
         let shown = args.run.display();
         return Err(Error::usage(format!("{shown} keeps no averaged weights; leave --average out, or train with --set ema=0.999")));
     }
-    checkpoint::export(&args.out, &trained.state, args.average).wait()?;
+    checkpoint::export(&args.out, &trained.state, args.average, Numbers::F32).wait()?;
     let count = trained.model.state().parameters(true);
     let words = format!("wrote {count} parameters of {} at step {} to {}", trained.recipe.model, trained.progress.step, args.out.display());
     output.result(

@@ -11,7 +11,6 @@ use crate::data::named_split;
 use crate::error::Result;
 use crate::keys::short;
 use crate::model::{self, Model, Score};
-use crate::train::checkpoint::step_of;
 use crate::train::{DataRequest, Recipe, RunFolder, TrainRecipe, open_data};
 
 /// Files of a run that are told of, where they are there.
@@ -39,7 +38,7 @@ impl Facts {
     fn of(path: &Path) -> Result<Self> {
         let (folder, recipe) = RunFolder::open(path)?;
         let model = model::build(&recipe.model, &recipe.hyper, &recipe.data.spec())?;
-        let (step, metrics) = (step_of(&folder.file("checkpoint.safetensors")), folder.metrics());
+        let (step, metrics) = (folder.saved_step(), folder.metrics());
         Ok(Self { recipe, model, step, metrics, folder })
     }
 

@@ -36,6 +36,7 @@ mod numbers;
 mod oddness;
 mod outliers;
 mod output;
+mod page;
 mod pictures;
 mod plan;
 mod progress;
@@ -135,6 +136,7 @@ fn perform(command: &Command, common: &Common, output: &Output) -> Result<()> {
         Command::Outliers(args) => outliers::run(args, common, output),
         Command::Export(args) => export::run(args, common, output),
         Command::Import(args) => import::run(args, common, output),
+        Command::Page(args) => page::run(args, output),
         Command::Arithmetic(args) => arithmetic::run(args, common, output),
         Command::Neighbors(args) => neighbors::run(args, common, output),
         Command::Theory(args) => theory::run(args, common, output),

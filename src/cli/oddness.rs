@@ -133,7 +133,8 @@ impl Odd {
 /// [`Error::Usage`].
 pub fn comparable(run: &Trained, other: &Trained, what: &str) -> Result<()> {
     let (own, found) = (&run.recipe.data, &other.recipe.data);
-    let shown = other.folder.path().display();
+    let shown = other.folder.path();
+    let shown = shown.display();
     need::scores(other.model.as_ref())?;
     if own.dims != found.dims {
         let [[h, w, c], [oh, ow, oc]] = [own.dims, found.dims];

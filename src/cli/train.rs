@@ -1,6 +1,5 @@
 //! `kiln train` and `kiln export`.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -13,15 +12,10 @@ use super::common::Common;
 use super::config::Config;
 use super::output::{Output, as_text};
 use super::signals;
-use crate::data::{self, Augment, Binarization, Kind, OpenOptions, Reading, Source};
 use crate::error::{Error, Result};
-use crate::model;
-use crate::nearest::hint;
 use crate::runtime::Device;
 use crate::shader::Precision;
-use crate::train::{
-    self, DataRecipe, FORMAT, Observer, Recipe, RunFolder, TrainRecipe, Trainer, adopt, apply_settings, parse_settings, vectors,
-};
+use crate::train::{self, Observer, Order, Recipe, RunFolder, Trainer, parse_settings};
 use crate::wait::Wait;
 
 /// Arguments of `train`.
@@ -73,49 +67,7 @@ pub struct TrainArgs {
     pub precision: Option<Precision>,
 }
 
-/// Settings that belong to the data.
-struct DataSettings {
-    binarization: Option<Binarization>,
-    reading: Reading,
-    augment: Augment,
-}
-
-fn data_settings(settings: &mut toml::Table) -> Result<DataSettings> {
-    let binarization = match settings.remove("binarization") {
-        Some(toml::Value::String(word)) => Some(word.parse()?),
-        Some(other) => return Err(Error::usage(format!("binarization is none, static, dynamic or threshold, not {other}"))),
-        None => None,
-    };
-    Ok(DataSettings { binarization, reading: Reading::take(settings)?, augment: Augment::take(settings)? })
-}
-
-/// Refuses a key that neither the model nor training nor the data have, before anything is opened.
-fn check_keys(model: &str, settings: &toml::Table) -> Result<()> {
-    let own = model::keys(model)?;
-    let of_data = data::keys().concat();
-    let known = || own.iter().chain(&of_data).map(|key| key.name.as_str()).chain(TrainRecipe::KEYS).chain(["resize"]);
-    match settings.keys().find(|key| !known().any(|own| own == *key)) {
-        Some(key) => Err(Error::usage(format!(
-            "{model} has no key {key}{}; its own are {}, and kiln help training and kiln help data tell those of every model",
-            hint(key, known()),
-            own.iter().map(|key| key.name.as_str()).collect::<Vec<_>>().join(", ")
-        ))),
-        None => Ok(()),
-    }
-}
-
-/// Binarization where none is asked for: what the data are, or for grey data what lets the model see bits if it must.
-fn default_binarization(model: &str, kind: Kind, source: &dyn Source, settings: &toml::Table) -> Binarization {
-    let grey = source.dims()[2] == 1 && source.series().is_none();
-    let many = settings.get("levels").and_then(toml::Value::as_integer).is_some_and(|l| l > 2);
-    match kind {
-        Kind::Binary => Binarization::Static,
-        Kind::Pixels if model == "pixelcnn" && grey && !many => Binarization::Dynamic,
-        _ => Binarization::None,
-    }
-}
-
-/// Writes the recipe of a new run.
+/// The recipe of a new run.
 ///
 /// # Errors
 /// [`Error::Usage`] for what does not fit; those of the data.
@@ -135,122 +87,27 @@ pub fn make_recipe(args: &TrainArgs, common: &Common, device: &Device) -> Result
         }
         (None, None) => Config::default(),
     };
-    let (Some(name), Some(source)) = (args.model.as_ref().or(config.model.as_ref()), args.data.as_ref().or(config.data.as_ref())) else {
+    let (Some(model), Some(source)) = (args.model.clone().or(config.model), args.data.clone().or(config.data)) else {
         return Err(Error::usage("kiln train takes a model and --data, a --config that names them, or --resume"));
     };
-    model::check_name(name)?;
-    let seed = common.seed.or(config.seed).unwrap_or(1);
-    let encoder_path = args.encoder.clone().or(config.encoder.map(PathBuf::from));
     let of_config = |count: Option<u64>| count.and_then(|count| usize::try_from(count).ok());
-    let given = parse_settings(&args.set)?;
-    let mut settings = config.settings;
-    settings.extend(given.clone());
-    check_keys(name, &settings)?;
-    let wanted = data_settings(&mut settings)?;
-    let options = OpenOptions { seed, reading: wanted.reading.clone(), ..OpenOptions::default() };
-    let settled = data::settle(source, &options)?;
-    let (name_of_data, kind, dims) = (settled.source.name(), settled.kind, settled.dims);
-    if args.data.is_none() && config.digest.is_some_and(|digest| digest != settled.digest.hash) {
-        log::warn!("{name_of_data} is not what the recipe was made on; its classes, sizes and scales are found anew");
-    }
-    let encoder = encoder_path.as_ref().map(|path| adopt_encoder(path, name, dims, &mut settings)).transpose()?;
-    let inherited = wanted.binarization.or(encoder);
-    let binarization = inherited.unwrap_or_else(|| default_binarization(name, kind, &*settled.source, &settings));
-    binarization.check(kind, &name_of_data)?;
-    wanted.augment.check(kind, dims, &name_of_data)?;
-    let mut recipe = DataRecipe {
-        source: train::absolute(source),
-        dims,
-        count: settled.source.len(),
-        classes: settled.source.classes(),
-        class_names: settled.source.class_names(),
-        digest: settled.digest.hash,
-        digest_of: settled.digest.of,
-        binary: kind == Kind::Binary,
-        points: kind == Kind::Points,
-        binarization,
+    let order = Order {
+        model,
+        source,
+        seed: common.seed.or(config.seed).unwrap_or(1),
+        inherited: config.settings,
+        settings: parse_settings(&args.set)?,
+        batch: args.batch,
+        steps: args.steps,
+        epochs: args.epochs,
         limit: args.limit.or(of_config(config.limit)),
         labels_per_class: args.labels_per_class.or(of_config(config.labels_per_class)),
-        reading: settled.reading,
-        augment: wanted.augment,
-        mean: None,
+        precision: args.precision,
+        encoder: args.encoder.clone().or(config.encoder.map(PathBuf::from)),
+        from: args.from.clone(),
+        digest: config.digest.filter(|_| args.data.is_none()),
     };
-    let data = train::chosen(&recipe, settled.source)?;
-    // Training keys are known before the model is: its defaults need its own keys, which are what is left.
-    let mut own = settings.clone();
-    own.retain(|key, _| !TrainRecipe::is_key(key));
-    let made = model::build(name, &own, &recipe.spec())?;
-    recipe.mean = None;
-    let mut train = TrainRecipe::new(&made.defaults());
-    for (key, value) in [("batch", args.batch.map(|b| b as u64)), ("steps", args.steps)] {
-        let Some(value) = value else { continue };
-        settings.insert(key.into(), whole(key, value)?);
-        if let Some(set) = given.get(key) {
-            return Err(Error::usage(format!("--{key} {value} and --set {key}={set} are both given; leave one out")));
-        }
-    }
-    if args.epochs.is_some() && settings.contains_key("steps") {
-        return Err(Error::usage("--epochs and --set steps= both say how long to train; leave one out"));
-    }
-    apply_settings(&mut train, &mut settings)?;
-    train.precision = args.precision.unwrap_or(train.precision);
-    let per_step = train.items(made.batches())?;
-    if per_step > data.len() {
-        let most = data.len() / (per_step / train.batch.max(1)).max(1);
-        let way_out = if most > 0 { format!("take --batch {most} or less") } else { "take more data".into() };
-        return Err(Error::usage(format!("a step takes {per_step} items and {} has {}; {way_out}", data.name(), data.len())));
-    }
-    if let Some(epochs) = args.epochs {
-        train.steps = epoch_steps(epochs, (data.len() / per_step) as u64)?;
-    }
-    let recipe = Recipe {
-        format: FORMAT,
-        kiln: env!("CARGO_PKG_VERSION").into(),
-        model: name.clone(),
-        seed,
-        device: device.name(),
-        vectors: vectors(device),
-        encoder: encoder_path,
-        from: args.from.as_ref().map(|run| std::path::absolute(run).unwrap_or_else(|_| run.clone())),
-        imported: Vec::new(),
-        data: recipe,
-        train,
-        hyper: settings,
-        kernels: BTreeMap::new(),
-        history: Vec::new(),
-    };
-    recipe.check()?;
-    Ok(recipe)
-}
-
-/// A number as a recipe holds it.
-fn whole(key: &str, value: u64) -> Result<toml::Value> {
-    let fits = i64::try_from(value).map(toml::Value::Integer);
-    fits.map_err(|_| Error::usage(format!("{key} must be below 2^63 = {}, not {value}; take fewer", 1u64 << 63)))
-}
-
-/// Takes what shapes the encoder of another run over into `settings`, and returns the binarization that it saw.
-fn adopt_encoder(path: &Path, model: &str, dims: [usize; 3], settings: &mut toml::Table) -> Result<Binarization> {
-    if model != "classifier" {
-        return Err(Error::usage(format!("--encoder starts a classifier from a trained encoder; a {model} starts afresh")));
-    }
-    let other = adopt(path, settings)?;
-    if other.data.dims != dims {
-        let [[h, w, c], [oh, ow, oc]] = [dims, other.data.dims];
-        let shown = path.display();
-        return Err(Error::usage(format!(
-            "the encoder of {shown} reads images of {oh}×{ow}×{oc}, and these are {h}×{w}×{c}; take the same data"
-        )));
-    }
-    Ok(other.data.binarization)
-}
-
-/// Steps of a number of epochs.
-fn epoch_steps(epochs: f64, steps_per_epoch: u64) -> Result<u64> {
-    if !(epochs > 0.0 && epochs.is_finite()) {
-        return Err(Error::usage(format!("--epochs must be above 0, not {epochs}")));
-    }
-    Ok((steps_per_epoch as f64 * epochs).ceil().max(1.0) as u64)
+    order.recipe(device)
 }
 
 /// `kiln train`
@@ -278,9 +135,9 @@ fn resume(path: &Path, args: &TrainArgs, common: &Common, device: &Device) -> Re
         return Err(Error::usage(format!("a run keeps its seed, here {own}; leave --seed out, or start another run")));
     }
     let mut settings = parse_settings(&args.set)?;
-    let asked = args.epochs.map(|epochs| epoch_steps(epochs, trainer.steps_per_epoch())).transpose()?.or(args.steps);
+    let asked = args.epochs.map(|epochs| train::epoch_steps(epochs, trainer.steps_per_epoch())).transpose()?.or(args.steps);
     if let Some(steps) = asked {
-        settings.insert("steps".into(), whole("steps", steps)?);
+        settings.insert("steps".into(), train::whole_setting("steps", steps)?);
     }
     trainer.change(settings)?;
     let (done, train, shown) = (trainer.step(), &trainer.recipe().train, path.display());

@@ -1,7 +1,7 @@
 //! Runs plans on the CPU.
 
 use std::sync::Arc;
-use std::time::Instant;
+use web_time::Instant;
 
 use super::Number;
 use super::bands::{self, Band};

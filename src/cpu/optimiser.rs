@@ -1,6 +1,6 @@
 //! Optimiser steps over flat arenas.
 
-use rayon::prelude::*;
+use crate::parallel::prelude::*;
 
 use crate::graph::{Rule, Update, adjusted};
 use crate::native::Real;

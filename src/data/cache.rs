@@ -3,7 +3,7 @@
 use super::layer::Layer;
 use super::{Kind, Source, item_len};
 use crate::Result;
-use rayon::prelude::*;
+use crate::parallel::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 

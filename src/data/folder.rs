@@ -6,8 +6,8 @@ use super::frame::{framed, unpack};
 use super::picture::{self, FORMATS, Look, decode_entry, has_ending};
 use super::reading::{Fit, Reading};
 use super::{Kind, Source, check_read};
+use crate::parallel::prelude::*;
 use crate::{Error, Result};
-use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -3,9 +3,9 @@
 use super::augment::{Augment, Draw};
 use super::binarize::{Binarization, Key, binarize};
 use super::{Kind, Source, item_len, streams};
+use crate::parallel::prelude::*;
 use crate::random::Draws;
 use crate::{Error, Result};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -74,14 +74,51 @@ pub struct LoaderOptions {
     pub prefetch: usize,
 }
 
-/// Endless training batches, read, binarized and scaled on another thread.
+/// Makes training batches one after another.
+struct Maker {
+    source: Arc<dyn Source>,
+    options: LoaderOptions,
+    steps_per_epoch: u64,
+    /// Step of the next batch.
+    step: u64,
+    /// The epoch, and the order of its items.
+    order: (u64, Vec<u32>),
+}
+
+impl Maker {
+    fn next(&mut self) -> Result<Batch> {
+        let Self { source, options, steps_per_epoch, step, order } = self;
+        let epoch = *step / *steps_per_epoch;
+        if order.0 != epoch {
+            *order = (epoch, Draws::new(options.seed, streams::SHUFFLE, epoch as u32).permutation(source.len()));
+        }
+        let start = (*step % *steps_per_epoch) as usize * options.batch;
+        let indices = order.1[start..start + options.batch].to_vec();
+        *step += 1;
+        let key = Key { seed: options.seed, stream: streams::BINARIZE_TRAIN, step: epoch as u32 };
+        let change = |index: u32, values: &mut [f32]| {
+            let draw = Draw { seed: options.seed, epoch: epoch as u32, item: u64::from(index) };
+            options.augment.apply(&**source, values, draw)
+        };
+        read_batch(&**source, indices, &change, options.binarization, key, options.scale).map(|b| Batch { epoch, ..b })
+    }
+}
+
+/// Who makes the batches.
+enum Making {
+    /// A thread of its own, ahead of the batch that is asked for.
+    // The channel is dropped before the thread is joined, so that the thread sees it closed.
+    Ahead { batches: Option<Receiver<Result<Batch>>>, thread: Option<JoinHandle<()>> },
+    /// Whoever asks, where there are no threads.
+    Here(Box<Maker>),
+}
+
+/// Endless training batches, read, binarized and scaled on another thread, where there are threads.
 ///
 /// The batch of step s is a pure function of (source, seed, batch size, s): items s·B.. of the epoch's permutation. The items that do
 /// not fill a batch at the end of an epoch are left out of it.
 pub struct Loader {
-    // Dropped before the thread is joined, so that the thread sees the channel closed.
-    batches: Option<Receiver<Result<Batch>>>,
-    thread: Option<JoinHandle<()>>,
+    making: Making,
     steps_per_epoch: u64,
 }
 
@@ -100,33 +137,25 @@ impl Loader {
             return Err(Error::usage(format!("a batch of {batch} cannot be made of the {len} items of {name}; set --batch to 1..={len}")));
         }
         let steps_per_epoch = (len / batch) as u64;
-        let (sender, batches) = sync_channel(options.prefetch.max(1));
+        let (ahead, step) = (options.prefetch.max(1), options.start_step);
+        let maker = || Maker { source: source.clone(), options: options.clone(), steps_per_epoch, step, order: (u64::MAX, Vec::new()) };
+        let (sender, batches) = sync_channel(ahead);
+        let mut made_there = maker();
         let work = move || {
-            let mut order = (u64::MAX, Vec::new());
-            for step in options.start_step.. {
-                let epoch = step / steps_per_epoch;
-                if order.0 != epoch {
-                    order = (epoch, Draws::new(options.seed, streams::SHUFFLE, epoch as u32).permutation(len));
-                }
-                let start = (step % steps_per_epoch) as usize * batch;
-                let indices = order.1[start..start + batch].to_vec();
-                let key = Key { seed: options.seed, stream: streams::BINARIZE_TRAIN, step: epoch as u32 };
-                let change = |index: u32, values: &mut [f32]| {
-                    let draw = Draw { seed: options.seed, epoch: epoch as u32, item: u64::from(index) };
-                    options.augment.apply(&*source, values, draw)
-                };
-                let made = read_batch(&*source, indices, &change, options.binarization, key, options.scale).map(|b| Batch { epoch, ..b });
+            loop {
+                let made = made_there.next();
                 let failed = made.is_err();
                 if sender.send(made).is_err() || failed {
                     break;
                 }
             }
         };
-        let thread = std::thread::Builder::new()
-            .name("kiln-data".into())
-            .spawn(work)
-            .map_err(|e| Error::Training(format!("the data thread does not start: {e}")))?;
-        Ok(Self { batches: Some(batches), thread: Some(thread), steps_per_epoch })
+        let making = match std::thread::Builder::new().name("kiln-data".into()).spawn(work) {
+            Ok(thread) => Making::Ahead { batches: Some(batches), thread: Some(thread) },
+            Err(e) if e.kind() == std::io::ErrorKind::Unsupported => Making::Here(Box::new(maker())),
+            Err(e) => return Err(Error::Training(format!("the data thread does not start: {e}"))),
+        };
+        Ok(Self { making, steps_per_epoch })
     }
 
     /// The batch of the next step.
@@ -136,7 +165,10 @@ impl Loader {
     #[expect(clippy::should_implement_trait, reason = "endless and fallible: an iterator would add an end that never comes")]
     pub fn next(&mut self) -> Result<Batch> {
         let stopped = || Error::Training("the data thread has stopped; start again from the last checkpoint".into());
-        self.batches.as_ref().ok_or_else(stopped)?.recv().map_err(|_| stopped())?
+        match &mut self.making {
+            Making::Ahead { batches, .. } => batches.as_ref().ok_or_else(stopped)?.recv().map_err(|_| stopped())?,
+            Making::Here(maker) => maker.next(),
+        }
     }
 
     /// Batches an epoch: items / batch size, rounded down, at least 1.
@@ -147,8 +179,9 @@ impl Loader {
 
 impl Drop for Loader {
     fn drop(&mut self) {
-        self.batches = None;
-        if let Some(thread) = self.thread.take() {
+        let Making::Ahead { batches, thread } = &mut self.making else { return };
+        *batches = None;
+        if let Some(thread) = thread.take() {
             // A thread that panicked has already closed the channel; there is nothing more to learn.
             let _ = thread.join();
         }

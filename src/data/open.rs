@@ -121,6 +121,9 @@ pub fn held_out(len: usize, share: f64) -> usize {
     ((len as f64 * share).round() as usize).max(1).min(len.saturating_sub(1))
 }
 
+/// Whether there are files to open. A page has none, and so need not load what would read them.
+const HAS_FILES: bool = cfg!(not(target_family = "wasm"));
+
 struct Request<'a> {
     base: &'a str,
     split: Split,
@@ -136,6 +139,9 @@ impl Request<'_> {
         if let Some(set) = self.base.strip_prefix("builtin:") {
             return builtin::open(set, self.split, self.options.seed, &self.options.reading.series);
         }
+        if !HAS_FILES {
+            return Err(Error::usage(format!("a page reads no files, so not `{}`; take one of {}", self.base, builtin::NAMES.join(", "))));
+        }
         let path = Path::new(self.base);
         match folder_at(path)? {
             Some(folder) => self.open_folder(&folder),
@@ -147,6 +153,9 @@ impl Request<'_> {
 
     /// The splits that lie by themselves.
     fn parts(&self) -> Vec<Split> {
+        if !HAS_FILES {
+            return Vec::new();
+        }
         let Some(entries) = folder_at(Path::new(self.base)).ok().flatten().and_then(|folder| folder.entries().ok()) else {
             return Vec::new();
         };

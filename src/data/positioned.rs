@@ -174,6 +174,13 @@ fn read_all_at(file: &File, out: &mut [u8], offset: u64) -> std::io::Result<()> 
     std::os::unix::fs::FileExt::read_exact_at(file, out, offset)
 }
 
+/// Where there are no threads, one cursor does.
+#[cfg(not(any(unix, windows)))]
+fn read_all_at(mut file: &File, out: &mut [u8], offset: u64) -> std::io::Result<()> {
+    file.seek(SeekFrom::Start(offset))?;
+    file.read_exact(out)
+}
+
 #[cfg(windows)]
 fn read_all_at(file: &File, mut out: &mut [u8], mut offset: u64) -> std::io::Result<()> {
     while !out.is_empty() {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use rayon::prelude::*;
+use crate::parallel::prelude::*;
 
 use super::faults::Faults;
 use super::lock::lock;

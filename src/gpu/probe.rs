@@ -1,6 +1,6 @@
 //! What loads cost on an adapter that is a CPU: measured at start-up in some milliseconds, not looked up by name.
 
-use std::time::Instant;
+use web_time::Instant;
 
 use super::{Gpu, Standalone};
 use crate::error::Result;

@@ -1,6 +1,6 @@
 //! How long each kernel of a program takes.
 
-use std::time::Instant;
+use web_time::Instant;
 
 use super::dispatch::Dispatch;
 use super::program::GpuProgram;

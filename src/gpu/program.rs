@@ -1,7 +1,7 @@
 //! A plan compiled for a device.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::time::Instant;
+use web_time::Instant;
 
 use super::build::{Buffers, Compiler};
 use super::device::Gpu;

@@ -68,7 +68,8 @@ impl Tuning {
     /// [`Error::Io`], [`Error::Format`] where it is no tuning.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
-        let tuning: Self = toml::from_str(&text)
+        let tuning: Self = toml::from_str::<toml::Table>(&text)
+            .and_then(toml::Table::try_into)
             .map_err(|e| Error::format(path, format!("is no tuning of kiln: {}", e.message().lines().next().unwrap_or_default())))?;
         Choices::parse(&tuning.variants).map_err(|e| Error::format(path, e.to_string()))?;
         Ok(tuning)

@@ -4,13 +4,13 @@ use crate::error::{Error, Result};
 
 /// Opens an adapter. Unless `checked`, a Vulkan device is made without robust buffer access: with it, drivers guard every load and some
 /// split a load of four numbers into four.
-#[cfg_attr(target_vendor = "apple", allow(unused_variables))] // Metal has no such checks to leave out
+#[cfg_attr(any(target_vendor = "apple", target_family = "wasm"), allow(unused_variables))] // Metal has no such checks, a browser no such choice
 pub(super) async fn device(
     adapter: &wgpu::Adapter,
     descriptor: &wgpu::DeviceDescriptor<'_>,
     checked: bool,
 ) -> Result<(wgpu::Device, wgpu::Queue)> {
-    #[cfg(not(target_vendor = "apple"))]
+    #[cfg(not(any(target_vendor = "apple", target_family = "wasm")))]
     if !checked && let Some(opened) = vulkan::device(adapter, descriptor) {
         return opened;
     }
@@ -21,7 +21,7 @@ fn refused(adapter: &wgpu::Adapter, reason: &dyn std::fmt::Display) -> Error {
     Error::Device(format!("{} does not open: {reason}", adapter.get_info().name))
 }
 
-#[cfg(not(target_vendor = "apple"))]
+#[cfg(not(any(target_vendor = "apple", target_family = "wasm")))]
 mod vulkan {
     use ash::vk;
     use wgpu::hal::api::Vulkan;

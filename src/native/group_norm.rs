@@ -2,7 +2,7 @@
 
 #![allow(clippy::needless_range_loop)] // indices name lanes here
 
-use rayon::prelude::*;
+use crate::parallel::prelude::*;
 
 use super::{Real, simd};
 use crate::tensor::Grouping;

@@ -1,6 +1,6 @@
 //! The interpreter of pointwise programs: one instruction at a time over blocks that stay in the first cache.
 
-use rayon::prelude::*;
+use crate::parallel::prelude::*;
 
 use super::{Real, simd};
 use crate::random;

@@ -1,6 +1,6 @@
 //! Products of matrices, pair by pair: through the register tile in `f32`, as defined in `f64`.
 
-use rayon::prelude::*;
+use crate::parallel::prelude::*;
 
 use super::simd::{self, MAX_ROWS, Tile};
 use super::{Real, scratch};

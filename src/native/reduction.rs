@@ -1,7 +1,7 @@
 //! Reductions in a fixed order: chunks of fixed size are reduced apart and combined in order, so results do not depend on the number of
 //! cores.
 
-use rayon::prelude::*;
+use crate::parallel::prelude::*;
 
 use super::simd::{self, Job};
 use super::{Evaluator, Operand, Real};

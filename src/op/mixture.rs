@@ -3,7 +3,7 @@
 
 use std::any::Any;
 
-use rayon::prelude::*;
+use crate::parallel::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::graph::{Batching, Eval, Graph, NodeId, Operation, Read, Shape, Signature};

@@ -3,7 +3,7 @@
 
 use std::any::Any;
 
-use rayon::prelude::*;
+use crate::parallel::prelude::*;
 
 use super::gate::{TASK, items};
 use crate::error::{Error, Result};

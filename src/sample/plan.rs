@@ -1,6 +1,6 @@
 //! Control of a system by planning: at each step, actions are looked for whose futures bring most, and the first of them is taken.
 
-use rayon::prelude::*;
+use crate::parallel::prelude::*;
 
 use super::cem::{Cem, Normals};
 use super::raster::{CachedSampler, Future, Past};

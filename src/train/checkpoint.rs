@@ -1,17 +1,16 @@
 //! Checkpoints: one safetensors file of weights, averages, optimiser moments and counters, in PyTorch's names and layouts.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::recipe::{FORMAT, Recipe};
-use super::{digest, layout};
+use super::{digest, layout, place};
 use crate::cpu::Arena;
 use crate::error::{Error, Result};
 use crate::graph::{Layout, StateId, StateSpec};
-use crate::report;
 use crate::runtime::State;
 
 /// What is kept beside tensors.
@@ -77,11 +76,11 @@ impl Snapshot {
         self.tensors.iter().find(|t| t.values.iter().any(|v| !v.is_finite())).map(|t| t.name.as_str())
     }
 
-    /// Writes a checkpoint beside `path` and renames it, so that a full disk or a kill leaves the old one whole.
+    /// The checkpoint's file; `path` is for words.
     ///
     /// # Errors
-    /// [`Error::Io`] where the folder cannot be written.
-    pub fn save(&self, path: &Path, progress: &Progress, recipe: &Recipe) -> Result<()> {
+    /// [`Error::Format`] where the recipe cannot be written down.
+    pub fn encode(&self, path: &Path, progress: &Progress, recipe: &Recipe) -> Result<Encoded> {
         let mut metadata = BTreeMap::from([
             ("format".to_string(), format!("kiln-{FORMAT}")),
             ("model".to_string(), progress.model.clone()),
@@ -92,7 +91,7 @@ impl Snapshot {
         if let Some(best) = progress.best {
             metadata.insert("best".into(), format!("{best:e}"));
         }
-        write(path, &self.tensors, |plain, tensors| digest::sealed(plain, metadata, tensors))
+        encode(path, &self.tensors, Numbers::F32, |plain, tensors| digest::sealed(plain, metadata, tensors))
     }
 }
 
@@ -102,8 +101,29 @@ async fn kept(state: &State, id: StateId, arena: Arena, prefix: &str) -> Result<
     Ok(Kept { name: format!("{prefix}{}", tensor.name), shape: layout::torch_shape(tensor), values })
 }
 
+/// How exported numbers are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Numbers {
+    /// As they are.
+    F32,
+    /// Rounded to f16, in half the room.
+    F16,
+}
+
+impl Numbers {
+    fn bytes(self, values: &[f32]) -> Cow<'_, [u8]> {
+        match self {
+            Self::F32 => Cow::Borrowed(bytemuck::cast_slice(values)),
+            Self::F16 => Cow::Owned(values.iter().flat_map(|v| half::f16::from_f32(*v).to_le_bytes()).collect()),
+        }
+    }
+}
+
 /// Writes weights alone (the averaged ones if asked for), for other programs.
-pub async fn export(path: &Path, state: &State, averaged: bool) -> Result<()> {
+///
+/// # Errors
+/// [`Error::Usage`] where a weight is too large for f16; [`Error::Io`]; those of the device.
+pub async fn export(path: &Path, state: &State, averaged: bool, numbers: Numbers) -> Result<()> {
     let spec = state.spec();
     let mut tensors = Vec::new();
     // What the optimiser keeps is not exported.
@@ -111,43 +131,64 @@ pub async fn export(path: &Path, state: &State, averaged: bool) -> Result<()> {
         let arena = if averaged && spec.spec(id).averaged { Arena::Average } else { Arena::Value };
         tensors.push(kept(state, id, arena, "").await?);
     }
+    let large = |t: &&Kept| t.values.iter().any(|v| v.is_finite() && !half::f16::from_f32(*v).is_finite());
+    if let (Numbers::F16, Some(tensor)) = (numbers, tensors.iter().find(large)) {
+        return Err(Error::usage(format!("{} holds a number that f16 does not; take f32", tensor.name)));
+    }
     let metadata = BTreeMap::from([("format".to_string(), "pt".to_string())]);
-    write(path, &tensors, |plain, _| digest::with_metadata(plain, &metadata))
+    encode(path, &tensors, numbers, |plain, _| digest::with_metadata(plain, &metadata))?.write(path)
 }
 
-/// Writes tensors under the header that `header` makes of the plain file and the tensors' names and bytes.
-fn write(path: &Path, tensors: &[Kept], header: impl FnOnce(&[u8], &[(&str, &[u8])]) -> serde_json::Result<Vec<u8>>) -> Result<()> {
+/// A safetensors file, whose header was made anew.
+pub struct Encoded {
+    header: Vec<u8>,
+    plain: Vec<u8>,
+    /// Where the tensors begin in the plain file.
+    body: usize,
+}
+
+impl Encoded {
+    /// Its bytes, one part behind the other.
+    pub(super) fn parts(&self) -> [&[u8]; 2] {
+        [&self.header, &self.plain[self.body..]]
+    }
+
+    /// Writes it beside `path` and renames it, so that a full disk or a kill leaves an old file whole.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write(&self, path: &Path) -> Result<()> {
+        place::replace(path, &self.parts())
+    }
+}
+
+/// Tensors under the header that `header` makes of the plain file and the tensors' names and bytes.
+fn encode(
+    path: &Path,
+    tensors: &[Kept],
+    numbers: Numbers,
+    header: impl FnOnce(&[u8], &[(&str, &[u8])]) -> serde_json::Result<Vec<u8>>,
+) -> Result<Encoded> {
     let failed = |reason: String| Error::format(path, reason);
-    let bytes: Vec<(&str, &[u8])> = tensors.iter().map(|t| (t.name.as_str(), bytemuck::cast_slice(&t.values))).collect();
+    let stored: Vec<(&str, Cow<'_, [u8]>)> = tensors.iter().map(|t| (t.name.as_str(), numbers.bytes(&t.values))).collect();
+    let bytes: Vec<(&str, &[u8])> = stored.iter().map(|(name, bytes)| (*name, &bytes[..])).collect();
+    let dtype = if numbers == Numbers::F16 { Dtype::F16 } else { Dtype::F32 };
     let mut views = Vec::new();
     for (tensor, (name, bytes)) in tensors.iter().zip(&bytes) {
-        views.push((*name, TensorView::new(Dtype::F32, tensor.shape.clone(), bytes).map_err(|e| failed(e.to_string()))?));
+        views.push((*name, TensorView::new(dtype, tensor.shape.clone(), bytes).map_err(|e| failed(e.to_string()))?));
     }
     let plain = safetensors::serialize(views, None).map_err(|e| failed(e.to_string()))?;
     let (length, _) = SafeTensors::read_metadata(&plain).map_err(|e| failed(e.to_string()))?;
     let header = header(&plain, &bytes).map_err(|e| failed(e.to_string()))?;
-    replace_parts(path, &[&header, &plain[8 + length..]])
+    Ok(Encoded { header, body: 8 + length, plain })
 }
 
 /// Writes a file whole or not at all, and waits until it is on the disk.
+///
+/// # Errors
+/// [`Error::Io`]; then an old file is as it was.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    replace_parts(path, &[bytes])
-}
-
-fn replace_parts(path: &Path, parts: &[&[u8]]) -> Result<()> {
-    report::write_atomically(path, |file| {
-        parts.iter().try_for_each(|part| file.write_all(part))?;
-        file.flush()?;
-        // Before the rename, or a power cut could leave the new name on a file without contents.
-        file.get_ref().sync_all()
-    })?;
-    // And the name itself. Only Unix has folders that can be opened for it.
-    #[cfg(unix)]
-    if let Some(folder) = path.parent() {
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(|e| Error::io(folder, e))?;
-    }
-    Ok(())
+    place::replace(path, &[bytes])
 }
 
 /// Reads a checkpoint's file, whole and as it was written, with its metadata.
@@ -156,9 +197,18 @@ fn replace_parts(path: &Path, parts: &[&[u8]]) -> Result<()> {
 /// [`Error::Io`] where it cannot be read; [`Error::Format`] where it is torn, damaged or of another version.
 pub fn read(path: &Path) -> Result<(Vec<u8>, BTreeMap<String, String>)> {
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+    let metadata = parse(path, &bytes)?;
+    Ok((bytes, metadata))
+}
+
+/// The metadata of a checkpoint's file.
+///
+/// # Errors
+/// [`Error::Format`] where it is torn, damaged or of another version.
+pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, String>> {
     let torn = |reason: String| Error::format(path, format!("not a whole kiln checkpoint ({reason}); take a copy or train again"));
-    SafeTensors::deserialize(&bytes).map_err(|e| torn(e.to_string()))?;
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| torn(e.to_string()))?;
+    SafeTensors::deserialize(bytes).map_err(|e| torn(e.to_string()))?;
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| torn(e.to_string()))?;
     let metadata: BTreeMap<String, String> = header.metadata().clone().unwrap_or_default().into_iter().collect();
     match metadata.get("format") {
         Some(format) if *format == format!("kiln-{FORMAT}") => {}
@@ -170,20 +220,20 @@ pub fn read(path: &Path) -> Result<(Vec<u8>, BTreeMap<String, String>)> {
         }
         _ => return Err(Error::format(path, "is a safetensors file but no kiln checkpoint")),
     }
-    match digest::damage(&bytes).map_err(|e| torn(e.to_string()))? {
+    match digest::damage(bytes).map_err(|e| torn(e.to_string()))? {
         Some(damage) => Err(Error::format(path, format!("is damaged: {damage}; take a copy or train again"))),
-        None => Ok((bytes, metadata)),
+        None => Ok(metadata),
     }
 }
 
-/// Reads a checkpoint of a recipe's run into a state of its model.
+/// Reads a checkpoint of a recipe's run, of which the name and the bytes are given, into a state of its model.
 ///
 /// # Errors
-/// As [`read`]; [`Error::Format`] where it is of another run.
-pub fn load(path: &Path, state: &mut State, recipe: &Recipe) -> Result<Progress> {
-    let (bytes, metadata) = read(path)?;
+/// [`Error::Format`] where it is torn, damaged, of another version or of another run.
+pub fn load((path, bytes): (&Path, &[u8]), state: &mut State, recipe: &Recipe) -> Result<Progress> {
+    let metadata = parse(path, bytes)?;
     let torn = |reason: &str| Error::format(path, format!("not a whole kiln checkpoint ({reason}); take a copy or train again"));
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| torn(&e.to_string()))?;
+    let file = SafeTensors::deserialize(bytes).map_err(|e| torn(&e.to_string()))?;
     let model = metadata.get("model").cloned().unwrap_or_default();
     if model != recipe.model {
         return Err(Error::format(path, format!("holds a {model}, and the recipe beside it says {}", recipe.model)));
@@ -213,21 +263,26 @@ fn difference(made: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -
     [&seed].into_iter().chain(made.keys()).chain(now.keys()).find(differs).map(|key| (key.clone(), value(made, key), value(now, key)))
 }
 
-/// The step of a checkpoint, if there is a whole one.
-pub fn step_of(path: &Path) -> Option<u64> {
-    read(path).ok()?.1.get("step")?.parse().ok()
-}
-
-/// Reads one tensor of a safetensors file.
+/// Reads one tensor of a safetensors file, of f32, f16 or bf16.
+///
+/// # Errors
+/// [`Error::Format`] where it is missing, of other numbers or of another shape.
 pub fn read_tensor(path: &Path, file: &SafeTensors<'_>, name: &str, state: &mut State, id: StateId, arena: Arena) -> Result<()> {
     let tensor = state.spec().spec(id).clone();
     let view =
         file.tensor(name).map_err(|_| Error::format(path, format!("has no tensor {name}; it was made with other hyper-parameters")))?;
     let shape = layout::torch_shape(&tensor);
-    if view.dtype() != Dtype::F32 || view.shape() != shape {
-        let reason = format!("{name} is {:?} {:?}, not F32 {shape:?}; it was made with other hyper-parameters", view.dtype(), view.shape());
-        return Err(Error::format(path, reason));
-    }
-    let values: Vec<f32> = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+    let halves = || view.data().chunks_exact(2).map(|b| [b[0], b[1]]);
+    let values: Option<Vec<f32>> = match view.dtype() {
+        _ if view.shape() != shape => None,
+        Dtype::F32 => Some(view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()),
+        Dtype::F16 => Some(halves().map(|b| half::f16::from_le_bytes(b).to_f32()).collect()),
+        Dtype::BF16 => Some(halves().map(|b| half::bf16::from_le_bytes(b).to_f32()).collect()),
+        _ => None,
+    };
+    let values = values.ok_or_else(|| {
+        let found = format!("{:?} {:?}", view.dtype(), view.shape());
+        Error::format(path, format!("{name} is {found}, not F32 {shape:?}; it was made with other hyper-parameters"))
+    })?;
     state.write(id, arena, &layout::from_torch(&tensor, &values))
 }

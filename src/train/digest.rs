@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use rayon::prelude::*;
+use crate::parallel::prelude::*;
 use safetensors::tensor::{SafeTensorError, SafeTensors};
 use sha2::{Digest, Sha256};
 

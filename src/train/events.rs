@@ -15,12 +15,12 @@ pub struct Events {
 }
 
 impl Events {
-    /// Opens the file of a run that goes on after `step`; none where its recipe wants none.
+    /// Opens the file of a run that goes on after `step`; none where its recipe wants none, or there is no disk for it.
     ///
     /// # Errors
     /// [`crate::Error::Io`].
     pub fn open(folder: &RunFolder, recipe: &Recipe, step: u64) -> Result<Option<Self>> {
-        if !recipe.train.tensorboard {
+        if !recipe.train.tensorboard || folder.on_disk().is_none() {
             return Ok(None);
         }
         let mut file = EventFile::open(&folder.file(EVENTS), step)?;

@@ -41,7 +41,7 @@ impl Lock {
             }
             // Its last owner may have removed it between the opening and the locking: then the name is another file's, or nobody's.
             if is_at(&file, &path) {
-                let words = format!("process {} on {}\n", std::process::id(), gethostname::gethostname().display());
+                let words = format!("process {} on {}\n", std::process::id(), machine());
                 file.set_len(0).and_then(|()| file.write_all(words.as_bytes())).map_err(failed)?;
                 return Ok(Self { path, file, made });
             }
@@ -60,6 +60,18 @@ impl Drop for Lock {
             let _ = std::fs::remove_dir(folder);
         }
     }
+}
+
+/// The machine's name.
+#[cfg(not(target_family = "wasm"))]
+fn machine() -> String {
+    gethostname::gethostname().display().to_string()
+}
+
+/// Programs of a page have a folder to themselves, in memory.
+#[cfg(target_family = "wasm")]
+fn machine() -> String {
+    "this page".into()
 }
 
 fn held(folder: &Path, file: &mut File) -> Error {

@@ -10,11 +10,14 @@ use crate::report::Page;
 /// Most earlier pictures of samples beside the newest.
 const EARLIER: usize = 5;
 
-/// Writes the page anew.
+/// Writes the page anew, where there is a disk for it.
 ///
 /// # Errors
 /// [`crate::Error::Io`] where the folder cannot be written.
 pub fn write(model: &dyn Model, recipe: &Recipe, folder: &RunFolder, step: u64) -> Result<()> {
+    if folder.on_disk().is_none() {
+        return Ok(());
+    }
     let source = recipe.data.source.rsplit('/').next().unwrap_or_default();
     let mut page = Page::new(format!("{} on {source}", recipe.model));
     let state =
@@ -52,7 +55,8 @@ pub fn write(model: &dyn Model, recipe: &Recipe, folder: &RunFolder, step: u64) 
             page.image(&format!("step {step}"), picture)?;
         }
     }
-    let shown = folder.path().display();
+    let shown = folder.path();
+    let shown = shown.display();
     let more = if step >= recipe.train.steps { format!(" --steps {}", recipe.train.steps.max(1) * 2) } else { String::new() };
     page.section("Going on").code(&format!("kiln info {shown}\nkiln train --resume {shown}{more}"));
     let text = toml::to_string_pretty(recipe).unwrap_or_default();

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use image::RgbImage;
 
+use super::run::{CURVES, SAMPLES};
 use super::{Recipe, RunFolder};
 use crate::error::{Error, Result};
 use crate::graph::Step;
@@ -12,7 +13,7 @@ use crate::model::{Model, Score};
 use crate::report::{self, ChartOptions, Series};
 use crate::runtime::{Device, Program, State, Weights};
 use crate::sample::diffusion::{Drawer, Settings, Watch};
-use crate::sample::raster::{Job, Method, RasterSampler};
+use crate::sample::raster::{self, Job, Method, RasterSampler};
 
 /// Images of a picture.
 const COUNT: usize = 16;
@@ -35,7 +36,7 @@ impl Pictures {
         Self { device: device.clone(), weights, latent: None, drawer: None }
     }
 
-    /// Draws `samples/NNNNNN.png`, unless the run is to stop.
+    /// Draws `samples/NNNNNN.png`, and returns the items in it, unless the run is to stop.
     pub async fn draw(
         &mut self,
         model: &dyn Model,
@@ -43,20 +44,20 @@ impl Pictures {
         (recipe, folder): (&Recipe, &RunFolder),
         step: u64,
         stop: &AtomicBool,
-    ) -> Result<()> {
+    ) -> Result<Option<Vec<f32>>> {
         let dims = recipe.data.dims;
         let series = &recipe.data.reading.series;
         let count = if recipe.data.points && !series.is_settled() { POINTS } else { COUNT };
         let images = match Draws::of(model) {
-            None => return Ok(()),
+            None => return Ok(None),
             Some(Draws::Raster(_)) => {
                 let mut sampler = RasterSampler::new(&self.device, model, state, self.weights, Method::Cached).await?;
                 let labels = in_turn(recipe, COUNT);
                 let inputs = [("labels", &labels[..])];
                 let job = Job { count: COUNT, seed: recipe.seed, first: 0, temperature: 1.0, keep: None, inputs: &inputs };
                 let top = sampler.law().top();
-                let drawn = sampler.sample_unless(model, state, &job, &|| stop.load(Ordering::Relaxed)).await?;
-                let Some(drawn) = drawn else { return Ok(()) };
+                let drawn = sampler.sample_watched(model, state, &job, &Until(stop)).await?;
+                let Some(drawn) = drawn else { return Ok(None) };
                 drawn.images.into_iter().map(|v| v / top).collect()
             }
             Some(Draws::Latents(decoder)) => {
@@ -83,14 +84,13 @@ impl Pictures {
                     let z = crate::sample::latents(recipe.seed, first, here, len);
                     let labels = labels.get(first..first + here).unwrap_or_default();
                     match drawer.draw(state, &z, labels, (recipe.seed, first), &mut Until(stop)).await {
-                        Err(Error::Interrupted) => return Ok(()),
+                        Err(Error::Interrupted) => return Ok(None),
                         drawn => images.extend(drawn?),
                     }
                 }
                 images
             }
         };
-        let path = folder.file(&format!("samples/{step:06}.png"));
         let picture = if series.is_settled() {
             report::sequences(&format!("samples at step {step}"), &series.in_units(&images), dims[0], &series.names)
         } else if recipe.data.points {
@@ -98,7 +98,8 @@ impl Pictures {
         } else {
             report::grid(&images, dims, COLUMNS)
         };
-        report::save_png(&path, &picture)
+        folder.replace(&format!("{SAMPLES}/{step:06}.png"), &[&report::png_bytes(&picture)?])?;
+        Ok(Some(images))
     }
 }
 
@@ -106,6 +107,12 @@ impl Pictures {
 struct Until<'a>(&'a AtomicBool);
 
 impl Watch for Until<'_> {
+    fn stops(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl raster::Watch for Until<'_> {
     fn stops(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
@@ -123,7 +130,7 @@ fn labels_in_turn(recipe: &Recipe, count: usize) -> Vec<u32> {
 
 /// Draws `curves.png` from the metrics.
 pub fn curves(model: &dyn Model, recipe: &Recipe, folder: &RunFolder) -> Result<()> {
-    report::save_png(&folder.file("curves.png"), &chart(model, recipe, folder))
+    folder.replace(CURVES, &[&report::png_bytes(&chart(model, recipe, folder))?])
 }
 
 /// The curves of the metrics.

@@ -118,7 +118,8 @@ impl Recipe {
         }
         let lost = || Error::usage("a number of this recipe cannot be written down so that it is read again; take smaller ones");
         let text = toml::to_string(self).map_err(|_| lost())?;
-        if toml::from_str::<Self>(&text).is_ok_and(|read| read == *self) { Ok(()) } else { Err(lost()) }
+        let read = toml::from_str::<toml::Table>(&text).ok().and_then(|table| table.try_into::<Self>().ok());
+        if read.is_some_and(|read| read == *self) { Ok(()) } else { Err(lost()) }
     }
 
     /// The device as this run's training steps use it: in its precision, and with its kernel variants where it is the device it was

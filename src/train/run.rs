@@ -1,20 +1,28 @@
 //! The run folder.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::checkpoint::{self, Progress};
 use super::lock::{self, Lock};
+use super::place::{Files, Place, held};
 use super::recipe::{FORMAT, Recipe};
 use crate::error::{Error, Result};
 use crate::model::{self, DataSpec, Model};
 use crate::runtime::{Device, State};
 
 /// The newest checkpoint; a folder that holds one holds a run.
-const CHECKPOINT: &str = "checkpoint.safetensors";
+pub(super) const CHECKPOINT: &str = "checkpoint.safetensors";
+/// The checkpoint of the best score.
+pub(super) const BEST: &str = "best.safetensors";
+/// The chart of metrics.
+pub(super) const CURVES: &str = "curves.png";
+/// Everything needed to repeat the run.
+const RECIPE: &str = "recipe.toml";
+/// A line for each step that was logged.
+const METRICS: &str = "metrics.jsonl";
 /// The folder of pictures.
-const SAMPLES: &str = "samples";
+pub(super) const SAMPLES: &str = "samples";
 /// What TensorBoard reads: it takes files that have `tfevents` in their names.
 pub(super) const EVENTS: &str = "events.out.tfevents.kiln";
 /// The page of the run.
@@ -23,7 +31,7 @@ pub(super) const PAGE: &str = "index.html";
 /// A folder that holds one run.
 #[derive(Clone, Debug)]
 pub struct RunFolder {
-    path: PathBuf,
+    place: Place,
     /// Held while it is trained in.
     lock: Option<Arc<Lock>>,
 }
@@ -44,7 +52,28 @@ impl RunFolder {
         if let Some(name) = foreign(path)? {
             return Err(Error::usage(format!("{shown} holds {name}, which is not kiln's, and is left alone; name another --out")));
         }
-        Ok(Self { path: path.to_path_buf(), lock: None })
+        Ok(Self { place: Place::Disk(path.to_path_buf()), lock: None })
+    }
+
+    /// A folder in memory, where there is no disk, with these files in it.
+    pub fn in_memory(files: Files) -> Self {
+        Self { place: Place::Memory(Arc::new(Mutex::new(files))), lock: None }
+    }
+
+    /// Where it lies on disk, unless it lies in memory, as all of a page's do.
+    pub(super) fn on_disk(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Disk(path) if cfg!(not(target_family = "wasm")) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// What a folder in memory holds; nothing of one on disk.
+    pub fn files(&self) -> Files {
+        match &self.place {
+            Place::Memory(files) => held(files).clone(),
+            Place::Disk(_) => Files::new(),
+        }
     }
 
     /// Removes a run's folder.
@@ -70,12 +99,12 @@ impl RunFolder {
     /// # Errors
     /// [`Error::Usage`] where another process trains in it; [`Error::Io`] where it cannot be made or written.
     pub fn claim(&mut self) -> Result<()> {
-        self.lock = Some(Arc::new(Lock::take(&self.path)?));
-        for folder in [self.path.clone(), self.file(SAMPLES)] {
-            for (name, path) in entries(&folder)? {
-                if is_temporary(&name) {
-                    std::fs::remove_file(&path).map_err(|e| Error::io(&path, e))?;
-                }
+        if let Place::Disk(path) = &self.place {
+            self.lock = Some(Arc::new(Lock::take(path)?));
+        }
+        for folder in ["", SAMPLES] {
+            for name in self.place.names(folder)?.into_iter().filter(|name| is_temporary(name)) {
+                self.place.remove(Path::new(folder).join(name).to_string_lossy().as_ref())?;
             }
         }
         Ok(())
@@ -83,12 +112,8 @@ impl RunFolder {
 
     /// Clears what an earlier run without a checkpoint left, so that nothing of it stays among the new.
     pub(super) fn clear(&self) -> Result<()> {
-        for name in ["best.safetensors", "metrics.jsonl", "curves.png", EVENTS, PAGE] {
-            let path = self.file(name);
-            match std::fs::remove_file(&path) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::io(&path, e)),
-                _ => {}
-            }
+        for name in [BEST, METRICS, CURVES, EVENTS, PAGE] {
+            self.place.remove(name)?;
         }
         self.rewind(0)
     }
@@ -98,11 +123,22 @@ impl RunFolder {
     /// # Errors
     /// [`Error::Format`] where there is no run, or one of another version.
     pub fn open(path: &Path) -> Result<(Self, Recipe)> {
-        let file = path.join("recipe.toml");
-        let text = match std::fs::read_to_string(&file) {
-            Ok(text) => text,
+        let folder = Self { place: Place::Disk(path.to_path_buf()), lock: None };
+        let recipe = folder.recipe()?;
+        Ok((folder, recipe))
+    }
+
+    /// Reads its recipe.
+    ///
+    /// # Errors
+    /// As [`RunFolder::open`].
+    pub fn recipe(&self) -> Result<Recipe> {
+        let file = self.file(RECIPE);
+        let text = match self.place.read(RECIPE).map(String::from_utf8) {
+            Ok(Ok(text)) => text,
+            Ok(Err(_)) => return Err(Error::format(&file, "is not TOML: it is no text")),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                return Err(Error::format(path, "is no run folder (it has no recipe.toml); name the --out of a kiln train"));
+                return Err(Error::format(self.path(), "is no run folder (it has no recipe.toml); name the --out of a kiln train"));
             }
             Err(e) => return Err(Error::io(&file, e)),
         };
@@ -118,62 +154,77 @@ impl RunFolder {
         let recipe: Recipe = table.try_into().map_err(|e| Error::format(&file, first_line(&e)))?;
         recipe.data.check().map_err(|e| Error::format(&file, e.to_string()))?;
         recipe.check().map_err(|e| Error::format(&file, format!("holds what kiln never writes: {e}")))?;
-        Ok((Self { path: path.to_path_buf(), lock: None }, recipe))
+        Ok(recipe)
     }
 
-    /// The folder.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// The folder, for words where it is in memory.
+    pub fn path(&self) -> PathBuf {
+        self.place.path("")
     }
 
-    /// A file of the folder.
+    /// The path of a file of the folder, for words where it is in memory.
     pub fn file(&self, name: &str) -> PathBuf {
-        self.path.join(name)
+        self.place.path(name)
+    }
+
+    /// Whether it has such a file.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.place.has(name)
+    }
+
+    /// Reads a file of the folder.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(super) fn read(&self, name: &str) -> Result<Vec<u8>> {
+        self.place.read(name).map_err(|e| Error::io(self.file(name), e))
+    }
+
+    /// Writes a file of the folder whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(super) fn replace(&self, name: &str, parts: &[&[u8]]) -> Result<()> {
+        self.place.replace(name, parts)
+    }
+
+    /// The step of the newest checkpoint, if there is a whole one.
+    pub fn saved_step(&self) -> Option<u64> {
+        let metadata = checkpoint::parse(&self.file(CHECKPOINT), &self.read(CHECKPOINT).ok()?).ok()?;
+        metadata.get("step")?.parse().ok()
     }
 
     /// Writes the recipe.
     pub fn write_recipe(&self, recipe: &Recipe) -> Result<()> {
-        let text = toml::to_string_pretty(recipe).map_err(|e| Error::format(self.file("recipe.toml"), e.to_string()))?;
-        checkpoint::replace(&self.file("recipe.toml"), text.as_bytes())
+        let text = toml::to_string_pretty(recipe).map_err(|e| Error::format(self.file(RECIPE), e.to_string()))?;
+        self.replace(RECIPE, &[text.as_bytes()])
     }
 
     /// Appends a line to `metrics.jsonl`.
     pub fn log(&self, line: &serde_json::Value) -> Result<()> {
-        let path = self.file("metrics.jsonl");
-        let file = std::fs::OpenOptions::new().create(true).append(true).open(&path);
-        file.and_then(|mut f| writeln!(f, "{line}")).map_err(|e| Error::io(&path, e))
+        self.place.append(METRICS, &format!("{line}\n"))
     }
 
     /// The metrics logged so far; lines that a kill tore are left out.
     pub fn metrics(&self) -> Vec<serde_json::Value> {
-        let text = std::fs::read_to_string(self.file("metrics.jsonl")).unwrap_or_default();
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+        self.logged().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
     /// Drops metrics and pictures after a step, when a run goes on from a checkpoint before them.
     pub fn rewind(&self, step: u64) -> Result<()> {
-        for (name, path) in entries(&self.file(SAMPLES))? {
-            if picture_step(&name).is_some_and(|drawn| drawn > step) {
-                std::fs::remove_file(&path).map_err(|e| Error::io(&path, e))?;
-            }
+        for name in self.place.names(SAMPLES)?.into_iter().filter(|name| picture_step(name).is_some_and(|drawn| drawn > step)) {
+            self.place.remove(&format!("{SAMPLES}/{name}"))?;
         }
-        let path = self.file("metrics.jsonl");
-        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let text = self.logged();
         let step_of = |line: &str| serde_json::from_str::<serde_json::Value>(line).ok()?["step"].as_u64();
         let kept: String = text.lines().filter(|l| step_of(l).is_some_and(|s| s <= step)).map(|l| format!("{l}\n")).collect();
         // Lines stay as they were written: a number that is read and written again may differ in its last digit.
-        if kept == text { Ok(()) } else { checkpoint::replace(&path, kept.as_bytes()) }
+        if kept == text { Ok(()) } else { self.replace(METRICS, &[kept.as_bytes()]) }
     }
-}
 
-/// Names and paths in a folder; none where there is none.
-fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
-    let failed = |e: std::io::Error| Error::io(folder, e);
-    let found = match std::fs::read_dir(folder) {
-        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => return Ok(Vec::new()),
-        found => found.map_err(failed)?,
-    };
-    found.map(|entry| entry.map(|e| (e.file_name().to_string_lossy().into_owned(), e.path())).map_err(failed)).collect()
+    fn logged(&self) -> String {
+        self.place.read(METRICS).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
+    }
 }
 
 /// Whether a file is one that [`crate::report::write_atomically`] had not finished.
@@ -189,13 +240,17 @@ pub(super) fn picture_step(name: &str) -> Option<u64> {
 
 /// Something in a folder that no run of kiln's leaves behind.
 fn foreign(folder: &Path) -> Result<Option<String>> {
-    let found = entries(folder)?;
+    let place = Place::Disk(folder.to_path_buf());
     // Without a recipe, pictures and metrics are somebody else's.
     let ours = RunFolder::open(folder).is_ok();
-    for (name, path) in found {
+    for name in place.names("")? {
+        let path = folder.join(&name);
         let own = match name.as_str() {
-            "recipe.toml" | CHECKPOINT | "best.safetensors" | "metrics.jsonl" | "curves.png" | EVENTS | PAGE => ours && path.is_file(),
-            SAMPLES => ours && path.is_dir() && entries(&path)?.iter().all(|(name, _)| is_temporary(name) || picture_step(name).is_some()),
+            RECIPE | CHECKPOINT | BEST | METRICS | CURVES | EVENTS | PAGE => ours && path.is_file(),
+            SAMPLES => {
+                let kept = |name: &String| is_temporary(name) || picture_step(name).is_some();
+                ours && path.is_dir() && place.names(SAMPLES)?.iter().all(kept)
+            }
             lock::NAME => path.is_file(),
             _ => is_temporary(&name),
         };
@@ -238,16 +293,16 @@ impl Trained {
     pub(super) fn of(folder: RunFolder, recipe: Recipe, device: &Device, best: bool) -> Result<Self> {
         let path = folder.path();
         let model = model::build(&recipe.model, &recipe.hyper, &recipe.data.spec())?;
-        let file = folder.file(if best { "best.safetensors" } else { CHECKPOINT });
-        if best && !file.exists() {
+        let name = if best { BEST } else { CHECKPOINT };
+        if best && !folder.has(name) {
             return Err(Error::format(path, "has no best.safetensors: no validation split was scored; leave --best out"));
         }
-        if !file.exists() {
+        if !folder.has(name) {
             let reason = "has no checkpoint.safetensors: its run ended before the first; start it again with the same --out";
             return Err(Error::format(path, reason));
         }
         let mut state = State::initial(device, &recipe.train.state(model.state()).0, recipe.seed)?;
-        let progress = checkpoint::load(&file, &mut state, &recipe)?;
+        let progress = checkpoint::load((&folder.file(name), &folder.read(name)?), &mut state, &recipe)?;
         Ok(Self { recipe, model, state, progress, folder })
     }
 

@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use web_time::Instant;
 
 use serde_json::json;
 
-use super::checkpoint::{self, Snapshot};
+use super::checkpoint::Snapshot;
 use super::events::Events;
 use super::metrics::{Sent, Watch};
+use super::run::{BEST, CHECKPOINT};
 use super::{Change, Observer, Outcome, Trainer, page, pictures};
 use crate::cpu::Arena;
 use crate::data::{self, Loader, LoaderOptions};
@@ -16,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::eval::{self, LikelihoodOptions};
 use crate::graph::{Graph, SCALES, Step};
 use crate::runtime::{Program, Weights};
+use crate::wait::breathe;
 
 /// Steps of a diffusion model's bound while it is trained: few, since they are of many models that are compared with each other alone.
 const VALIDATION_STEPS: usize = 10;
@@ -142,6 +144,7 @@ impl Trainer {
                 outcome.metrics = self.log(&passes.last, earlier, &mut watch, observer).await?;
             }
             observer.step(at);
+            breathe().await;
             if logged {
                 let now = Sent::begin(&mut passes.last, &self.state, self.model.as_ref(), at, rate(at - first), told)?;
                 // Whatever is to be kept or drawn is looked at first: what is no longer a number replaces nothing.
@@ -160,7 +163,10 @@ impl Trainer {
                 self.save().await?;
             }
             if train.sample_every > 0 && (every(train.sample_every) || ends) {
-                pictures.draw(self.model.as_ref(), &mut self.state, (&self.recipe, &self.folder), at, stop).await?;
+                let drawn = pictures.draw(self.model.as_ref(), &mut self.state, (&self.recipe, &self.folder), at, stop).await?;
+                if let Some(items) = drawn {
+                    observer.drawn(at, &items);
+                }
                 pictures::curves(self.model.as_ref(), &self.recipe, &self.folder)?;
                 if let Some(events) = &mut self.events {
                     events.samples(at, &self.folder)?;
@@ -227,7 +233,7 @@ impl Trainer {
 
     /// Writes the checkpoint.
     async fn save(&mut self) -> Result<PathBuf> {
-        let path = self.write("checkpoint.safetensors").await?;
+        let path = self.write(CHECKPOINT).await?;
         self.saved = Some(self.progress.step);
         Ok(path)
     }
@@ -239,7 +245,7 @@ impl Trainer {
             return Err(self.lost(&format!("{tensor} is no longer a number"), self.progress.step));
         }
         let path = self.folder.file(name);
-        snapshot.save(&path, &self.progress, &self.recipe)?;
+        self.folder.replace(name, &snapshot.encode(&path, &self.progress, &self.recipe)?.parts())?;
         Ok(path)
     }
 
@@ -296,8 +302,8 @@ impl Trainer {
 
     /// Why training cannot go on after a step, with what is left of it.
     fn lost(&self, what: &str, step: u64) -> Error {
-        let file = self.folder.file("checkpoint.safetensors");
-        let good = match checkpoint::step_of(&file) {
+        let file = self.folder.file(CHECKPOINT);
+        let good = match self.folder.saved_step() {
             Some(saved) => format!("the last good checkpoint is {}, of step {saved}", file.display()),
             None => "nothing was saved yet".into(),
         };
@@ -329,7 +335,7 @@ impl Trainer {
         self.progress.waited += 1;
         if best {
             (self.progress.best, self.progress.waited) = (Some(figure.nats), 0);
-            self.write("best.safetensors").await?;
+            self.write(BEST).await?;
         }
         observer.valid(self.progress.step, figure.nats, &name, best);
         Ok(())

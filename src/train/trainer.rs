@@ -20,6 +20,8 @@ pub trait Observer {
     fn step(&mut self, _step: u64) {}
     /// The validation split was scored: nats, over what, and whether it is the best so far.
     fn valid(&mut self, _step: u64, _nats: f64, _data: &str, _best: bool) {}
+    /// Items `[N, H, W, C]` were drawn: images of values 0..1, points and series as they are.
+    fn drawn(&mut self, _step: u64, _items: &[f32]) {}
     /// A sentence worth saying.
     fn say(&mut self, _words: &str) {}
 }
@@ -233,6 +235,16 @@ impl Trainer {
     /// The weights.
     pub fn state(&self) -> &State {
         &self.state
+    }
+
+    /// The model, and its weights to draw with.
+    pub fn model_and_state(&mut self) -> (&dyn Model, &mut State) {
+        (self.model.as_ref(), &mut self.state)
+    }
+
+    /// The run's folder.
+    pub fn folder(&self) -> &RunFolder {
+        &self.folder
     }
 
     /// Steps done.

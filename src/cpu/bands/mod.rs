@@ -68,6 +68,6 @@ pub fn touched(plan: &Plan, bands: &[Band]) -> usize {
             }
         }
     }
-    let kept = bands.iter().map(|band| band.kept).max().unwrap_or(0) * rayon::current_num_threads().min(LANES);
+    let kept = bands.iter().map(|band| band.kept).max().unwrap_or(0) * crate::parallel::current_num_threads().min(LANES);
     kept + plan.slots.iter().zip(whole).filter(|(_, whole)| *whole).map(|(len, _)| len).sum::<usize>()
 }

@@ -1,6 +1,6 @@
 //! The kernel distance: the squared maximum mean discrepancy under a cubic kernel (Bińkowski et al., 2018).
 
-use rayon::prelude::*;
+use crate::parallel::prelude::*;
 
 use super::Rows;
 

@@ -1,7 +1,7 @@
 //! What nearest neighbours say: precision and recall (Kynkäänniemi et al., 2019), the two-sample test (Lopez-Paz and Oquab, 2017), and
 //! copies of training items.
 
-use rayon::prelude::*;
+use crate::parallel::prelude::*;
 
 use super::Rows;
 

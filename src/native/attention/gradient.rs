@@ -1,6 +1,6 @@
 //! The gradient: scores are computed again, block by block.
 
-use rayon::prelude::*;
+use crate::parallel::prelude::*;
 
 use super::pack::{Columns, Rows, offsets, product, rows_len, turned_len};
 use super::softmax::{Scores, Totals};

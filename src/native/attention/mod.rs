@@ -7,7 +7,7 @@ mod softmax;
 
 pub use gradient::gradient;
 
-use rayon::prelude::*;
+use crate::parallel::prelude::*;
 
 use super::{scratch, simd};
 use pack::{Columns, Rows, offsets, product, rows_len, turned_len};

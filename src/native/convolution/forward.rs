@@ -1,6 +1,6 @@
 //! Convolutions in `f32`: one cache-sized window an image, register tiles over gathered rows.
 
-use rayon::prelude::*;
+use crate::parallel::prelude::*;
 
 use super::Convolution;
 use super::geometry::{Geometry, PhaseTables, Reader};

@@ -1,6 +1,6 @@
 //! Convolutions as their definition says, for the `f64` oracle.
 
-use rayon::prelude::*;
+use crate::parallel::prelude::*;
 
 use super::{Convolution, WeightGradient};
 use crate::native::{Evaluator, Operand, Real};

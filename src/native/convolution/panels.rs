@@ -1,6 +1,6 @@
 //! Second factors packed in panels as wide as the register tile.
 
-use rayon::prelude::*;
+use crate::parallel::prelude::*;
 
 use super::geometry::PhaseTables;
 use crate::native::simd;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
+use crate::parallel::prelude::*;
 
 use super::geometry::{PhaseTables, Reader};
 use super::panels::{Factor, Panels, depth_each};

@@ -1,6 +1,6 @@
 //! Weight gradients in `f32`.
 
-use rayon::prelude::*;
+use crate::parallel::prelude::*;
 
 use super::WeightGradient;
 use super::geometry::{Geometry, PhaseTables, Reader};

@@ -1,6 +1,6 @@
 //! The way back: the gates again, from hidden states, then step by step in reverse.
 
-use rayon::prelude::*;
+use crate::parallel::prelude::*;
 
 use super::cell::{activate, retreat};
 use super::{Panels, Plan, ScanJob};

@@ -1,6 +1,6 @@
 //! The forward pass.
 
-use rayon::prelude::*;
+use crate::parallel::prelude::*;
 
 use super::cell::{activate, advance};
 use super::{Panels, Plan, ScanJob};

@@ -121,7 +121,7 @@ impl<'a> Plan<'a> {
     /// Images that are worked at side by side, of `count`.
     fn group(&self, count: usize) -> usize {
         let wanted = ROWS.div_ceil(self.job.walk.widest(self.job.size).max(1));
-        wanted.min(count.div_ceil(rayon::current_num_threads())).max(1)
+        wanted.min(count.div_ceil(crate::parallel::current_num_threads())).max(1)
     }
 }
 

@@ -32,6 +32,7 @@ impl Level {
 
 /// The levels of this machine, the best one last.
 pub fn levels() -> Vec<Level> {
+    #[cfg_attr(not(target_arch = "x86_64"), allow(unused_mut))]
     let mut levels = vec![Level::Portable];
     #[cfg(target_arch = "x86_64")]
     {

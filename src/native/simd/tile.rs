@@ -15,6 +15,7 @@ pub const MAX_ROWS: usize = 8;
 pub const MAX_COLUMNS: usize = 32;
 
 /// Columns of the tile for products with `n` columns.
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
 pub fn columns(n: usize) -> usize {
     match level() {
         #[cfg(target_arch = "x86_64")]

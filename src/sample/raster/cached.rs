@@ -1,11 +1,11 @@
 //! The cached sampler on the CPU: groups of images side by side.
 
-use rayon::prelude::*;
+use crate::parallel::prelude::*;
 
 use super::draw::{Chance, Pixel};
 use super::program::{Order, RasterProgram};
 use super::steps::{Group, Network, Place};
-use super::{Drawn, Job, Stop};
+use super::{Drawn, Job, Watch};
 use crate::error::{Error, Result};
 use crate::graph::Shape;
 use crate::model::{Law, Model, need};
@@ -49,18 +49,19 @@ impl CachedSampler {
         &self.network
     }
 
-    /// Draws (or completes) a batch of images, or none once `stop` says so. `given` holds the values of [`RasterProgram::given`] for all of them, in that order.
-    pub fn sample(&self, job: &Job<'_>, given: &[Vec<f32>], stop: &Stop<'_>) -> Option<Drawn> {
+    /// Draws (or completes) a batch of images, or none once `watch` ends it. `given` holds the values of [`RasterProgram::given`] for all
+    /// of them, in that order.
+    pub fn sample(&self, job: &Job<'_>, given: &[Vec<f32>], watch: &dyn Watch) -> Option<Drawn> {
         let group = simd::rows();
         let item = self.network.item();
         let mut images = vec![0.0; job.count * item];
         let mut log_p = vec![0.0; job.count];
-        let groups = images.par_chunks_mut(group * item).zip(log_p.par_chunks_mut(group)).enumerate();
-        let done = groups.all(|(g, (images, log_p))| {
+        let draw = |(g, (images, log_p)): (usize, (&mut [f32], &mut [f64]))| {
             let mut images_of_group = Group::new(&self.network, log_p.len());
             images_of_group.give(g * group, given);
-            images_of_group.run(&self.law, job, g * group, images, log_p, stop)
-        });
+            images_of_group.run(&self.law, job, g * group, images, log_p, watch)
+        };
+        let done = images.par_chunks_mut(group * item).zip(log_p.par_chunks_mut(group)).enumerate().all(draw);
         done.then_some(Drawn { images, log_p })
     }
 }
@@ -79,16 +80,19 @@ pub(super) struct Drawing<'a> {
 }
 
 impl Group<'_> {
-    /// Draws the images from number `first` on to the end, unless `stop` says so.
-    fn run(&mut self, law: &Law, job: &Job<'_>, first: usize, images: &mut [f32], log_p: &mut [f64], stop: &Stop<'_>) -> bool {
+    /// Draws the images from number `first` on to the end, unless `watch` ends it.
+    fn run(&mut self, law: &Law, job: &Job<'_>, first: usize, images: &mut [f32], log_p: &mut [f64], watch: &dyn Watch) -> bool {
         let item = self.network.item();
         let keep = job.keep.map(|(values, kept)| (&values[first * item..], kept));
         let drawing = Drawing { law, temperature: job.temperature, seed: job.seed, first: job.first + first, begins: 0, keep };
         for row in 0..self.network.program.size[0] {
-            if stop() {
+            if watch.stops() {
                 return false;
             }
             self.draw_row(&drawing, row, images, log_p);
+            if watch.wants() {
+                watch.drawn(first, item, images, (row + 1) * self.network.program.size[1]);
+            }
         }
         true
     }

@@ -1,11 +1,11 @@
 //! The raster sampler on the GPU: the steps of rows and positions as one kernel, compiled from the network's own graph.
 
 use std::ops::Range;
-use std::time::Instant;
+use web_time::Instant;
 
 use super::kernel::{ALONE, Compiled, kernel};
 use super::program::RasterProgram;
-use super::{Drawn, Job, Stop};
+use super::{Drawn, Job, Watch};
 use crate::error::Result;
 use crate::gpu::{Gpu, Standalone};
 use crate::graph::Shape;
@@ -74,16 +74,16 @@ impl DeviceSampler {
         })
     }
 
-    /// Draws (or completes) images, or none once `stop` says so; nothing is read back before they are done. Adds to `spent` where the time went. `given` holds the
+    /// Draws (or completes) images, or none once `watch` ends it; nothing is read back before they are done, but for what it wants. Adds to `spent` where the time went. `given` holds the
     /// values of [`RasterProgram::given`] for all of them, in that order.
     ///
     /// # Errors
     /// [`Error::Device`] where the device was lost or the images do not fit.
-    pub async fn sample(&mut self, job: &Job<'_>, given: &[Vec<f32>], spent: &mut Spent, stop: &Stop<'_>) -> Result<Option<Drawn>> {
+    pub async fn sample(&mut self, job: &Job<'_>, given: &[Vec<f32>], spent: &mut Spent, watch: &dyn Watch) -> Result<Option<Drawn>> {
         let mut drawn = Drawn { images: Vec::new(), log_p: Vec::new() };
         for start in (0..job.count).step_by(MOST_IMAGES) {
             let count = MOST_IMAGES.min(job.count - start);
-            match self.part(job, given, start..start + count, spent, stop).await? {
+            match self.part(job, given, start..start + count, spent, watch).await? {
                 Some(part) => {
                     drawn.images.extend(part.images);
                     drawn.log_p.extend(part.log_p);
@@ -112,7 +112,7 @@ impl DeviceSampler {
         given: &[Vec<f32>],
         part: Range<usize>,
         spent: &mut Spent,
-        stop: &Stop<'_>,
+        watch: &dyn Watch,
     ) -> Result<Option<Drawn>> {
         let (start, count) = (part.start, part.len());
         if self.kernel.as_ref().is_none_or(|(made, _)| *made != count) {
@@ -147,7 +147,7 @@ impl DeviceSampler {
         let mut at = 0;
         let mut each = 1;
         while at < self.positions {
-            if stop() {
+            if watch.stops() {
                 return Ok(None);
             }
             let last = (at + each).min(self.positions);
@@ -166,6 +166,9 @@ impl DeviceSampler {
                 each = room.clamp(1, each * 4);
             }
             at = last;
+            if watch.wants() && at < self.positions {
+                watch.drawn(start, self.item, &kernel.read(Buffer::Images as usize, count * self.item).await?, at);
+            }
         }
         let begun = Instant::now();
         let images = kernel.read(Buffer::Images as usize, count * self.item).await?;

@@ -20,7 +20,7 @@ pub use past::{Future, Past};
 pub use program::{Feature, Known, Operand, Order, RasterProgram, RasterStep, View, Work};
 pub use scales::{order, scales};
 
-use std::time::Instant;
+use web_time::Instant;
 
 use draw::{Chance, Pixel};
 
@@ -55,8 +55,24 @@ impl Job<'_> {
     }
 }
 
-/// Says whether to stop. It is asked from several threads.
-pub type Stop<'a> = dyn Fn() -> bool + Sync + 'a;
+/// Watches a job while it is drawn. It is asked from several threads.
+pub trait Watch: Sync {
+    /// Whether the job is to end at once.
+    fn stops(&self) -> bool {
+        false
+    }
+    /// Whether the images are wanted as far as they are drawn.
+    fn wants(&self) -> bool {
+        false
+    }
+    /// Images of the job from number `first` on, each of `item` values `[H, W, C]` in levels, of which so many positions are drawn.
+    fn drawn(&self, _first: usize, _item: usize, _images: &[f32], _positions: usize) {}
+}
+
+/// Watches nothing.
+pub struct Unwatched;
+
+impl Watch for Unwatched {}
 
 /// Images drawn, in levels from 0 (continuous values as they are), and ln p of the values drawn (not of those given), in nats.
 #[derive(Clone, Debug, PartialEq)]
@@ -188,25 +204,31 @@ impl RasterSampler {
     /// # Errors
     /// Those of the device.
     pub async fn sample(&mut self, model: &dyn Model, state: &mut State, job: &Job<'_>) -> Result<Drawn> {
-        self.sample_unless(model, state, job, &|| false).await?.ok_or(Error::Interrupted)
+        self.sample_watched(model, state, job, &Unwatched).await?.ok_or(Error::Interrupted)
     }
 
-    /// Draws images, or none once `stop` says so. It is asked between values where a model is drawn by whole passes, between rows on the
+    /// Draws images, or none once `watch` ends it. It is asked between values where a model is drawn by whole passes, between rows on the
     /// CPU and between dispatches on an adapter.
     ///
     /// # Errors
     /// Those of the device.
-    pub async fn sample_unless(&mut self, model: &dyn Model, state: &mut State, job: &Job<'_>, stop: &Stop<'_>) -> Result<Option<Drawn>> {
+    pub async fn sample_watched(
+        &mut self,
+        model: &dyn Model,
+        state: &mut State,
+        job: &Job<'_>,
+        watch: &dyn Watch,
+    ) -> Result<Option<Drawn>> {
         if job.count == 0 {
             return Err(Error::usage("at least one image must be drawn; take -n 1 or more"));
         }
-        self.draw(need::raster(model)?, state, job, stop).await
+        self.draw(need::raster(model)?, state, job, watch).await
     }
 
     /// Draws images from the coarsest scale to this one.
-    async fn draw(&mut self, raster: &dyn Raster, state: &mut State, job: &Job<'_>, stop: &Stop<'_>) -> Result<Option<Drawn>> {
+    async fn draw(&mut self, raster: &dyn Raster, state: &mut State, job: &Job<'_>, watch: &dyn Watch) -> Result<Option<Drawn>> {
         let (Some(sampler), Some(coarser)) = (&mut self.coarser, raster.coarser()) else {
-            return self.draw_scale(raster, state, job, stop).await;
+            return self.draw_scale(raster, state, job, watch).await;
         };
         sampler.spent = Spent::default();
         let known = job.inputs.iter().find(|(name, _)| *name == "coarse");
@@ -219,7 +241,7 @@ impl RasterSampler {
                 let kept = scales::coarser_kept(job, self.dims);
                 let keep = kept.as_ref().map(|k| (&k.values[..], &k.places[..]));
                 let part = Job { seed: scales::coarser_seed(job.seed), keep, ..job.clone() };
-                match Box::pin(sampler.draw(coarser.as_ref(), state, &part, stop)).await? {
+                match Box::pin(sampler.draw(coarser.as_ref(), state, &part, watch)).await? {
                     Some(drawn) => drawn,
                     None => return Ok(None),
                 }
@@ -229,24 +251,24 @@ impl RasterSampler {
         let further = job.inputs.iter().filter(|(name, _)| *name != "coarse").copied();
         let inputs: Vec<(&str, &[f32])> = further.chain([("coarse", &coarse.images[..])]).collect();
         let whole = Job { keep: Some((&kept.values, &kept.places)), inputs: &inputs, ..job.clone() };
-        let drawn = self.draw_scale(raster, state, &whole, stop).await?;
+        let drawn = self.draw_scale(raster, state, &whole, watch).await?;
         let log_p = |drawn: &Drawn| drawn.log_p.iter().zip(&coarse.log_p).map(|(fine, coarse)| fine + coarse).collect();
         Ok(drawn.map(|drawn| Drawn { log_p: log_p(&drawn), images: drawn.images }))
     }
 
     /// Draws the values of this scale that are not kept.
-    async fn draw_scale(&mut self, raster: &dyn Raster, state: &mut State, job: &Job<'_>, stop: &Stop<'_>) -> Result<Option<Drawn>> {
+    async fn draw_scale(&mut self, raster: &dyn Raster, state: &mut State, job: &Job<'_>, watch: &dyn Watch) -> Result<Option<Drawn>> {
         self.spent = Spent::default();
         let given = self.given(raster, state, job).await?;
         match &mut self.engine {
             Engine::Cpu(sampler) => {
                 let begun = Instant::now();
-                let drawn = sampler.sample(job, &given, stop);
+                let drawn = sampler.sample(job, &given, watch);
                 self.spent.kernels = begun.elapsed().as_secs_f64();
                 Ok(drawn)
             }
-            Engine::Gpu(sampler) => sampler.sample(job, &given, &mut self.spent, stop).await,
-            Engine::Naive => self.sample_naively(raster, state, job, stop).await,
+            Engine::Gpu(sampler) => sampler.sample(job, &given, &mut self.spent, watch).await,
+            Engine::Naive => self.sample_naively(raster, state, job, watch).await,
         }
     }
 
@@ -293,7 +315,7 @@ impl RasterSampler {
         conditions.values(state, job).await
     }
 
-    async fn sample_naively(&mut self, raster: &dyn Raster, state: &mut State, job: &Job<'_>, stop: &Stop<'_>) -> Result<Option<Drawn>> {
+    async fn sample_naively(&mut self, raster: &dyn Raster, state: &mut State, job: &Job<'_>, watch: &dyn Watch) -> Result<Option<Drawn>> {
         let [h, w, c] = self.dims;
         let item = h * w * c;
         if self.naive.as_ref().is_none_or(|(count, _)| *count != job.count) {
@@ -309,7 +331,7 @@ impl RasterSampler {
         // The outputs of the last pass, and the pixel it was for.
         let (mut logits, mut known) = (Vec::new(), None);
         for place in 0..item {
-            if stop() {
+            if watch.stops() {
                 return Ok(None);
             }
             // What is kept needs no pass, and colours that one law tells need one.

@@ -1,6 +1,6 @@
 //! Many futures of one past: what the cached sampler keeps of the steps so far is carried on, and never made again.
 
-use rayon::prelude::*;
+use crate::parallel::prelude::*;
 
 use super::cached::{CachedSampler, Drawing};
 use super::steps::Group;

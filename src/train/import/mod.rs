@@ -22,6 +22,7 @@ use family::{Family, Source};
 
 use super::checkpoint::{Progress, Snapshot};
 use super::layout::{from_torch, torch_shape};
+use super::run::CHECKPOINT;
 use super::{Recipe, RunFolder};
 use crate::cpu::Arena;
 use crate::error::{Error, Result};
@@ -131,7 +132,8 @@ impl Import {
         folder.clear()?;
         folder.write_recipe(recipe)?;
         let progress = Progress { model: recipe.model.clone(), step: 0, best: None, waited: 0 };
-        snapshot.save(&folder.file("checkpoint.safetensors"), &progress, recipe)?;
+        let path = folder.file(CHECKPOINT);
+        snapshot.encode(&path, &progress, recipe)?.write(&path)?;
         Ok(Imported { tensors: plan.taken.len(), parameters: model.state().parameters(true), fresh: plan.fresh })
     }
 

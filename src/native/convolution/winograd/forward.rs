@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use rayon::prelude::*;
+use crate::parallel::prelude::*;
 
 use super::Split;
 use super::filter::Filter;
@@ -27,7 +27,7 @@ pub fn convolve<F: Filter<P, T>, const P: usize, const T: usize>(job: &Convoluti
     let size = job.gather.source[0] * job.gather.source[1] * cs;
     let dest = job.gather.dest[0] * job.gather.dest[1] * cd;
     // How images are grouped changes no sum, so it may depend on the cores.
-    let share = (output.len() / dest).div_ceil(rayon::current_num_threads());
+    let share = (output.len() / dest).div_ceil(crate::parallel::current_num_threads());
     let group = (ROWS / split.tiles()).clamp(1, share);
     let each = if group == 1 { ROWS.min(split.tiles()) } else { split.tiles() };
     let depth = split.phases[0].len() * cs;

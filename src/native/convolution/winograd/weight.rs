@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use rayon::prelude::*;
+use crate::parallel::prelude::*;
 
 use super::Split;
 use super::filter::Filter;
@@ -35,7 +35,7 @@ pub fn weight_gradient<F: Filter<P, T>, const P: usize, const T: usize>(
     let dest = job.gather.dest[0] * job.gather.dest[1] * cd;
     let images = job.upstream.len() / dest;
     // How images are grouped changes no sum, so it may depend on the cores.
-    let threads = rayon::current_num_threads();
+    let threads = crate::parallel::current_num_threads();
     let group = (SPAN / split.tiles()).min(images.div_ceil(threads)).max(LEAST / split.tiles()).clamp(1, images);
     let each = if group == 1 { SPAN.min(split.tiles()) } else { split.tiles() };
     let rows = group * each;
