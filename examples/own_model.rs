@@ -12,7 +12,6 @@ use kiln::{Result, report};
 
 const SIDE: usize = 24;
 const BATCH: usize = 32;
-
 /// Pictures of a ring each.
 struct Rings;
 
@@ -45,6 +44,7 @@ fn main() -> Result<()> {
     let group = spec.group("");
     let x = g.input("x", [BATCH, SIDE, SIDE, 1]);
     let noise = g.random(Distribution::Normal, 0, [BATCH, SIDE, SIDE, 1])?;
+    let noise = g.scale(noise, 0.3)?;
     let noised = g.add(x, noise)?;
     let mut made = noised;
     for (name, channels) in [("first", [1, 16]), ("second", [16, 16]), ("last", [16, 1])] {
@@ -66,7 +66,7 @@ fn main() -> Result<()> {
     let (binarization, scale, augment) = (Binarization::None, Scale::Unit, Augment::default());
     let options = LoaderOptions { batch: BATCH, seed: 1, start_step: 0, binarization, scale, augment, prefetch: 4 };
     let mut loader = Loader::new(Arc::new(Rings), options)?;
-    for at in 1..=400 {
+    for at in 1..=1000 {
         program.write("x", &loader.next()?.values)?;
         let step = Step { seed: 1, step: at, learning_rate: [2e-3; 4], updates: [at; 4], ..Step::default() };
         program.run(&mut state, &step).wait()?;

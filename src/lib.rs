@@ -1,17 +1,32 @@
 //! kiln trains, scores and samples deep generative models on any GPU through hand-written WGSL kernels, and on the CPU without one.
+//!
+//! What a program of one's own uses: [`data`] to read or make items, [`graph`] with [`nn`] and [`model`] to say what is computed, [`runtime`] to
+//! compute it, [`train`] for whole runs in folders, [`eval`] and [`sample`] for what they are good for, [`report`] for pictures and pages, and
+//! [`wait`] where nothing else is to be done meanwhile. `examples/own_model.rs` embeds a training in eighty lines.
+//!
+//! Modules that this page does not list are open to kiln's own program, tests and benchmarks alone, and may change in any release.
 
-pub mod cache;
+#![warn(missing_docs)]
+
+// In a browser there is no command line, which is who else uses some of these.
+#[cfg_attr(target_family = "wasm", allow(dead_code))]
+pub(crate) mod cache;
 #[cfg(not(target_family = "wasm"))]
+#[doc(hidden)]
 pub mod cli;
+#[doc(hidden)]
 pub mod cpu;
 pub mod data;
 pub mod error;
 pub mod eval;
+#[doc(hidden)]
 pub mod gpu;
 pub mod graph;
-pub mod keys;
+#[cfg_attr(target_family = "wasm", allow(dead_code))]
+pub(crate) mod keys;
 pub mod model;
-pub mod native;
+#[cfg_attr(target_family = "wasm", allow(dead_code))]
+pub(crate) mod native;
 mod nearest;
 pub mod nn;
 pub mod op;
@@ -22,9 +37,11 @@ pub mod random;
 pub mod report;
 pub mod runtime;
 pub mod sample;
+#[doc(hidden)]
 pub mod shader;
 pub mod tensor;
-pub mod timing;
+#[cfg_attr(target_family = "wasm", allow(dead_code))]
+pub(crate) mod timing;
 pub mod train;
 pub mod wait;
 

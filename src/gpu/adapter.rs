@@ -130,11 +130,14 @@ pub(super) async fn choose(choice: &Choice) -> Result<(wgpu::Adapter, AdapterDes
             Choice::Numbered(number) => return Err(Error::Usage(format!("there is no device {number}, only 0 `cpu`"))),
             _ => {}
         }
-        return Err(Error::Device(
+        // A static program has no loader that could bring a driver in.
+        let words = if cfg!(all(target_env = "musl", target_feature = "crt-static")) {
+            "this kiln is one static file, which cannot load a GPU's driver: use --device cpu, or another build (docs/install.md)"
+        } else {
             "no GPU adapter was found: install a Vulkan driver (on Debian or Ubuntu `apt install mesa-vulkan-drivers`), \
              or use --device cpu"
-                .into(),
-        ));
+        };
+        return Err(Error::Device(words.into()));
     }
     let name = |(number, (_, d)): (usize, &(wgpu::Adapter, AdapterDescription))| format!("{number} {} ({})", d.name, d.backend);
     let names = found.iter().enumerate().map(name).collect::<Vec<_>>().join(", ");

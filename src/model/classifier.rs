@@ -86,7 +86,7 @@ enum Veil {
     Rows,
 }
 
-/// The model: [`Trunk`], or what another run makes of images, → `features` → `classes`.
+/// The model: its own layers, or what another run makes of images, → `features` → `classes`.
 pub struct Classifier {
     spec: StateSpec,
     dims: [usize; 3],

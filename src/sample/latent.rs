@@ -49,7 +49,7 @@ impl Decoder {
     /// Prepares a decoder for up to `most` latents at a time: as many as the device takes at once.
     ///
     /// # Errors
-    /// [`Error::Usage`] where the model has no decoder; errors of the device.
+    /// [`crate::Error::Usage`] where the model has no decoder; errors of the device.
     pub async fn new(device: &Device, model: &dyn Model, state: &State, weights: Weights, most: usize) -> Result<Self> {
         let decoder = need::decodes(model)?;
         let latent = decoder.latent();

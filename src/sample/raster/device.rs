@@ -78,7 +78,7 @@ impl DeviceSampler {
     /// values of [`RasterProgram::given`] for all of them, in that order.
     ///
     /// # Errors
-    /// [`Error::Device`] where the device was lost or the images do not fit.
+    /// [`crate::Error::Device`] where the device was lost or the images do not fit.
     pub async fn sample(&mut self, job: &Job<'_>, given: &[Vec<f32>], spent: &mut Spent, watch: &dyn Watch) -> Result<Option<Drawn>> {
         let mut drawn = Drawn { images: Vec::new(), log_p: Vec::new() };
         for start in (0..job.count).step_by(MOST_IMAGES) {
