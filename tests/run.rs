@@ -5,8 +5,12 @@
 mod program;
 
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use kiln::runtime::Device;
+use kiln::train::{Files, Observer, Order, RunFolder, Trainer, parse_settings};
+use kiln::wait::Wait;
 use program::{Place, Ran, noise, npy};
 use serde_json::Value;
 
@@ -40,6 +44,60 @@ fn a_resumed_run_is_the_run_that_never_stopped() {
         let steps = |run| metrics(&place, run).iter().filter_map(|m| m["step"].as_u64()).max();
         assert_eq!(steps("parts"), steps("whole"));
     }
+}
+
+/// Counts the steps that it hears of, and asks for a stop after some.
+struct Counter<'a> {
+    steps: usize,
+    pictures: usize,
+    last: u64,
+    stop: &'a AtomicBool,
+}
+
+impl Observer for Counter<'_> {
+    fn step(&mut self, step: u64) {
+        self.steps += 1;
+        self.stop.store(step == self.last, Ordering::Relaxed);
+    }
+
+    fn drawn(&mut self, _step: u64, items: &[f32]) {
+        assert!(items.len() == 16 * 784 && items.iter().all(|v| (0.0..=1.0).contains(v)));
+        self.pictures += 1;
+    }
+}
+
+#[test]
+fn a_run_in_memory_is_the_run_on_disk() -> kiln::Result<()> {
+    let place = Place::new();
+    let keys = "--set blocks=1 --set hidden=4 --set head=4 --set first_kernel=5 --set sample_every=3 --set log_every=1 --set valid_items=8";
+    place.kiln(&format!("train pixelcnn --data builtin:digits --limit 64 --out run -q --steps 6 --batch 8 --device cpu {keys}")).ok();
+    let settings: Vec<String> = keys.split(" --set ").map(|key| key.trim_start_matches("--set ").to_string()).collect();
+    let order = Order {
+        model: "pixelcnn".into(),
+        source: "builtin:digits".into(),
+        seed: 1,
+        settings: parse_settings(&settings)?,
+        batch: Some(8),
+        steps: Some(6),
+        limit: Some(64),
+        ..Order::default()
+    };
+    let mut trainer = Trainer::start(&Device::Cpu, order.recipe(&Device::Cpu)?, RunFolder::in_memory(Files::new())).wait()?;
+    let stop = AtomicBool::new(false);
+    let mut counter = Counter { steps: 0, pictures: 0, last: 4, stop: &stop };
+    let first = trainer.run(&stop, &mut counter).wait()?;
+    assert!(first.stopped && first.step == 4 && trainer.folder().saved_step() == Some(4));
+    counter.last = 0;
+    stop.store(false, Ordering::Relaxed);
+    let rest = trainer.run(&stop, &mut counter).wait()?;
+    assert!(!rest.stopped && rest.step == 6 && (counter.steps, counter.pictures) == (6, 2));
+    // What tells of times is left out, and what only a disk has.
+    let files = trainer.folder().files();
+    for name in ["recipe.toml", "checkpoint.safetensors", "samples/000003.png", "samples/000006.png"] {
+        assert!(files[name] == place.read(&format!("run/{name}")), "{name}");
+    }
+    assert_eq!(files["metrics.jsonl"].iter().filter(|byte| **byte == b'\n').count(), metrics(&place, "run").len());
+    Ok(())
 }
 
 #[test]

@@ -8,8 +8,8 @@ import { number, sentence, several, time } from './words.js';
 
 const MODELS = {
   vae: { steps: 1500, batch: 64, sample_every: 100, about: 'An encoder and a decoder around a small latent; the loss is a bound of −log p.' },
-  pixelcnn: { steps: 600, batch: 16, sample_every: 100, about: 'Masked convolutions that predict each pixel from those before it; the loss is −log p itself.' },
-  dcgan: { steps: 600, batch: 32, sample_every: 50, about: 'A generator against a discriminator; neither loss says how good the images are.' },
+  pixelcnn: { steps: 1000, batch: 16, sample_every: 100, about: 'Masked convolutions that predict each pixel from those before it; the loss is −log p itself.' },
+  dcgan: { steps: 1500, batch: 32, sample_every: 100, about: 'A generator against a discriminator; neither loss says how good the images are.' },
 };
 const MILLISECONDS_OF_QUIET = 700;
 

@@ -15,6 +15,9 @@ use crate::train::{Files, Observer, Order, RunFolder, Trainer};
 /// What is trained on: digits that are drawn, so that nothing need be fetched.
 const DATA: &str = "builtin:digits";
 
+/// Sizes that learn something of those digits within minutes of one thread; other models have their own.
+const SMALL: [(&str, &[(&str, i64)]); 2] = [("pixelcnn", &[("blocks", 3), ("hidden", 16), ("head", 16)]), ("dcgan", &[("filters", 16)])];
+
 /// A training.
 pub struct Training {
     trainer: Trainer,
@@ -29,6 +32,8 @@ impl Training {
     pub async fn start(device: &Device, request: &Request) -> Result<Self> {
         let mut settings = toml::Table::new();
         settings.insert("sample_every".into(), toml::Value::Integer(request.sample_every as i64));
+        let small = SMALL.iter().find(|(name, _)| *name == request.model).map_or(&[][..], |(_, keys)| *keys);
+        settings.extend(small.iter().map(|(key, value)| (key.to_string(), toml::Value::Integer(*value))));
         if let Some(rate) = request.learning_rate {
             settings.insert("learning_rate".into(), toml::Value::Float(rate));
         }

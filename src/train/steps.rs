@@ -181,7 +181,7 @@ impl Trainer {
         }
         if self.saved != Some(self.progress.step) {
             let path = self.save().await?;
-            if outcome.stopped {
+            if outcome.stopped && self.folder.on_disk().is_some() {
                 observer.say(&format!("stopped at step {}, saved in {}", self.progress.step, path.display()));
             }
         }

@@ -23,6 +23,7 @@ mod info;
 mod latents;
 mod limits;
 mod mixture;
+mod page;
 mod paths;
 mod quality;
 mod restore;
