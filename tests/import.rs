@@ -82,6 +82,8 @@ fn the_vae_of_pytorch_examples() {
     // And it is a run like any other.
     place.kiln("eval run --data grey.npy:valid --set iw=2").ok();
     place.kiln("sample run -n 4 --out some.png").ok();
+    let known = place.kiln("info run --json").json();
+    assert!(known["imported"][0].as_str().is_some_and(|path| path.ends_with("vae.pt")), "{known}");
     place.kiln("train --resume run --steps 2 -q --set valid_every=0").ok();
     assert_eq!(place.step("run/checkpoint.safetensors"), 2);
     place

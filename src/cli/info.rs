@@ -179,6 +179,9 @@ pub fn run(args: &InfoArgs, output: &Output) -> Result<()> {
     let noun = if pictures == 1 { "picture" } else { "pictures" };
     files.extend((pictures > 0).then(|| format!("samples/ ({pictures} {noun})")));
     rows.push(("files", files.join(", ")));
+    for path in recipe.from.iter().chain(&recipe.imported) {
+        rows.push(("weights", format!("at first those of {}", path.display())));
+    }
     for change in &recipe.history {
         rows.push(("changed", format!("at step {}: {} from {} to {}", change.step, change.key, number(&change.was), number(&change.now))));
     }
@@ -196,7 +199,7 @@ pub fn run(args: &InfoArgs, output: &Output) -> Result<()> {
             "run": as_text(&args.run), "model": recipe.model, "parameters": parameters, "can": can, "step": facts.step,
             "steps": recipe.train.steps, "seed": recipe.seed, "device": recipe.device, "kiln": recipe.kiln,
             "data": recipe.data, "training": recipe.train, "keys": recipe.hyper, "figures": object, "files": files,
-            "history": recipe.history, "commands": commands,
+            "from": recipe.from, "imported": recipe.imported, "history": recipe.history, "commands": commands,
         }),
     )
 }
