@@ -1,6 +1,5 @@
 //! What a device says of the commands it was given: natively at once, in a browser some time later.
 
-use std::fmt::Display;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
@@ -39,17 +38,12 @@ impl Faults {
         faults
     }
 
-    /// Ends a scope: what it caught is an error here where the device has told by now, and otherwise one of [`Faults::check`] or
-    /// [`Faults::settle`].
+    /// Ends a scope: what it caught is an error here where the device has told by now, and otherwise one of [`Faults::settle`].
     ///
     /// # Errors
     /// [`Error::Device`] with the sentence.
-    pub(super) fn end<S: Display>(
-        &self,
-        scope: wgpu::ErrorScopeGuard,
-        sentence: impl FnOnce(wgpu::Error) -> S + Send + 'static,
-    ) -> Result<()> {
-        let mut scope = Scope { caught: Box::pin(scope.pop()), sentence: Box::new(move |e| sentence(e).to_string()) };
+    pub(super) fn end(&self, scope: wgpu::ErrorScopeGuard, sentence: impl FnOnce(wgpu::Error) -> String + Send + 'static) -> Result<()> {
+        let mut scope = Scope { caught: Box::pin(scope.pop()), sentence: Box::new(sentence) };
         match scope.caught.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Some(e)) => Err(Error::Device((scope.sentence)(e))),
             Poll::Ready(None) => Ok(()),
