@@ -39,12 +39,21 @@ function sayNoDevice(error) {
 }
 
 async function offerRuns() {
-  const { kiln = '', runs } = await fetch('runs/index.json').then((answer) => answer.json()).catch(() => ({ runs: [] }));
+  const { kiln = '', runs } = await list().catch((error) => (work.fail(words.sentence(error)), { runs: [] }));
   part('version').textContent = kiln;
   part('none').hidden = runs.length > 0;
   part('runs').hidden = runs.length === 0;
   part('runs').append(...runs.map(card));
   part('runs').querySelector('input')?.click();
+}
+
+/** What lies beside the page; nothing where there is no list. */
+async function list() {
+  const answer = await fetch('runs/index.json').catch(() => null);
+  if (answer?.status === 404) return { runs: [] };
+  const found = await answer?.json().catch(() => null);
+  if (!found?.runs?.every?.((run) => run?.name && run?.folder)) throw 'The list of runs, runs/index.json, could not be read; kiln page writes it anew once it is removed.';
+  return found;
 }
 
 function card(run) {

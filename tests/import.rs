@@ -126,6 +126,9 @@ fn the_networks_of_pytorch_examples_dcgan() {
     let half = place.kiln(&words(&["netG.pth"], &format!("{model} --fresh discriminator --out half --json"))).json();
     assert_eq!((half["tensors"].as_u64(), half["fresh"].as_u64()), (Some(21), Some(17)));
     assert_eq!(place.tensors("half/checkpoint.safetensors")["generator.deconv1.weight"].0, [5, 16, 4, 4]);
+    // What a file has of it is left there.
+    let left = place.kiln(&words(&["netG.pth", "netD.pth"], &format!("{model} --fresh discriminator --out left --json"))).json();
+    assert_eq!((left["tensors"].as_u64(), left["fresh"].as_u64()), (Some(21), Some(17)));
     place.kiln(&words(&["netG.pth"], &format!("{model} --fresh judge --out none"))).refused(2, &["--fresh judge names no tensor"]);
     place.kiln(&words(&["netD.pth"], &format!("{model} --part optimizer --out none"))).refused(2, &["no part optimizer", "model"]);
 }

@@ -71,6 +71,8 @@ async function go(begun) {
     }
   });
   state(false, begun && ended && !finished);
+  // What failed has no weights that are worth having.
+  if (!ended) part('zip').disabled = drawing.hidden = true;
 }
 
 /** One call of the module. What was asked to stop before its turn has not begun. */

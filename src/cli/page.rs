@@ -130,7 +130,7 @@ fn put(page: &Path, name: &str, trained: &Trained, stored: Stored) -> Result<Ent
         Stored::F32 => (Numbers::F32, "f32"),
     };
     let folder = page.join(RUNS).join(name);
-    let recipe = told(&trained.recipe);
+    let recipe = told(&trained.recipe, trained.progress.step);
     let files = RunFolder::in_memory(Files::new());
     files.write_recipe(&recipe)?;
     for (file, bytes) in files.files() {
@@ -143,9 +143,10 @@ fn put(page: &Path, name: &str, trained: &Trained, stored: Stored) -> Result<Ent
     Ok(Entry { name: name.into(), folder: name.into(), about, weights: words.into() })
 }
 
-/// A recipe as strangers may read it: without paths, and without what was computed where.
-fn told(recipe: &Recipe) -> Recipe {
+/// A recipe as strangers may read it: of the steps that were done, without paths, and without what was computed where.
+fn told(recipe: &Recipe, step: u64) -> Recipe {
     let mut told = recipe.clone();
+    told.train.steps = step;
     if let Some((_, last)) = told.data.source.trim_end_matches('/').rsplit_once(['/', '\\']) {
         told.data.source = last.into();
     }

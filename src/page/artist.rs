@@ -20,6 +20,10 @@ use crate::sample::diffusion::{self, Course, Drawer, Items, Settings};
 use crate::sample::latent::Decoder;
 use crate::sample::latents;
 use crate::sample::raster::{self, Job, Method, RasterSampler};
+use crate::wait::breathe;
+
+/// Images that the CPU executor draws before it looks up.
+const SIDE_BY_SIDE: usize = 4;
 
 /// A model, and where it is.
 pub struct Sitter<'a> {
@@ -104,24 +108,35 @@ impl Artist {
             }
         };
         let (count, [h, w, c]) = (options.count, sitter.dims);
-        let labels = one_hot(&sitter.labels(count, options.label), sitter.classes, count);
+        let all = sitter.labels(count, options.label);
         let top = sampler.law().top();
         let kept = keep.map(|(kept, values)| {
             let levels: Vec<f32> = values.iter().map(|v| (v.clamp(0.0, 1.0) * top).round()).collect();
-            (levels.repeat(count), kept.iter().flat_map(|kept| std::iter::repeat_n(*kept == 1, c)).collect::<Vec<bool>>())
+            (levels, kept.iter().flat_map(|kept| std::iter::repeat_n(*kept == 1, c)).collect::<Vec<bool>>())
         });
-        let inputs = [("labels", &labels[..])];
-        let job = Job {
-            count,
-            seed: options.seed.into(),
-            first: 0,
-            temperature: options.temperature,
-            keep: kept.as_ref().map(|(values, kept)| (&values[..], &kept[..])),
-            inputs: &inputs,
-        };
-        told.begin(count * sitter.item(), h * w, top);
-        let drawn = sampler.sample_watched(sitter.model, sitter.state, &job, &told).await?.ok_or(Error::Interrupted)?;
-        Ok(drawn.images.into_iter().map(|v| v / top).collect())
+        // The CPU executor hears nothing while it draws: a few images at a time, so that a stop comes in between.
+        let each = if matches!(sitter.device, Device::Cpu) { SIDE_BY_SIDE } else { count };
+        told.begin(count * sitter.item(), h * w * count.div_ceil(each), top);
+        let mut images = Vec::new();
+        for first in (0..count).step_by(each) {
+            let here = each.min(count - first);
+            let labels = one_hot(&all[first..first + here], sitter.classes, here);
+            let given = kept.as_ref().map(|(levels, kept)| (levels.repeat(here), kept));
+            let inputs = [("labels", &labels[..])];
+            let job = Job {
+                count: here,
+                seed: options.seed.into(),
+                first,
+                temperature: options.temperature,
+                keep: given.as_ref().map(|(values, kept)| (&values[..], &kept[..])),
+                inputs: &inputs,
+            };
+            told.part(first * sitter.item(), first / each * h * w);
+            let drawn = sampler.sample_watched(sitter.model, sitter.state, &job, &told).await?.ok_or(Error::Interrupted)?;
+            images.extend(drawn.images.into_iter().map(|v| v / top));
+            breathe().await;
+        }
+        Ok(images)
     }
 
     /// Images of latents `[N, latent]`.
@@ -178,6 +193,8 @@ struct Told {
     top: f32,
     /// Positions, or moves, of all.
     total: usize,
+    /// Where the part of the images begins that is being drawn, and the positions before it.
+    part: [usize; 2],
 }
 
 thread_local! {
@@ -189,11 +206,15 @@ impl Told {
     fn new(progress: Option<Function>) -> Self {
         let listens = progress.is_some();
         PROGRESS.set(progress);
-        Self { listens, images: Mutex::default(), top: 1.0, total: 0 }
+        Self { listens, images: Mutex::default(), top: 1.0, total: 0, part: [0; 2] }
     }
 
     fn begin(&mut self, values: usize, total: usize, top: f32) {
         (self.images, self.top, self.total) = (Mutex::new(vec![0.0; values]), top, total);
+    }
+
+    fn part(&mut self, begins: usize, before: usize) {
+        self.part = [begins, before];
     }
 
     /// Tells of images from value number `at` on, as they are after `done`.
@@ -219,7 +240,7 @@ impl raster::Watch for Told {
     }
 
     fn drawn(&self, first: usize, item: usize, images: &[f32], positions: usize) {
-        self.tell(first * item, images, positions);
+        self.tell(self.part[0] + first * item, images, self.part[1] + positions);
     }
 }
 

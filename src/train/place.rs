@@ -24,7 +24,7 @@ impl Place {
     pub(super) fn path(&self, name: &str) -> PathBuf {
         match self {
             Self::Disk(folder) => folder.join(name),
-            Self::Memory(_) => Path::new("memory").join(name),
+            Self::Memory(_) => PathBuf::from(if name.is_empty() { "the run" } else { name }),
         }
     }
 

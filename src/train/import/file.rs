@@ -50,7 +50,9 @@ impl Weights {
         let tensors = match &bytes[..bytes.len().min(4)] {
             b"PK\x03\x04" => of_torch(path, &bytes, part)?,
             [0x80, 2, 0x8a, ..] => {
-                return Err(wrong("was saved by PyTorch before 1.6; load it there and save it again with torch.save".into()));
+                return Err(wrong(
+                    "is in the format that PyTorch had before 1.6; load it there and save it with torch.save, as that does unasked".into(),
+                ));
             }
             _ if part.is_some() => return Err(Error::usage(format!("{} holds no parts; leave --part out", path.display()))),
             _ => of_safetensors(&bytes).map_err(wrong)?,

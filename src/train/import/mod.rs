@@ -150,12 +150,14 @@ impl Import {
         for id in ids {
             let tensor = spec.spec(id);
             let (name, wanted) = (&tensor.name, torch_shape(tensor));
-            if fresh.iter().any(|word| under(name, word)) {
-                plan.fresh += 1;
-                continue;
-            }
             let sources = self.files.iter().enumerate().filter_map(|(at, (w, f))| Some((at, (f.source)(w, name)?)));
             let named: Vec<(usize, Source)> = sources.collect();
+            if fresh.iter().any(|word| under(name, word)) {
+                plan.fresh += 1;
+                // What the files have of it is left where it is.
+                named.into_iter().for_each(|(at, source)| used[at].extend(source.parts));
+                continue;
+            }
             let there: Vec<&(usize, Source)> =
                 named.iter().filter(|(at, source)| source.parts.iter().all(|part| self.files[*at].0.has(part))).collect();
             let others = |(_, source): &(usize, Source)| {
