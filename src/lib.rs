@@ -34,6 +34,8 @@ pub mod op;
 pub mod page;
 pub(crate) mod parallel;
 pub mod random;
+#[cfg_attr(target_family = "wasm", allow(dead_code))]
+pub mod ranks;
 pub mod report;
 pub mod runtime;
 pub mod sample;

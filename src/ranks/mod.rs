@@ -1,0 +1,397 @@
+//! Ranks: processes that do one job together, each a share of it.
+//!
+//! Bytes go from rank to rank over a [`Wire`], which never adds: sums are taken here, up a fixed tree, so that their bits do not depend on how
+//! many ranks there are. One thread talks to the wire, and nobody else: work is queued to it, and goes on while the caller computes.
+
+mod threads;
+mod tree;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use crate::error::{Error, Result};
+
+pub use threads::together;
+pub use tree::Tree;
+
+/// What carries bytes between the ranks of a job. Every rank makes the same calls in the same order.
+pub trait Wire {
+    /// This process's number, from 0.
+    fn rank(&self) -> usize;
+
+    /// How many there are.
+    fn ranks(&self) -> usize;
+
+    /// The name of the machine, by which ranks that share one are known.
+    fn machine(&self) -> String;
+
+    /// Sends `send[cuts[r]..cuts[r + 1]]` to every rank r, this one too. What rank r sends here comes to lie in `receive` behind what the
+    /// ranks before it sent; each sends as many bytes as lie between this rank's own cuts.
+    ///
+    /// # Errors
+    /// [`Error::Training`] where a rank is gone.
+    fn scatter(&mut self, send: &[u8], cuts: &[usize], receive: &mut [u8]) -> Result<()>;
+
+    /// Puts what each rank r sends at `receive[cuts[r]..cuts[r + 1]]`; `mine` is what this one sends.
+    ///
+    /// # Errors
+    /// [`Error::Training`] where a rank is gone.
+    fn gather(&mut self, mine: &[u8], cuts: &[usize], receive: &mut [u8]) -> Result<()>;
+
+    /// Ends all ranks at once, with this exit code; does not wait for them to agree.
+    fn abort(&mut self, code: u8);
+
+    /// Says that nothing more will be sent.
+    fn finish(&mut self) {}
+}
+
+/// Bytes of one exchange: libraries count in 31 bits, and a part that is on its way takes memory on each side.
+const AT_ONCE: usize = 64 << 20;
+
+type Job = Box<dyn FnOnce(&mut dyn Wire) + Send>;
+
+/// The ranks of this job, as one of them sees them; clones are the same.
+#[derive(Clone)]
+pub struct Ranks {
+    rank: usize,
+    ranks: usize,
+    /// This rank's number among those of its machine, and how many those are.
+    local: [usize; 2],
+    /// Who talks to the wire; none where there is one rank.
+    line: Option<Arc<Line>>,
+}
+
+/// The thread that talks to the wire.
+struct Line {
+    jobs: Mutex<Option<Sender<Job>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    /// Whether all ranks know of the failure that this one ends with.
+    known: AtomicBool,
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        // Without a sender the thread ends, and says so on the wire.
+        *self.jobs.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // A thread that panicked has nothing more to say.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Default for Ranks {
+    fn default() -> Self {
+        Self::alone()
+    }
+}
+
+impl std::fmt::Debug for Ranks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "rank {} of {}", self.rank, self.ranks)
+    }
+}
+
+/// Something that the wire's thread is at.
+#[must_use]
+pub struct Promise<T>(Receiver<Result<T>>);
+
+impl<T> Promise<T> {
+    /// Waits for it.
+    ///
+    /// # Errors
+    /// [`Error::Training`] where a rank is gone.
+    pub fn wait(self) -> Result<T> {
+        self.0.recv().unwrap_or_else(|_| Err(gone()))
+    }
+}
+
+/// What is said where the wire's thread ended before its time.
+fn gone() -> Error {
+    Error::Training("another rank is gone; go on from the last checkpoint with --resume".into())
+}
+
+impl Ranks {
+    /// One process by itself.
+    pub const fn alone() -> Self {
+        Self { rank: 0, ranks: 1, local: [0, 1], line: None }
+    }
+
+    /// The ranks at the other ends of a wire. `open` makes the wire on the thread that will talk to it.
+    ///
+    /// # Errors
+    /// Those of `open`; [`Error::Device`] where the system refuses the thread.
+    pub fn over<W: Wire>(open: impl FnOnce() -> Result<W> + Send + 'static) -> Result<Self> {
+        let (jobs, queue) = channel::<Job>();
+        let (tell, told) = sync_channel(1);
+        let work = move || {
+            let mut wire = match open() {
+                Ok(wire) => wire,
+                Err(error) => return drop(tell.send(Err(error))),
+            };
+            drop(tell.send(Ok([wire.rank(), wire.ranks()])));
+            for job in queue {
+                job(&mut wire);
+            }
+            wire.finish();
+        };
+        let thread = std::thread::Builder::new().name("kiln-ranks".into()).spawn(work);
+        let thread = thread.map_err(|e| Error::Device(format!("the thread that talks to other ranks does not start: {e}")))?;
+        let [rank, ranks] = told.recv().unwrap_or_else(|_| Err(gone()))?;
+        let line = Line { jobs: Mutex::new(Some(jobs)), thread: Mutex::new(Some(thread)), known: AtomicBool::new(false) };
+        let mut made = Self { rank, ranks, local: [0, 1], line: Some(Arc::new(line)) };
+        let machine = made.ask(|wire| Ok(wire.machine()))?.wait()?;
+        let machines = made.gather(machine.into_bytes())?;
+        let shared = |ranks: &[Vec<u8>]| ranks.iter().filter(|m| **m == machines[rank]).count();
+        made.local = [shared(&machines[..rank]), shared(&machines)];
+        Ok(made)
+    }
+
+    /// This process's number, from 0.
+    pub fn rank(&self) -> usize {
+        self.rank
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.ranks
+    }
+
+    /// Whether this is the one that writes and speaks.
+    pub fn is_first(&self) -> bool {
+        self.rank == 0
+    }
+
+    /// This rank's number among those of its machine, and how many those are.
+    pub fn on_machine(&self) -> [usize; 2] {
+        self.local
+    }
+
+    /// Whose share of `count` things in a row each rank does: shares differ by one at most, and earlier ranks have earlier ones.
+    pub fn share(&self, count: usize) -> std::ops::Range<usize> {
+        let cut = |rank: usize| count * rank / self.ranks;
+        cut(self.rank)..cut(self.rank + 1)
+    }
+
+    /// Adds a vector up over all ranks, element by element, up a tree whose leaves are the ranks in order. Their number is a power of two.
+    ///
+    /// # Errors
+    /// [`Error::Training`] where a rank is gone.
+    pub fn sum(&self, values: Vec<f32>) -> Result<Promise<Vec<f32>>> {
+        self.ask(move |wire| {
+            let mut values = values;
+            for part in values.chunks_mut(AT_ONCE / size_of::<f32>()) {
+                sum(wire, part)?;
+            }
+            Ok(values)
+        })
+    }
+
+    /// What each rank has, on all of them, in order.
+    ///
+    /// # Errors
+    /// [`Error::Training`] where a rank is gone.
+    pub fn gather(&self, mine: Vec<u8>) -> Result<Vec<Vec<u8>>> {
+        if self.line.is_none() {
+            return Ok(vec![mine]);
+        }
+        self.ask(move |wire| gather(wire, &mine))?.wait()
+    }
+
+    /// What rank 0 has, on all of them.
+    ///
+    /// # Errors
+    /// [`Error::Training`] where a rank is gone.
+    pub fn from_first(&self, mine: Vec<u8>) -> Result<Vec<u8>> {
+        let all = self.gather(if self.is_first() { mine } else { Vec::new() })?;
+        all.into_iter().next().ok_or_else(gone)
+    }
+
+    /// What each rank has of a list, one after another: the whole list, where each has its [`Ranks::share`].
+    ///
+    /// # Errors
+    /// [`Error::Training`] where a rank is gone.
+    pub fn join<T: bytemuck::Pod>(&self, mine: &[T]) -> Result<Vec<T>> {
+        if self.line.is_none() {
+            return Ok(mine.to_vec());
+        }
+        let all = self.gather(bytemuck::cast_slice(mine).to_vec())?;
+        Ok(all.iter().flat_map(|bytes| bytemuck::pod_collect_to_vec(bytes)).collect())
+    }
+
+    /// The result, where every rank has one; else the failure of the first rank that has none, which all ranks then end with.
+    ///
+    /// # Errors
+    /// That failure.
+    pub fn agree<T>(&self, result: Result<T>) -> Result<T> {
+        let Some(line) = &self.line else { return result };
+        let mine = result.as_ref().err().map(|error| format!("{}{error}", char::from(b'0' + error.exit_code().min(2))));
+        let all = self.gather(mine.unwrap_or_default().into_bytes())?;
+        let Some((rank, failure)) = all.iter().enumerate().find(|(_, failure)| !failure.is_empty()) else { return result };
+        line.known.store(true, Ordering::Relaxed);
+        if rank == self.rank {
+            return result;
+        }
+        let words = String::from_utf8_lossy(&failure[1..]).into_owned();
+        Err(if failure[0] == b'2' { Error::Usage(words) } else { Error::Training(words) })
+    }
+
+    /// Refuses ranks of which one differs from the first in `mine`; `what` it is, is said.
+    ///
+    /// # Errors
+    /// [`Error::Usage`], on all of them.
+    pub fn same(&self, what: &str, mine: &str) -> Result<()> {
+        let all = self.gather(mine.as_bytes().to_vec())?;
+        let differs = all.iter().position(|theirs| *theirs != all[0]);
+        let Some(rank) = differs else { return Ok(()) };
+        if let Some(line) = &self.line {
+            line.known.store(true, Ordering::Relaxed);
+        }
+        let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Err(Error::usage(format!("{what} of rank 0 is {} and of rank {rank} {}; start all ranks alike", shown(&all[0]), shown(&all[rank]))))
+    }
+
+    /// Ends this rank with a failure: by itself where all know of it, else with all others, which wait for it.
+    pub fn fail(&self, code: u8) {
+        let Some(line) = &self.line else { return };
+        if !line.known.load(Ordering::Relaxed) {
+            // A wire that is gone already ends nobody.
+            let end = move |wire: &mut dyn Wire| {
+                wire.abort(code);
+                Ok(())
+            };
+            let _ = self.ask(end).and_then(Promise::wait);
+        }
+    }
+
+    /// Whether the failure that this rank ends with is known to all, so that the first alone need say it.
+    pub fn is_known(&self) -> bool {
+        self.line.as_ref().is_some_and(|line| line.known.load(Ordering::Relaxed))
+    }
+
+    /// Queues work for the thread that talks to the wire.
+    fn ask<T: Send + 'static>(&self, work: impl FnOnce(&mut dyn Wire) -> Result<T> + Send + 'static) -> Result<Promise<T>> {
+        let line = self.line.as_ref().ok_or_else(gone)?;
+        let (done, promise) = sync_channel(1);
+        let job: Job = Box::new(move |wire| drop(done.send(work(wire))));
+        let jobs = line.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        jobs.as_ref().and_then(|jobs| jobs.send(job).ok()).ok_or_else(gone)?;
+        Ok(Promise(promise))
+    }
+}
+
+/// Elements of shards are a multiple of this, a cache line.
+const GRAIN: usize = 16;
+
+/// Each rank adds up one shard of all ranks' vectors, and then every rank gets every shard.
+fn sum(wire: &mut dyn Wire, values: &mut [f32]) -> Result<()> {
+    let (rank, ranks, len) = (wire.rank(), wire.ranks(), values.len());
+    let cuts: Vec<usize> = (0..=ranks).map(|r| if r == ranks { len } else { (len / ranks * r).next_multiple_of(GRAIN).min(len) }).collect();
+    let bytes: Vec<usize> = cuts.iter().map(|cut| cut * size_of::<f32>()).collect();
+    let own = cuts[rank + 1] - cuts[rank];
+    let mut received = vec![0f32; own * ranks];
+    wire.scatter(bytemuck::cast_slice(values), &bytes, bytemuck::cast_slice_mut(&mut received))?;
+    let mut tree = Tree::default();
+    for shard in received.chunks(own.max(1)) {
+        tree.add(shard.to_vec());
+    }
+    let shard = tree.whole().unwrap_or_default();
+    wire.gather(bytemuck::cast_slice(&shard), &bytes, bytemuck::cast_slice_mut(values))
+}
+
+/// Lengths first, then the bytes themselves, as many at once as may be.
+fn gather(wire: &mut dyn Wire, mine: &[u8]) -> Result<Vec<Vec<u8>>> {
+    let ranks = wire.ranks();
+    let mut lengths = vec![0u64; ranks];
+    let cuts: Vec<usize> = (0..=ranks).map(|r| r * size_of::<u64>()).collect();
+    wire.gather(bytemuck::bytes_of(&(mine.len() as u64)), &cuts, bytemuck::cast_slice_mut(&mut lengths))?;
+    let mut all: Vec<Vec<u8>> = lengths.iter().map(|len| Vec::with_capacity(*len as usize)).collect();
+    let most = AT_ONCE / ranks;
+    while let Some(longest) = all.iter().zip(&lengths).map(|(have, len)| *len as usize - have.len()).max().filter(|left| *left > 0) {
+        let taken: Vec<usize> = all.iter().zip(&lengths).map(|(have, len)| (*len as usize - have.len()).min(longest.min(most))).collect();
+        let mut cuts = vec![0];
+        taken.iter().for_each(|n| cuts.push(cuts[cuts.len() - 1] + n));
+        let at = all[wire.rank()].len();
+        let mut received = vec![0; cuts[ranks]];
+        wire.gather(&mine[at..at + taken[wire.rank()]], &cuts, &mut received)?;
+        all.iter_mut().enumerate().for_each(|(r, have)| have.extend_from_slice(&received[cuts[r]..cuts[r + 1]]));
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Draws;
+
+    fn lane(number: usize, len: usize) -> Vec<f32> {
+        let mut draws = Draws::new(3, 1, number as u32);
+        (0..len).map(|_| draws.normal()).collect()
+    }
+
+    #[test]
+    fn a_sum_has_the_same_bits_for_any_number_of_ranks() {
+        const LANES: usize = 8;
+        for len in [0, 1, 37, 1000] {
+            let sums = [1, 2, 4, 8].map(|ranks| {
+                let sums = together(ranks, |ranks| {
+                    let own = LANES / ranks.count();
+                    let mut tree = Tree::default();
+                    (ranks.rank() * own..(ranks.rank() + 1) * own).for_each(|l| tree.add(lane(l, len)));
+                    let mine = tree.whole().unwrap_or_default();
+                    if ranks.count() == 1 { Ok(mine) } else { ranks.sum(mine)?.wait() }
+                });
+                let sums: Vec<Vec<f32>> = sums.into_iter().map(|sum| sum.expect("a sum")).collect();
+                assert!(sums.iter().all(|sum| *sum == sums[0]) && sums[0].len() == len);
+                sums[0].clone()
+            });
+            assert!(sums.iter().all(|sum| *sum == sums[0]), "{len}");
+            let whole = |at: usize| (0..LANES).map(|l| f64::from(lane(l, len)[at])).sum::<f64>();
+            assert!(sums[0].iter().enumerate().all(|(at, sum)| (f64::from(*sum) - whole(at)).abs() < 1e-5));
+        }
+    }
+
+    #[test]
+    fn what_ranks_have_is_gathered_in_order_and_shares_cover_all() {
+        let told = together(4, |ranks| {
+            let mine: Vec<u32> = ranks.share(11).map(|n| n as u32).collect();
+            assert_eq!(ranks.from_first(vec![7; ranks.rank()])?, [] as [u8; 0]);
+            assert_eq!(ranks.from_first(vec![7; 3 - ranks.rank()])?, [7; 3]);
+            assert_eq!(ranks.on_machine(), [ranks.rank(), 4]);
+            ranks.join(&mine)
+        });
+        for list in told {
+            assert_eq!(list.expect("a list"), (0..11).collect::<Vec<u32>>());
+        }
+    }
+
+    #[test]
+    fn one_rank_that_fails_is_the_failure_of_all() {
+        let told = together(4, |ranks| {
+            ranks.agree(Ok(()))?;
+            let failed = ranks.agree(if ranks.rank() == 2 { Err(Error::usage("no such file")) } else { Ok(1) });
+            assert!(ranks.is_known());
+            failed
+        });
+        for failed in told {
+            let failed = failed.expect_err("a failure");
+            assert_eq!((failed.to_string().as_str(), failed.exit_code()), ("no such file", 2));
+        }
+        let told = together(2, |ranks| ranks.same("the seed", if ranks.is_first() { "1" } else { "2" }));
+        for failed in told {
+            let words = failed.expect_err("a refusal").to_string();
+            assert_eq!(words, "the seed of rank 0 is 1 and of rank 1 2; start all ranks alike");
+        }
+    }
+
+    #[test]
+    fn one_process_is_a_rank_alone() -> Result<()> {
+        let alone = Ranks::alone();
+        assert_eq!((alone.share(5), alone.count(), alone.is_first()), (0..5, 1, true));
+        assert_eq!(alone.join(&[1.0f32])?, [1.0]);
+        assert_eq!(alone.gather(vec![1])?, [[1]]);
+        alone.same("all", "a")
+    }
+}
