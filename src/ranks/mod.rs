@@ -3,6 +3,12 @@
 //! Bytes go from rank to rank over a [`Wire`], which never adds: sums are taken here, up a fixed tree, so that their bits do not depend on how
 //! many ranks there are. One thread talks to the wire, and nobody else: work is queued to it, and goes on while the caller computes.
 
+mod launcher;
+#[cfg(unix)]
+mod mpi;
+#[cfg(not(unix))]
+#[path = "none.rs"]
+mod mpi;
 mod threads;
 mod tree;
 
@@ -13,6 +19,7 @@ use std::thread::JoinHandle;
 
 use crate::error::{Error, Result};
 
+pub use launcher::{Kind, Launcher};
 pub use threads::together;
 pub use tree::Tree;
 
@@ -73,8 +80,13 @@ struct Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(jobs) = jobs.as_ref().filter(|_| std::thread::panicking()) {
+            // The others would wait for what this one no longer sends. A thread that is gone ends nobody.
+            let _ = jobs.send(Box::new(|wire| wire.abort(101)));
+        }
         // Without a sender the thread ends, and says so on the wire.
-        *self.jobs.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        drop(jobs);
         if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
             // A thread that panicked has nothing more to say.
             let _ = thread.join();

@@ -1,0 +1,61 @@
+//! The launchers of this machine, and programs started by them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+/// A launcher of MPI.
+#[derive(Debug)]
+pub struct Launcher {
+    program: PathBuf,
+    pub is_open_mpi: bool,
+}
+
+/// What a job left.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Where two are installed, one of them is called by its own name.
+const NAMES: [&str; 3] = ["mpirun", "mpirun.openmpi", "mpirun.mpich"];
+
+/// One launcher a family; none where there is none and none is required.
+pub fn launchers() -> &'static [Launcher] {
+    static FOUND: OnceLock<Vec<Launcher>> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        let paths = std::env::var_os("PATH").unwrap_or_default();
+        let programs = NAMES.iter().flat_map(|name| std::env::split_paths(&paths).map(move |folder| folder.join(name)));
+        let mut found: Vec<Launcher> = Vec::new();
+        for program in programs.filter(|path| path.is_file()) {
+            let Ok(said) = Command::new(&program).arg("--version").output() else { continue };
+            let is_open_mpi = String::from_utf8_lossy(&said.stdout).contains("Open MPI");
+            if said.status.success() && !found.iter().any(|launcher| launcher.is_open_mpi == is_open_mpi) {
+                found.push(Launcher { program, is_open_mpi });
+            }
+        }
+        if found.is_empty() {
+            let required = std::env::var_os("KILN_REQUIRE_MPI").is_some_and(|v| v == "1");
+            assert!(!required, "KILN_REQUIRE_MPI is set and there is no {}: install openmpi-bin or mpich", NAMES.join(", "));
+            eprintln!("skipped: there is no mpirun; KILN_REQUIRE_MPI=1 makes this a failure");
+        }
+        found
+    })
+}
+
+impl Launcher {
+    /// Runs a program as so many ranks, to its end.
+    pub fn run(&self, ranks: usize, program: &Path, words: &[&str], variables: &[(&str, &str)]) -> Ended {
+        let mut command = Command::new(&self.program);
+        if self.is_open_mpi {
+            command.arg("--oversubscribe").env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
+        }
+        command.args(["-n", &ranks.to_string()]).arg(program).args(words);
+        command.envs(variables.iter().copied()).stdin(Stdio::null());
+        let output = command.output().expect("a launcher that starts");
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+}
