@@ -1,6 +1,9 @@
 //! One face for the two executors: where a graph's persistent tensors live and how its plan is run.
 
+mod lanes;
+
 use std::collections::BTreeMap;
+use std::ops::Range;
 use web_time::Instant;
 
 use crate::cpu::{Arena, CpuProgram, CpuState, memory};
@@ -129,6 +132,8 @@ impl Device {
         }
     }
 }
+
+pub use lanes::{Lanes, Told};
 
 pub use crate::gpu::Weights;
 pub use crate::timing::{Clock, StageTime};
@@ -308,6 +313,33 @@ impl Program {
         }
     }
 
+    /// Runs some of the plan's actions, which begin and end where a run may be cut; those before them were run.
+    async fn run_actions(&mut self, state: &mut State, step: &Step, actions: Range<usize>) -> Result<()> {
+        match (self, state) {
+            (Self::Cpu(program), State::Cpu(_, state)) => {
+                program.run_observed(state, step, actions, |_, _| {});
+                Ok(())
+            }
+            (Self::Gpu(program), State::Gpu(..)) => program.run_actions(step, actions).await,
+            _ => Err(elsewhere()),
+        }
+    }
+
+    /// Where a run may be cut at the earliest once an action is done.
+    fn cut_behind(&self, action: usize) -> usize {
+        match self {
+            Self::Cpu(program) => program.cut_behind(action),
+            Self::Gpu(_) => action + 1,
+        }
+    }
+
+    fn plan(&self) -> &Plan {
+        match self {
+            Self::Cpu(program) => program.plan(),
+            Self::Gpu(program) => program.plan(),
+        }
+    }
+
     /// Copies a named result of the last run to the host.
     pub async fn read(&mut self, state: &State, name: &str) -> Result<Vec<f32>> {
         match (self, state) {
@@ -384,7 +416,8 @@ impl Program {
         match (self, state) {
             (Self::Cpu(program), State::Cpu(_, state)) => {
                 let mut kernels = 0.0;
-                program.run_observed(state, step, |_, seconds| kernels += seconds);
+                let all = 0..program.plan().actions.len();
+                program.run_observed(state, step, all, |_, seconds| kernels += seconds);
                 Ok(Spent { kernels, host: (begun.elapsed().as_secs_f64() - kernels).max(0.0), transfers: 0.0 })
             }
             (Self::Gpu(program), State::Gpu(..)) => {

@@ -12,17 +12,7 @@ use kiln::sample::raster::{Job, Method, RasterSampler};
 use kiln::tensor::Arena;
 use kiln::wait::Wait;
 use ladder::Ladder;
-
-fn device() -> Option<Device> {
-    match Device::open("gpu").wait() {
-        Ok(device) => Some(device),
-        Err(reason) => {
-            assert!(std::env::var_os("KILN_REQUIRE_GPU").is_none(), "{reason}");
-            eprintln!("skipped: {reason}");
-            None
-        }
-    }
-}
+use support::adapter;
 
 /// More images than a workgroup of a CPU adapter draws.
 const COUNT: usize = 9;
@@ -35,7 +25,7 @@ fn compare(name: &str, dims: [usize; 3], hyper: &str, binary: bool, grouped: boo
 }
 
 fn compare_model(model: &dyn Model, dims: [usize; 3], grouped: bool) -> kiln::Result<()> {
-    let Some(device) = device() else { return Ok(()) };
+    let Some(device) = adapter() else { return Ok(()) };
     let mut state = State::initial(&device, model.state(), 3)?;
     // Every other image is of the second class.
     let labels: Vec<f32> = (0..2 * COUNT).map(|i| f32::from(u8::from(i / 2 % 2 == i % 2))).collect();
@@ -127,7 +117,7 @@ fn recurrences_over_diagonals_of_colours_given_a_label() -> kiln::Result<()> {
 
 #[test]
 fn mixtures_come_as_often_as_the_model_says() -> kiln::Result<()> {
-    let Some(device) = device() else { return Ok(()) };
+    let Some(device) = adapter() else { return Ok(()) };
     let data = DataSpec { dims: [1, 1, 3], classes: 0, kind: Kind::Pixels, binarization: Binarization::None, mean: None };
     let hyper = "blocks = 1\nhidden = 1\nhead = 2\nfirst_kernel = 3\nlevels = 4\nlikelihood = 'mixture'\nmixtures = 3";
     let model = model::build("pixelcnn", &toml::from_str(hyper).expect("hyper-parameters"), &data)?;
@@ -201,7 +191,7 @@ fn stacked_grus_and_lstms() -> kiln::Result<()> {
 
 #[test]
 fn continuous_values_are_those_of_whole_passes_to_rounding() -> kiln::Result<()> {
-    let Some(device) = device() else { return Ok(()) };
+    let Some(device) = adapter() else { return Ok(()) };
     for (name, hyper) in [
         ("rnn", "hidden = 6\nmixtures = 3\ndifference = true"),
         ("wavenet", "residual = 4\nskip = 4\nhead = 6\ndepth = 2\nstacks = 1\nmixtures = 2"),

@@ -1,5 +1,6 @@
 //! Runs plans on the CPU.
 
+use std::ops::Range;
 use std::sync::Arc;
 use web_time::Instant;
 
@@ -102,15 +103,20 @@ impl<T: Number> CpuProgram<T> {
 
     /// Runs the plan once.
     pub fn run(&mut self, state: &mut CpuState<T>, step: &Step) {
-        self.run_observed(state, step, |_, _| {});
+        self.run_observed(state, step, 0..self.plan.actions.len(), |_, _| {});
     }
 
-    /// Runs the plan once, telling `observe` the number of the first action and the seconds of each action, or of each run of actions
-    /// that were carried out together.
-    pub fn run_observed(&mut self, state: &mut CpuState<T>, step: &Step, mut observe: impl FnMut(usize, f64)) {
+    /// Where a run may be cut at the earliest once action `at` is done: behind the actions that are carried out together with it.
+    pub fn cut_behind(&self, at: usize) -> usize {
+        self.bands.iter().find(|band| band.actions.contains(&at)).map_or(at + 1, |band| band.actions.end)
+    }
+
+    /// Runs some of the plan's actions, which begin and end where a run may be cut, telling `observe` the number of the first action and the
+    /// seconds of each action, or of each run of actions that were carried out together.
+    pub fn run_observed(&mut self, state: &mut CpuState<T>, step: &Step, actions: Range<usize>, mut observe: impl FnMut(usize, f64)) {
         let plan = Arc::clone(&self.plan);
-        let mut at = 0;
-        while at < plan.actions.len() {
+        let mut at = actions.start;
+        while at < actions.end {
             let start = Instant::now();
             let first = at;
             match self.bands.iter().find(|b| b.actions.start == at).cloned() {

@@ -75,9 +75,12 @@ pub struct LoaderOptions {
 }
 
 /// Makes training batches one after another.
+#[derive(Clone)]
 struct Maker {
     source: Arc<dyn Source>,
     options: LoaderOptions,
+    /// Which items of a batch are made, in what order; all of them where there are none.
+    places: Arc<[usize]>,
     steps_per_epoch: u64,
     /// Step of the next batch.
     step: u64,
@@ -87,13 +90,14 @@ struct Maker {
 
 impl Maker {
     fn next(&mut self) -> Result<Batch> {
-        let Self { source, options, steps_per_epoch, step, order } = self;
+        let Self { source, options, places, steps_per_epoch, step, order } = self;
         let epoch = *step / *steps_per_epoch;
         if order.0 != epoch {
             *order = (epoch, Draws::new(options.seed, streams::SHUFFLE, epoch as u32).permutation(source.len()));
         }
         let start = (*step % *steps_per_epoch) as usize * options.batch;
-        let indices = order.1[start..start + options.batch].to_vec();
+        let batch = &order.1[start..start + options.batch];
+        let indices = if places.is_empty() { batch.to_vec() } else { places.iter().map(|place| batch[*place]).collect() };
         *step += 1;
         let key = Key { seed: options.seed, stream: streams::BINARIZE_TRAIN, step: epoch as u32 };
         let change = |index: u32, values: &mut [f32]| {
@@ -128,6 +132,14 @@ impl Loader {
     /// # Errors
     /// A batch of 0 items or more than the source has, or a binarization or scale that its values cannot have.
     pub fn new(source: Arc<dyn Source>, options: LoaderOptions) -> Result<Self> {
+        Self::of_places(source, options, Vec::new())
+    }
+
+    /// The same of some items of each batch alone, by their places in it, below the size of a batch; nothing else is read. Without places, all.
+    ///
+    /// # Errors
+    /// As [`Loader::new`].
+    pub fn of_places(source: Arc<dyn Source>, options: LoaderOptions, places: Vec<usize>) -> Result<Self> {
         options.binarization.check(source.kind(), &source.name())?;
         options.scale.check(&*source)?;
         options.augment.check(source.kind(), source.dims(), &source.name())?;
@@ -138,9 +150,9 @@ impl Loader {
         }
         let steps_per_epoch = (len / batch) as u64;
         let (ahead, step) = (options.prefetch.max(1), options.start_step);
-        let maker = || Maker { source: source.clone(), options: options.clone(), steps_per_epoch, step, order: (u64::MAX, Vec::new()) };
+        let maker = Maker { source, options, places: places.into(), steps_per_epoch, step, order: (u64::MAX, Vec::new()) };
         let (sender, batches) = sync_channel(ahead);
-        let mut made_there = maker();
+        let mut made_there = maker.clone();
         let work = move || {
             loop {
                 let made = made_there.next();
@@ -152,7 +164,7 @@ impl Loader {
         };
         let making = match std::thread::Builder::new().name("kiln-data".into()).spawn(work) {
             Ok(thread) => Making::Ahead { batches: Some(batches), thread: Some(thread) },
-            Err(e) if e.kind() == std::io::ErrorKind::Unsupported => Making::Here(Box::new(maker())),
+            Err(e) if e.kind() == std::io::ErrorKind::Unsupported => Making::Here(Box::new(maker)),
             Err(e) => return Err(Error::Training(format!("the data thread does not start: {e}"))),
         };
         Ok(Self { making, steps_per_epoch })
@@ -275,6 +287,18 @@ mod tests {
             assert_eq!(&resumed.next().unwrap(), expected);
         }
         assert_eq!(all.iter().map(|b| b.epoch).collect::<Vec<_>>(), [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2]);
+    }
+
+    #[test]
+    fn some_places_of_a_batch_are_what_the_whole_batch_has_there() {
+        let mut whole = Loader::new(digits(23), options(5, 2)).unwrap();
+        let mut part = Loader::of_places(digits(23), options(5, 2), vec![3, 0]).unwrap();
+        for _ in 0..4 {
+            let (whole, part) = (whole.next().unwrap(), part.next().unwrap());
+            assert_eq!(part.indices, [whole.indices[3], whole.indices[0]]);
+            assert_eq!((part.labels, part.epoch), (vec![whole.labels[3], whole.labels[0]], whole.epoch));
+            assert_eq!(part.values, [&whole.values[3 * 784..4 * 784], &whole.values[..784]].concat());
+        }
     }
 
     #[test]

@@ -76,12 +76,15 @@ impl<'a> Compiler<'a> {
         Ok(Self { gpu, spec, state, weights, slots, inputs, jobs: Vec::new(), bounce: 0, updates: 0 })
     }
 
-    pub(super) fn run(mut self, plan: &Plan) -> Result<(Buffers, Vec<Dispatch>)> {
+    /// Its buffers, its dispatches, and how many of them there are up to the end of each action.
+    pub(super) fn run(mut self, plan: &Plan) -> Result<(Buffers, Vec<Dispatch>, Vec<usize>)> {
         let longest = |a: &Action| if let Action::Copy { len, .. } = a { *len } else { 0 };
         self.bounce = plan.actions.iter().filter(|a| self.within_one_arena(a)).map(longest).max().unwrap_or(0);
         let bounce = if self.bounce > 0 { Some(self.gpu.storage("bounce", self.bounce)?) } else { None };
+        let mut ends = Vec::with_capacity(plan.actions.len());
         for action in &plan.actions {
             self.action(action, bounce.as_ref())?;
+            ends.push(self.jobs.iter().map(|job| job.launch.stages.len()).sum());
         }
         let jobs = std::mem::take(&mut self.jobs);
         let lengths = longest_each(jobs.iter().map(|j| &j.launch.scratch[..]));
@@ -124,7 +127,7 @@ impl<'a> Compiler<'a> {
             }
         }
         scratch.extend(bounce);
-        Ok((Buffers { slots: self.slots, inputs: self.inputs, scratch, step, texture_bytes }, dispatches))
+        Ok((Buffers { slots: self.slots, inputs: self.inputs, scratch, step, texture_bytes }, dispatches, ends))
     }
 
     fn action(&mut self, action: &Action, bounce: Option<&wgpu::Buffer>) -> Result<()> {

@@ -29,5 +29,5 @@ pub use kernels::{KernelText, kernels};
 pub use open::Options;
 pub use program::{GpuProgram, Pending, Stats};
 pub use standalone::Standalone;
-pub use state::{GpuState, Weights};
+pub use state::{GpuState, Staging, Weights};
 pub use tuned::Tuning;

@@ -49,9 +49,10 @@ impl Pacing {
         self.runs < MEASURED && self.chunks.len() > 1
     }
 
-    /// Notes the seconds of the next submit of a measured run.
-    pub(super) fn note(&mut self, seconds: f64) {
-        self.seconds.push(seconds);
+    /// Notes what a submit of a measured run took, or a part of one where the run is cut elsewhere too.
+    pub(super) fn note(&mut self, number: usize, seconds: f64) {
+        self.seconds.resize(self.chunks.len(), 0.0);
+        self.seconds[number] += seconds;
     }
 
     /// Ends a run; after the last measured one, joins neighbours that are short together.
@@ -85,7 +86,9 @@ mod tests {
         assert_eq!(pacing.chunks().len(), 6);
         for run in 0..2 {
             assert!(pacing.measuring());
-            [0.03, 0.03, 0.03, 0.2, 0.01, 0.01].iter().for_each(|s| pacing.note(s * f64::from(1 + run) / 2.0));
+            for (number, seconds) in [0.03, 0.03, 0.03, 0.2, 0.01, 0.01].iter().enumerate() {
+                pacing.note(number, seconds * f64::from(1 + run) / 2.0);
+            }
             pacing.end();
         }
         assert!(!pacing.measuring());

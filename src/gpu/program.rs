@@ -1,6 +1,7 @@
 //! A plan compiled for a device.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Range;
 use web_time::Instant;
 
 use super::build::{Buffers, Compiler};
@@ -33,6 +34,8 @@ pub struct GpuProgram {
     pub(super) gpu: Gpu,
     pub(super) plan: Plan,
     pub(super) dispatches: Vec<Dispatch>,
+    /// Dispatches up to the end of each action.
+    ends: Vec<usize>,
     buffers: Buffers,
     pacing: Pacing,
     /// Source of each readable output.
@@ -50,9 +53,9 @@ impl std::fmt::Debug for GpuProgram {
 /// A result on its way from the device.
 #[derive(Debug)]
 pub struct Pending {
-    staging: wgpu::Buffer,
-    bytes: u64,
-    copied: wgpu::SubmissionIndex,
+    pub(super) staging: wgpu::Buffer,
+    pub(super) bytes: u64,
+    pub(super) copied: wgpu::SubmissionIndex,
 }
 
 impl GpuProgram {
@@ -61,7 +64,7 @@ impl GpuProgram {
     /// # Errors
     /// [`Error::Device`] where memory or a kernel is refused.
     pub async fn new(gpu: &Gpu, plan: Plan, spec: &StateSpec, state: &GpuState, weights: Weights) -> Result<Self> {
-        let (buffers, dispatches) = Compiler::new(gpu, &plan, spec, state, weights)?.run(&plan)?;
+        let (buffers, dispatches, ends) = Compiler::new(gpu, &plan, spec, state, weights)?.run(&plan)?;
         let mut outputs = HashMap::new();
         for (name, place, shape) in &plan.outputs {
             let (buffer, offset) = match *place {
@@ -74,7 +77,7 @@ impl GpuProgram {
         gpu.settle().await?;
         let pacing = Pacing::new(dispatches.iter().map(|d| (d.flops, d.bytes)));
         let gpu = gpu.clone();
-        Ok(Self { gpu, plan, dispatches, buffers, pacing, outputs, staging: HashMap::new(), in_flight: VecDeque::new() })
+        Ok(Self { gpu, plan, dispatches, ends, buffers, pacing, outputs, staging: HashMap::new(), in_flight: VecDeque::new() })
     }
 
     /// The plan.
@@ -101,20 +104,36 @@ impl GpuProgram {
     /// # Errors
     /// [`Error::Device`] where the device was lost or refused a command.
     pub async fn run(&mut self, step: &Step) -> Result<()> {
+        self.run_actions(step, 0..self.plan.actions.len()).await
+    }
+
+    /// Runs some of the plan's actions; those before them were run.
+    ///
+    /// # Errors
+    /// As [`GpuProgram::run`].
+    pub async fn run_actions(&mut self, step: &Step, actions: Range<usize>) -> Result<()> {
         self.gpu.check()?;
         self.write_step(step);
+        let before = |action: usize| action.checked_sub(1).map_or(0, |last| self.ends[last]);
+        let (first, end) = (before(actions.start), before(actions.end));
         let mut last = None;
         for number in 0..self.pacing.chunks().len() {
-            let chunk = self.pacing.chunks()[number].clone();
+            let chunk = &self.pacing.chunks()[number];
+            let chunk = chunk.start.max(first)..chunk.end.min(end);
+            if chunk.is_empty() {
+                continue;
+            }
             let start = Instant::now();
             let submission = self.submit(&self.dispatches[chunk]);
             if self.pacing.measuring() {
                 self.gpu.wait(Some(submission.clone())).await?;
-                self.pacing.note(start.elapsed().as_secs_f64());
+                self.pacing.note(number, start.elapsed().as_secs_f64());
             }
             last = Some(submission);
         }
-        self.pacing.end();
+        if actions.end == self.plan.actions.len() {
+            self.pacing.end();
+        }
         self.in_flight.extend(last);
         while self.in_flight.len() > IN_FLIGHT {
             let oldest = self.in_flight.pop_front();

@@ -1,9 +1,10 @@
 //! A model's persistent tensors on the device.
 
 use super::device::Gpu;
+use super::program::Pending;
 use crate::error::{Error, Result};
 use crate::graph::{Place, StateId, StateSpec};
-use crate::tensor::Arena;
+use crate::tensor::{Arena, Stretch};
 
 /// Which weights a program computes with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +13,13 @@ pub enum Weights {
     Current,
     /// Their exponential moving average, where a tensor is trained.
     Average,
+}
+
+/// Memory of the host for some stretches of arenas, one after another.
+#[derive(Debug)]
+pub struct Staging {
+    buffer: wgpu::Buffer,
+    stretches: Vec<Stretch>,
 }
 
 /// A model's persistent tensors: five arenas for each optimiser group.
@@ -80,6 +88,51 @@ impl GpuState {
     pub async fn read_tensor(&self, id: StateId, arena: Arena) -> Result<Vec<f32>> {
         let spec = self.spec.spec(id);
         self.gpu.download(self.arena(id.group, arena), 4 * spec.offset as u64, spec.shape.len()).await
+    }
+
+    /// Memory to read stretches into, again and again.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where there is none left.
+    pub fn staging(&self, stretches: &[Stretch]) -> Result<Staging> {
+        let len = stretches.iter().map(|s| s.range.len()).sum();
+        Ok(Staging { buffer: self.gpu.staging(len)?, stretches: stretches.to_vec() })
+    }
+
+    /// Queues the copy of stretches as they are now, to be fetched by [`GpuState::end_read`]; one at a time for each staging.
+    pub fn begin_read(&self, staging: &Staging) -> Pending {
+        let inner = self.gpu.inner();
+        let mut encoder = inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("readback") });
+        let mut bytes = 0;
+        for Stretch { group, arena, range } in &staging.stretches {
+            let len = 4 * range.len() as u64;
+            encoder.copy_buffer_to_buffer(self.arena(*group, *arena), 4 * range.start as u64, &staging.buffer, bytes, len);
+            bytes += len;
+        }
+        let copied = inner.queue.submit([encoder.finish()]);
+        Pending { staging: staging.buffer.clone(), bytes, copied }
+    }
+
+    /// Waits for what [`GpuState::begin_read`] began.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the device was lost.
+    pub async fn end_read(&self, pending: &Pending) -> Result<Vec<f32>> {
+        self.gpu.collect(&pending.staging, pending.bytes, pending.copied.clone()).await
+    }
+
+    /// Uploads stretches, one after another.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the device was lost.
+    pub fn write_stretches(&self, stretches: &[Stretch], values: &[f32]) -> Result<()> {
+        let mut values = values;
+        for Stretch { group, arena, range } in stretches {
+            let (these, rest) = values.split_at(range.len());
+            self.gpu.upload(self.arena(*group, *arena), 4 * range.start as u64, these);
+            values = rest;
+        }
+        self.gpu.check()
     }
 
     /// Bytes of all arenas.

@@ -4,6 +4,7 @@ mod accumulate;
 mod fuse;
 mod gradient;
 mod operation;
+mod parts;
 mod plan;
 mod pointwise;
 mod reach;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 pub use accumulate::Accumulate;
 pub use operation::{Batching, Eval, Operation, Signature};
+pub use parts::Part;
 pub use plan::{Action, Place, Plan};
 pub use pointwise::Pointwise;
 pub use reach::{Link, Reaches, Read};
@@ -21,8 +23,8 @@ pub use scale::{FIRST_SCALE, GROWTH_INTERVAL, SCALES, adjusted};
 
 use crate::error::{Error, Result};
 pub use crate::tensor::{
-    ALIGNMENT, Binary, Builder, Distribution, Expr, Group, Init, Instr, Layout, Shape, StateId, StateSpec, Step, TensorSpec, Unary, Value,
-    operands,
+    ALIGNMENT, Binary, Builder, Distribution, Expr, Group, Init, Instr, Layout, Shape, StateId, StateSpec, Step, Stretch, TensorSpec,
+    Unary, Value, operands,
 };
 
 /// Handle of a node.

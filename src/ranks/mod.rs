@@ -192,6 +192,12 @@ impl Ranks {
     /// # Errors
     /// [`Error::Training`] where a rank is gone.
     pub fn sum(&self, values: Vec<f32>) -> Result<Promise<Vec<f32>>> {
+        if self.line.is_none() {
+            let (done, promise) = sync_channel(1);
+            // The receiver is kept.
+            drop(done.send(Ok(values)));
+            return Ok(Promise(promise));
+        }
         self.ask(move |wire| {
             let mut values = values;
             for part in values.chunks_mut(AT_ONCE / size_of::<f32>()) {
@@ -238,11 +244,13 @@ impl Ranks {
     /// # Errors
     /// That failure.
     pub fn agree<T>(&self, result: Result<T>) -> Result<T> {
-        let Some(line) = &self.line else { return result };
+        if self.line.is_none() {
+            return result;
+        }
         let mine = result.as_ref().err().map(|error| format!("{}{error}", char::from(b'0' + error.exit_code().min(2))));
         let all = self.gather(mine.unwrap_or_default().into_bytes())?;
         let Some((rank, failure)) = all.iter().enumerate().find(|(_, failure)| !failure.is_empty()) else { return result };
-        line.known.store(true, Ordering::Relaxed);
+        self.all_know();
         if rank == self.rank {
             return result;
         }
@@ -258,9 +266,7 @@ impl Ranks {
         let all = self.gather(mine.as_bytes().to_vec())?;
         let differs = all.iter().position(|theirs| *theirs != all[0]);
         let Some(rank) = differs else { return Ok(()) };
-        if let Some(line) = &self.line {
-            line.known.store(true, Ordering::Relaxed);
-        }
+        self.all_know();
         let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Err(Error::usage(format!("{what} of rank 0 is {} and of rank {rank} {}; start all ranks alike", shown(&all[0]), shown(&all[rank]))))
     }
@@ -275,6 +281,13 @@ impl Ranks {
                 Ok(())
             };
             let _ = self.ask(end).and_then(Promise::wait);
+        }
+    }
+
+    /// Notes that every rank ends with the failure that this one found, having found it too.
+    pub fn all_know(&self) {
+        if let Some(line) = &self.line {
+            line.known.store(true, Ordering::Relaxed);
         }
     }
 
@@ -353,7 +366,7 @@ mod tests {
                     let mut tree = Tree::default();
                     (ranks.rank() * own..(ranks.rank() + 1) * own).for_each(|l| tree.add(lane(l, len)));
                     let mine = tree.whole().unwrap_or_default();
-                    if ranks.count() == 1 { Ok(mine) } else { ranks.sum(mine)?.wait() }
+                    ranks.sum(mine)?.wait()
                 });
                 let sums: Vec<Vec<f32>> = sums.into_iter().map(|sum| sum.expect("a sum")).collect();
                 assert!(sums.iter().all(|sum| *sum == sums[0]) && sums[0].len() == len);

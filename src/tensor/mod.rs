@@ -23,7 +23,7 @@ pub use reach::Reach;
 pub(crate) use reach::classify;
 pub use reduction::Reduction;
 pub use shape::Shape;
-pub use state::{ALIGNMENT, Arena, Group, Init, Layout, StateId, StateSpec, TensorSpec};
+pub use state::{ALIGNMENT, Arena, Group, Init, Layout, StateId, StateSpec, Stretch, TensorSpec};
 pub use step::Step;
 pub use taps::{Gather, Phase, Taps};
 pub use walk::{GATES, Read, Walk};

@@ -3,6 +3,8 @@
 //! A group's tensors lie in one flat arena, so that one kernel updates, averages or clips all of them. Groups are what an optimiser
 //! owns: a generator and a discriminator are two.
 
+use std::ops::Range;
+
 use super::Shape;
 
 /// How a tensor is first filled.
@@ -115,6 +117,17 @@ pub enum Arena {
     Average,
 }
 
+/// Elements in a row of one arena.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// The group.
+    pub group: usize,
+    /// Which of its arenas.
+    pub arena: Arena,
+    /// Where in it.
+    pub range: Range<usize>,
+}
+
 /// All persistent tensors of a model.
 #[derive(Clone, Debug, Default)]
 pub struct StateSpec {
@@ -169,6 +182,24 @@ impl StateSpec {
     pub fn trained(&self, group: usize) -> Vec<StateId> {
         let tensors = self.groups[group].tensors.iter().enumerate();
         tensors.filter(|(_, t)| t.trained).map(|(index, _)| StateId { group, index }).collect()
+    }
+
+    /// Where tensors lie in an arena of their groups: one stretch for those that follow each other there, the padding between them included.
+    pub fn stretches(&self, ids: &[StateId], arena: Arena) -> Vec<Stretch> {
+        let mut ids = ids.to_vec();
+        ids.sort_unstable();
+        let mut stretches: Vec<Stretch> = Vec::new();
+        for id in ids {
+            let spec = self.spec(id);
+            let range = spec.offset..spec.offset + spec.shape.len();
+            match stretches.last_mut() {
+                Some(last) if last.group == id.group && range.start == last.range.end.next_multiple_of(ALIGNMENT) => {
+                    last.range.end = range.end
+                }
+                _ => stretches.push(Stretch { group: id.group, arena, range }),
+            }
+        }
+        stretches
     }
 
     /// Number of trained parameters, as a paper counts them (tensors whose layout has masked zeros count their taps alone only where

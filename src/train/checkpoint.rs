@@ -11,6 +11,7 @@ use super::{digest, layout, place};
 use crate::cpu::Arena;
 use crate::error::{Error, Result};
 use crate::graph::{Layout, StateId, StateSpec};
+use crate::parallel::prelude::*;
 use crate::runtime::State;
 
 /// What is kept beside tensors.
@@ -74,6 +75,12 @@ impl Snapshot {
     /// The first tensor that holds something that is no finite number.
     pub fn broken(&self) -> Option<&str> {
         self.tensors.iter().find(|t| t.values.iter().any(|v| !v.is_finite())).map(|t| t.name.as_str())
+    }
+
+    /// What all of it is known by: SHA-256 in hexadecimal digits.
+    pub fn digest(&self) -> String {
+        let each: Vec<String> = self.tensors.par_iter().map(|t| digest::sha256(bytemuck::cast_slice(&t.values))).collect();
+        digest::sha256(each.concat().as_bytes())
     }
 
     /// The checkpoint's file; `path` is for words.

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::model::Model;
-use crate::runtime::{Program, Reading, State};
+use crate::runtime::{Lanes, Reading, State};
 
 /// The metrics of a step, not yet fetched.
 pub struct Sent {
@@ -12,27 +12,30 @@ pub struct Sent {
     pub rate: f64,
     values: Vec<Reading>,
     /// Those of the step's earlier passes.
-    passes: Vec<Vec<f32>>,
+    pub passes: Vec<Vec<f32>>,
 }
 
 impl Sent {
-    /// Begins to read a model's metrics after a step's last pass; `passes` are those of the earlier ones.
+    /// Begins to read a model's metrics after a step's last pass; `told` are those that several lanes told already.
     ///
     /// # Errors
     /// Those of the device.
-    pub fn begin(program: &mut Program, state: &State, model: &dyn Model, step: u64, rate: f64, passes: Vec<Vec<f32>>) -> Result<Self> {
-        let values = model.metrics().iter().map(|(name, _)| program.begin_read(state, name)).collect::<Result<_>>()?;
-        Ok(Self { step, rate, values, passes })
+    pub fn begin(lanes: &mut Lanes, state: &State, model: &dyn Model, step: u64, told: Option<Vec<f32>>) -> Result<Self> {
+        let values = match told {
+            Some(told) => told.into_iter().map(|value| Reading::Here(vec![value])).collect(),
+            None => model.metrics().iter().map(|(name, _)| lanes.program().begin_read(state, name)).collect::<Result<_>>()?,
+        };
+        Ok(Self { step, rate: 0.0, values, passes: Vec::new() })
     }
 
     /// Waits for the metrics, in the order of the model's names: their means over the step's passes.
     ///
     /// # Errors
     /// Those of the device.
-    pub async fn end(self, program: &Program) -> Result<Vec<f32>> {
+    pub async fn end(self, lanes: &Lanes) -> Result<Vec<f32>> {
         let mut last = Vec::with_capacity(self.values.len());
         for reading in self.values {
-            last.push(program.end_read(reading).await?.first().copied().unwrap_or(f32::NAN));
+            last.push(lanes.first().end_read(reading).await?.first().copied().unwrap_or(f32::NAN));
         }
         let mean = |(k, last): (usize, f32)| (self.passes.iter().map(|p| p[k]).sum::<f32>() + last) / (self.passes.len() + 1) as f32;
         Ok(last.into_iter().enumerate().map(mean).collect())

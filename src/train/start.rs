@@ -2,22 +2,28 @@
 
 use super::Trainer;
 use crate::cpu::Arena;
-use crate::data::{Batch, one_hot};
+use crate::data::Batch;
 use crate::error::Result;
-use crate::runtime::{Program, Weights};
+use crate::runtime::Lanes;
 
 impl Trainer {
-    /// Sets first weights by the first pass of the first step, and begins their averages there.
+    /// Sets first weights by the first pass of the first step, and begins their averages there. Of several lanes each sets its own, and the
+    /// run begins at their mean.
     pub(super) async fn set_out(&mut self, data: &Batch) -> Result<()> {
         let Some(starts) = self.model.starts() else { return Ok(()) };
-        let (items, classes) = (self.recipe.train.batch, self.recipe.data.classes);
-        let mut program = Program::new(&self.device, &starts.start_graph(items)?, &self.state, Weights::Current).await?;
-        program.write("x", &data.values[..items * self.recipe.data.dims.iter().product::<usize>()])?;
-        if classes > 0 {
-            program.write("labels", &one_hot(&data.labels[..items], classes, items))?;
-        }
-        let step = self.step_at(1, 0);
-        program.run(&mut self.state, &step).await?;
+        let train = &self.recipe.train;
+        let graph = starts.start_graph(train.lane())?;
+        let mut lanes = Lanes::new(&self.device, &graph, &self.state, train.lanes, &self.ranks).await?;
+        let (share, step) = (self.share(), self.step_at(1, 0));
+        let fill = |program: &mut crate::runtime::Program, lane| {
+            let (values, labels) = share.of(data, 0, lane);
+            program.write("x", &values[..share.items * share.item])?;
+            if share.classes > 0 {
+                program.write("labels", &crate::data::one_hot(&labels[..share.items], share.classes, share.items))?;
+            }
+            Ok(crate::graph::Step { first_item: (lane * share.items) as u32, ..step })
+        };
+        lanes.run(&mut self.state, fill, &[], false).await?;
         for id in self.state.spec().ids() {
             let values = self.state.read(id, Arena::Value).await?;
             self.state.write(id, Arena::Average, &values)?;

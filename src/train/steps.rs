@@ -10,24 +10,36 @@ use super::checkpoint::Snapshot;
 use super::events::Events;
 use super::metrics::{Sent, Watch};
 use super::run::{BEST, CHECKPOINT};
+use super::shared::Share;
 use super::{Change, Observer, Outcome, Trainer, page, pictures};
 use crate::cpu::Arena;
 use crate::data::{self, Loader, LoaderOptions};
 use crate::error::{Error, Result};
 use crate::eval::{self, LikelihoodOptions};
 use crate::graph::{Graph, SCALES, Step};
-use crate::runtime::{Program, Weights};
+use crate::runtime::{Lanes, Program};
 use crate::wait::breathe;
 
 /// Steps of a diffusion model's bound while it is trained: few, since they are of many models that are compared with each other alone.
 const VALIDATION_STEPS: usize = 10;
 
-/// The programs of a step's passes.
+/// What a step said.
+#[derive(Default)]
+struct Said {
+    /// The metrics of all passes but the last, where they are wanted.
+    earlier: Vec<Vec<f32>>,
+    /// Those of the last, where several lanes told them.
+    last: Option<Vec<f32>>,
+    /// Whether a rank was asked to stop.
+    asked: bool,
+}
+
+/// What lanes go through in a step's passes.
 struct Passes {
-    /// Of all but the last, where there are several.
-    earlier: Option<Program>,
-    /// Of the last, which moves the weights.
-    last: Program,
+    /// In all but the last, where there are several.
+    earlier: Option<Lanes>,
+    /// In the last, which moves the weights.
+    last: Lanes,
 }
 
 impl Trainer {
@@ -47,7 +59,7 @@ impl Trainer {
         if let (true, Err(failed)) = (unsaved, &ended)
             && !matches!(failed, Error::Training(_))
         {
-            match self.save().await {
+            match self.write(CHECKPOINT, false).await {
                 Ok(path) => observer.say(&format!("step {} was saved in {}", self.progress.step, path.display())),
                 Err(also) => log::warn!("step {} could not be saved: {also}", self.progress.step),
             }
@@ -60,10 +72,11 @@ impl Trainer {
         if self.saved.is_some() {
             self.folder.rewind(self.progress.step)?;
         }
-        let earlier = if self.recipe.train.accumulate > 1 { Some(self.program(false).await?) } else { None };
-        let passes = Passes { earlier, last: self.program(true).await? };
-        let mut kernels = passes.last.variants();
-        kernels.extend(passes.earlier.iter().flat_map(Program::variants));
+        let passes = self.compile().await;
+        let passes = self.ranks.agree(passes)?;
+        let mut kernels = passes.last.first().variants();
+        kernels.extend(passes.earlier.iter().flat_map(|earlier| earlier.first().variants()));
+        self.ranks.same("the choice of kernels", &format!("{kernels:?}"))?;
         if self.recipe.kernels != kernels {
             let was = std::mem::replace(&mut self.recipe.kernels, kernels.clone());
             if self.progress.step > 0 {
@@ -76,28 +89,35 @@ impl Trainer {
             }
         }
         self.folder.write_recipe(&self.recipe)?;
-        self.events = Events::open(&self.folder, &self.recipe, self.progress.step)?;
+        if self.ranks.is_first() {
+            self.events = Events::open(&self.folder, &self.recipe, self.progress.step)?;
+        }
         self.notes.drain(..).for_each(|note| observer.say(&note));
         Ok(passes)
     }
 
-    /// A step's last pass, or those before it.
-    async fn program(&self, last: bool) -> Result<Program> {
-        Program::new(&self.training, &self.pass_graph(last)?, &self.state, Weights::Current).await
+    async fn compile(&self) -> Result<Passes> {
+        let earlier = if self.recipe.train.accumulate > 1 { Some(self.lanes(false).await?) } else { None };
+        Ok(Passes { earlier, last: self.lanes(true).await? })
     }
 
-    /// The graph of a step's last pass, or of those before it.
+    /// A step's last pass, or those before it.
+    async fn lanes(&self, last: bool) -> Result<Lanes> {
+        Lanes::new(&self.training, &self.pass_graph(last)?, &self.state, self.recipe.train.lanes, &self.ranks).await
+    }
+
+    /// The graph of a lane in a step's last pass, or in those before it.
     pub(super) fn pass_graph(&self, last: bool) -> Result<Graph> {
         let (train, extras) = (&self.recipe.train, self.recipe.train.state(self.model.state()).1);
-        let mut graph = self.model.train_graph(train.batch, &|group| train.pass(group, &extras, last))?;
+        let mut graph = self.model.train_graph(train.lane(), &|group| train.pass(group, &extras, last))?;
         graph.keep_outputs(&self.model.metrics().iter().map(|m| m.0).collect::<Vec<_>>());
         Ok(graph)
     }
 
     async fn train(&mut self, mut passes: Passes, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Outcome> {
         let train = self.recipe.train.clone();
-        let pass = train.batch * self.model.batches();
-        let items = pass * train.accumulate;
+        let items = train.batch * self.model.batches() * train.accumulate;
+        let share = self.share();
         let options = LoaderOptions {
             batch: items,
             seed: self.recipe.seed,
@@ -107,7 +127,7 @@ impl Trainer {
             augment: self.recipe.data.augment,
             prefetch: 4,
         };
-        let mut loader = Loader::new(self.source.clone(), options)?;
+        let mut loader = Loader::of_places(self.source.clone(), options, share.places())?;
         let mut pictures = pictures::Pictures::new(&self.device, self.weights());
         let started = Instant::now();
         let first = self.progress.step;
@@ -116,8 +136,10 @@ impl Trainer {
         let mut watch = Watch::default();
         // Metrics that the device still computes: they are fetched when the next step is queued, so that it need not wait for the host.
         let mut sent: Option<Sent> = None;
+        let mut asked = false;
         while self.progress.step < train.steps && !self.is_exhausted() {
-            if stop.load(Ordering::Relaxed) {
+            // Ranks stop at the same step: behind the one in which any of them was asked to.
+            if asked || self.ranks.count() == 1 && stop.load(Ordering::Relaxed) {
                 outcome.stopped = true;
                 break;
             }
@@ -138,7 +160,8 @@ impl Trainer {
             let every = |n: u64| n > 0 && at.is_multiple_of(n);
             let kept = every(train.save_every) || every(train.valid_every);
             let logged = every(train.log_every) || kept || last || at == first + 1;
-            let told = self.passes(&mut passes, &data, pass, logged).await?;
+            let told = self.passes(&mut passes, (&data, &share), logged, stop.load(Ordering::Relaxed)).await?;
+            asked = told.asked;
             self.progress.step = at;
             if let Some(earlier) = sent.take() {
                 outcome.metrics = self.log(&passes.last, earlier, &mut watch, observer).await?;
@@ -146,7 +169,8 @@ impl Trainer {
             observer.step(at);
             breathe().await;
             if logged {
-                let now = Sent::begin(&mut passes.last, &self.state, self.model.as_ref(), at, rate(at - first), told)?;
+                let mut now = Sent::begin(&mut passes.last, &self.state, self.model.as_ref(), at, told.last)?;
+                (now.rate, now.passes) = (rate(at - first), told.earlier);
                 // Whatever is to be kept or drawn is looked at first: what is no longer a number replaces nothing.
                 if kept || last || every(train.sample_every) {
                     outcome.metrics = self.log(&passes.last, now, &mut watch, observer).await?;
@@ -162,7 +186,7 @@ impl Trainer {
             if every(train.save_every) || ends {
                 self.save().await?;
             }
-            if train.sample_every > 0 && (every(train.sample_every) || ends) {
+            if self.ranks.is_first() && train.sample_every > 0 && (every(train.sample_every) || ends) {
                 let drawn = pictures.draw(self.model.as_ref(), &mut self.state, (&self.recipe, &self.folder), at, stop).await?;
                 if let Some(items) = drawn {
                     observer.drawn(at, &items);
@@ -206,45 +230,64 @@ impl Trainer {
         page::write(self.model.as_ref(), &self.recipe, &self.folder, self.progress.step)
     }
 
-    /// One step, pass by pass, on a batch that holds the items of all; returns the metrics of all but the last pass, where they are wanted.
-    async fn passes(&mut self, programs: &mut Passes, data: &data::Batch, items: usize, logged: bool) -> Result<Vec<Vec<f32>>> {
-        let (classes, count) = (self.recipe.data.classes, self.recipe.train.accumulate);
-        let values = data.values.len() / count;
+    /// One step, pass by pass, on a batch that holds the items of all; `stop` is what this rank was asked.
+    async fn passes(&mut self, passes: &mut Passes, (data, share): (&data::Batch, &Share), logged: bool, stop: bool) -> Result<Said> {
+        let count = self.recipe.train.accumulate;
         let at = self.progress.step + 1;
-        let mut told = Vec::new();
+        let metrics = self.model.metrics();
+        let wanted: Vec<&str> = if logged { metrics.iter().map(|m| m.0).collect() } else { Vec::new() };
+        let mut said = Said::default();
         for pass in 0..count {
-            let step = self.step_at(at, pass * self.recipe.train.batch);
-            let program = match &mut programs.earlier {
-                Some(earlier) if pass + 1 < count => earlier,
-                _ => &mut programs.last,
+            let first = pass * self.recipe.train.batch;
+            let step = self.step_at(at, first);
+            let fill = |program: &mut Program, lane: usize| {
+                let (values, labels) = share.of(data, pass, lane);
+                program.write("x", values)?;
+                if share.classes > 0 {
+                    program.write("labels", &data::one_hot(labels, share.classes, share.count()))?;
+                }
+                Ok(Step { first_item: (first + lane * share.items) as u32, ..step })
             };
-            program.write("x", &data.values[pass * values..(pass + 1) * values])?;
-            if classes > 0 {
-                program.write("labels", &data::one_hot(&data.labels[pass * items..(pass + 1) * items], classes, items))?;
-            }
-            program.run(&mut self.state, &step).await?;
-            if logged && pass + 1 < count {
-                let sent = Sent::begin(program, &self.state, self.model.as_ref(), at, 0.0, Vec::new())?;
-                told.push(sent.end(program).await?);
+            let last = pass + 1 == count;
+            let lanes = match &mut passes.earlier {
+                Some(earlier) if !last => earlier,
+                _ => &mut passes.last,
+            };
+            let told = lanes.run(&mut self.state, fill, &wanted, stop).await?;
+            if last {
+                (said.last, said.asked) = (told.values, told.flag);
+            } else if logged {
+                let sent = Sent::begin(lanes, &self.state, self.model.as_ref(), at, told.values)?;
+                said.earlier.push(sent.end(lanes).await?);
             }
         }
-        Ok(told)
+        Ok(said)
     }
 
     /// Writes the checkpoint.
     async fn save(&mut self) -> Result<PathBuf> {
-        let path = self.write(CHECKPOINT).await?;
+        let path = self.write(CHECKPOINT, true).await?;
         self.saved = Some(self.progress.step);
         Ok(path)
     }
 
-    /// Writes the state to a file of the folder, unless something in it is no longer a number.
-    async fn write(&self, name: &str) -> Result<PathBuf> {
+    /// Writes the state to a file of the folder, unless something in it is no longer a number, or, where ranks are `together` at this, it is
+    /// not that of all ranks. The first alone writes.
+    async fn write(&self, name: &str, together: bool) -> Result<PathBuf> {
         let snapshot = Snapshot::take(&self.state).await?;
+        if together {
+            self.check_drift(&snapshot)?;
+        }
         if let Some(tensor) = snapshot.broken() {
+            if together {
+                self.ranks.all_know();
+            }
             return Err(self.lost(&format!("{tensor} is no longer a number"), self.progress.step));
         }
         let path = self.folder.file(name);
+        if !self.ranks.is_first() {
+            return Ok(path);
+        }
         self.folder.replace(name, &snapshot.encode(&path, &self.progress, &self.recipe)?.parts())?;
         Ok(path)
     }
@@ -263,10 +306,10 @@ impl Trainer {
     }
 
     /// Fetches the metrics of a step, writes them down and tells of them.
-    async fn log(&mut self, program: &Program, sent: Sent, watch: &mut Watch, observer: &mut dyn Observer) -> Result<Vec<f32>> {
+    async fn log(&mut self, lanes: &Lanes, sent: Sent, watch: &mut Watch, observer: &mut dyn Observer) -> Result<Vec<f32>> {
         let names = self.model.metrics();
         let (at, rate) = (sent.step, sent.rate);
-        let values = sent.end(program).await?;
+        let values = sent.end(lanes).await?;
         let mut line = json!({"step": at, "epoch": at / self.steps_per_epoch(), "items_per_s": rate});
         for ((name, _), value) in names.iter().zip(&values) {
             line[name] = json!(value);
@@ -274,6 +317,7 @@ impl Trainer {
         if let Some(bad) = values.iter().position(|v| !v.is_finite()) {
             // A scaled gradient may overflow: that update was left out, and the scale is lower now.
             if !(names[bad].0.starts_with("grad_") && self.can_scale_down().await?) {
+                self.ranks.all_know();
                 return Err(self.lost(&format!("{} is {}", names[bad].0, values[bad]), at));
             }
         }
@@ -335,7 +379,7 @@ impl Trainer {
         self.progress.waited += 1;
         if best {
             (self.progress.best, self.progress.waited) = (Some(figure.nats), 0);
-            self.write(BEST).await?;
+            self.write(BEST, true).await?;
         }
         observer.valid(self.progress.step, figure.nats, &name, best);
         Ok(())

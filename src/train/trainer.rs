@@ -10,6 +10,7 @@ use crate::data::{self, Source};
 use crate::error::{Error, Result};
 use crate::graph::Kind;
 use crate::model::{self, Model};
+use crate::ranks::Ranks;
 use crate::runtime::{Device, Program, State, Weights};
 
 /// What a training run tells whoever watches.
@@ -63,6 +64,8 @@ pub struct Trainer {
     pub(super) saved: Option<u64>,
     /// What TensorBoard is told, while it trains.
     pub(super) events: Option<Events>,
+    /// Those who share the training.
+    pub(super) ranks: Ranks,
     /// What is to be said when training begins.
     pub(super) notes: Vec<String>,
 }
@@ -101,8 +104,17 @@ impl Trainer {
     /// # Errors
     /// Those of the folder, the data and the model; [`Error::Usage`] where the data differs.
     pub async fn resume(device: &Device, path: &std::path::Path, moved: Option<&str>) -> Result<Self> {
-        let (mut folder, recipe) = RunFolder::open(path)?;
+        let (mut folder, _) = RunFolder::open(path)?;
         folder.claim()?;
+        Self::go_on(device, folder, moved).await
+    }
+
+    /// The same in a folder that is open and locked, or in memory.
+    ///
+    /// # Errors
+    /// As [`Trainer::resume`].
+    pub async fn go_on(device: &Device, folder: RunFolder, moved: Option<&str>) -> Result<Self> {
+        let recipe = folder.recipe()?;
         let mut trained = Trained::of(folder, recipe, device, false)?;
         let step = trained.progress.step;
         let source = check_unchanged(&trained.recipe, moved)?;
@@ -132,8 +144,8 @@ impl Trainer {
         }
         let training = recipe.on(device).await?;
         let (device, valid) = (device.clone(), None);
-        let (saved, events, notes) = (None, None, Vec::new());
-        let mut trainer = Self { device, training, recipe, model, state, folder, progress, source, valid, saved, events, notes };
+        let (saved, events, ranks, notes) = (None, None, Ranks::alone(), Vec::new());
+        let mut trainer = Self { device, training, recipe, model, state, folder, progress, source, valid, saved, events, ranks, notes };
         trainer.open_valid()?;
         trainer.check()?;
         Ok(trainer)
@@ -161,7 +173,7 @@ impl Trainer {
             )));
         }
         if train.accumulate > 1 {
-            let graph = self.model.train_graph(train.batch, &|group| train.update(group))?;
+            let graph = self.model.train_graph(train.lane(), &|group| train.update(group))?;
             let updates = graph.nodes().iter().filter(|n| matches!(n.kind, Kind::Update(_))).count();
             if updates != 1 {
                 let name = self.model.name();

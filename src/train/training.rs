@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Schedule;
 use crate::error::{Error, Result};
 use crate::graph::{Accumulate, Rule, StateId, StateSpec, Update};
 use crate::model::{Defaults, Optimiser};
@@ -10,20 +11,6 @@ use crate::shader::Precision;
 
 /// Most steps of a run: a step's counters are 32-bit words, and Adam's is signed.
 const MOST_STEPS: u64 = i32::MAX as u64;
-
-/// How the learning rate falls after its warm-up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Schedule {
-    /// It stays.
-    Constant,
-    /// By the factor `rate_decay` from step to step.
-    Exponential,
-    /// By half a cosine, to zero (Loshchilov and Hutter, 2017, without restarts).
-    Cosine,
-    /// In a straight line, to zero.
-    Linear,
-}
 
 /// What an update of a group keeps beside the model's own tensors.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -37,6 +24,9 @@ pub struct Extras {
 /// Most items of a step: more than any device holds, and few enough to count with.
 const LARGEST_BATCH: usize = 1 << 20;
 
+/// Most shares of a batch: more than any job has processes.
+const MOST_LANES: usize = 1 << 16;
+
 /// How a run is trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -47,6 +37,11 @@ pub struct TrainRecipe {
     /// Passes of a step, whose gradients are averaged: a step of 4 passes of 16 items is one of 64 items, in the memory of 16.
     #[schemars(range(min = 1))]
     pub accumulate: usize,
+    /// Equal shares of each batch that are taken apart and averaged before an update, a power of two; as many processes at most may share
+    /// the run, with the same bits whatever their number. Batch statistics are those of a share. (With several processes: their number.)
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    #[schemars(range(min = 1, max = MOST_LANES))]
+    pub lanes: usize,
     /// Steps of the whole run.
     #[schemars(range(max = MOST_STEPS))]
     pub steps: u64,
@@ -116,6 +111,15 @@ fn yes() -> bool {
     true
 }
 
+/// Likewise.
+fn one() -> usize {
+    1
+}
+
+fn is_one(lanes: &usize) -> bool {
+    *lanes == 1
+}
+
 impl TrainRecipe {
     /// A model's own preferences.
     pub fn new(defaults: &Defaults) -> Self {
@@ -123,6 +127,7 @@ impl TrainRecipe {
         Self {
             batch: defaults.batch,
             accumulate: 1,
+            lanes: 1,
             steps,
             learning_rate: defaults.learning_rate.clone(),
             schedule: if defaults.rate_decay == 1.0 { Schedule::Constant } else { Schedule::Exponential },
@@ -150,9 +155,10 @@ impl TrainRecipe {
     }
 
     /// The `--set` keys that belong to training.
-    pub const KEYS: [&str; 25] = [
+    pub const KEYS: [&str; 26] = [
         "batch",
         "accumulate",
+        "lanes",
         "steps",
         "learning_rate",
         "schedule",
@@ -214,6 +220,11 @@ impl TrainRecipe {
         })
     }
 
+    /// Items of a pass that one lane takes.
+    pub fn lane(&self) -> usize {
+        self.batch / self.lanes
+    }
+
     /// A model's persistent tensors with those that training adds, and what each group's update keeps in them.
     pub fn state(&self, model: &StateSpec) -> (StateSpec, Vec<Extras>) {
         let mut extras = vec![Extras::default(); model.groups.len()];
@@ -255,38 +266,6 @@ impl TrainRecipe {
         Update { loss_scale, accumulate, ..self.update(group) }
     }
 
-    /// Learning rates at a step, counted from 1.
-    pub fn rates(&self, step: u64) -> [f32; 4] {
-        let rise = if step < self.warmup { step as f64 / self.warmup as f64 } else { 1.0 };
-        let factor = rise * self.fall(step);
-        let rate = |group: usize| self.learning_rate.get(group).or(self.learning_rate.last()).copied().unwrap_or(0.0);
-        std::array::from_fn(|group| (f64::from(rate(group)) * factor) as f32)
-    }
-
-    /// The schedule's factor on the learning rate. A cosine or line begins where the warm-up ends, and would be at zero one step after
-    /// its last.
-    fn fall(&self, step: u64) -> f64 {
-        let (begin, end) = (self.warmup.max(1), self.decay_end());
-        let part = || (step.saturating_sub(begin) as f64 / (end + 1).saturating_sub(begin).max(1) as f64).min(1.0);
-        match self.schedule {
-            Schedule::Constant => 1.0,
-            Schedule::Exponential => self.rate_decay.powf(step.saturating_sub(1) as f64),
-            Schedule::Cosine => 0.5 + 0.5 * (std::f64::consts::PI * part()).cos(),
-            Schedule::Linear => 1.0 - part(),
-        }
-    }
-
-    /// The step at which a cosine or linear schedule ends.
-    pub fn decay_end(&self) -> u64 {
-        if self.decay_steps > 0 { self.decay_steps } else { self.steps }
-    }
-
-    /// Weight of the old average in the moving average of the weights at a step. It rises from 2/11, so that the first values are soon
-    /// forgotten.
-    pub fn ema_decay(&self, step: u64) -> f32 {
-        self.ema.min(((step as f32) + 1.0) / ((step as f32) + 10.0))
-    }
-
     /// Refuses values that cannot be trained with.
     ///
     /// # Errors
@@ -299,6 +278,13 @@ impl TrainRecipe {
         }
         if self.batch > LARGEST_BATCH {
             return Err(Error::usage(format!("batch must be at most {LARGEST_BATCH}, not {}", self.batch)));
+        }
+        if !self.lanes.is_power_of_two() || self.lanes > MOST_LANES {
+            return refuse("lanes", &format!("a power of two, at most {MOST_LANES}"), &self.lanes);
+        }
+        if !self.batch.is_multiple_of(self.lanes) {
+            let (batch, lanes) = (self.batch, self.lanes);
+            return refuse("batch", &format!("a multiple of lanes, which are {lanes}"), &batch);
         }
         for (key, value) in [("steps", self.steps), ("warmup", self.warmup), ("decay_steps", self.decay_steps)] {
             if value > MOST_STEPS {
@@ -380,31 +366,9 @@ mod tests {
     }
 
     #[test]
-    fn rates_decay_and_warm_up() {
-        let mut t = train();
-        assert_eq!(t.rates(1)[0], 0.1);
-        assert_eq!(t.rates(2)[0], 0.05);
-        t.warmup = 10;
-        assert!((t.rates(1)[0] - 0.01).abs() < 1e-8);
-    }
-
-    #[test]
-    fn schedules_begin_at_the_whole_rate_and_reach_zero_a_step_after_their_last() {
-        for (schedule, middle) in [(Schedule::Cosine, 0.05), (Schedule::Linear, 0.05)] {
-            let mut t = TrainRecipe { schedule, rate_decay: 1.0, steps: 8, ..train() };
-            assert_eq!((t.rates(1)[0], t.rates(9)[0]), (0.1, 0.0));
-            assert!((t.rates(5)[0] - middle).abs() < 1e-7, "{:?}", t.rates(5));
-            assert!(t.rates(8)[0] > 0.0 && (1..9).all(|s| t.rates(s)[0] > t.rates(s + 1)[0]));
-            (t.warmup, t.decay_steps) = (4, 6);
-            assert_eq!((t.rates(2)[0], t.rates(4)[0], t.rates(7)[0], t.rates(8)[0]), (0.05, 0.1, 0.0, 0.0));
-            assert!(t.check().is_ok());
-        }
-    }
-
-    #[test]
     fn values_that_cannot_be_trained_with_are_refused_by_name() {
         type Spoil = fn(&mut TrainRecipe);
-        let cases: [(&str, Spoil); 17] = [
+        let cases: [(&str, Spoil); 19] = [
             ("beta1", |t| t.beta1 = 1.0),
             ("beta1", |t| t.beta1 = -0.1),
             ("beta2", |t| t.beta2 = 1.5),
@@ -421,6 +385,8 @@ mod tests {
             ("learning_rate", |t| t.learning_rate = vec![f32::INFINITY]),
             ("steps", |t| t.steps = 1 << 31),
             ("accumulate", |t| t.accumulate = 0),
+            ("lanes", |t| (t.batch, t.lanes) = (6, 3)),
+            ("batch", |t| (t.batch, t.lanes) = (6, 4)),
             ("patience", |t| (t.patience, t.valid_every) = (1, 0)),
         ];
         assert!(train().check().is_ok());

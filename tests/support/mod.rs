@@ -7,11 +7,25 @@ pub mod normal;
 use kiln::cpu::{Arena, CpuProgram, CpuState, Number};
 use kiln::graph::{Graph, Init, Layout, NodeId, Plan, Shape, StateId, StateSpec, Step};
 use kiln::random::Draws;
+use kiln::runtime::Device;
+use kiln::wait::Wait;
 
 /// Normal draws for a tensor.
 pub fn normals(count: usize, stream: u32) -> Vec<f64> {
     let mut draws = Draws::new(11, stream, 0);
     (0..count).map(|_| f64::from(draws.normal())).collect()
+}
+
+/// An adapter of any kind; none is a failure where `KILN_REQUIRE_GPU` is set, and else the end of the test.
+pub fn adapter() -> Option<Device> {
+    match Device::open("gpu").wait() {
+        Ok(device) => Some(device),
+        Err(reason) => {
+            assert!(std::env::var_os("KILN_REQUIRE_GPU").is_none(), "{reason}");
+            eprintln!("skipped: {reason}");
+            None
+        }
+    }
 }
 
 /// A graph under test whose leaves are persistent tensors, so that they can be perturbed and differentiated by.
