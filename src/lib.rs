@@ -24,6 +24,7 @@ pub mod gpu;
 pub mod graph;
 #[cfg_attr(target_family = "wasm", allow(dead_code))]
 pub(crate) mod keys;
+pub mod lanes;
 pub mod model;
 #[cfg_attr(target_family = "wasm", allow(dead_code))]
 pub(crate) mod native;

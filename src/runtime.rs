@@ -1,7 +1,5 @@
 //! One face for the two executors: where a graph's persistent tensors live and how its plan is run.
 
-mod lanes;
-
 use std::collections::BTreeMap;
 use std::ops::Range;
 use web_time::Instant;
@@ -9,7 +7,7 @@ use web_time::Instant;
 use crate::cpu::{Arena, CpuProgram, CpuState, memory};
 use crate::error::{Error, Result};
 use crate::gpu::{self, Choice, Gpu, GpuProgram, GpuState, Options};
-use crate::graph::{Graph, Init, Plan, StateId, StateSpec, Step};
+use crate::graph::{Graph, Init, Plan, StateId, StateSpec, Step, Stretch};
 use crate::native::simd;
 use crate::random::Draws;
 use crate::shader::{Choices, Precision};
@@ -133,8 +131,6 @@ impl Device {
     }
 }
 
-pub use lanes::{Lanes, Told};
-
 pub use crate::gpu::Weights;
 pub use crate::timing::{Clock, StageTime};
 
@@ -221,6 +217,31 @@ impl State {
         match self {
             Self::Cpu(_, state) => Ok(state.tensor(id, arena).to_vec()),
             Self::Gpu(_, state) => state.read_tensor(id, arena).await,
+        }
+    }
+
+    /// Waits for what was read of arenas.
+    pub(crate) async fn end_read(&self, reading: Reading) -> Result<Vec<f32>> {
+        match (self, reading) {
+            (_, Reading::Here(values)) => Ok(values),
+            (Self::Gpu(_, state), Reading::Queued(pending)) => state.end_read(&pending).await,
+            (Self::Cpu(..), Reading::Queued(_)) => Err(elsewhere()),
+        }
+    }
+
+    /// Overwrites stretches of arenas, one after another.
+    pub(crate) fn write_stretches(&mut self, stretches: &[Stretch], values: &[f32]) -> Result<()> {
+        match self {
+            Self::Gpu(_, state) => state.write_stretches(stretches, values),
+            Self::Cpu(_, state) => {
+                let mut values = values;
+                for Stretch { group, arena, range } in stretches {
+                    let (these, rest) = values.split_at(range.len());
+                    state.arena_mut(*group, *arena)[range.clone()].copy_from_slice(these);
+                    values = rest;
+                }
+                Ok(())
+            }
         }
     }
 
@@ -314,7 +335,7 @@ impl Program {
     }
 
     /// Runs some of the plan's actions, which begin and end where a run may be cut; those before them were run.
-    async fn run_actions(&mut self, state: &mut State, step: &Step, actions: Range<usize>) -> Result<()> {
+    pub(crate) async fn run_actions(&mut self, state: &mut State, step: &Step, actions: Range<usize>) -> Result<()> {
         match (self, state) {
             (Self::Cpu(program), State::Cpu(_, state)) => {
                 program.run_observed(state, step, actions, |_, _| {});
@@ -326,14 +347,15 @@ impl Program {
     }
 
     /// Where a run may be cut at the earliest once an action is done.
-    fn cut_behind(&self, action: usize) -> usize {
+    pub(crate) fn cut_behind(&self, action: usize) -> usize {
         match self {
             Self::Cpu(program) => program.cut_behind(action),
             Self::Gpu(_) => action + 1,
         }
     }
 
-    fn plan(&self) -> &Plan {
+    /// What it runs.
+    pub(crate) fn plan(&self) -> &Plan {
         match self {
             Self::Cpu(program) => program.plan(),
             Self::Gpu(program) => program.plan(),
@@ -466,6 +488,7 @@ fn check_room(plan: &Plan) -> Result<()> {
     memory::check(elements.saturating_mul(size_of::<f32>() as u64), "a batch of this size")
 }
 
-fn elsewhere() -> Error {
+/// What is said of weights and programs of different devices.
+pub(crate) fn elsewhere() -> Error {
     Error::Device("the weights lie on another device than the program".into())
 }

@@ -22,7 +22,9 @@ fn small(model: &str) -> (&'static str, &'static str) {
         "gated-pixelcnn" => (DIGITS, "layers=2 hidden=4 head=4 conditional=true binarization=dynamic"),
         "pixelcnn-pp" => (DIGITS, "filters=2 blocks=1 stages=2 dropout=0.3 accumulate=2"),
         "pixelrnn" => (DIGITS, "layers=1 hidden=4 head=4 binarization=dynamic"),
-        "diffusion" => (DIGITS, "filters=4 multipliers=[1,1] blocks=1 attention=[8] head_channels=4 timesteps=20 importance=true dropout=0.1"),
+        "diffusion" => {
+            (DIGITS, "filters=4 multipliers=[1,1] blocks=1 attention=[8] head_channels=4 timesteps=20 importance=true dropout=0.1")
+        }
         "vae" => (DIGITS, "form=conv filters=4 latent=2"),
         "cvae" | "autoencoder" => (DIGITS, "hidden=8 latent=2"),
         "classifier" => (DIGITS, "hidden=8"),
@@ -139,7 +141,10 @@ fn one_rank_that_is_asked_stops_all_and_another_number_goes_on() {
     });
     let (_, first) = left.into_iter().map(|left| left.expect("a run")).find(|(first, _)| *first).expect("the first rank");
     let place = tempfile::tempdir().expect("a folder");
-    first.iter().filter(|(name, _)| !name.contains('/')).for_each(|(name, bytes)| std::fs::write(place.path().join(name), bytes).expect(name));
+    first
+        .iter()
+        .filter(|(name, _)| !name.contains('/'))
+        .for_each(|(name, bytes)| std::fs::write(place.path().join(name), bytes).expect(name));
     let done = together(2, |ranks| {
         let folder = RunFolder::hand_out_run(&ranks, place.path())?;
         let mut trainer = Trainer::go_on(&Device::Cpu, folder, None).wait()?;

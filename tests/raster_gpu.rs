@@ -7,7 +7,7 @@ mod support;
 use kiln::data::{Binarization, Kind};
 use kiln::graph::Step;
 use kiln::model::{self, DataSpec, Model};
-use kiln::runtime::{Device, Program, State, Weights};
+use kiln::runtime::{Program, State, Weights};
 use kiln::sample::raster::{Job, Method, RasterSampler};
 use kiln::tensor::Arena;
 use kiln::wait::Wait;

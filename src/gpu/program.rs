@@ -8,7 +8,7 @@ use super::build::{Buffers, Compiler};
 use super::device::Gpu;
 use super::dispatch::Dispatch;
 use super::pacing::Pacing;
-use super::state::{GpuState, Weights};
+use super::state::{GpuState, Pending, Weights};
 use crate::error::{Error, Result};
 use crate::graph::{Action, Place, Plan, Rule, StateSpec, Step, Update};
 use crate::shader::Choice;
@@ -48,14 +48,6 @@ impl std::fmt::Debug for GpuProgram {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("GpuProgram").field("gpu", &self.gpu).field("stats", &self.stats()).finish()
     }
-}
-
-/// A result on its way from the device.
-#[derive(Debug)]
-pub struct Pending {
-    pub(super) staging: wgpu::Buffer,
-    pub(super) bytes: u64,
-    pub(super) copied: wgpu::SubmissionIndex,
 }
 
 impl GpuProgram {

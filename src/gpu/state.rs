@@ -1,7 +1,6 @@
 //! A model's persistent tensors on the device.
 
 use super::device::Gpu;
-use super::program::Pending;
 use crate::error::{Error, Result};
 use crate::graph::{Place, StateId, StateSpec};
 use crate::tensor::{Arena, Stretch};
@@ -13,6 +12,14 @@ pub enum Weights {
     Current,
     /// Their exponential moving average, where a tensor is trained.
     Average,
+}
+
+/// A result on its way from the device.
+#[derive(Debug)]
+pub struct Pending {
+    pub(super) staging: wgpu::Buffer,
+    pub(super) bytes: u64,
+    pub(super) copied: wgpu::SubmissionIndex,
 }
 
 /// Memory of the host for some stretches of arenas, one after another.

@@ -1,8 +1,9 @@
 //! Metrics on their way from the device, and the warnings drawn from them.
 
 use crate::error::Result;
+use crate::lanes::Lanes;
 use crate::model::Model;
-use crate::runtime::{Lanes, Reading, State};
+use crate::runtime::{Reading, State};
 
 /// The metrics of a step, not yet fetched.
 pub struct Sent {

@@ -8,8 +8,8 @@ use super::run::CHECKPOINT;
 use super::{Files, Recipe, RunFolder, Trainer};
 use crate::data::Batch;
 use crate::error::{Error, Result};
+use crate::lanes::Lanes;
 use crate::ranks::Ranks;
-use crate::runtime::Lanes;
 
 /// What a rank reads of each batch, and where its lanes find theirs in it.
 pub(super) struct Share {

@@ -4,7 +4,7 @@ use super::Trainer;
 use crate::cpu::Arena;
 use crate::data::Batch;
 use crate::error::Result;
-use crate::runtime::Lanes;
+use crate::lanes::Lanes;
 
 impl Trainer {
     /// Sets first weights by the first pass of the first step, and begins their averages there. Of several lanes each sets its own, and the

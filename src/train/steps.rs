@@ -17,7 +17,8 @@ use crate::data::{self, Loader, LoaderOptions};
 use crate::error::{Error, Result};
 use crate::eval::{self, LikelihoodOptions};
 use crate::graph::{Graph, SCALES, Step};
-use crate::runtime::{Lanes, Program};
+use crate::lanes::Lanes;
+use crate::runtime::Program;
 use crate::wait::breathe;
 
 /// Steps of a diffusion model's bound while it is trained: few, since they are of many models that are compared with each other alone.

@@ -8,11 +8,11 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use super::{Device, Program, Reading, State, Weights, elsewhere};
 use crate::error::{Error, Result};
 use crate::gpu;
 use crate::graph::{Graph, Part, Step, Stretch};
 use crate::ranks::{Promise, Ranks, Tree};
+use crate::runtime::{Device, Program, Reading, State, Weights, elsewhere};
 use crate::tensor::Arena;
 
 /// Elements that are worth an exchange of their own.
@@ -304,32 +304,5 @@ impl Bucket {
             self.sum = Some(ranks.sum(own)?);
         }
         Ok(())
-    }
-}
-
-impl State {
-    /// Waits for what was read of arenas.
-    async fn end_read(&self, reading: Reading) -> Result<Vec<f32>> {
-        match (self, reading) {
-            (_, Reading::Here(values)) => Ok(values),
-            (Self::Gpu(_, state), Reading::Queued(pending)) => state.end_read(&pending).await,
-            (Self::Cpu(..), Reading::Queued(_)) => Err(elsewhere()),
-        }
-    }
-
-    /// Overwrites stretches of arenas, one after another.
-    fn write_stretches(&mut self, stretches: &[Stretch], values: &[f32]) -> Result<()> {
-        match self {
-            Self::Gpu(_, state) => state.write_stretches(stretches, values),
-            Self::Cpu(_, state) => {
-                let mut values = values;
-                for Stretch { group, arena, range } in stretches {
-                    let (these, rest) = values.split_at(range.len());
-                    state.arena_mut(*group, *arena)[range.clone()].copy_from_slice(these);
-                    values = rest;
-                }
-                Ok(())
-            }
-        }
     }
 }
