@@ -13,6 +13,7 @@ mod order;
 mod page;
 mod pictures;
 mod place;
+mod rates;
 mod recipe;
 mod run;
 mod schedule;
