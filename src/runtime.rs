@@ -41,8 +41,17 @@ impl Device {
     /// [`Error::Device`] where there is no adapter, [`Error::Usage`] where none has the name, or where `KILN_SIMD` names no vectors of
     /// this machine.
     pub async fn open(choice: &str) -> Result<Self> {
+        Self::open_equal(choice, 0).await
+    }
+
+    /// The same; of several equal adapters that are meant, the one with this number, modulo how many they are: so ranks of one machine take
+    /// one each.
+    ///
+    /// # Errors
+    /// As [`Device::open`].
+    pub async fn open_equal(choice: &str, number: usize) -> Result<Self> {
         let open = async |choice| {
-            let gpu = Gpu::open(&choice, Options::default()).await?;
+            let gpu = Gpu::open(&choice, Options { number, ..Options::default() }).await?;
             if gpu.description().is_cpu {
                 let name = &gpu.description().name;
                 log::warn!(

@@ -24,7 +24,7 @@ const TOLERANCE: f64 = 1e-4;
 fn gpus() -> &'static [Gpu] {
     static GPUS: OnceLock<Vec<Gpu>> = OnceLock::new();
     GPUS.get_or_init(|| {
-        let open = |as_cpu: bool| Gpu::open(&Choice::Any, Options { checked: !as_cpu, as_cpu: Some(as_cpu) }).wait();
+        let open = |as_cpu: bool| Gpu::open(&Choice::Any, Options { checked: !as_cpu, as_cpu: Some(as_cpu), ..Options::default() }).wait();
         match (open(false), open(true)) {
             (Ok(a), Ok(b)) => vec![a, b],
             (Err(e), _) | (_, Err(e)) => {

@@ -2,10 +2,16 @@
 
 use clap::Args;
 
+use crate::error::{Error, Result};
+use crate::ranks::Ranks;
+use crate::runtime::Device;
+use crate::train::vectors;
+use crate::wait::Wait;
+
 /// Arguments of every command.
 #[derive(Args, Clone)]
 pub struct Common {
-    /// auto (a real GPU, else the CPU), cpu, gpu, a part of an adapter's name, or a number of kiln devices
+    /// auto (a real GPU, else the CPU), cpu, gpu, a part of an adapter's name, or a number of kiln devices; under mpirun a list too, as in 0,1
     #[arg(long, global = true, default_value = "auto", value_name = "DEVICE")]
     pub device: String,
     /// Seed of everything random
@@ -20,4 +26,74 @@ pub struct Common {
     /// Say more; twice for the device's own words
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    /// The processes that do this together, where a launcher started several.
+    #[arg(skip)]
+    pub ranks: Ranks,
+}
+
+impl Common {
+    /// Opens the device of this rank: of a list the entry with its number on its machine, else of several equal adapters the one with that
+    /// number; both begin again where there are more ranks.
+    ///
+    /// # Errors
+    /// Those of [`Device::open`], of whichever rank; [`Error::Usage`] where the ranks' devices are not alike, since sums round otherwise on
+    /// others, or where one rank is given a list.
+    pub fn open_device(&self) -> Result<Device> {
+        let [local, on_machine] = self.ranks.on_machine();
+        let open = || match listed(&self.device) {
+            Some(list) if self.ranks.count() > 1 => Device::open(list[local % list.len()]).wait(),
+            Some(list) => Err(Error::usage(format!(
+                "--device {} is for {} processes and this is one: start them with mpirun -n {}, or name one device",
+                self.device,
+                list.len(),
+                list.len()
+            ))),
+            None => Device::open_equal(&self.device, local).wait(),
+        };
+        let device = self.ranks.agree(open())?;
+        log::debug!("rank {}, the {local}. of {on_machine} here, computes on {}", self.ranks.rank(), device.name());
+        let level = vectors(&device);
+        self.ranks.same("the device", &if level.is_empty() { device.name() } else { format!("{} with {level} vectors", device.name()) })?;
+        Ok(device)
+    }
+}
+
+/// The entries of a list of devices, each a number or `cpu`: names of adapters may have commas themselves.
+fn listed(device: &str) -> Option<Vec<&str>> {
+    let entries: Vec<&str> = device.split(',').map(str::trim).collect();
+    let is_entry = |entry: &&str| *entry == "cpu" || (1..=2).contains(&entry.len()) && entry.bytes().all(|b| b.is_ascii_digit());
+    (entries.len() > 1 && entries.iter().all(is_entry)).then_some(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ranks::together;
+
+    fn common(device: &str, ranks: Ranks) -> Common {
+        Common { device: device.into(), seed: None, json: false, quiet: false, verbose: 0, ranks }
+    }
+
+    #[test]
+    fn a_list_is_of_numbers() {
+        assert_eq!(listed("0, 1"), Some(vec!["0", "1"]));
+        assert_eq!(listed("cpu,cpu"), Some(vec!["cpu", "cpu"]));
+        for one in ["0", "cpu", "auto", "llvmpipe (LLVM 15.0.6, 256 bits)", "0,", "0,gpu"] {
+            assert_eq!(listed(one), None, "{one}");
+        }
+    }
+
+    #[test]
+    fn ranks_open_devices_that_are_alike() {
+        let refusal = common("cpu,cpu", Ranks::alone()).open_device().err().expect("refused").to_string();
+        assert_eq!(refusal, "--device cpu,cpu is for 2 processes and this is one: start them with mpirun -n 2, or name one device");
+        for device in together(4, |ranks| common("cpu,cpu", ranks).open_device()) {
+            assert_eq!(device.expect("a device").name(), "cpu");
+        }
+        // One that has none is the failure of all.
+        for refused in together(2, |ranks| common("cpu,98", ranks).open_device()) {
+            let refused = refused.err().expect("refused");
+            assert!(refused.exit_code() == 2 && refused.to_string().contains("no device 98"), "{refused}");
+        }
+    }
 }

@@ -117,7 +117,7 @@ impl Measured {
 
     /// Opens both; `labels` says whether every item must have a label that is one of the run's.
     pub fn open_as(args: &EvalArgs, common: &Common, labels: impl FnOnce(&Trained, &toml::Table) -> Result<bool>) -> Result<Self> {
-        let device = Device::open(&common.device).wait()?;
+        let device = common.open_device()?;
         let trained = Trained::load(&args.run, &device, args.best)?;
         let mut settings = parse_settings(&args.set)?;
         let asked = match settings.remove("binarization") {

@@ -57,6 +57,7 @@ mod tune;
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser};
@@ -68,37 +69,94 @@ use output::Output;
 use crate::error::{Error, Result};
 use crate::model;
 use crate::nearest::nearest;
+use crate::ranks::{Launcher, Ranks};
 use crate::train::TrainRecipe;
 
 /// Runs the program on the process's arguments.
 pub fn main() -> ExitCode {
     signals::outlive_limits();
-    let parsed = numbers::as_written(Cli::command()).try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = match parsed {
-        Ok(cli) => cli,
+    let launcher = Launcher::here();
+    // Of several processes that are all refused, or all help, one says so.
+    let speaks = launcher.is_none_or(|launcher| launcher.is_first());
+    let parsed = numbers::as_written(Cli::command()).try_get_matches().and_then(|matches| {
+        let name = matches.subcommand_name().unwrap_or_default().to_string();
+        Cli::from_arg_matches(&matches).map(|cli| (cli, name))
+    });
+    let (mut cli, name) = match parsed {
+        Ok(parsed) => parsed,
         Err(e) => {
             // Help and version go to stdout and are no error.
             if !e.use_stderr() || e.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-                let _ = e.print();
+                if speaks {
+                    let _ = e.print();
+                }
                 return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
             }
             // Whether an object is wanted cannot be known from arguments that were not understood.
-            complain(&sentence(&e.render().to_string()), 2, std::env::args_os().any(|word| word == "--json"));
+            if speaks {
+                complain(&sentence(&e.render().to_string()), 2, std::env::args_os().any(|word| word == "--json"));
+            }
             return ExitCode::from(2);
         }
     };
     listen(&cli.common);
-    let output = Output::new(&cli.common);
-    let result = threads::start().and_then(|()| perform(&cli.command, &cli.common, &output));
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        // A reader that closed the pipe has seen what it wanted.
-        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(error @ Error::Interrupted) => ExitCode::from(error.exit_code()),
+    threads::share_heap();
+    match join(launcher, &cli.command, &name) {
+        Ok(ranks) => cli.common.ranks = ranks,
         Err(error) => {
-            complain(&error.to_string(), error.exit_code(), cli.common.json);
-            ExitCode::from(error.exit_code())
+            if speaks {
+                complain(&error.to_string(), error.exit_code(), cli.common.json);
+            }
+            return ExitCode::from(error.exit_code());
         }
+    }
+    let ranks = &cli.common.ranks;
+    if !ranks.is_first() {
+        log::set_max_level(log::LevelFilter::Off);
+    }
+    let output = Output::new(&cli.common);
+    let result = threads::start(ranks).and_then(|()| perform(&cli.command, &cli.common, &output));
+    let code = match result {
+        Ok(()) => return ExitCode::SUCCESS,
+        // A reader that closed the pipe has seen what it wanted.
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::BrokenPipe => 0,
+        // All ranks stop behind the same step.
+        Err(error @ Error::Interrupted) => return ExitCode::from(error.exit_code()),
+        Err(error) => {
+            say_of(ranks, &error, cli.common.json);
+            error.exit_code()
+        }
+    };
+    ranks.fail(code);
+    ExitCode::from(code)
+}
+
+/// The ranks that do a command: those that a launcher started, where it is one that several can do.
+fn join(launcher: Option<Launcher>, command: &Command, name: &str) -> Result<Ranks> {
+    if is_for_several(command) {
+        return Ranks::launched();
+    }
+    match launcher.filter(Launcher::is_of_several) {
+        Some(launcher) => Err(Error::usage(format!("kiln {name} is done by one process; start it without {}", launcher.kind.name()))),
+        None => Ok(Ranks::alone()),
+    }
+}
+
+/// Whether several ranks can do a command together.
+fn is_for_several(command: &Command) -> bool {
+    matches!(command, Command::Train(_) | Command::Eval(_) | Command::Score(_) | Command::Sample(_) | Command::Bench(_))
+}
+
+/// How long the first rank has the first word: what it ends with too, which ends the others, it says alone.
+const FIRST_WORD: Duration = Duration::from_millis(500);
+
+/// Says a failure, once for all ranks that know of it.
+fn say_of(ranks: &Ranks, error: &Error, json: bool) {
+    if ranks.is_first() {
+        complain(&error.to_string(), error.exit_code(), json);
+    } else if !ranks.is_known() {
+        std::thread::sleep(FIRST_WORD);
+        complain(&format!("rank {}: {error}", ranks.rank()), error.exit_code(), json);
     }
 }
 

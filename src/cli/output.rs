@@ -23,6 +23,10 @@ pub struct Output {
 impl Output {
     /// As the arguments ask.
     pub fn new(common: &Common) -> Self {
+        if !common.ranks.is_first() {
+            // The first rank speaks for all.
+            return Self { json: false, quiet: true, live: false, heard: Some(RefCell::default()) };
+        }
         let live = !common.quiet && (std::io::stderr().is_terminal() || common.verbose > 0);
         Self { json: common.json, quiet: common.quiet, live, heard: None }
     }

@@ -20,10 +20,8 @@ use super::trajectory::Film;
 use crate::error::{Error, Result};
 use crate::model::need;
 use crate::report::{self, NpyStream};
-use crate::runtime::Device;
 use crate::sample::raster::Method;
 use crate::train::Trained;
-use crate::wait::Wait;
 
 /// Images drawn where the command does not say.
 const COUNT: usize = 64;
@@ -174,7 +172,7 @@ pub fn run(args: &SampleArgs, common: &Common, output: &Output) -> Result<()> {
         endings::check(path, "latents", &["npy"])?;
     }
     let seed = common.seed.unwrap_or(1);
-    let device = Device::open(&common.device).wait()?;
+    let device = common.open_device()?;
     let mut trained = Trained::load(&args.run, &device, args.best)?;
     if let Some(guide) = &args.guided.guide {
         check_guided(args)?;

@@ -5,18 +5,25 @@ use std::sync::{Arc, RwLock};
 use std::thread::{Builder, available_parallelism};
 
 use crate::error::{Error, Result};
+use crate::ranks::Ranks;
 
 /// Threads that may run beside the pool: of data, of signals, of a bar, and one in reserve.
 const BESIDE: usize = 4;
 
-/// Starts the pool: a thread a core, or as many as `RAYON_NUM_THREADS` asks for; fewer where the system refuses some.
+/// Starts the pool: a thread a core, or as many as `RAYON_NUM_THREADS` asks for; fewer where the system refuses some. Ranks that may use the
+/// same cores share them.
 ///
 /// # Errors
-/// [`Error::Device`] where it refuses all.
-pub fn start() -> Result<()> {
-    share_heap();
+/// [`Error::Device`] where it refuses all; as [`Ranks::gather`].
+pub fn start(ranks: &Ranks) -> Result<()> {
     let asked = std::env::var("RAYON_NUM_THREADS").ok().and_then(|n| n.parse().ok()).filter(|n| *n > 0);
-    let wanted = asked.unwrap_or_else(|| available_parallelism().map_or(1, NonZero::get));
+    let cores = available_parallelism().map_or(1, NonZero::get);
+    // A launcher may have bound each rank to cores of its own.
+    let place = format!("{} {}", gethostname::gethostname().display(), bound_to());
+    let places = ranks.gather(place.into_bytes())?;
+    let mine = &places[ranks.rank()];
+    let equal = |places: &[Vec<u8>]| places.iter().filter(|place| *place == mine).count();
+    let wanted = asked.unwrap_or_else(|| share(cores, equal(&places[..ranks.rank()]), equal(&places)));
     let refused = "the system refuses this program threads; raise what limits them (ulimit -u, ulimit -v, pids.max)";
     let allowed = allowed(wanted + BESIDE);
     if allowed == 0 {
@@ -33,9 +40,21 @@ pub fn start() -> Result<()> {
     }
 }
 
-/// Has all threads allocate from one heap where address space is limited: of glibc's each else reserves 64 MiB of it for itself.
+/// What the one with this number takes of cores that so many have together.
+fn share(cores: usize, number: usize, of: usize) -> usize {
+    (cores * (number + 1) / of - cores * number / of).max(1)
+}
+
+/// The cores that this process may use, as the system writes them; nothing where it does not say.
+fn bound_to() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status.lines().find_map(|line| line.strip_prefix("Cpus_allowed:")).unwrap_or_default().trim().to_string()
+}
+
+/// Has all threads allocate from one heap where address space is limited: of glibc's each else reserves 64 MiB of it for itself. To be
+/// called before any other thread runs.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-fn share_heap() {
+pub fn share_heap() {
     let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
     // SAFETY: `getrlimit` writes to the place given, which is a whole `rlimit`, and `mallopt` takes numbers alone; no other thread that
     // allocates runs yet.
@@ -47,7 +66,7 @@ fn share_heap() {
 }
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-fn share_heap() {}
+pub fn share_heap() {}
 
 /// Whether a pool failed for want of threads, and not because there is one.
 fn is_refused(error: &rayon::ThreadPoolBuildError) -> bool {
@@ -69,4 +88,17 @@ fn allowed(most: usize) -> usize {
     drop(keep);
     threads.into_iter().for_each(|thread| drop(thread.join()));
     count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks_share_cores_and_leave_none_out() {
+        assert_eq!((share(64, 0, 1), share(1, 0, 2), share(1, 1, 2)), (64, 1, 1));
+        assert_eq!([0, 1, 2, 3].map(|number| share(14, number, 4)), [3, 4, 3, 4]);
+        #[cfg(target_os = "linux")]
+        assert!(!bound_to().is_empty(), "Linux says which cores");
+    }
 }

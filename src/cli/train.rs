@@ -114,7 +114,7 @@ pub fn make_recipe(args: &TrainArgs, common: &Common, device: &Device) -> Result
 pub fn run(args: &TrainArgs, common: &Common, output: &Output) -> Result<()> {
     // First of all: what is asked for while data and device are opened is heard too.
     let stop = signals::stop();
-    let device = Device::open(&common.device).wait()?;
+    let device = common.open_device()?;
     let (mut trainer, path) = match &args.resume {
         Some(path) => (resume(path, args, common, &device)?, path.clone()),
         None => {

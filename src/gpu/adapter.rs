@@ -121,8 +121,23 @@ pub async fn adapters() -> Vec<AdapterDescription> {
     enumerate().await.into_iter().map(|(_, d)| d).collect()
 }
 
-/// The adapter of a choice.
-pub(super) async fn choose(choice: &Choice) -> Result<(wgpu::Adapter, AdapterDescription)> {
+/// The place of the adapter that a choice means: of several equal to the first that fits it, the one with this number, modulo how many they are.
+fn pick(found: &[&AdapterDescription], choice: &Choice, number: usize) -> Option<usize> {
+    let fits = |place: usize, d: &AdapterDescription| match choice {
+        Choice::Hardware => !d.is_cpu,
+        Choice::Any => true,
+        Choice::Named(part) => d.matches(part),
+        Choice::Numbered(wanted) => place == *wanted,
+    };
+    let fitting = || (0..found.len()).filter(|place| fits(*place, found[*place]));
+    let what = |place: usize| (&found[place].name, &found[place].backend, &found[place].driver);
+    let first = fitting().next()?;
+    let equal: Vec<usize> = fitting().filter(|place| what(*place) == what(first)).collect();
+    equal.get(number % equal.len()).copied()
+}
+
+/// The adapter of a choice; `number` as for [`pick`].
+pub(super) async fn choose(choice: &Choice, number: usize) -> Result<(wgpu::Adapter, AdapterDescription)> {
     let found = enumerate().await;
     if found.is_empty() {
         match choice {
@@ -141,16 +156,46 @@ pub(super) async fn choose(choice: &Choice) -> Result<(wgpu::Adapter, AdapterDes
     }
     let name = |(number, (_, d)): (usize, &(wgpu::Adapter, AdapterDescription))| format!("{number} {} ({})", d.name, d.backend);
     let names = found.iter().enumerate().map(name).collect::<Vec<_>>().join(", ");
-    let (cpu, fits) = (found.len(), |number: usize, d: &AdapterDescription| match choice {
-        Choice::Hardware => !d.is_cpu,
-        Choice::Any => true,
-        Choice::Named(part) => d.matches(part),
-        Choice::Numbered(wanted) => number == *wanted,
-    });
-    let taken = found.into_iter().enumerate().find(|(number, (_, d))| fits(*number, d)).map(|(_, taken)| taken);
-    taken.ok_or_else(|| match choice {
+    let cpu = found.len();
+    let place = pick(&found.iter().map(|(_, d)| d).collect::<Vec<_>>(), choice, number);
+    place.and_then(|place| found.into_iter().nth(place)).ok_or_else(|| match choice {
         Choice::Named(part) => Error::Usage(format!("no adapter is called `{part}`; there are: {names}, and {cpu} `cpu`")),
         Choice::Numbered(number) => Error::Usage(format!("there is no device {number}; there are: {names}, and {cpu} `cpu`")),
         _ => Error::Device(format!("there is no hardware GPU, only {names}; use --device gpu for it or --device cpu")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn adapter(name: &str, kind: &'static str) -> AdapterDescription {
+        AdapterDescription {
+            name: name.into(),
+            backend: "Vulkan".into(),
+            driver: "driver 1".into(),
+            kind,
+            is_cpu: kind == "software",
+            max_binding: 0,
+            max_buffer: 0,
+            workgroup_memory: 0,
+            subgroup: [0, 0],
+            features: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn ranks_take_equal_adapters_in_turn() {
+        let found = [("large", "discrete GPU"), ("small", "discrete GPU"), ("large", "discrete GPU"), ("llvmpipe", "software")];
+        let found = found.map(|(name, kind)| adapter(name, kind));
+        let found: Vec<_> = found.iter().collect();
+        let picked = |choice: Choice| [0, 1, 2, 3].map(|number| pick(&found, &choice, number));
+        assert_eq!(picked(Choice::Hardware), [Some(0), Some(2), Some(0), Some(2)]);
+        assert_eq!(picked(Choice::Any), picked(Choice::Hardware));
+        assert_eq!(picked(Choice::Named("SMALL".into())), [Some(1); 4]);
+        assert_eq!(picked(Choice::Named("vulkan".into())), picked(Choice::Hardware));
+        assert_eq!(picked(Choice::Numbered(2)), [Some(2); 4]);
+        assert_eq!((pick(&found, &Choice::Numbered(4), 0), pick(&[], &Choice::Any, 1)), (None, None));
+        assert_eq!(pick(&found[3..], &Choice::Hardware, 0), None);
+    }
 }

@@ -18,6 +18,8 @@ pub struct Options {
     pub checked: bool,
     /// Treat the adapter as a GPU (`Some(false)`) or as a CPU (`Some(true)`) whatever it says, to test either kind of kernel.
     pub as_cpu: Option<bool>,
+    /// Of several equal adapters that are meant, the one to take, modulo how many they are.
+    pub number: usize,
 }
 
 impl Gpu {
@@ -26,7 +28,7 @@ impl Gpu {
     /// # Errors
     /// [`Error::Device`] where there is none or it refuses, [`Error::Usage`] where none has the name asked for.
     pub async fn open(choice: &Choice, options: Options) -> Result<Self> {
-        let (adapter, description) = adapter::choose(choice).await?;
+        let (adapter, description) = adapter::choose(choice, options.number).await?;
         let mut wanted = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE;
         let matrix_sides = matrix::offered(&adapter);
         if !matrix_sides.is_empty() {

@@ -130,3 +130,43 @@ fn a_failure_that_all_know_of_ends_all_in_order() {
         assert_eq!((ended.code, ended.stdout.matches("agreed: no such file").count()), (Some(2), 2), "{launcher:?}: {ended:?}");
     }
 }
+
+/// A library of the launcher's own that [`launchers`] found, and one of another family.
+#[test]
+fn a_library_of_another_launcher_is_refused() {
+    let found = launchers();
+    for launcher in found {
+        for other in found.iter().filter(|other| other.is_open_mpi != launcher.is_open_mpi) {
+            let ended = launcher.kiln(2, &["bench", "train", "--filter", "none", "--device", "cpu"], &[("KILN_MPI", other.library())]);
+            let words = format!("mpirun started 2 ranks and {} knows of 1: it belongs to another launcher", other.library());
+            assert_eq!((ended.code, ended.stderr.matches(&words).count()), (Some(2), 1), "{launcher:?}: {ended:?}");
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_done_by_these_ranks_is_refused_in_one_sentence() {
+    let cases: [(usize, &[&str], &str, &str); 5] = [
+        (2, &["info", "nowhere"], "", "kiln info is done by one process; start it without mpirun"),
+        (3, &["eval", "nowhere"], "", "mpirun started 3 ranks, and ranks add up in pairs of pairs: start 2 or 4"),
+        (2, &["eval", "nowhere"], "/no/such/libmpi.so", "KILN_MPI names no library that opens: /no/such/libmpi.so"),
+        (2, &["eval", "nowhere"], "", "nowhere"),
+        (2, &["evil"], "", "unrecognized subcommand 'evil'"),
+    ];
+    for launcher in launchers() {
+        for (ranks, words, library, said) in cases {
+            let ended = launcher.kiln(ranks, words, &[("KILN_MPI", library)]);
+            let lines = ended.stderr.lines().filter(|line| line.starts_with("kiln: ")).collect::<Vec<_>>();
+            assert_eq!((ended.code, lines.len()), (Some(2), 1), "{launcher:?} {words:?}: {ended:?}");
+            assert!(lines[0].contains(said), "{launcher:?} {words:?}: {ended:?}");
+        }
+    }
+}
+
+#[test]
+fn one_rank_speaks_for_all() {
+    for launcher in launchers() {
+        let help = launcher.kiln(2, &["bench", "--help"], &[]);
+        assert_eq!((help.code, help.stdout.matches("Usage: kiln bench").count()), (Some(0), 1), "{launcher:?}: {help:?}");
+    }
+}

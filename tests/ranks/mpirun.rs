@@ -46,6 +46,18 @@ pub fn launchers() -> &'static [Launcher] {
 }
 
 impl Launcher {
+    /// The name of its library.
+    pub fn library(&self) -> &'static str {
+        match (self.is_open_mpi, cfg!(target_os = "macos")) {
+            (true, false) => "libmpi.so.40",
+            (true, true) => "libmpi.40.dylib",
+            // Debian calls it by its own name, since both are installed there.
+            (false, false) if Path::new("/etc/debian_version").exists() => "libmpich.so.12",
+            (false, false) => "libmpi.so.12",
+            (false, true) => "libmpi.12.dylib",
+        }
+    }
+
     /// Runs a program as so many ranks, to its end.
     pub fn run(&self, ranks: usize, program: &Path, words: &[&str], variables: &[(&str, &str)]) -> Ended {
         let mut command = Command::new(&self.program);
@@ -57,5 +69,10 @@ impl Launcher {
         let output = command.output().expect("a launcher that starts");
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    /// Runs kiln as so many ranks.
+    pub fn kiln(&self, ranks: usize, words: &[&str], variables: &[(&str, &str)]) -> Ended {
+        self.run(ranks, Path::new(env!("CARGO_BIN_EXE_kiln")), words, variables)
     }
 }

@@ -40,7 +40,7 @@ pub fn run(args: &BenchArgs, common: &Common, output: &Output) -> Result<()> {
     if args.what != BenchWhat::Kernels && (args.picture.is_some() || args.sweep) {
         return Err(Error::usage("--picture and --sweep belong to bench kernels"));
     }
-    let mut device = Device::open(&common.device).wait()?;
+    let mut device = common.open_device()?;
     if let Some(forced) = &args.variant {
         if matches!(device, Device::Cpu) {
             return Err(Error::usage("--variant chooses among a GPU's kernels; the CPU executor has none (name an adapter with --device)"));
