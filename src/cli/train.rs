@@ -1,4 +1,4 @@
-//! `kiln train` and `kiln export`.
+//! `kiln train`.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -15,7 +15,7 @@ use super::signals;
 use crate::error::{Error, Result};
 use crate::runtime::Device;
 use crate::shader::Precision;
-use crate::train::{self, Observer, Order, Recipe, RunFolder, Trainer, parse_settings};
+use crate::train::{self, Files, Observer, Order, Recipe, RunFolder, Trainer, parse_settings};
 use crate::wait::Wait;
 
 /// Arguments of `train`.
@@ -90,13 +90,17 @@ pub fn make_recipe(args: &TrainArgs, common: &Common, device: &Device) -> Result
     let (Some(model), Some(source)) = (args.model.clone().or(config.model), args.data.clone().or(config.data)) else {
         return Err(Error::usage("kiln train takes a model and --data, a --config that names them, or --resume"));
     };
+    let mut settings = parse_settings(&args.set)?;
+    if common.ranks.count() > 1 && !config.settings.contains_key("lanes") {
+        settings.entry("lanes").or_insert(toml::Value::Integer(common.ranks.count() as i64));
+    }
     let of_config = |count: Option<u64>| count.and_then(|count| usize::try_from(count).ok());
     let order = Order {
         model,
         source,
         seed: common.seed.or(config.seed).unwrap_or(1),
         inherited: config.settings,
-        settings: parse_settings(&args.set)?,
+        settings,
         batch: args.batch,
         steps: args.steps,
         epochs: args.epochs,
@@ -115,21 +119,35 @@ pub fn run(args: &TrainArgs, common: &Common, output: &Output) -> Result<()> {
     // First of all: what is asked for while data and device are opened is heard too.
     let stop = signals::stop();
     let device = common.open_device()?;
+    let ranks = &common.ranks;
     let (mut trainer, path) = match &args.resume {
         Some(path) => (resume(path, args, common, &device)?, path.clone()),
         None => {
-            let recipe = make_recipe(args, common, &device)?;
-            let path = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&recipe.model));
-            let folder = RunFolder::create(&path)?;
-            (Trainer::start(&device, recipe, folder).wait()?, path)
+            let mut folder = RunFolder::in_memory(Files::new());
+            let out = |model: &str| args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(model));
+            // The first rank looks at the data, and alone has a folder.
+            let recipe = Recipe::hand_out(ranks, || {
+                let recipe = make_recipe(args, common, &device)?;
+                folder = RunFolder::create(&out(&recipe.model))?;
+                Ok(recipe)
+            })?;
+            let path = out(&recipe.model);
+            (ranks.agree(Trainer::start(&device, recipe, folder).wait())?, path)
         }
     };
+    trainer.join(ranks)?;
     train(&mut trainer, &path, &stop, &device, output)
 }
 
 /// Goes on with a run, as far and with such changes as asked for.
 fn resume(path: &Path, args: &TrainArgs, common: &Common, device: &Device) -> Result<Trainer> {
-    let mut trainer = Trainer::resume(device, path, args.data.as_deref()).wait()?;
+    let folder = RunFolder::hand_out_run(&common.ranks, path)?;
+    let trainer = Trainer::go_on(device, folder, args.data.as_deref()).wait();
+    common.ranks.agree(trainer.and_then(|trainer| go_on(trainer, path, args, common)))
+}
+
+/// Changes a run that goes on as asked for, where there is anything left to do.
+fn go_on(mut trainer: Trainer, path: &Path, args: &TrainArgs, common: &Common) -> Result<Trainer> {
     let own = trainer.recipe().seed;
     if common.seed.is_some_and(|seed| seed != own) {
         return Err(Error::usage(format!("a run keeps its seed, here {own}; leave --seed out, or start another run")));
@@ -165,9 +183,11 @@ fn train(trainer: &mut Trainer, path: &Path, stop: &AtomicBool, device: &Device,
         "{} with {parameters} parameters on {} · batch {} · binarization {} · seed {} · device {}",
         recipe.model,
         recipe.data.source,
-        match recipe.train.accumulate {
-            1 => recipe.train.batch.to_string(),
-            passes => format!("{passes} × {}", recipe.train.batch),
+        match (recipe.train.accumulate, recipe.train.lanes) {
+            (1, 1) => recipe.train.batch.to_string(),
+            (passes, 1) => format!("{passes} × {}", recipe.train.batch),
+            (1, lanes) => format!("{} in {lanes} lanes", recipe.train.batch),
+            (passes, lanes) => format!("{passes} × {} in {lanes} lanes", recipe.train.batch),
         },
         recipe.data.binarization,
         recipe.seed,

@@ -66,11 +66,14 @@ impl Trainer {
     /// [`Error::Usage`] where they cannot share its lanes, or where their programs or data differ.
     pub fn join(&mut self, ranks: &Ranks) -> Result<()> {
         let (count, lanes) = (ranks.count(), self.recipe.train.lanes);
-        if !lanes.is_multiple_of(count) {
-            return Err(Error::usage(format!(
+        let evenly = if lanes.is_multiple_of(count) {
+            Ok(())
+        } else {
+            Err(Error::usage(format!(
                 "{count} ranks cannot share {lanes} lanes; start a number of ranks that divides them, or another run with --set lanes={count}"
-            )));
-        }
+            )))
+        };
+        ranks.agree(evenly)?;
         ranks.same("the recipe", &toml::to_string(&self.recipe).unwrap_or_default())?;
         self.ranks = ranks.clone();
         Ok(())
