@@ -127,7 +127,8 @@ fn a_rank_that_ends_ends_all() {
 fn a_failure_that_all_know_of_ends_all_in_order() {
     for launcher in launchers() {
         let ended = start(launcher, 2, "agree");
-        assert_eq!((ended.code, ended.stdout.matches("agreed: no such file").count()), (Some(2), 2), "{launcher:?}: {ended:?}");
+        // One that is a little late is ended by the launcher, and says so no more.
+        assert!(ended.code == Some(2) && ended.stdout.contains("agreed: no such file"), "{launcher:?}: {ended:?}");
     }
 }
 
@@ -146,18 +147,19 @@ fn a_library_of_another_launcher_is_refused() {
 
 #[test]
 fn what_cannot_be_done_by_these_ranks_is_refused_in_one_sentence() {
-    let cases: [(usize, &[&str], &str, &str); 5] = [
-        (2, &["info", "nowhere"], "", "kiln info is done by one process; start it without mpirun"),
-        (3, &["eval", "nowhere"], "", "mpirun started 3 ranks, and ranks add up in pairs of pairs: start 2 or 4"),
-        (2, &["eval", "nowhere"], "/no/such/libmpi.so", "KILN_MPI names no library that opens: /no/such/libmpi.so"),
-        (2, &["eval", "nowhere"], "", "nowhere"),
-        (2, &["evil"], "", "unrecognized subcommand 'evil'"),
+    let cases: [(usize, &[&str], &str, i32, &str); 5] = [
+        (2, &["info", "nowhere"], "", 2, "kiln info is done by one process; start it without mpirun"),
+        (3, &["eval", "nowhere"], "", 2, "mpirun started 3 ranks, and ranks add up in pairs of pairs: start 2 or 4"),
+        (2, &["eval", "nowhere"], "/no/such/libmpi.so", 2, "KILN_MPI names no library that opens: /no/such/libmpi.so"),
+        (2, &["evil"], "", 2, "unrecognized subcommand 'evil'"),
+        // A failure that each finds by itself.
+        (2, &["eval", "nowhere", "--device", "cpu"], "", 1, "nowhere/: is no run folder"),
     ];
     for launcher in launchers() {
-        for (ranks, words, library, said) in cases {
+        for (ranks, words, library, code, said) in cases {
             let ended = launcher.kiln(ranks, words, &[("KILN_MPI", library)]);
             let lines = ended.stderr.lines().filter(|line| line.starts_with("kiln: ")).collect::<Vec<_>>();
-            assert_eq!((ended.code, lines.len()), (Some(2), 1), "{launcher:?} {words:?}: {ended:?}");
+            assert_eq!((ended.code, lines.len()), (Some(code), 1), "{launcher:?} {words:?}: {ended:?}");
             assert!(lines[0].contains(said), "{launcher:?} {words:?}: {ended:?}");
         }
     }
@@ -167,6 +169,10 @@ fn what_cannot_be_done_by_these_ranks_is_refused_in_one_sentence() {
 fn one_rank_speaks_for_all() {
     for launcher in launchers() {
         let help = launcher.kiln(2, &["bench", "--help"], &[]);
-        assert_eq!((help.code, help.stdout.matches("Usage: kiln bench").count()), (Some(0), 1), "{launcher:?}: {help:?}");
+        assert_eq!(
+            (help.code, help.stdout.matches("Measure kernels, training steps and sampling").count()),
+            (Some(0), 1),
+            "{launcher:?}: {help:?}"
+        );
     }
 }

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 /// A launcher of MPI.
 #[derive(Debug)]
@@ -19,6 +21,9 @@ pub struct Ended {
     pub stderr: String,
 }
 
+/// By when a job has ended that is not stuck.
+const PATIENCE: Duration = Duration::from_secs(100);
+
 /// Where two are installed, one of them is called by its own name.
 const NAMES: [&str; 3] = ["mpirun", "mpirun.openmpi", "mpirun.mpich"];
 
@@ -31,7 +36,8 @@ pub fn launchers() -> &'static [Launcher] {
         let mut found: Vec<Launcher> = Vec::new();
         for program in programs.filter(|path| path.is_file()) {
             let Ok(said) = Command::new(&program).arg("--version").output() else { continue };
-            let is_open_mpi = String::from_utf8_lossy(&said.stdout).contains("Open MPI");
+            let words = String::from_utf8_lossy(&said.stdout).into_owned();
+            let is_open_mpi = ["Open MPI", "OpenRTE"].iter().any(|name| words.contains(name));
             if said.status.success() && !found.iter().any(|launcher| launcher.is_open_mpi == is_open_mpi) {
                 found.push(Launcher { program, is_open_mpi });
             }
@@ -65,8 +71,16 @@ impl Launcher {
             command.arg("--oversubscribe").env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
         }
         command.args(["-n", &ranks.to_string()]).arg(program).args(words);
-        command.envs(variables.iter().copied()).stdin(Stdio::null());
-        let output = command.output().expect("a launcher that starts");
+        command.envs(variables.iter().copied()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().expect("a launcher that starts");
+        let (launcher, (tell, told)) = (child.id(), channel());
+        std::thread::spawn(move || tell.send(child.wait_with_output()));
+        let Ok(output) = told.recv_timeout(PATIENCE) else {
+            // It ends its ranks first.
+            let _ = Command::new("kill").arg(launcher.to_string()).status();
+            panic!("{self:?} with {words:?} has not ended after {PATIENCE:?}");
+        };
+        let output = output.expect("an end");
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
     }

@@ -59,7 +59,7 @@ fn counts(cuts: &[usize]) -> Result<[Vec<c_int>; 2]> {
 }
 
 /// Time for which an answer is asked for again at once, letting others compute in between.
-const EAGER: Duration = Duration::from_micros(50);
+const EAGER: Duration = Duration::from_micros(200);
 
 /// The longest pause between two questions.
 const LONGEST: Duration = Duration::from_micros(100);
