@@ -36,10 +36,13 @@ impl Common {
     /// number; both begin again where there are more ranks.
     ///
     /// # Errors
-    /// Those of [`Device::open`], of whichever rank; [`Error::Usage`] where the ranks' devices are not alike, since sums round otherwise on
+    /// Those of [`Device::open`], of whichever rank; [`Error::Usage`] where ranks are asked for different things, where their devices are not alike, since sums round otherwise on
     /// others, or where one rank is given a list.
     pub fn open_device(&self) -> Result<Device> {
-        let [local, on_machine] = self.ranks.on_machine();
+        let ranks = &self.ranks;
+        ranks.same("the version of kiln", env!("CARGO_PKG_VERSION"))?;
+        ranks.same("what is asked", &asked(std::env::args().skip(1)))?;
+        let [local, on_machine] = ranks.on_machine();
         let open = || match listed(&self.device) {
             Some(list) if self.ranks.count() > 1 => Device::open(list[local % list.len()]).wait(),
             Some(list) => Err(Error::usage(format!(
@@ -50,12 +53,25 @@ impl Common {
             ))),
             None => Device::open_equal(&self.device, local).wait(),
         };
-        let device = self.ranks.agree(open())?;
-        log::debug!("rank {}, the {local}. of {on_machine} here, computes on {}", self.ranks.rank(), device.name());
+        let device = ranks.agree(open())?;
+        log::debug!("rank {}, the {local}. of {on_machine} here, computes on {}", ranks.rank(), device.name());
         let level = vectors(&device);
-        self.ranks.same("the device", &if level.is_empty() { device.name() } else { format!("{} with {level} vectors", device.name()) })?;
+        ranks.same("the device", &if level.is_empty() { device.name() } else { format!("{} with {level} vectors", device.name()) })?;
         Ok(device)
     }
+}
+
+/// A command's words but for the device, which is each rank's own.
+fn asked(words: impl Iterator<Item = String>) -> String {
+    let (mut kept, mut words) = (Vec::new(), words);
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--device" => drop(words.next()),
+            other if other.starts_with("--device=") => {}
+            _ => kept.push(word),
+        }
+    }
+    kept.join(" ")
 }
 
 /// The entries of a list of devices, each a number or `cpu`: names of adapters may have commas themselves.
@@ -81,6 +97,13 @@ mod tests {
         for one in ["0", "cpu", "auto", "llvmpipe (LLVM 15.0.6, 256 bits)", "0,", "0,gpu"] {
             assert_eq!(listed(one), None, "{one}");
         }
+    }
+
+    #[test]
+    fn what_is_asked_is_the_same_on_any_device() {
+        let words = |text: &str| asked(text.split(' ').map(String::from));
+        assert_eq!(words("train vae --device 1 --steps 3"), words("train vae --steps 3 --device=cpu"));
+        assert_ne!(words("train vae --steps 3"), words("train vae --steps 4"));
     }
 
     #[test]

@@ -267,8 +267,8 @@ impl Ranks {
         let differs = all.iter().position(|theirs| *theirs != all[0]);
         let Some(rank) = differs else { return Ok(()) };
         self.all_know();
-        let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Err(Error::usage(format!("{what} of rank 0 is {} and of rank {rank} {}; start all ranks alike", shown(&all[0]), shown(&all[rank]))))
+        let [first, other] = [&all[0], &all[rank]].map(|bytes| excerpt(bytes, common(&all[0], &all[rank])));
+        Err(Error::usage(format!("{what} of rank 0 is {first} and of rank {rank} {other}; start all ranks alike")))
     }
 
     /// Ends this rank with a failure: by itself where all know of it, else with all others, which wait for it.
@@ -305,6 +305,22 @@ impl Ranks {
         jobs.as_ref().and_then(|jobs| jobs.send(job).ok()).ok_or_else(gone)?;
         Ok(Promise(promise))
     }
+}
+
+/// Bytes that two texts begin with both.
+fn common(a: &[u8], b: &[u8]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
+}
+
+/// A text on one line, or of a long one what stands around its first difference from another.
+fn excerpt(text: &[u8], differs: usize) -> String {
+    const LONGEST: usize = 200;
+    const AROUND: usize = 40;
+    let (from, to) = (differs.saturating_sub(AROUND), (differs + AROUND).min(text.len()));
+    let short = text.len() <= LONGEST;
+    let words = String::from_utf8_lossy(if short { text } else { &text[from..to] });
+    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    if short { words } else { format!("… {words} …") }
 }
 
 /// Elements of shards are a multiple of this, a cache line.
@@ -409,6 +425,10 @@ mod tests {
             let words = failed.expect_err("a refusal").to_string();
             assert_eq!(words, "the seed of rank 0 is 1 and of rank 1 2; start all ranks alike");
         }
+        let long = |ranks: &Ranks| format!("{}rate = {}{}", "a = 1\n".repeat(99), ranks.rank(), "\nb = 2".repeat(99));
+        let told = together(2, |ranks| ranks.same("the recipe", &long(&ranks)));
+        let words = told[0].as_ref().expect_err("a refusal").to_string();
+        assert!(words.contains("rate = 0") && words.contains("rate = 1") && words.len() < 300, "{words}");
     }
 
     #[test]

@@ -65,15 +65,7 @@ impl Trainer {
     /// # Errors
     /// [`Error::Usage`] where they cannot share its lanes, or where their programs or data differ.
     pub fn join(&mut self, ranks: &Ranks) -> Result<()> {
-        let (count, lanes) = (ranks.count(), self.recipe.train.lanes);
-        let evenly = if lanes.is_multiple_of(count) {
-            Ok(())
-        } else {
-            Err(Error::usage(format!(
-                "{count} ranks cannot share {lanes} lanes; start a number of ranks that divides them, or another run with --set lanes={count}"
-            )))
-        };
-        ranks.agree(evenly)?;
+        ranks.agree(self.recipe.shared_by(ranks))?;
         ranks.same("the recipe", &toml::to_string(&self.recipe).unwrap_or_default())?;
         self.ranks = ranks.clone();
         Ok(())
@@ -113,6 +105,17 @@ impl Trainer {
 }
 
 impl Recipe {
+    /// Refuses ranks that cannot share its lanes.
+    fn shared_by(&self, ranks: &Ranks) -> Result<()> {
+        let (count, lanes) = (ranks.count(), self.train.lanes);
+        if lanes.is_multiple_of(count) {
+            return Ok(());
+        }
+        Err(Error::usage(format!(
+            "{count} ranks cannot share {lanes} lanes; start a number of ranks that divides them, or another run with --set lanes={count}"
+        )))
+    }
+
     /// The first rank's recipe on all ranks, which look whether their data are what it says.
     ///
     /// # Errors
@@ -121,7 +124,8 @@ impl Recipe {
         if ranks.count() == 1 {
             return made();
         }
-        let mine = ranks.agree(if ranks.is_first() { made().map(Some) } else { Ok(None) })?;
+        let made = || made().and_then(|recipe| recipe.shared_by(ranks).map(|()| Some(recipe)));
+        let mine = ranks.agree(if ranks.is_first() { made() } else { Ok(None) })?;
         let text = mine.as_ref().map_or(Ok(String::new()), toml::to_string).map_err(|e| Error::usage(e.to_string()))?;
         let text = String::from_utf8(ranks.from_first(text.into_bytes())?).unwrap_or_default();
         let read = || {
