@@ -114,7 +114,7 @@ fn measure(args: &TuneArgs, gpu: &Gpu, output: &Output) -> Result<BTreeMap<Arc<s
             .map(|workload| {
                 Box::new(move |device: &Device| {
                     let compiled = workload.compile(args.batch, device)?;
-                    let step = compiled.step(1);
+                    let step = compiled.prepared.step(1);
                     Ok((compiled.state, compiled.program, step))
                 }) as Compile<'_>
             })

@@ -71,3 +71,19 @@ fn kernels_of_many_sizes_are_drawn_under_the_roof() {
     place.kiln("bench train --picture roof.png").refused(2, &["--picture", "bench kernels"]);
     place.kiln("bench sample --trace t.json").refused(2, &["--trace", "bench train"]);
 }
+
+#[test]
+fn a_step_in_lanes_is_timed() {
+    let place = Place::new();
+    let rows = place.kiln("bench ranks --filter vae-mlp --batch 8 --lanes 2 --steps 2 --device cpu --json").json()["rows"].clone();
+    let row = &rows[0];
+    assert_eq!((row["ranks"].as_u64(), row["lanes"].as_u64(), row["batch"].as_u64()), (Some(1), Some(2), Some(8)));
+    assert_eq!(row["exchanged_bytes"].as_u64(), Some(4 * 652_824));
+    assert!(
+        ["one_rank_s", "apart_s", "together_s"].iter().all(|name| row[name].as_f64().is_some_and(|s| s > 0.0))
+            && row["exchange_s"].is_null()
+    );
+    place.kiln("bench ranks --filter vae-mlp --batch 9 --lanes 2 --device cpu").refused(2, &["9", "--batch"]);
+    place.kiln("bench ranks --lanes 3 --device cpu").refused(2, &["--lanes", "3"]);
+    place.kiln("bench train --lanes 2").refused(2, &["--lanes", "bench ranks"]);
+}

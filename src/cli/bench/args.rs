@@ -36,6 +36,9 @@ pub struct BenchArgs {
     /// Draw the kernels under the device's ceilings (kernels only)
     #[arg(long, value_name = "FILE.png")]
     pub picture: Option<PathBuf>,
+    /// Lanes of a step (ranks only) [default: the number of ranks]
+    #[arg(long, value_name = "N")]
+    pub lanes: Option<usize>,
     /// Kernels of many sizes too, named sweep-conv-64-16x16 and the like (kernels only)
     #[arg(long)]
     pub sweep: bool,
@@ -50,4 +53,6 @@ pub enum BenchWhat {
     Train,
     /// Sampling
     Sample,
+    /// Training steps in lanes, shared by the processes that mpirun started: step, exchange and efficiency
+    Ranks,
 }

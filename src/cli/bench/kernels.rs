@@ -65,7 +65,7 @@ impl Subject {
             Self::Training(workload) => {
                 let compiled = workload.compile(args.batch, device)?;
                 // The one step is run again and again: weights that stay as they are keep it the same.
-                let step = Step { learning_rate: [0.0; 4], ..compiled.step(1) };
+                let step = Step { learning_rate: [0.0; 4], ..compiled.prepared.step(1) };
                 Ok((compiled.state, compiled.program, step))
             }
             Self::Size(case) => case.compile(args, device),

@@ -4,6 +4,7 @@ mod args;
 mod ceilings;
 mod earlier;
 mod kernels;
+mod ranks;
 mod sample;
 mod split;
 mod sweep;
@@ -40,6 +41,16 @@ pub fn run(args: &BenchArgs, common: &Common, output: &Output) -> Result<()> {
     if args.what != BenchWhat::Kernels && (args.picture.is_some() || args.sweep) {
         return Err(Error::usage("--picture and --sweep belong to bench kernels"));
     }
+    match (args.what, args.lanes) {
+        (BenchWhat::Ranks, _) if args.trace.is_some() => {
+            return Err(Error::usage("--trace draws the steps of bench train or bench kernels"));
+        }
+        (BenchWhat::Ranks, _) | (_, None) => {}
+        (_, Some(_)) => return Err(Error::usage("--lanes belongs to bench ranks")),
+    }
+    if args.what != BenchWhat::Ranks && common.ranks.count() > 1 {
+        return Err(Error::usage("of kiln bench several processes do bench ranks alone; start the others without mpirun"));
+    }
     let mut device = common.open_device()?;
     if let Some(forced) = &args.variant {
         if matches!(device, Device::Cpu) {
@@ -52,5 +63,6 @@ pub fn run(args: &BenchArgs, common: &Common, output: &Output) -> Result<()> {
         BenchWhat::Train => train::run(args, &device, output),
         BenchWhat::Sample => sample::run(args, &device, output),
         BenchWhat::Kernels => kernels::run(args, &device, output),
+        BenchWhat::Ranks => ranks::run(args, &device, &common.ranks, output),
     }
 }

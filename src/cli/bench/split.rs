@@ -79,14 +79,14 @@ impl Split {
         let on_gpu = matches!(compiled.program, Program::Gpu(_));
         let mut taken = Vec::with_capacity(steps);
         for at in 1..=steps as u64 {
-            let step = compiled.step(done + at);
+            let step = compiled.prepared.step(done + at);
             let phases = Phases::measure(compiled, &step)?;
             phases.draw(trace, process, on_gpu);
             taken.push(phases);
         }
         let mut runs = Vec::with_capacity(PROFILED);
         for at in 1..=steps.min(PROFILED) as u64 {
-            let step = compiled.step(done + steps as u64 + at);
+            let step = compiled.prepared.step(done + steps as u64 + at);
             let start = Instant::now();
             let stages = compiled.program.profile(&mut compiled.state, &step).wait()?;
             trace.profiled(process, start, &stages);

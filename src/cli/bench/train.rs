@@ -45,8 +45,8 @@ pub fn run(args: &BenchArgs, device: &Device, output: &Output) -> Result<()> {
         let process = trace.process(workload.name);
         let split = Split::measure(&mut compiled, args.steps, (WARMUP + args.steps) as u64, &mut trace, process)?;
         bar.inc(args.steps as u64);
-        let (program, batch) = (&compiled.program, compiled.batch);
-        let parameters = compiled.model.state().parameters(true);
+        let (program, batch) = (&compiled.program, compiled.prepared.batch);
+        let parameters = compiled.prepared.model.state().parameters(true);
         let rate = batch as f64 / median;
         let (dispatches, submits) = program.dispatches().unzip();
         let shown = dispatches.map_or_else(|| "–".into(), |d| d.to_string());
@@ -78,7 +78,7 @@ fn time(workload: &Workload, args: &BenchArgs, device: &Device, bar: &indicatif:
     let mut times = Vec::new();
     let mut first = 0.0;
     for at in 1..=(WARMUP + args.steps) as u64 {
-        let step = compiled.step(at);
+        let step = compiled.prepared.step(at);
         let start = Instant::now();
         compiled.program.run(&mut compiled.state, &step).wait()?;
         // Reading the loss waits for the device.

@@ -4,7 +4,7 @@ use rand::RngExt;
 
 use crate::data::{Binarization, Kind, Scale, one_hot};
 use crate::error::{Error, Result};
-use crate::graph::Step;
+use crate::graph::{Graph, Step};
 use crate::model::{self, DataSpec, Model};
 use crate::random::Draws;
 use crate::runtime::{Device, Program, State, Weights};
@@ -84,16 +84,21 @@ pub const SAMPLED: [(&str, &Workload); 8] = [
 /// The workload that items are drawn of by taking noise away.
 pub const DENOISED: (&str, &Workload) = ("diffusion-sample-28", &WORKLOADS[13]);
 
-/// A workload's training step, ready to run.
-pub struct Compiled {
+/// What a workload's training step takes besides a program.
+pub struct Prepared {
     pub model: Box<dyn Model>,
-    pub state: State,
-    pub program: Program,
     /// Items of a step.
     pub batch: usize,
     images: Vec<f32>,
     labels: Vec<f32>,
     recipe: TrainRecipe,
+}
+
+/// A workload's training step, ready to run.
+pub struct Compiled {
+    pub prepared: Prepared,
+    pub state: State,
+    pub program: Program,
 }
 
 impl Workload {
@@ -127,8 +132,19 @@ impl Workload {
     /// # Errors
     /// [`Error::Usage`] for a batch of 0; those of the device.
     pub fn compile(&self, batch: Option<usize>, device: &Device) -> Result<Compiled> {
+        let (prepared, state, graph) = self.prepare(batch.unwrap_or(self.batch), device)?;
+        let program = Program::new(device, &graph, &state, Weights::Current).wait()?;
+        let mut compiled = Compiled { prepared, state, program };
+        compiled.write()?;
+        Ok(compiled)
+    }
+
+    /// A step of so many items, its first weights, and its graph.
+    ///
+    /// # Errors
+    /// As [`Workload::compile`].
+    pub fn prepare(&self, batch: usize, device: &Device) -> Result<(Prepared, State, Graph)> {
         let model = self.build()?;
-        let batch = batch.unwrap_or(self.batch);
         if batch == 0 {
             return Err(Error::usage("--batch must be at least 1"));
         }
@@ -138,13 +154,31 @@ impl Workload {
         let mut graph = model.train_graph(batch, &update)?;
         graph.keep_outputs(&["loss"]);
         let state = State::initial(device, &spec, 1)?;
-        let program = Program::new(device, &graph, &state, Weights::Current).wait()?;
         let images = self.data(model.as_ref(), batch);
         let labels: Vec<u32> = (0..batch * model.batches()).map(|i| (i % 10) as u32).collect();
         let labels = one_hot(&labels, 10, labels.len());
-        let mut compiled = Compiled { model, state, program, batch, images, labels, recipe };
-        compiled.write()?;
-        Ok(compiled)
+        Ok((Prepared { model, batch, images, labels, recipe }, state, graph))
+    }
+
+    /// Items of a step where nothing else is asked for.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+}
+
+impl Prepared {
+    /// Writes the inputs, as each step of a training run does.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn write(&self, program: &mut Program) -> Result<()> {
+        program.write("x", &self.images)?;
+        program.write("labels", &self.labels)
+    }
+
+    /// The counters of a step.
+    pub fn step(&self, at: u64) -> Step {
+        Step { seed: 1, step: at as u32, learning_rate: self.recipe.rates(at), updates: self.model.updates_at(at), ..Step::default() }
     }
 }
 
@@ -154,13 +188,7 @@ impl Compiled {
     /// # Errors
     /// Those of the device.
     pub fn write(&mut self) -> Result<()> {
-        self.program.write("x", &self.images)?;
-        self.program.write("labels", &self.labels)
-    }
-
-    /// The counters of a step.
-    pub fn step(&self, at: u64) -> Step {
-        Step { seed: 1, step: at as u32, learning_rate: self.recipe.rates(at), updates: self.model.updates_at(at), ..Step::default() }
+        self.prepared.write(&mut self.program)
     }
 }
 
