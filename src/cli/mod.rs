@@ -89,26 +89,20 @@ pub fn main() -> ExitCode {
             if !e.use_stderr() || e.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
                 if speaks {
                     let _ = e.print();
+                } else if e.use_stderr() {
+                    std::thread::sleep(FIRST_WORD);
                 }
                 return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
             }
             // Whether an object is wanted cannot be known from arguments that were not understood.
-            if speaks {
-                complain(&sentence(&e.render().to_string()), 2, std::env::args_os().any(|word| word == "--json"));
-            }
-            return ExitCode::from(2);
+            return refuse(speaks, &sentence(&e.render().to_string()), 2, std::env::args_os().any(|word| word == "--json"));
         }
     };
     listen(&cli.common);
     threads::share_heap();
     match join(launcher, &cli.command, &name) {
         Ok(ranks) => cli.common.ranks = ranks,
-        Err(error) => {
-            if speaks {
-                complain(&error.to_string(), error.exit_code(), cli.common.json);
-            }
-            return ExitCode::from(error.exit_code());
-        }
+        Err(error) => return refuse(speaks, &error.to_string(), error.exit_code(), cli.common.json),
     }
     let ranks = &cli.common.ranks;
     if !ranks.is_first() {
@@ -148,7 +142,17 @@ fn is_for_several(command: &Command) -> bool {
 }
 
 /// How long the first rank has the first word: what it ends with too, which ends the others, it says alone.
-const FIRST_WORD: Duration = Duration::from_millis(500);
+const FIRST_WORD: Duration = Duration::from_secs(2);
+
+/// Ends with a refusal that one process says for all; the others wait, since a launcher ends all when the first of them ends.
+fn refuse(speaks: bool, words: &str, code: u8, json: bool) -> ExitCode {
+    if speaks {
+        complain(words, code, json);
+    } else {
+        std::thread::sleep(FIRST_WORD);
+    }
+    ExitCode::from(code)
+}
 
 /// Says a failure, once for all ranks that know of it.
 fn say_of(ranks: &Ranks, error: &Error, json: bool) {

@@ -3,6 +3,7 @@
 //! Bytes go from rank to rank over a [`Wire`], which never adds: sums are taken here, up a fixed tree, so that their bits do not depend on how
 //! many ranks there are. One thread talks to the wire, and nobody else: work is queued to it, and goes on while the caller computes.
 
+mod exchange;
 mod launcher;
 #[cfg(unix)]
 mod mpi;
@@ -53,9 +54,6 @@ pub trait Wire {
     /// Says that nothing more will be sent.
     fn finish(&mut self) {}
 }
-
-/// Bytes of one exchange: libraries count in 31 bits, and a part that is on its way takes memory on each side.
-const AT_ONCE: usize = 64 << 20;
 
 type Job = Box<dyn FnOnce(&mut dyn Wire) + Send>;
 
@@ -205,9 +203,7 @@ impl Ranks {
         }
         self.ask(move |wire| {
             let mut values = values;
-            for part in values.chunks_mut(AT_ONCE / size_of::<f32>()) {
-                sum(wire, part)?;
-            }
+            exchange::sum(wire, &mut values)?;
             Ok(values)
         })
     }
@@ -220,7 +216,7 @@ impl Ranks {
         if self.line.is_none() {
             return Ok(vec![mine]);
         }
-        self.ask(move |wire| gather(wire, &mine))?.wait()
+        self.ask(move |wire| exchange::gather(wire, &mine))?.wait()
     }
 
     /// What rank 0 has, on all of them.
@@ -252,7 +248,12 @@ impl Ranks {
         if self.line.is_none() {
             return result;
         }
-        let mine = result.as_ref().err().map(|error| format!("{}{error}", char::from(b'0' + error.exit_code().min(2))));
+        let kind = |error: &Error| match error {
+            Error::Interrupted => 'i',
+            _ if error.exit_code() == 2 => 'u',
+            _ => 't',
+        };
+        let mine = result.as_ref().err().map(|error| format!("{}{error}", kind(error)));
         let all = self.gather(mine.unwrap_or_default().into_bytes())?;
         let Some((rank, failure)) = all.iter().enumerate().find(|(_, failure)| !failure.is_empty()) else { return result };
         self.all_know();
@@ -260,7 +261,11 @@ impl Ranks {
             return result;
         }
         let words = String::from_utf8_lossy(&failure[1..]).into_owned();
-        Err(if failure[0] == b'2' { Error::Usage(words) } else { Error::Training(words) })
+        Err(match failure[0] {
+            b'i' => Error::Interrupted,
+            b'u' => Error::Usage(words),
+            _ => Error::Training(words),
+        })
     }
 
     /// Refuses ranks of which one differs from the first in `mine`; `what` it is, is said.
@@ -328,45 +333,6 @@ fn excerpt(text: &[u8], differs: usize) -> String {
     if short { words } else { format!("… {words} …") }
 }
 
-/// Elements of shards are a multiple of this, a cache line.
-const GRAIN: usize = 16;
-
-/// Each rank adds up one shard of all ranks' vectors, and then every rank gets every shard.
-fn sum(wire: &mut dyn Wire, values: &mut [f32]) -> Result<()> {
-    let (rank, ranks, len) = (wire.rank(), wire.ranks(), values.len());
-    let cuts: Vec<usize> = (0..=ranks).map(|r| if r == ranks { len } else { (len / ranks * r).next_multiple_of(GRAIN).min(len) }).collect();
-    let bytes: Vec<usize> = cuts.iter().map(|cut| cut * size_of::<f32>()).collect();
-    let own = cuts[rank + 1] - cuts[rank];
-    let mut received = vec![0f32; own * ranks];
-    wire.scatter(bytemuck::cast_slice(values), &bytes, bytemuck::cast_slice_mut(&mut received))?;
-    let mut tree = Tree::default();
-    for shard in received.chunks(own.max(1)) {
-        tree.add(shard.to_vec());
-    }
-    let shard = tree.whole().unwrap_or_default();
-    wire.gather(bytemuck::cast_slice(&shard), &bytes, bytemuck::cast_slice_mut(values))
-}
-
-/// Lengths first, then the bytes themselves, as many at once as may be.
-fn gather(wire: &mut dyn Wire, mine: &[u8]) -> Result<Vec<Vec<u8>>> {
-    let ranks = wire.ranks();
-    let mut lengths = vec![0u64; ranks];
-    let cuts: Vec<usize> = (0..=ranks).map(|r| r * size_of::<u64>()).collect();
-    wire.gather(bytemuck::bytes_of(&(mine.len() as u64)), &cuts, bytemuck::cast_slice_mut(&mut lengths))?;
-    let mut all: Vec<Vec<u8>> = lengths.iter().map(|len| Vec::with_capacity(*len as usize)).collect();
-    let most = AT_ONCE / ranks;
-    while let Some(longest) = all.iter().zip(&lengths).map(|(have, len)| *len as usize - have.len()).max().filter(|left| *left > 0) {
-        let taken: Vec<usize> = all.iter().zip(&lengths).map(|(have, len)| (*len as usize - have.len()).min(longest.min(most))).collect();
-        let mut cuts = vec![0];
-        taken.iter().for_each(|n| cuts.push(cuts[cuts.len() - 1] + n));
-        let at = all[wire.rank()].len();
-        let mut received = vec![0; cuts[ranks]];
-        wire.gather(&mine[at..at + taken[wire.rank()]], &cuts, &mut received)?;
-        all.iter_mut().enumerate().for_each(|(r, have)| have.extend_from_slice(&received[cuts[r]..cuts[r + 1]]));
-    }
-    Ok(all)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -425,6 +391,8 @@ mod tests {
             let failed = failed.expect_err("a failure");
             assert_eq!((failed.to_string().as_str(), failed.exit_code()), ("no such file", 2));
         }
+        let told = together(2, |ranks| ranks.agree(if ranks.is_first() { Err(Error::Interrupted) } else { Ok(()) }));
+        assert!(told.iter().all(|failed| matches!(failed, Err(Error::Interrupted))), "{told:?}");
         let told = together(2, |ranks| ranks.same("the seed", if ranks.is_first() { "1" } else { "2" }));
         for failed in told {
             let words = failed.expect_err("a refusal").to_string();
