@@ -1,8 +1,5 @@
 //! Which launcher started this process, and the ranks that it started with it.
 
-use super::Ranks;
-use crate::error::{Error, Result};
-
 /// What started this process as one of several, as the environment tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Launcher {
@@ -23,7 +20,7 @@ pub enum Kind {
     OpenMpi,
     /// `mpirun` of MPICH and those made of it, and whoever else speaks PMI.
     Pmi,
-    /// Whoever speaks PMIx, as `srun --mpi=pmix` does.
+    /// Whoever speaks PMIx, as `srun` does where it was told to.
     Pmix,
     /// `srun` of Slurm, speaking neither.
     Slurm,
@@ -106,41 +103,6 @@ impl Launcher {
     }
 }
 
-/// Refuses ranks whose number is no power of two: sums go up a tree of pairs.
-fn check_count(who: &str, ranks: usize) -> Result<()> {
-    if ranks.is_power_of_two() {
-        return Ok(());
-    }
-    let more = ranks.next_power_of_two();
-    Err(Error::usage(format!("{who} started {ranks} ranks, and ranks add up in pairs of pairs: start {} or {more}", more / 2)))
-}
-
-impl Ranks {
-    /// The ranks that a launcher (`mpirun`, `srun`) started: this process alone where none did, or it started one. The library of MPI is
-    /// opened at run time, that of the launcher first; `KILN_MPI=FILE` names another, and has it opened even for one rank. To be called once
-    /// a process, on whatever thread.
-    ///
-    /// # Errors
-    /// [`Error::Usage`], on all ranks, where there is no library or it belongs to another launcher, where the number of ranks is no power of
-    /// two, and where ranks run different versions of kiln; [`Error::Training`] where MPI fails.
-    pub fn launched() -> Result<Self> {
-        let (launcher, named) = (Launcher::here(), std::env::var_os("KILN_MPI").filter(|name| !name.is_empty()));
-        match launcher {
-            None if named.is_none() => return Ok(Self::alone()),
-            Some(Launcher { ranks: Some(0 | 1), .. }) if named.is_none() => return Ok(Self::alone()),
-            _ => {}
-        }
-        let who = launcher.map_or("the launcher", |launcher| launcher.kind.name());
-        if let Some(ranks) = launcher.and_then(|launcher| launcher.ranks) {
-            check_count(who, ranks)?;
-        }
-        let ranks = super::mpi::open(launcher, named.as_deref())?;
-        check_count(who, ranks.count())?;
-        ranks.same("the version", env!("CARGO_PKG_VERSION"))?;
-        Ok(ranks)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,14 +129,5 @@ mod tests {
         assert_eq!(of(&[("SLURM_PROCID", "0"), ("SLURM_NTASKS", "8")]), None);
         assert_eq!(of(&[&step[..], &hydra].concat()).map(|l| (l.kind, l.ranks, l.rank)), Some((Kind::Pmi, Some(2), Some(0))));
         assert_eq!(of(&[&step[..], &hydra, &open].concat()).map(|l| (l.kind, l.ranks)), Some((Kind::OpenMpi, Some(4))));
-    }
-
-    #[test]
-    fn a_number_of_ranks_is_a_power_of_two() {
-        for ranks in [1, 2, 4, 1024] {
-            check_count("mpirun", ranks).expect("a power of two");
-        }
-        let words = check_count("srun", 12).expect_err("refused").to_string();
-        assert_eq!(words, "srun started 12 ranks, and ranks add up in pairs of pairs: start 8 or 16");
     }
 }

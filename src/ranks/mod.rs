@@ -4,6 +4,7 @@
 //! many ranks there are. One thread talks to the wire, and nobody else: work is queued to it, and goes on while the caller computes.
 
 mod exchange;
+mod launched;
 mod launcher;
 #[cfg(unix)]
 mod mpi;
