@@ -50,6 +50,8 @@ struct Bucket {
     tree: Tree,
     /// The sum over all.
     sum: Option<Promise<Vec<f32>>>,
+    /// Memory to read into.
+    spare: Vec<f32>,
 }
 
 /// What lanes tell of a step.
@@ -262,6 +264,7 @@ impl Agreement {
             // A power of two: the division is exact.
             mean.iter_mut().for_each(|v| *v /= lanes as f32);
             state.write_stretches(&bucket.stretches, &mean)?;
+            bucket.spare = mean;
         }
         Ok(raised)
     }
@@ -273,15 +276,17 @@ impl Bucket {
             State::Gpu(_, state) if !stretches.is_empty() => [Some(state.staging(&stretches)?), Some(state.staging(&stretches)?)],
             _ => [None, None],
         };
-        Ok(Self { ready, stretches, staging, tree: Tree::default(), sum: None })
+        Ok(Self { ready, stretches, staging, tree: Tree::default(), sum: None, spare: Vec::new() })
     }
 
-    fn begin(&self, state: &State, side: usize) -> Result<Reading> {
+    fn begin(&mut self, state: &State, side: usize) -> Result<Reading> {
         match (state, &self.staging[side]) {
             (State::Gpu(_, state), Some(staging)) => Ok(Reading::Queued(state.begin_read(staging))),
             (State::Cpu(_, state), None) => {
-                let parts = self.stretches.iter().map(|s| &state.arena(s.group, s.arena)[s.range.clone()]);
-                Ok(Reading::Here(parts.collect::<Vec<_>>().concat()))
+                let mut values = std::mem::take(&mut self.spare);
+                values.clear();
+                self.stretches.iter().for_each(|s| values.extend_from_slice(&state.arena(s.group, s.arena)[s.range.clone()]));
+                Ok(Reading::Here(values))
             }
             (State::Gpu(..), None) => Ok(Reading::Here(Vec::new())),
             _ => Err(elsewhere()),
@@ -289,7 +294,7 @@ impl Bucket {
     }
 
     /// What it holds now, where that is wanted and there is anything.
-    async fn values(&self, state: &State, wanted: bool) -> Result<Option<Vec<f32>>> {
+    async fn values(&mut self, state: &State, wanted: bool) -> Result<Option<Vec<f32>>> {
         if !wanted || self.stretches.is_empty() {
             return Ok(None);
         }

@@ -1,6 +1,9 @@
 //! What goes over a wire: sums of vectors, and bytes of any length, as much at once as may be.
 
-use super::{Tree, Wire};
+use std::cell::RefCell;
+
+use super::Wire;
+use super::tree::add_up;
 use crate::error::Result;
 
 /// Bytes of one exchange: libraries count in 31 bits, and a part that is on its way takes memory on each side.
@@ -23,14 +26,18 @@ fn sum_part(wire: &mut dyn Wire, values: &mut [f32]) -> Result<()> {
     let cuts: Vec<usize> = (0..=ranks).map(|r| if r == ranks { len } else { (len / ranks * r).next_multiple_of(GRAIN).min(len) }).collect();
     let bytes: Vec<usize> = cuts.iter().map(|cut| cut * size_of::<f32>()).collect();
     let own = cuts[rank + 1] - cuts[rank];
-    let mut received = vec![0f32; own * ranks];
-    wire.scatter(bytemuck::cast_slice(values), &bytes, bytemuck::cast_slice_mut(&mut received))?;
-    let mut tree = Tree::default();
-    for shard in received.chunks(own.max(1)) {
-        tree.add(shard.to_vec());
-    }
-    let shard = tree.whole().unwrap_or_default();
-    wire.gather(bytemuck::cast_slice(&shard), &bytes, bytemuck::cast_slice_mut(values))
+    RECEIVED.with_borrow_mut(|received| {
+        received.resize(received.len().max(own * ranks), 0.0);
+        let received = &mut received[..own * ranks];
+        wire.scatter(bytemuck::cast_slice(values), &bytes, bytemuck::cast_slice_mut(received))?;
+        add_up(received, own);
+        wire.gather(bytemuck::cast_slice(&received[..own]), &bytes, bytemuck::cast_slice_mut(values))
+    })
+}
+
+thread_local! {
+    /// What a sum receives: kept, since new memory costs more than what it is filled with.
+    static RECEIVED: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
 /// What each rank has, in order: lengths first, then the bytes themselves, as many at once as may be.

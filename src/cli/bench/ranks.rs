@@ -119,8 +119,12 @@ fn time(
     let apart = measure(&ranks.unconnected(), true)?;
     let together = measure(ranks, true)?;
     let exchange = if ranks.count() > 1 {
-        let values = vec![1.0; numbers];
-        Some(timed(steps, ranks, bar, &mut |_| ranks.sum(values.clone())?.wait().map(drop))?)
+        let mut values = vec![0.0; numbers];
+        let mut exchange = || -> Result<()> {
+            values = ranks.sum(std::mem::take(&mut values))?.wait()?;
+            Ok(())
+        };
+        Some(timed(steps, ranks, bar, &mut |_| exchange())?)
     } else {
         None
     };
