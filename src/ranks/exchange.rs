@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 
 use super::Wire;
-use super::tree::add_up;
 use crate::error::Result;
 
 /// Bytes of one exchange: libraries count in 31 bits, and a part that is on its way takes memory on each side.
@@ -20,18 +19,33 @@ pub fn sum(wire: &mut dyn Wire, values: &mut [f32]) -> Result<()> {
     values.chunks_mut(AT_ONCE / size_of::<f32>()).try_for_each(|part| sum_part(wire, part))
 }
 
-/// Each rank adds up one shard of all ranks' vectors, and then every rank gets every shard.
+/// Ranks halve what they add up with partners ever farther away, each keeping one half, until each has one piece that is the sum of all; then
+/// they go the same way back. Neighbours come first, so this is the tree of [`super::Tree`] with ranks as its leaves: log₂ of the ranks exchanges
+/// there and back, in which each sends all of a vector but its own piece twice.
 fn sum_part(wire: &mut dyn Wire, values: &mut [f32]) -> Result<()> {
-    let (rank, ranks, len) = (wire.rank(), wire.ranks(), values.len());
-    let cuts: Vec<usize> = (0..=ranks).map(|r| if r == ranks { len } else { (len / ranks * r).next_multiple_of(GRAIN).min(len) }).collect();
-    let bytes: Vec<usize> = cuts.iter().map(|cut| cut * size_of::<f32>()).collect();
-    let own = cuts[rank + 1] - cuts[rank];
+    let (rank, ranks) = (wire.rank(), wire.ranks());
     RECEIVED.with_borrow_mut(|received| {
-        received.resize(received.len().max(own * ranks), 0.0);
-        let received = &mut received[..own * ranks];
-        wire.scatter(bytemuck::cast_slice(values), &bytes, bytemuck::cast_slice_mut(received))?;
-        add_up(received, own);
-        wire.gather(bytemuck::cast_slice(&received[..own]), &bytes, bytemuck::cast_slice_mut(values))
+        received.resize(received.len().max(values.len().div_ceil(2) + GRAIN), 0.0);
+        let (mut piece, mut halves) = (0..values.len(), Vec::new());
+        let mut apart = 1;
+        while apart < ranks {
+            let middle = (piece.start + (piece.len() / 2).next_multiple_of(GRAIN)).min(piece.end);
+            let [low, high] = [piece.start..middle, middle..piece.end];
+            let (mine, theirs) = if rank & apart == 0 { (low, high) } else { (high, low) };
+            let received = &mut received[..mine.len()];
+            wire.swap(rank ^ apart, bytemuck::cast_slice(&values[theirs.clone()]), bytemuck::cast_slice_mut(received))?;
+            // On this thread: the others may be at something that would be waited for.
+            values[mine.clone()].iter_mut().zip(received).for_each(|(a, b)| *a += *b);
+            halves.push((rank ^ apart, mine.clone(), theirs));
+            (piece, apart) = (mine, 2 * apart);
+        }
+        for (partner, mine, theirs) in halves.into_iter().rev() {
+            let first = mine.start.min(theirs.start);
+            let (low, high) = values[first..mine.end.max(theirs.end)].split_at_mut(mine.start.max(theirs.start) - first);
+            let (mine, theirs) = if rank < partner { (low, high) } else { (high, low) };
+            wire.swap(partner, bytemuck::cast_slice(mine), bytemuck::cast_slice_mut(theirs))?;
+        }
+        Ok(())
     })
 }
 

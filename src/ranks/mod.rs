@@ -36,12 +36,11 @@ pub trait Wire {
     /// The name of the machine, by which ranks that share one are known.
     fn machine(&self) -> String;
 
-    /// Sends `send[cuts[r]..cuts[r + 1]]` to every rank r, this one too. What rank r sends here comes to lie in `receive` behind what the
-    /// ranks before it sent; each sends as many bytes as lie between this rank's own cuts.
+    /// Sends bytes to another rank, and fills `receive` with what that one sends here meanwhile.
     ///
     /// # Errors
     /// [`Error::Training`] where a rank is gone.
-    fn scatter(&mut self, send: &[u8], cuts: &[usize], receive: &mut [u8]) -> Result<()>;
+    fn swap(&mut self, partner: usize, send: &[u8], receive: &mut [u8]) -> Result<()>;
 
     /// Puts what each rank r sends at `receive[cuts[r]..cuts[r + 1]]`; `mine` is what this one sends.
     ///

@@ -33,12 +33,9 @@ impl Wire for Channels {
         "here".into()
     }
 
-    fn scatter(&mut self, send: &[u8], cuts: &[usize], receive: &mut [u8]) -> Result<()> {
-        for (to, cut) in self.to.iter().zip(cuts.windows(2)) {
-            to.send(send[cut[0]..cut[1]].to_vec()).map_err(|_| gone())?;
-        }
-        let own = cuts[self.rank + 1] - cuts[self.rank];
-        (0..self.ranks()).try_for_each(|r| self.receive(r, &mut receive[r * own..(r + 1) * own]))
+    fn swap(&mut self, partner: usize, send: &[u8], receive: &mut [u8]) -> Result<()> {
+        self.to[partner].send(send.to_vec()).map_err(|_| gone())?;
+        self.receive(partner, receive)
     }
 
     fn gather(&mut self, mine: &[u8], cuts: &[usize], receive: &mut [u8]) -> Result<()> {

@@ -33,18 +33,6 @@ impl Tree {
     }
 }
 
-/// Adds up neighbours of `len` elements, a power of two of them, up the same tree; the sum comes to lie where the first lies.
-pub fn add_up(vectors: &mut [f32], len: usize) {
-    let mut apart = len;
-    while 0 < apart && apart < vectors.len() {
-        for pair in vectors.chunks_mut(2 * apart) {
-            let (left, right) = pair.split_at_mut(apart);
-            add(&mut left[..len], &right[..len]);
-        }
-        apart *= 2;
-    }
-}
-
 fn add(to: &mut [f32], what: &[f32]) {
     to.par_chunks_mut(CHUNK).zip(what.par_chunks(CHUNK)).for_each(|(a, b)| a.iter_mut().zip(b).for_each(|(a, b)| *a += b));
 }
@@ -60,9 +48,6 @@ mod tests {
         leaves.iter().for_each(|leaf| tree.add(vec![*leaf]));
         let expected = ((leaves[0] + leaves[1]) + (leaves[2] + leaves[3])) + ((leaves[4] + leaves[5]) + (leaves[6] + leaves[7]));
         assert_eq!(tree.whole(), Some(vec![expected]));
-        let mut pairs: Vec<f32> = leaves.iter().flat_map(|leaf| [*leaf, 2.0 * leaf]).collect();
-        add_up(&mut pairs, 2);
-        assert_eq!(pairs[..2], [expected, 2.0 * expected]);
         assert_eq!(tree.whole(), None);
         assert_ne!(expected, leaves.iter().sum::<f32>(), "an order that matters");
     }

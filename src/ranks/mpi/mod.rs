@@ -61,6 +61,9 @@ fn counts(cuts: &[usize]) -> Result<[Vec<c_int>; 2]> {
 /// Time for which an answer is asked for again at once, letting others compute in between.
 const EAGER: Duration = Duration::from_micros(200);
 
+/// What kiln's messages are marked with: there is one kind.
+const TAG: c_int = 0;
+
 /// The longest pause between two questions.
 const LONGEST: Duration = Duration::from_micros(100);
 
@@ -127,29 +130,16 @@ impl<H: Handle> Wire for Mpi<H> {
         gethostname::gethostname().to_string_lossy().into_owned()
     }
 
-    fn scatter(&mut self, send: &[u8], cuts: &[usize], receive: &mut [u8]) -> Result<()> {
-        let own = cuts[self.rank + 1] - cuts[self.rank];
-        let into: Vec<usize> = (0..=self.ranks).map(|r| r * own).collect();
-        assert!(cuts.len() == into.len() && cuts[self.ranks] <= send.len() && into[self.ranks] <= receive.len(), "cuts lie within");
-        let ([lengths, begins], [own_lengths, own_begins]) = (counts(cuts)?, counts(&into)?);
-        let mut request = H::NONE;
-        // SAFETY: counts and beginnings stay within both slices, as was checked, and all of them outlive the request, which ends below.
-        let code = unsafe {
-            (self.calls.alltoallv)(
-                send.as_ptr().cast(),
-                lengths.as_ptr(),
-                begins.as_ptr(),
-                self.byte,
-                receive.as_mut_ptr().cast(),
-                own_lengths.as_ptr(),
-                own_begins.as_ptr(),
-                self.byte,
-                self.world,
-                &raw mut request,
-            )
-        };
-        check("MPI_Ialltoallv", code)?;
-        self.wait("MPI_Ialltoallv", request)
+    fn swap(&mut self, partner: usize, send: &[u8], receive: &mut [u8]) -> Result<()> {
+        let (sent, wanted, partner) = (count(send.len())?, count(receive.len())?, count(partner)?);
+        let [mut sending, mut receiving] = [H::NONE; 2];
+        let Calls { isend, irecv, .. } = self.calls;
+        // SAFETY: the slice is as long as is said, and outlives the request, which ends below.
+        check("MPI_Isend", unsafe { isend(send.as_ptr().cast(), sent, self.byte, partner, TAG, self.world, &raw mut sending) })?;
+        // SAFETY: likewise.
+        let code = unsafe { irecv(receive.as_mut_ptr().cast(), wanted, self.byte, partner, TAG, self.world, &raw mut receiving) };
+        let received = check("MPI_Irecv", code).and_then(|()| self.wait("MPI_Irecv", receiving));
+        self.wait("MPI_Isend", sending).and(received)
     }
 
     fn gather(&mut self, mine: &[u8], cuts: &[usize], receive: &mut [u8]) -> Result<()> {
@@ -157,7 +147,7 @@ impl<H: Handle> Wire for Mpi<H> {
         assert!(cuts.len() == self.ranks + 1 && own == mine.len() && cuts[self.ranks] <= receive.len(), "cuts lie within");
         let [lengths, begins] = counts(cuts)?;
         let mut request = H::NONE;
-        // SAFETY: as above.
+        // SAFETY: counts and beginnings stay within both slices, as was checked, and all of them outlive the request, which ends below.
         let code = unsafe {
             (self.calls.allgatherv)(
                 mine.as_ptr().cast(),
