@@ -50,7 +50,7 @@ fn main() -> kiln::Result<()> {
     }
 
     // Every image under every class, then Bayes' rule under an even prior.
-    let scoring = LikelihoodOptions { batch: 50, seed: SEED, binarization, weights: Weights::Current, per_pixel: false, steps: None };
+    let scoring = LikelihoodOptions { batch: 50, seed: SEED, binarization, ..LikelihoodOptions::default() };
     let mut scores = |split| {
         let source = data::open("builtin:digits", split, &OpenOptions { limit: Some(200), ..OpenOptions::default() })?;
         eval::class_scores(&device, model.as_ref(), &mut state, (source, classes), &scoring, |_| {}).wait()

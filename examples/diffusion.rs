@@ -58,7 +58,7 @@ fn main() -> kiln::Result<()> {
 
     let test = data::open("builtin:digits", Split::Test, &OpenOptions { limit: Some(64), ..OpenOptions::default() })?;
     let weights = Weights::Average;
-    let scoring = LikelihoodOptions { batch: 64, seed: SEED, binarization, weights, per_pixel: false, steps: Some(50) };
+    let scoring = LikelihoodOptions { batch: 64, seed: SEED, binarization, weights, steps: Some(50), ..LikelihoodOptions::default() };
     let bound = eval::score(&device, &model, &mut state, test, &scoring, |_| {}).wait()?.figure(about.len());
     println!("test: at most {:.3} bits a pixel, by a chain of 50 steps", bound.bits_per_dim);
 

@@ -59,7 +59,7 @@ fn main() -> kiln::Result<()> {
     }
 
     let test = data::open("builtin:digits", Split::Test, &OpenOptions { limit: Some(500), ..OpenOptions::default() })?;
-    let scoring = LikelihoodOptions { batch: 100, seed: SEED, binarization, weights: Weights::Current, per_pixel: false, steps: None };
+    let scoring = LikelihoodOptions { batch: 100, seed: SEED, binarization, ..LikelihoodOptions::default() };
     let figure = eval::score(&device, model.as_ref(), &mut state, test, &scoring, |_| {}).wait()?.figure(about.len());
     println!("test: {:.2} ± {:.2} nats, {:.4} bits/dim", figure.nats, figure.error, figure.bits_per_dim);
 

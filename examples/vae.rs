@@ -53,7 +53,7 @@ fn main() -> kiln::Result<()> {
     }
 
     let test = data::open("builtin:digits", Split::Test, &OpenOptions { limit: Some(500), ..OpenOptions::default() })?;
-    let scoring = LikelihoodOptions { batch: 100, seed: SEED, binarization, weights: Weights::Current, per_pixel: false, steps: None };
+    let scoring = LikelihoodOptions { batch: 100, seed: SEED, binarization, ..LikelihoodOptions::default() };
     let values = about.len();
     let elbo = eval::score(&device, &model, &mut state, test.clone(), &scoring, |_| {}).wait()?.figure(values);
     let bound = eval::importance_bound(&device, &model, &mut state, test, &scoring, 128, |_| {}).wait()?.figure(values);

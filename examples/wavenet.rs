@@ -65,14 +65,7 @@ fn main() -> kiln::Result<()> {
     }
 
     let test = data::open("builtin:waves", Split::Test, &OpenOptions { limit: Some(100), ..options })?;
-    let scoring = LikelihoodOptions {
-        batch: 20,
-        seed: SEED,
-        binarization: Binarization::None,
-        weights: Weights::Current,
-        per_pixel: false,
-        steps: None,
-    };
+    let scoring = LikelihoodOptions { batch: 20, seed: SEED, ..LikelihoodOptions::default() };
     let scores = eval::score(&device, model.as_ref(), &mut state, test.clone(), &scoring, |_| {}).wait()?;
     let nats = scores.nll.iter().sum::<f64>() / (scores.nll.len() * WINDOW) as f64;
     // The noise has 1.5 bits a step; a phase of 64 is told once.

@@ -42,6 +42,7 @@ pub mod runtime;
 pub mod sample;
 #[doc(hidden)]
 pub mod shader;
+pub mod shares;
 pub mod tensor;
 #[cfg_attr(target_family = "wasm", allow(dead_code))]
 pub(crate) mod timing;

@@ -4,12 +4,12 @@ mod support;
 
 use std::sync::Arc;
 
-use kiln::data::{self, Binarization, Kind, OpenOptions, Source, Split};
+use kiln::data::{self, Kind, OpenOptions, Source, Split};
 use kiln::eval::{self, LikelihoodOptions, Scores};
 use kiln::model::noise::Schedule;
 use kiln::model::{Model, need};
 use kiln::random::Draws;
-use kiln::runtime::{Device, State, Weights};
+use kiln::runtime::{Device, State};
 use kiln::wait::Wait;
 use support::models::{build, images};
 use support::normal::Normal;
@@ -49,7 +49,7 @@ impl Source for Values {
 
 fn scored(model: &dyn Model, source: Arc<dyn Source>, batch: usize, steps: Option<usize>) -> Scores {
     let mut state = State::initial(&Device::Cpu, model.state(), 1).expect("state");
-    let options = LikelihoodOptions { batch, seed: 2, binarization: Binarization::None, weights: Weights::Current, per_pixel: true, steps };
+    let options = LikelihoodOptions { batch, seed: 2, per_pixel: true, steps, ..LikelihoodOptions::default() };
     eval::score(&Device::Cpu, model, &mut state, source, &options, |_| {}).wait().expect("scores")
 }
 
@@ -125,14 +125,7 @@ fn the_flow_of_the_best_network_tells_the_density() {
         let model = Normal::new(sd, schedule, 1000, dims);
         let source: Arc<dyn Source> = Arc::new(Values { sd: sd as f32, count: 6, dims });
         let mut state = State::initial(&Device::Cpu, model.state(), 1).expect("state");
-        let options = LikelihoodOptions {
-            batch: 4,
-            seed: 2,
-            binarization: Binarization::None,
-            weights: Weights::Current,
-            per_pixel: false,
-            steps: None,
-        };
+        let options = LikelihoodOptions { batch: 4, seed: 2, ..LikelihoodOptions::default() };
         let found =
             eval::flow_likelihood(&Device::Cpu, &model, &mut state, Arc::clone(&source), (&options, 400), |_| {}).wait().expect("log p");
         let least = *need::denoises(&model).expect("a network").process().ladder(400).iter().rev().nth(1).expect("a level");
@@ -164,14 +157,7 @@ fn the_ring_of_eight_gaussians_is_scored_as_its_density_says() {
         .collect();
     let entropy = known.iter().sum::<f64>() / known.len() as f64;
     let mut state = State::initial(&Device::Cpu, model.state(), 1).expect("state");
-    let asked = LikelihoodOptions {
-        batch: 100,
-        seed: 2,
-        binarization: Binarization::None,
-        weights: Weights::Current,
-        per_pixel: false,
-        steps: None,
-    };
+    let asked = LikelihoodOptions { batch: 100, seed: 2, ..LikelihoodOptions::default() };
     let found = eval::flow_likelihood(&Device::Cpu, &model, &mut state, Arc::clone(&source), (&asked, 600), |_| {}).wait().expect("log p");
     let least = *need::denoises(&model).expect("a network").process().ladder(600).iter().rev().nth(1).expect("a level");
     // Around its centre a point is normal, and the least noise that is asked about widens it.

@@ -10,7 +10,7 @@ use kiln::data::{Binarization, Kind, Source};
 use kiln::eval::{self, LikelihoodOptions};
 use kiln::graph::Step;
 use kiln::model::{DataSpec, Model};
-use kiln::runtime::{Device, State, Weights};
+use kiln::runtime::{Device, State};
 use kiln::wait::Wait;
 use support::models::{build, initial, run, train};
 
@@ -209,14 +209,7 @@ fn the_bounds_error_is_what_it_moves_by_and_its_gap_what_it_lacks() {
     let truth = -mean_log_p(&*model, &state, &x);
     let source: Arc<dyn Source> = Arc::new(Held(x));
     let mut figure = |seed: u64, samples: usize| {
-        let options = LikelihoodOptions {
-            batch: 20,
-            seed,
-            binarization: Binarization::None,
-            weights: Weights::Current,
-            per_pixel: false,
-            steps: None,
-        };
+        let options = LikelihoodOptions { batch: 20, seed, ..LikelihoodOptions::default() };
         let scores = eval::importance_bound(&Device::Cpu, &*model, &mut state, Arc::clone(&source), &options, samples, |_| {});
         scores.wait().expect("bounds").figure(D)
     };

@@ -26,7 +26,7 @@ pub fn run(args: &EvalArgs, common: &Common, output: &Output) -> Result<()> {
     if measured.trained.model.judges().is_some() {
         return accuracy(&mut measured, args, common, output);
     }
-    if quality::wanted(&mut measured)? {
+    if common.ranks.agree(quality::wanted(&mut measured))? {
         return quality::run(measured, args, common, output);
     }
     likelihood(&mut measured, args, common, output)
@@ -34,13 +34,14 @@ pub fn run(args: &EvalArgs, common: &Common, output: &Output) -> Result<()> {
 
 /// `kiln eval` of a model that knows a likelihood, or a bound of it.
 fn likelihood(measured: &mut Measured, args: &EvalArgs, common: &Common, output: &Output) -> Result<()> {
-    if let Some(steps) = measured.ode()? {
+    if let Some(steps) = common.ranks.agree(measured.ode())? {
         return flow(measured, steps, args, common, output);
     }
-    let curve = measured.settings.remove("terms").map(|value| terms_path(measured, &value)).transpose()?;
+    let curve = measured.settings.remove("terms").map(|value| terms_path(measured, &value)).transpose();
+    let curve = common.ranks.agree(curve)?;
     let (mut words, object, scores) = likelihood_of(measured, args, common, output)?;
     if let Some(path) = &curve {
-        write_terms(path, &scores.passes)?;
+        common.ranks.by_first(|| write_terms(path, &scores.passes))?;
         words += &format!("\nits terms, from most noise to least, in {}", path.display());
     }
     output.result(&words, &object)
@@ -73,12 +74,12 @@ fn write_terms(path: &Path, passes: &[f64]) -> Result<()> {
 /// # Errors
 /// [`crate::Error::Usage`] for settings that are none; errors of the data and the device.
 pub fn likelihood_of(measured: &mut Measured, args: &EvalArgs, common: &Common, output: &Output) -> Result<(String, Value, Scores)> {
-    let samples = measured.samples()?;
     let name = measured.trained.recipe.model.clone();
-    measured.refuse_settings(
-        &format!("kiln eval of a {name}"),
-        "binarization=, iw= (importance samples), steps=, ode= and terms=F.png (of a diffusion model) and quality=true",
-    )?;
+    let taken = measured.samples().and_then(|samples| {
+        let takes = "binarization=, iw= (importance samples), steps=, ode= and terms=F.png (of a diffusion model) and quality=true";
+        measured.refuse_settings(&format!("kiln eval of a {name}"), takes).map(|()| samples)
+    });
+    let samples = common.ranks.agree(taken)?;
     let scores = measured.score(args, common, false, output)?;
     let values = measured.source.dims().iter().product();
     let figure = scores.figure(values);
@@ -161,7 +162,7 @@ pub fn likelihood_of(measured: &mut Measured, args: &EvalArgs, common: &Common, 
 
 /// `kiln eval --set ode=N` of a diffusion model.
 fn flow(measured: &mut Measured, steps: usize, args: &EvalArgs, common: &Common, output: &Output) -> Result<()> {
-    measured.refuse_settings("log p by the ODE of a diffusion model", "binarization= and ode=")?;
+    common.ranks.agree(measured.refuse_settings("log p by the ODE of a diffusion model", "binarization= and ode="))?;
     let options = measured.options(args, common, false);
     let bar = output.bar(measured.source.len() as u64, "images");
     let source = Arc::clone(&measured.source);
@@ -219,7 +220,7 @@ fn importance_in_words(found: &ImportanceFigure, samples: usize) -> String {
 
 /// `kiln eval` of a classifier.
 fn accuracy(measured: &mut Measured, args: &EvalArgs, common: &Common, output: &Output) -> Result<()> {
-    measured.refuse_settings("kiln eval of a classifier", "binarization=")?;
+    common.ranks.agree(measured.refuse_settings("kiln eval of a classifier", "binarization="))?;
     let options = measured.options(args, common, false);
     let bar = output.bar(measured.source.len() as u64, "images");
     let data = (Arc::clone(&measured.source), measured.trained.recipe.data.classes);

@@ -117,8 +117,21 @@ impl Measured {
 
     /// Opens both; `labels` says whether every item must have a label that is one of the run's.
     pub fn open_as(args: &EvalArgs, common: &Common, labels: impl FnOnce(&Trained, &toml::Table) -> Result<bool>) -> Result<Self> {
+        let ranks = &common.ranks;
         let device = common.open_device()?;
-        let trained = Trained::load(&args.run, &device, args.best)?;
+        let trained = Trained::hand_out(ranks, &args.run, &device, args.best)?;
+        let measured = ranks.agree(Self::beside(trained, device, args, labels))?;
+        ranks.same("the data", &format!("{} of {} items", measured.source.name(), measured.source.len()))?;
+        Ok(measured)
+    }
+
+    /// Opens the data of a run.
+    fn beside(
+        trained: Trained,
+        device: Device,
+        args: &EvalArgs,
+        labels: impl FnOnce(&Trained, &toml::Table) -> Result<bool>,
+    ) -> Result<Self> {
         let mut settings = parse_settings(&args.set)?;
         let asked = match settings.remove("binarization") {
             Some(toml::Value::String(word)) => Some(word.parse()?),
@@ -201,6 +214,7 @@ impl Measured {
             weights: self.weights(),
             per_pixel,
             steps: self.steps,
+            ranks: common.ranks.clone(),
         }
     }
 

@@ -37,6 +37,7 @@ mod oddness;
 mod outliers;
 mod output;
 mod page;
+mod part;
 mod pictures;
 mod plan;
 mod progress;

@@ -4,6 +4,7 @@ use indicatif::ProgressBar;
 
 use super::output::Output;
 use super::trajectory::Film;
+use crate::ranks::Ranks;
 use crate::sample::diffusion::{Job, Watch};
 use crate::train::Trained;
 
@@ -23,6 +24,11 @@ impl Progress {
         let by_passes = trained.model.denoises().is_some();
         let bar = output.bar(images as u64, if by_passes { "passes" } else { "images" });
         Self { bar, images, by_passes, before: 0, film }
+    }
+
+    /// The same where ranks share the images and each sees its own passes alone.
+    pub fn shared(self, ranks: &Ranks) -> Self {
+        Self { images: self.images.div_ceil(ranks.count()), ..self }
     }
 
     /// A bar of so many steps, which are counted by hand.

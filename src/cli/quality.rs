@@ -15,6 +15,7 @@ use crate::eval::quality::{
     Rows, coverage, frechet_distance, kernel_distance, modes_of_ring, nearest, precision_recall, sharpness, two_sample_accuracy,
 };
 use crate::eval::{self, Judged, linear_accuracy};
+use crate::ranks::Ranks;
 use crate::sample::diffusion::Settings;
 use crate::train::{JUDGE_SEED, Judge, training_data};
 use crate::wait::Wait;
@@ -57,6 +58,22 @@ fn denoising(measured: &mut Measured) -> Result<Option<Settings>> {
     let steps = measured.steps.take();
     let asked = DenoisingArgs { steps, guidance, ..DenoisingArgs::default() };
     asked.settings(measured.trained.model.as_ref())
+}
+
+/// The number of samples, the steps of the classifier, and how a diffusion model draws.
+fn settings(measured: &mut Measured) -> Result<(usize, u64, Option<Settings>)> {
+    let count = number(measured, "samples", SAMPLES as u64, 2)? as usize;
+    let steps = number(measured, "classifier_steps", judged::STEPS, 1)?;
+    let denoising = denoising(measured)?;
+    let takes = "samples=, classifier_steps=, guidance= and steps= (of diffusion models) and binarization=";
+    measured.refuse_settings("the quality of samples", takes)?;
+    Ok((count, steps, denoising))
+}
+
+/// What a network makes of images, each rank of its share of them.
+fn shared(ranks: &Ranks, images: &[f32], item: usize, judge: impl FnOnce(&[f32]) -> Result<Judged>) -> Result<Judged> {
+    let own = ranks.share(images.len() / item);
+    ranks.agree(judge(&images[own.start * item..own.end * item]))?.join(ranks)
 }
 
 /// Figures as lines of words and as a JSON object.
@@ -115,18 +132,15 @@ pub fn run(mut measured: Measured, args: &EvalArgs, common: &Common, output: &Ou
 /// # Errors
 /// [`Error::Usage`] for settings that are none, and data that they cannot be measured beside; errors of the data and the device.
 pub fn of_samples(measured: &mut Measured, args: &EvalArgs, common: &Common, output: &Output) -> Result<Told> {
-    let count = number(measured, "samples", SAMPLES as u64, 2)? as usize;
-    let steps = number(measured, "classifier_steps", judged::STEPS, 1)?;
-    let denoising = denoising(measured)?;
-    let takes = "samples=, classifier_steps=, guidance= and steps= (of diffusion models) and binarization=";
-    measured.refuse_settings("the quality of samples", takes)?;
+    let ranks = &common.ranks;
+    let (count, steps, denoising) = ranks.agree(settings(measured))?;
     let seed = common.seed.unwrap_or(1);
     let likeness = Likeness::of(&measured.trained, measured.binarization, JUDGE_SEED);
     let item: usize = measured.source.dims().iter().product();
-    let order = Order { denoising, ..Order::plain(count, seed) };
+    let order = Order { denoising, ranks: ranks.clone(), ..Order::plain(count, seed) };
     let mut drawn = draw::all_shown(&mut measured.trained, &measured.device, &order, output)?;
     likeness.apply_to_samples(&mut drawn, seed);
-    let reference = likeness.images(Arc::clone(&measured.source), REAL)?;
+    let reference = ranks.agree(likeness.images(Arc::clone(&measured.source), REAL))?;
     let sets = Sets { item, drawn, real: reference.values, real_labels: reference.labels };
     let (step, model) = (measured.trained.progress.step, measured.trained.recipe.model.clone());
     let weights = weights_in_words(&measured.trained, args.best);
@@ -144,7 +158,8 @@ pub fn of_samples(measured: &mut Measured, args: &EvalArgs, common: &Common, out
     let mut told = Told { words, object };
     let both = sets.both();
     if both < 2 {
-        return Err(Error::usage(format!("samples are compared with at least 2 items, and {} has {both}", measured.source.name())));
+        let words = format!("samples are compared with at least 2 items, and {} has {both}", measured.source.name());
+        return ranks.agree(Err(Error::usage(words)));
     }
     output.say(&format!("comparing {count} samples with {} items and with the training data", sets.real().len()));
     let accuracy = two_sample_accuracy(sets.real().first(both), sets.drawn().first(both));
@@ -154,7 +169,8 @@ pub fn of_samples(measured: &mut Measured, args: &EvalArgs, common: &Common, out
         accuracy,
         &format!("½ is best (in the values themselves, {both} of each)"),
     );
-    let seen = likeness.images(training_data(&measured.trained.recipe)?, TRAINING)?;
+    let seen = training_data(&measured.trained.recipe).and_then(|seen| likeness.images(seen, TRAINING));
+    let seen = ranks.agree(seen)?;
     let seen_rows = Rows::new(&seen.values, item);
     let mean = |found: &[(usize, f32)]| found.iter().map(|f| f64::from(f.1)).sum::<f64>() / found.len().max(1) as f64;
     let (near, usual) = (mean(&nearest(sets.drawn(), seen_rows)), mean(&nearest(sets.real().first(SAMPLES), seen_rows)));
@@ -184,19 +200,26 @@ pub fn of_samples(measured: &mut Measured, args: &EvalArgs, common: &Common, out
         let error = wrong as f64 / sets.real_labels.len().max(1) as f64;
         told.tell("error of a 1-NN classifier made of the samples", "one_nn_error", error, "on the held-out items");
     }
-    let mut judge = judged::open(&measured.trained.recipe, &measured.device, steps, output)?;
-    in_features(&mut told, &mut judge, measured, &sets)?;
+    let mut judge = judge_of(ranks, measured, steps, output)?;
+    in_features(&mut told, &mut judge, (measured, ranks), &sets)?;
     if measured.trained.model.features().is_some() {
-        in_own_features(&mut told, measured, &sets, (&seen.values, &seen.labels))?;
+        in_own_features(&mut told, (measured, ranks), &sets, (&seen.values, &seen.labels))?;
     }
     Ok(told)
 }
 
+/// The judge of a run's data. The first rank has it before the others, which find it in the cache where that is theirs too, and else make the same.
+fn judge_of(ranks: &Ranks, measured: &Measured, steps: u64, output: &Output) -> Result<Judge> {
+    let open = || judged::open(&measured.trained.recipe, &measured.device, steps, output);
+    let first = ranks.agree(ranks.is_first().then(open).transpose())?;
+    ranks.agree(first.map_or_else(open, Ok))
+}
+
 /// What the judge's features say.
-fn in_features(told: &mut Told, judge: &mut Judge, measured: &Measured, sets: &Sets) -> Result<()> {
+fn in_features(told: &mut Told, judge: &mut Judge, (measured, ranks): (&Measured, &Ranks), sets: &Sets) -> Result<()> {
     let classes = measured.trained.recipe.data.classes;
-    let of_real = judge.judge(&measured.device, &sets.real).wait()?;
-    let of_drawn = judge.judge(&measured.device, &sets.drawn).wait()?;
+    let mut judged = |images: &[f32]| shared(ranks, images, sets.item, |images| judge.judge(&measured.device, images).wait());
+    let [of_real, of_drawn] = [judged(&sets.real)?, judged(&sets.drawn)?];
     told.words += &format!("  {}\n", judged::in_words(judge));
     told.object["judge"] = judged::as_json(judge);
     let hits = of_real.labels.iter().zip(&sets.real_labels).filter(|(a, b)| a == b).count();
@@ -233,7 +256,12 @@ fn in_features(told: &mut Told, judge: &mut Judge, measured: &Measured, sets: &S
 }
 
 /// What a linear classifier makes of the discriminator's own features.
-fn in_own_features(told: &mut Told, measured: &mut Measured, sets: &Sets, (seen, labels): (&[f32], &[u32])) -> Result<()> {
+fn in_own_features(
+    told: &mut Told,
+    (measured, ranks): (&mut Measured, &Ranks),
+    sets: &Sets,
+    (seen, labels): (&[f32], &[u32]),
+) -> Result<()> {
     let classes = measured.trained.recipe.data.classes;
     let own = measured.trained.model.as_ref();
     // D sees data in its own scale.
@@ -242,8 +270,10 @@ fn in_own_features(told: &mut Told, measured: &mut Measured, sets: &Sets, (seen,
         _ => values.to_vec(),
     };
     let state = &mut measured.trained.state;
-    let fit = eval::judge(&measured.device, own, state, &scaled(seen), sets.item, classes).wait()?;
-    let test = eval::judge(&measured.device, own, state, &scaled(&sets.real), sets.item, classes).wait()?;
+    let mut judged = |images: &[f32]| {
+        shared(ranks, images, sets.item, |images| eval::judge(&measured.device, own, state, &scaled(images), sets.item, classes).wait())
+    };
+    let [fit, test] = [judged(seen)?, judged(&sets.real)?];
     let accuracy = linear_accuracy(&measured.device, (&fit, labels), (&test, &sets.real_labels), classes, 1000).wait()?;
     let note = format!("fitted on {} items", labels.len());
     told.tell("accuracy of a linear classifier of D's features", "linear_accuracy", accuracy, &note);

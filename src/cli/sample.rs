@@ -14,12 +14,15 @@ use super::given::{Given, Reads};
 use super::guided::{self, Asked, GuideArgs, MethodArg};
 use super::measured::weights_in_words;
 use super::output::{Output, as_text, counted};
+use super::part::Part;
 use super::pictures::{Classes, Pictures, check_ending};
 use super::progress::Progress;
 use super::trajectory::Film;
 use crate::error::{Error, Result};
 use crate::model::need;
+use crate::ranks::Ranks;
 use crate::report::{self, NpyStream};
+use crate::runtime::Device;
 use crate::sample::raster::Method;
 use crate::train::Trained;
 
@@ -158,8 +161,8 @@ pub fn write_log_p(path: &Path, log_p: Vec<f64>) -> Result<()> {
     }
 }
 
-/// `kiln sample`
-pub fn run(args: &SampleArgs, common: &Common, output: &Output) -> Result<()> {
+/// Refuses words that mean nothing together, whatever the run.
+fn check_words(args: &SampleArgs) -> Result<()> {
     check_ending(&args.out)?;
     if args.overwrite && !endings::of(&args.out).is_empty() {
         let out = args.out.display();
@@ -171,42 +174,65 @@ pub fn run(args: &SampleArgs, common: &Common, output: &Output) -> Result<()> {
     if let Some(path) = &args.save_z {
         endings::check(path, "latents", &["npy"])?;
     }
-    let seed = common.seed.unwrap_or(1);
-    let device = common.open_device()?;
-    let mut trained = Trained::load(&args.run, &device, args.best)?;
-    if let Some(guide) = &args.guided.guide {
-        check_guided(args)?;
-        // That of a classifier's slope is no matter of the network.
-        let guidance = args.denoising.guidance.filter(|_| trained.model.denoises().is_some());
-        let own = DenoisingArgs { guidance: args.denoising.guidance.filter(|_| guidance.is_none()), ..args.denoising };
-        let denoising = own.settings(trained.model.as_ref())?;
-        let plain = Order::plain(args.count.unwrap_or(COUNT), seed);
-        let order = Order { temperature: args.temperature, truncation: args.truncation, denoising, ..plain };
-        let (class, out) = (args.class.as_deref(), &args.out);
-        let asked = Asked { guide, args: &args.guided, class, order, out, overwrite: args.overwrite, best: args.best, guidance };
-        return guided::run(asked, trained, &device, output);
+    if args.guided.guide.is_some() {
+        return check_guided(args);
     }
     if !matches!(args.guided.method, MethodArg::Cached | MethodArg::Naive) {
         return Err(Error::usage("that --method chooses by a classifier; name its run with --guide"));
     }
-    check_side_files(args, &trained)?;
+    Ok(())
+}
+
+/// Whether ranks can draw images side by side. What a classifier chooses among are all of them, a film is of the first images' whole way, and a
+/// whole forward pass may sum otherwise for another number of images.
+fn is_shared(args: &SampleArgs) -> bool {
+    args.guided.guide.is_none() && args.trajectory.is_none() && args.guided.method == MethodArg::Cached
+}
+
+/// `kiln sample`
+pub fn run(args: &SampleArgs, common: &Common, output: &Output) -> Result<()> {
+    common.ranks.agree(check_words(args))?;
+    let device = common.open_device()?;
+    let trained = Trained::hand_out(&common.ranks, &args.run, &device, args.best)?;
+    if is_shared(args) {
+        return draw_plainly(args, trained, &device, (common, &common.ranks), output);
+    }
+    common.ranks.by_first(|| match &args.guided.guide {
+        Some(guide) => draw_guided(args, guide, trained, &device, common, output),
+        None => draw_plainly(args, trained, &device, (common, &Ranks::alone()), output),
+    })
+}
+
+/// Images that a classifier chooses.
+fn draw_guided(args: &SampleArgs, guide: &Path, trained: Trained, device: &Device, common: &Common, output: &Output) -> Result<()> {
+    // That of a classifier's slope is no matter of the network.
+    let guidance = args.denoising.guidance.filter(|_| trained.model.denoises().is_some());
+    let own = DenoisingArgs { guidance: args.denoising.guidance.filter(|_| guidance.is_none()), ..args.denoising };
+    let denoising = own.settings(trained.model.as_ref())?;
+    let plain = Order::plain(args.count.unwrap_or(COUNT), common.seed.unwrap_or(1));
+    let order = Order { temperature: args.temperature, truncation: args.truncation, denoising, ..plain };
+    let (class, out) = (args.class.as_deref(), &args.out);
+    let asked = Asked { guide, args: &args.guided, class, order, out, overwrite: args.overwrite, best: args.best, guidance };
+    guided::run(asked, trained, device, output)
+}
+
+/// What a run is asked to draw.
+fn order_of(args: &SampleArgs, trained: &Trained, seed: u64, ranks: &Ranks) -> Result<Order> {
+    check_side_files(args, trained)?;
     if args.guided.method == MethodArg::Naive && trained.model.raster().is_none() {
         let name = trained.model.name();
         return Err(Error::usage(format!("--method naive is of models that draw pixel by pixel, and a {name} does not; leave it out")));
     }
-    let class = draw::chosen_class(&trained, args.class.as_deref())?;
-    let dims = trained.recipe.data.dims;
-    let noise = trained.model.denoises().map(|network| network.dims().iter().product());
-    let latent = trained.model.decodes().map_or(noise.unwrap_or(0), |d| d.latent());
+    let class = draw::chosen_class(trained, args.class.as_deref())?;
     let (mut count, mut z, mut labels, mut from) = (args.count.unwrap_or(COUNT), None, None, None);
     if let Some(path) = &args.z {
-        let (rows, given) = given(path, args.count, latent)?;
+        let (rows, given) = given(path, args.count, latent_of(trained))?;
         (count, z) = (rows, Some(given));
-        labels = args.labels.as_deref().map(|path| given_labels(path, count, &trained)).transpose()?;
+        labels = args.labels.as_deref().map(|path| given_labels(path, count, trained)).transpose()?;
     } else if let Some(source) = &args.from {
         need::denoises(trained.model.as_ref())?;
-        let given = Given::to_vary(source, args.count, COUNT, &trained, Reads::signed(&trained))?;
-        let (images, own) = given.all(&trained, seed)?;
+        let given = Given::to_vary(source, args.count, COUNT, trained, Reads::signed(trained))?;
+        let (images, own) = given.all(trained, seed)?;
         (count, from) = (given.count, Some(From { images, strength: args.strength }));
         labels = (class.is_none() && own.len() == count).then_some(own);
     }
@@ -222,34 +248,71 @@ pub fn run(args: &SampleArgs, common: &Common, output: &Output) -> Result<()> {
         labels,
         from,
         denoising: args.denoising.settings(trained.model.as_ref())?,
+        ranks: ranks.clone(),
     };
-    draw::check(&trained, &order)?;
+    draw::check(trained, &order)?;
+    Ok(order)
+}
+
+/// Values of what an image is made of, where it is made of anything.
+fn latent_of(trained: &Trained) -> usize {
+    let noise = trained.model.denoises().map(|network| network.dims().iter().product());
+    trained.model.decodes().map_or(noise.unwrap_or(0), |d| d.latent())
+}
+
+/// Where images and what is told of them go; of several ranks the first alone has one.
+struct Sink {
+    pictures: Pictures,
+    z: Option<NpyStream>,
+}
+
+impl Sink {
+    fn create(args: &SampleArgs, trained: &Trained, order: &Order) -> Result<Self> {
+        let data = &trained.recipe.data;
+        let count = order.count;
+        let classes =
+            trained.model.conditional().then(|| Classes { names: data.class_names.clone(), labels: order.labels(data.classes, 0, count) });
+        // A column for each class, where each is drawn in turn.
+        let in_turn = trained.model.conditional() && order.class.is_none() && order.labels.is_none();
+        let columns = if in_turn && count >= data.classes { data.classes } else { 0 };
+        let kind = (data.points, &data.reading.series);
+        let pictures = Pictures::create(&args.out, count, data.dims, kind, classes, args.overwrite)?.in_columns(columns);
+        let z = args.save_z.as_ref().map(|path| NpyStream::create(path, &[count, latent_of(trained)])).transpose()?;
+        Ok(Self { pictures, z })
+    }
+
+    fn take(&mut self, part: &Part) -> Result<()> {
+        self.pictures.take(&part.images)?;
+        self.z.as_mut().map_or(Ok(()), |stream| stream.extend(&part.z))
+    }
+
+    fn finish(self) -> Result<()> {
+        self.pictures.finish()?;
+        self.z.map_or(Ok(()), NpyStream::finish)
+    }
+}
+
+/// Images of the model itself, by `ranks`.
+fn draw_plainly(
+    args: &SampleArgs,
+    mut trained: Trained,
+    device: &Device,
+    (common, ranks): (&Common, &Ranks),
+    output: &Output,
+) -> Result<()> {
+    let seed = common.seed.unwrap_or(1);
+    let order = ranks.agree(order_of(args, &trained, seed, ranks))?;
+    let count = order.count;
     let film = args.trajectory.as_deref().map(|path| Film::new(path, count, &trained)).transpose()?;
-    let kind = (trained.recipe.data.points, &trained.recipe.data.reading.series);
-    let classes = trained
-        .model
-        .conditional()
-        .then(|| Classes { names: trained.recipe.data.class_names.clone(), labels: order.labels(trained.recipe.data.classes, 0, count) });
-    // A column for each class, where each is drawn in turn.
-    let in_turn = trained.model.conditional() && order.class.is_none() && order.labels.is_none();
-    let columns = if in_turn && count >= trained.recipe.data.classes { trained.recipe.data.classes } else { 0 };
-    let mut pictures = Pictures::create(&args.out, count, dims, kind, classes, args.overwrite)?.in_columns(columns);
-    let mut kept_z = args.save_z.as_ref().map(|path| NpyStream::create(path, &[count, latent])).transpose()?;
-    let (mut log_p, mut sum, mut known) = (Vec::new(), 0.0, 0);
-    let mut progress = Progress::new(output, &trained, count, film);
+    let mut sink = ranks.agree(ranks.is_first().then(|| Sink::create(args, &trained, &order)).transpose())?;
+    let mut log_p = Vec::new();
+    let mut progress = Progress::new(output, &trained, count, film).shared(ranks);
     let bar = progress.of_images();
     let start = Instant::now();
-    let item: usize = dims.iter().product();
-    let drawn = draw::draw(&mut trained, &device, &order, &mut progress, &mut |part| {
-        pictures.take(&part.images)?;
-        if let Some(stream) = &mut kept_z {
-            stream.extend(&part.z)?;
-        }
-        sum += part.log_p.iter().sum::<f64>();
-        known += part.log_p.len();
-        if args.log_p.is_some() {
-            log_p.extend_from_slice(&part.log_p);
-        }
+    let item: usize = trained.recipe.data.dims.iter().product();
+    let drawn = draw::draw(&mut trained, device, &order, &mut progress, &mut |part| {
+        ranks.by_first(|| sink.as_mut().map_or(Ok(()), |sink| sink.take(&part)))?;
+        log_p.extend_from_slice(&part.log_p);
         if let Some(bar) = &bar {
             bar.inc((part.images.len() / item) as u64);
         }
@@ -258,17 +321,12 @@ pub fn run(args: &SampleArgs, common: &Common, output: &Output) -> Result<()> {
     let film = progress.finish();
     drawn?;
     let seconds = start.elapsed().as_secs_f64();
-    pictures.finish()?;
-    if let Some(stream) = kept_z {
-        stream.finish()?;
-    }
-    if let Some(path) = &args.log_p {
-        write_log_p(path, log_p)?;
-    }
-    if let Some(film) = film {
-        film.save()?;
-    }
-    let mean = (known > 0).then(|| sum / known as f64);
+    let mean = (!log_p.is_empty()).then(|| log_p.iter().sum::<f64>() / log_p.len() as f64);
+    ranks.by_first(|| {
+        sink.map_or(Ok(()), Sink::finish)?;
+        args.log_p.as_ref().map_or(Ok(()), |path| write_log_p(path, log_p))?;
+        film.map_or(Ok(()), |film| film.save())
+    })?;
     let under = if args.temperature == 1.0 { String::new() } else { format!(" under temperature {}", args.temperature) };
     let likelihood = mean.map(|m| format!(" · mean log p{under} {m:.2} nats")).unwrap_or_default();
     let weights = weights_in_words(&trained, args.best);

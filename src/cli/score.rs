@@ -11,6 +11,7 @@ use super::measured::{EvalArgs, Measured, of_units, weights_in_words};
 use super::output::{Output, as_text, counted};
 use super::surprise::{self, SurpriseArgs};
 use crate::error::{Error, Result};
+use crate::eval::{ImportanceScores, Scores};
 use crate::model::{self, need};
 use crate::report;
 
@@ -62,21 +63,42 @@ impl Score {
     }
 }
 
-/// `kiln score`
-pub fn run(args: &ScoreArgs, common: &Common, output: &Output) -> Result<()> {
-    if args.per_step {
-        return surprise::run(&args.eval, &args.out, &args.surprise, common, output);
-    }
-    endings::check(&args.out, "scores", &["npy"])?;
-    if let Some(parts) = &args.parts {
-        endings::check(parts, "the terms of scores", &["csv", "npy"])?;
-    }
-    let mut measured = Measured::open(&args.eval, common)?;
+/// The number of importance samples, where they are wanted.
+fn samples_of(args: &ScoreArgs, measured: &mut Measured) -> Result<Option<usize>> {
     let samples = measured.samples()?;
     measured.refuse_settings("kiln score", "binarization= and iw= (importance samples)")?;
     if samples.is_some() && args.per_pixel {
         return Err(Error::usage("a bound by importance samples is no sum over pixels; leave --per-pixel or iw= out"));
     }
+    Ok(samples)
+}
+
+/// The terms of each image's score by their names.
+fn columns(scores: &Scores, is_bound: bool, bound: Option<&ImportanceScores>) -> Vec<(String, Vec<f64>)> {
+    let negated = |values: &[f64]| values.iter().map(|v| -v).collect::<Vec<f64>>();
+    let mut columns = vec![(if is_bound { "elbo" } else { "log_p" }.to_string(), negated(&scores.nll))];
+    for (name, values) in &scores.parts {
+        let name = if name == "recon" { "reconstruction" } else { name };
+        columns.push((name.to_string(), values.clone()));
+    }
+    if let Some(bound) = bound {
+        columns.push(("importance_bound".into(), negated(&bound.nll)));
+        columns.push(("importance_error".into(), bound.variance.iter().map(|v| v.sqrt()).collect()));
+        columns.push(("effective_samples".into(), bound.effective.clone()));
+    }
+    columns
+}
+
+/// `kiln score`
+pub fn run(args: &ScoreArgs, common: &Common, output: &Output) -> Result<()> {
+    if args.per_step {
+        return surprise::run(&args.eval, &args.out, &args.surprise, common, output);
+    }
+    let endings = endings::check(&args.out, "scores", &["npy"]);
+    let parts = args.parts.as_ref().map_or(Ok(()), |parts| endings::check(parts, "the terms of scores", &["csv", "npy"]));
+    common.ranks.agree(endings.and(parts))?;
+    let mut measured = Measured::open(&args.eval, common)?;
+    let samples = common.ranks.agree(samples_of(args, &mut measured))?;
     let scores = measured.score(&args.eval, common, args.per_pixel, output)?;
     let bound = samples.map(|samples| measured.importance(&args.eval, common, samples, output)).transpose()?;
     let is_bound = need::scores(measured.trained.model.as_ref())?.score() == model::Score::Bound;
@@ -86,32 +108,17 @@ pub fn run(args: &ScoreArgs, common: &Common, output: &Output) -> Result<()> {
         None if is_bound => Score::Elbo,
         None => Score::Exact,
     };
-    let negated = |values: &[f64]| values.iter().map(|v| -v).collect::<Vec<f64>>();
     let written = bound.as_ref().map_or(&scores.nll, |b| &b.nll);
     let mean = -written.iter().sum::<f64>() / n as f64;
-    let shape: Vec<usize> = if args.per_pixel {
-        let values: Vec<f32> = scores.map.iter().map(|v| -v).collect();
-        let shape: Vec<usize> = [n].into_iter().chain(measured.source.dims()).collect();
+    let dims = if args.per_pixel { measured.source.dims().to_vec() } else { Vec::new() };
+    let shape: Vec<usize> = [n].into_iter().chain(dims).collect();
+    common.ranks.by_first(|| {
+        let of_items = || written.iter().map(|v| -*v as f32).collect();
+        let values: Vec<f32> = if args.per_pixel { scores.map.iter().map(|v| -v).collect() } else { of_items() };
         report::write_npy_f32(&args.out, &shape, &values)?;
-        shape
-    } else {
-        let values: Vec<f32> = written.iter().map(|v| -*v as f32).collect();
-        report::write_npy_f32(&args.out, &[n], &values)?;
-        vec![n]
-    };
-    if let Some(path) = &args.parts {
-        let mut columns = vec![(if is_bound { "elbo" } else { "log_p" }.to_string(), negated(&scores.nll))];
-        for (name, values) in &scores.parts {
-            let name = if name == "recon" { "reconstruction" } else { name };
-            columns.push((name.to_string(), values.clone()));
-        }
-        if let Some(bound) = &bound {
-            columns.push(("importance_bound".into(), negated(&bound.nll)));
-            columns.push(("importance_error".into(), bound.variance.iter().map(|v| v.sqrt()).collect()));
-            columns.push(("effective_samples".into(), bound.effective.clone()));
-        }
-        report::write_table(path, &columns)?;
-    }
+        let Some(path) = &args.parts else { return Ok(()) };
+        report::write_table(path, &columns(&scores, is_bound, bound.as_ref()))
+    })?;
     let weights = weights_in_words(&measured.trained, args.eval.best);
     let mut words = format!(
         "wrote {} of {} of {} (mean {mean:.3} nats, binarization {}, {weights}) to {}",

@@ -12,7 +12,7 @@ use super::endings;
 use super::measured::{EvalArgs, Measured, of_units, weights_in_words};
 use super::output::{Output, as_text};
 use super::sequences::dates_of;
-use crate::data::series::Between;
+use crate::data::series::{Between, Cut};
 use crate::error::{Error, Result};
 use crate::eval;
 use crate::report::{self, Column, SurprisePicture};
@@ -32,23 +32,29 @@ pub struct SurpriseArgs {
     pub top: usize,
 }
 
-/// `kiln score --per-step`
-pub fn run(args: &EvalArgs, out: &Path, asked: &SurpriseArgs, common: &Common, output: &Output) -> Result<()> {
-    endings::check(out, "scores of steps", &["npy", "csv"])?;
-    if let Some(path) = &asked.picture {
-        endings::check(path, "pictures", &["png"])?;
-    }
-    let mut measured = Measured::open(args, common)?;
+/// How the series of the data are read, and the steps of a stretch of them.
+fn series_of(measured: &Measured, asked: &SurpriseArgs) -> Result<(Cut, usize)> {
     measured.refuse_settings("kiln score --per-step", "binarization=")?;
-    let source = Arc::clone(&measured.source);
+    let source = &measured.source;
     let Some(cut) = source.series().cloned() else {
         return Err(Error::usage(format!("{} holds no series, which have steps; take --per-pixel for images", source.name())));
     };
-    let ([steps, _, channels], windows) = (source.dims(), source.len());
+    let steps = source.dims()[0];
     let stretch = asked.stretch.unwrap_or((steps / 16).max(1));
     if stretch == 0 || stretch > steps {
         return Err(Error::usage(format!("--stretch is 1 to {steps} steps, those of a window, not {stretch}")));
     }
+    Ok((cut, stretch))
+}
+
+/// `kiln score --per-step`
+pub fn run(args: &EvalArgs, out: &Path, asked: &SurpriseArgs, common: &Common, output: &Output) -> Result<()> {
+    let picture = asked.picture.as_ref().map_or(Ok(()), |path| endings::check(path, "pictures", &["png"]));
+    common.ranks.agree(endings::check(out, "scores of steps", &["npy", "csv"]).and(picture))?;
+    let mut measured = Measured::open(args, common)?;
+    let source = Arc::clone(&measured.source);
+    let ([steps, _, channels], windows) = (source.dims(), source.len());
+    let (cut, stretch) = common.ranks.agree(series_of(&measured, asked))?;
     let options = measured.options(args, common, true);
     let between = Between::new(Arc::clone(&source)).map_or(0, |between| between.firsts().len());
     let bar = output.bar((windows + between) as u64, "windows");
@@ -66,18 +72,20 @@ pub fn run(args: &EvalArgs, out: &Path, asked: &SurpriseArgs, common: &Common, o
         values.extend(cut.read_in_units(&item));
     }
     let dates = dates_of(&*source);
-    if endings::of(out) == "npy" {
-        let told: Vec<f32> = found.nats.iter().map(|v| -*v as f32).collect();
-        report::write_npy_f32(out, &[windows, steps], &told)?;
-    } else {
+    let write = || {
+        if endings::of(out) == "npy" {
+            let told: Vec<f32> = found.nats.iter().map(|v| -*v as f32).collect();
+            return report::write_npy_f32(out, &[windows, steps], &told);
+        }
         let column =
             |name: &str, value: &dyn Fn(usize) -> f64| (name.to_string(), Column::Numbers((0..windows * steps).map(value).collect()));
         let mut columns = vec![column("step", &|at| at as f64)];
         columns.extend(dates.clone().map(|(title, words)| (title, Column::Words(words))));
         columns.push(column("log_p", &|at| -found.nats[at]));
         columns.extend(cut.names.iter().enumerate().map(|(c, name)| column(name, &|at| values[at * channels + c])));
-        report::write_csv(out, &columns)?;
-    }
+        report::write_csv(out, &columns)
+    };
+    common.ranks.by_first(write)?;
     let mean = found.mean();
     let stretches = found.unlikeliest(stretch, asked.top);
     let name = source.name();
@@ -113,7 +121,7 @@ pub fn run(args: &EvalArgs, out: &Path, asked: &SurpriseArgs, common: &Common, o
         let smooth = found.smoothed(stretch);
         let shown = SurprisePicture { names: &cut.names, values: &values, nats: &smooth, marks: &marks };
         let title = format!("{name}: −log p, nats a step, means of {stretch} steps");
-        report::save_png(path, &report::surprise(&title.replace('−', "-"), &shown))?;
+        common.ranks.by_first(|| report::save_png(path, &report::surprise(&title.replace('−', "-"), &shown)))?;
         let _ = write!(words, "\npicture in {}", path.display());
     }
     output.result(&words, &object)

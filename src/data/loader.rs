@@ -210,21 +210,34 @@ pub fn sequential(
     binarization: Binarization,
     scale: Scale,
 ) -> impl Iterator<Item = Result<Batch>> + Send {
-    let (mut at, batch) = (0, batch.max(1));
+    let all = 0..source.len();
+    sequential_within(source, all, batch, seed, binarization, scale)
+}
+
+/// As [`sequential`], of the items of a range alone; each is what it is in a pass over all.
+pub fn sequential_within(
+    source: Arc<dyn Source>,
+    items: std::ops::Range<usize>,
+    batch: usize,
+    seed: u64,
+    binarization: Binarization,
+    scale: Scale,
+) -> impl Iterator<Item = Result<Batch>> + Send {
+    let (mut at, last, batch) = (items.start, items.end.min(source.len()), batch.max(1));
     let mut refusal = binarization.check(source.kind(), &source.name()).and_then(|()| scale.check(&*source)).err();
     std::iter::from_fn(move || {
         if let Some(refusal) = refusal.take() {
-            at = source.len();
+            at = last;
             return Some(Err(refusal));
         }
-        let end = at.saturating_add(batch).min(source.len());
+        let end = at.saturating_add(batch).min(last);
         if at >= end {
             return None;
         }
         let indices = (at as u32..end as u32).collect();
         let key = Key { seed, stream: streams::BINARIZE_EVAL, step: 0 };
         let made = read_batch(&*source, indices, &|_, _| Ok(()), binarization, key, scale);
-        at = if made.is_ok() { end } else { source.len() };
+        at = if made.is_ok() { end } else { last };
         Some(made)
     })
 }
@@ -327,6 +340,9 @@ mod tests {
         assert!(one.0.iter().all(|v| v.abs() == 1.0));
         assert_eq!(one, pass(7));
         assert_eq!(one, pass(100));
+        let part = sequential_within(digits(23), 5..16, 4, 1, Binarization::Dynamic, Scale::Symmetric);
+        let part: Vec<f32> = part.flat_map(|b| b.unwrap().values).collect();
+        assert_eq!(part, one.0[5 * 784..16 * 784]);
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub use classes::{find_class, listed};
 pub use digest::{Digest, check_same};
 pub use fit::{Wanted, fit};
 pub use folder::images_in;
-pub use loader::{Batch, Loader, LoaderOptions, Scale, sequential};
+pub use loader::{Batch, Loader, LoaderOptions, Scale, sequential, sequential_within};
 pub use one_hot::one_hot;
 pub use open::{Settled, is_there, named_split, open, settle, with_split};
 pub use picture::{decode, has_ending, look};

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::{Figure, LikelihoodOptions};
-use crate::data::{self, Source, one_hot};
+use crate::data::{Source, one_hot};
 use crate::error::{Error, Result};
 use crate::graph::Step;
 use crate::model::{Model, need};
 use crate::runtime::{Device, Program, State};
+use crate::shares::Share;
 
 /// Latents drawn for each image in one run of the graph. Part of what a figure means: the k-th latent of an image is drawn at step
 /// k / TILE, so neither the batch nor the number of samples changes it.
@@ -104,19 +105,37 @@ pub async fn importance_bound(
     source: Arc<dyn Source>,
     options: &LikelihoodOptions,
     samples: usize,
+    progress: impl FnMut(usize),
+) -> Result<ImportanceScores> {
+    let share = Share::of(&options.ranks, source.len());
+    let own = bound_own(device, model, state, (source, &share), (options, samples), progress).await;
+    let mut scores = options.ranks.agree(own)?;
+    for values in [&mut scores.nll, &mut scores.variance, &mut scores.effective] {
+        share.join(values)?;
+    }
+    Ok(scores)
+}
+
+/// The bound of a share of a source.
+async fn bound_own(
+    device: &Device,
+    model: &dyn Model,
+    state: &mut State,
+    (source, share): (Arc<dyn Source>, &Share),
+    (options, samples): (&LikelihoodOptions, usize),
     mut progress: impl FnMut(usize),
 ) -> Result<ImportanceScores> {
     if samples == 0 {
         return Err(Error::usage("iw must be at least 1, the number of importance samples"));
     }
     let item: usize = source.dims().iter().product();
-    let most = options.batch.min(source.len()).min(VALUES / (TILE * item.max(1)));
+    let most = share.at_once(device, options.batch.min(VALUES / (TILE * item.max(1))));
     let bounding = need::bounds(model)?;
     let (mut program, _, batch) =
         Program::of_items(device, state, options.weights, most, |items| bounding.bound_graph(items, TILE)).await?;
     let classes = source.classes();
     let mut scores = ImportanceScores::default();
-    for part in data::sequential(source, batch, options.seed, options.binarization, model.scale()) {
+    for part in options.batches(source, share, batch, model) {
         let mut part = part?;
         let count = part.indices.len();
         part.values.resize(batch * item, 0.0);
@@ -125,7 +144,7 @@ pub async fn importance_bound(
             program.write("labels", &one_hot(&part.labels, classes, batch))?;
         }
         let mut sums = vec![LogSum::EMPTY; count];
-        let first_item = scores.nll.len() as u32;
+        let first_item = (share.own().start + scores.nll.len()) as u32;
         for tile in 0..samples.div_ceil(TILE) {
             let step = Step { seed: options.seed, step: tile as u32, first_item, ..Step::default() };
             program.run(state, &step).await?;
@@ -139,7 +158,7 @@ pub async fn importance_bound(
         // One weight has no spread to tell its variance by: 0/0.
         scores.variance.extend(sums.iter().map(|s| s.variance(samples)));
         scores.effective.extend(sums.iter().map(LogSum::effective));
-        progress(scores.nll.len());
+        progress(share.done(scores.nll.len()));
     }
     Ok(scores)
 }

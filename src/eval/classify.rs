@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::graph::{Graph, Rule, StateSpec, Step, Update};
 use crate::model::{Model, need};
 use crate::nn::{Linear, Start};
+use crate::ranks::Ranks;
 use crate::runtime::{Device, Program, State, Weights};
 
 /// Images judged at a time.
@@ -24,6 +25,17 @@ pub struct Judged {
 }
 
 impl Judged {
+    /// What each rank was told of its images, one after another.
+    ///
+    /// # Errors
+    /// As [`Ranks::join`].
+    pub fn join(self, ranks: &Ranks) -> Result<Self> {
+        // A rank without images has no width.
+        let width = ranks.join(&[self.width as u64])?.into_iter().max().unwrap_or(0) as usize;
+        let [features, confidences] = [ranks.join(&self.features)?, ranks.join(&self.confidences)?];
+        Ok(Self { features, width, labels: ranks.join(&self.labels)?, confidences })
+    }
+
     /// How sure it is of the likeliest class on average, 0 to 1.
     pub fn confidence(&self) -> f64 {
         self.confidences.iter().map(|p| f64::from(*p)).sum::<f64>() / self.confidences.len().max(1) as f64

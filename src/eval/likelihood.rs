@@ -6,7 +6,12 @@ use crate::data::{self, Binarization, Source, one_hot};
 use crate::error::{Error, Result};
 use crate::graph::Step;
 use crate::model::{Model, need};
+use crate::ranks::Ranks;
 use crate::runtime::{Device, Program, State, Weights};
+use crate::shares::Share;
+
+/// Items whose passes are added up before any others are added to them, so that a sum does not depend on who added which.
+const BLOCK: usize = 16;
 
 /// How a data set is scored.
 #[derive(Clone, Debug)]
@@ -23,6 +28,37 @@ pub struct LikelihoodOptions {
     pub per_pixel: bool,
     /// Steps of a bound that has any; `None` as suits the model.
     pub steps: Option<usize>,
+    /// Those who share the images of [`score`], [`super::importance_bound`], [`super::flow_likelihood`] and [`super::accuracy`]: each does a part,
+    /// and all are told the whole. Every one of them calls with the same images and the same weights. [`Ranks::alone`] does all.
+    pub ranks: Ranks,
+}
+
+impl Default for LikelihoodOptions {
+    /// 64 images at a time under seed 1, as they are, with the current weights, by one process.
+    fn default() -> Self {
+        Self {
+            batch: 64,
+            seed: 1,
+            binarization: Binarization::None,
+            weights: Weights::Current,
+            per_pixel: false,
+            steps: None,
+            ranks: Ranks::alone(),
+        }
+    }
+}
+
+impl LikelihoodOptions {
+    /// The batches of a share of a source.
+    pub(super) fn batches(
+        &self,
+        source: Arc<dyn Source>,
+        share: &Share,
+        batch: usize,
+        model: &dyn Model,
+    ) -> impl Iterator<Item = Result<data::Batch>> + Send + use<> {
+        data::sequential_within(source, share.own(), batch, self.seed, self.binarization, model.scale())
+    }
 }
 
 /// −ln p (or a bound of it) of every image, in nats.
@@ -89,8 +125,37 @@ pub async fn score(
     state: &mut State,
     source: Arc<dyn Source>,
     options: &LikelihoodOptions,
-    mut progress: impl FnMut(usize),
+    progress: impl FnMut(usize),
 ) -> Result<Scores> {
+    // What has no passes is kept image by image.
+    let in_passes = model.scores().is_some_and(|scoring| scoring.passes(options.steps).is_ok_and(|passes| !passes.is_empty()));
+    let block = if in_passes { BLOCK } else { 1 };
+    let share = Share::in_blocks(&options.ranks, source.len(), block);
+    let own = score_own(device, model, state, (source, &share), options, progress).await;
+    let (mut scores, mut blocks) = options.ranks.agree(own)?;
+    share.join(&mut scores.nll)?;
+    share.join(&mut scores.map)?;
+    for (_, values) in &mut scores.parts {
+        share.join(values)?;
+    }
+    share.join(&mut blocks)?;
+    let (count, passes) = (scores.nll.len() as f64, scores.passes.len());
+    for block in blocks.chunks(passes.max(1)) {
+        scores.passes.iter_mut().zip(block).for_each(|(sum, v)| *sum += v);
+    }
+    scores.passes.iter_mut().for_each(|sum| *sum /= count);
+    Ok(scores)
+}
+
+/// Scores of a share of a source, its passes 0; and the sums of each pass over its blocks, block after block.
+async fn score_own(
+    device: &Device,
+    model: &dyn Model,
+    state: &mut State,
+    (source, share): (Arc<dyn Source>, &Share),
+    options: &LikelihoodOptions,
+    mut progress: impl FnMut(usize),
+) -> Result<(Scores, Vec<f64>)> {
     let scoring = need::scores(model)?;
     let graph = |items: usize| {
         let mut graph = scoring.likelihood_graph(items)?;
@@ -101,14 +166,16 @@ pub async fn score(
         }
         Ok(graph)
     };
-    let (mut program, graph, batch) = Program::of_items(device, state, options.weights, options.batch.min(source.len()), graph).await?;
+    let most = share.at_once(device, options.batch);
+    let (mut program, graph, batch) = Program::of_items(device, state, options.weights, most, graph).await?;
     let item: usize = source.dims().iter().product();
     let classes = source.classes();
     let names = graph.outputs().iter().map(|(name, _)| name.clone()).filter(|name| !name.starts_with("nll"));
     let mut scores = Scores { parts: names.map(|name| (name, Vec::new())).collect(), ..Scores::default() };
     let passes = scoring.passes(options.steps)?;
     scores.passes = vec![0.0; passes.len()];
-    for part in data::sequential(source, batch, options.seed, options.binarization, model.scale()) {
+    let mut blocks = vec![0.0; passes.len() * share.own().len().div_ceil(BLOCK)];
+    for part in options.batches(source, share, batch, model) {
         let mut part = part?;
         let count = part.indices.len();
         // A ragged last batch is filled up; what is computed for the filling is thrown away.
@@ -122,11 +189,12 @@ pub async fn score(
             if let Some(row) = passes.get(number) {
                 program.write("pass", row)?;
             }
-            let step = Step { seed: options.seed, step: number as u32, first_item: first as u32, ..Step::default() };
+            let step = Step { seed: options.seed, step: number as u32, first_item: (share.own().start + first) as u32, ..Step::default() };
             program.run(state, &step).await?;
             let nll = program.read(state, "nll").await?;
-            if let Some(sum) = scores.passes.get_mut(number) {
-                *sum += nll[..count].iter().map(|v| f64::from(*v)).sum::<f64>();
+            if !passes.is_empty() {
+                let sums = nll[..count].iter().enumerate();
+                sums.for_each(|(at, v)| blocks[(first + at) / BLOCK * passes.len() + number] += f64::from(*v));
             }
             add(&mut scores.nll, first, &nll[..count]);
             for (name, values) in &mut scores.parts {
@@ -141,11 +209,9 @@ pub async fn score(
                 }
             }
         }
-        progress(scores.nll.len());
+        progress(share.done(scores.nll.len()));
     }
-    let count = scores.nll.len() as f64;
-    scores.passes.iter_mut().for_each(|sum| *sum /= count);
-    Ok(scores)
+    Ok((scores, blocks))
 }
 
 /// Adds values to those from number `first` on, which may not be there yet.

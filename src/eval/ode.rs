@@ -7,13 +7,14 @@
 use std::sync::Arc;
 
 use super::LikelihoodOptions;
-use crate::data::{self, Source, one_hot};
+use crate::data::{Source, one_hot};
 use crate::error::{Error, Result};
 use crate::graph::{Binary, Distribution, Graph, Step};
 use crate::model::noise::Level;
 use crate::model::{Denoises, Model, Told, need};
 use crate::random;
 use crate::runtime::{Device, Program, State};
+use crate::shares::Share;
 
 /// The random stream of the signs that the trace is estimated by; the step is 0, so that they stay on the whole way.
 const SIGNS: u32 = 0x6469_6604;
@@ -103,6 +104,23 @@ pub async fn flow_likelihood(
     state: &mut State,
     source: Arc<dyn Source>,
     (options, steps): (&LikelihoodOptions, usize),
+    progress: impl FnMut(usize),
+) -> Result<FlowScores> {
+    let share = Share::of(&options.ranks, source.len());
+    let own = flow_own(device, model, state, (source, &share), (options, steps), progress).await;
+    let mut scores = options.ranks.agree(own)?;
+    share.join(&mut scores.nll)?;
+    share.join(&mut scores.halved)?;
+    Ok(scores)
+}
+
+/// Scores of a share of a source.
+async fn flow_own(
+    device: &Device,
+    model: &dyn Model,
+    state: &mut State,
+    (source, share): (Arc<dyn Source>, &Share),
+    (options, steps): (&LikelihoodOptions, usize),
     mut progress: impl FnMut(usize),
 ) -> Result<FlowScores> {
     let network = need::denoises(model)?;
@@ -112,14 +130,14 @@ pub async fn flow_likelihood(
         return Err(Error::usage(format!("ode is a number of steps, {bound} of this run, not {steps}")));
     }
     let (mut program, _, batch) =
-        Program::of_items(device, state, options.weights, options.batch.min(source.len()), |n| graph(network, n)).await?;
+        Program::of_items(device, state, options.weights, share.at_once(device, options.batch), |n| graph(network, n)).await?;
     let item: usize = source.dims().iter().product();
     let classes = source.classes();
     let cell = network.value_levels().map(|levels| 2.0 / (levels.max(2) - 1) as f32);
     let mut scores = FlowScores::default();
-    for part in data::sequential(source, batch, options.seed, options.binarization, model.scale()) {
+    for part in options.batches(source, share, batch, model) {
         let mut part = part?;
-        let (count, first) = (part.indices.len(), scores.nll.len());
+        let (count, first) = (part.indices.len(), share.own().start + scores.nll.len());
         if let Some(cell) = cell {
             let word = |i: usize| random::unit(random::word(options.seed, ROUNDED, 0, (first * item + i) as u64));
             part.values.iter_mut().enumerate().for_each(|(i, v)| *v += cell * (word(i) - 0.5));
@@ -135,7 +153,7 @@ pub async fn flow_likelihood(
             // Of a cell's probability: its width times the density.
             into.extend(found.iter().map(|log_p| -log_p - cell.map_or(0.0, |cell| item as f64 * f64::from(cell).ln())));
         }
-        progress(scores.nll.len());
+        progress(share.done(scores.nll.len()));
     }
     Ok(scores)
 }

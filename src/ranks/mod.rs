@@ -268,6 +268,14 @@ impl Ranks {
         })
     }
 
+    /// Work that the first rank does while the others wait for it; its failure is that of all.
+    ///
+    /// # Errors
+    /// Those of `work`, on all ranks.
+    pub fn by_first(&self, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        self.agree(if self.is_first() { work() } else { Ok(()) })
+    }
+
     /// Refuses ranks of which one differs from the first in `mine`; `what` it is, is said.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::eval::{self, Judged, LikelihoodOptions};
 use crate::model;
 use crate::report;
-use crate::runtime::{Device, Weights};
+use crate::runtime::Device;
 
 /// Version of the judge: its network, its training, its features. Distances under different versions do not compare.
 pub const JUDGE_VERSION: u32 = 1;
@@ -196,7 +196,7 @@ async fn accuracy(trained: &mut Trained, device: &Device) -> Result<(f64, String
         (Err(other), _) => return Err(other),
     };
     let (seed, binarization) = (JUDGE_SEED, Binarization::None);
-    let options = LikelihoodOptions { batch: BATCH, seed, binarization, weights: Weights::Current, per_pixel: false, steps: None };
+    let options = LikelihoodOptions { batch: BATCH, seed, binarization, ..LikelihoodOptions::default() };
     let classes = recipe.data.classes;
     let found = eval::accuracy(device, trained.model.as_ref(), &mut trained.state, (source, classes), &options, |_| {}).await?;
     // Not by the name of the source: the judge serves wherever the same data lies.

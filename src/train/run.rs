@@ -188,6 +188,23 @@ impl RunFolder {
         self.place.replace(name, parts)
     }
 
+    /// Reads the newest checkpoint, or the best.
+    ///
+    /// # Errors
+    /// [`Error::Format`] where there is none; [`Error::Io`].
+    pub(super) fn checkpoint(&self, best: bool) -> Result<Vec<u8>> {
+        let name = checkpoint_name(best);
+        if self.has(name) {
+            return self.read(name);
+        }
+        let reason = if best {
+            "has no best.safetensors: no validation split was scored; leave --best out"
+        } else {
+            "has no checkpoint.safetensors: its run ended before the first; start it again with the same --out"
+        };
+        Err(Error::format(self.path(), reason))
+    }
+
     /// The step of the newest checkpoint, if there is a whole one.
     pub fn saved_step(&self) -> Option<u64> {
         let metadata = checkpoint::parse(&self.file(CHECKPOINT), &self.read(CHECKPOINT).ok()?).ok()?;
@@ -265,6 +282,11 @@ fn first_line(error: &toml::de::Error) -> String {
     error.message().lines().next().unwrap_or_default().to_string()
 }
 
+/// The file of the newest checkpoint, or of the best.
+pub(super) fn checkpoint_name(best: bool) -> &'static str {
+    if best { BEST } else { CHECKPOINT }
+}
+
 /// A trained model on a device.
 pub struct Trained {
     /// Its recipe.
@@ -291,18 +313,15 @@ impl Trained {
 
     /// Loads the checkpoint of a run folder that is open.
     pub(super) fn of(folder: RunFolder, recipe: Recipe, device: &Device, best: bool) -> Result<Self> {
-        let path = folder.path();
+        let bytes = folder.checkpoint(best)?;
+        Self::of_checkpoint(folder, recipe, device, (checkpoint_name(best), &bytes))
+    }
+
+    /// The same, of a checkpoint that was read already.
+    pub(super) fn of_checkpoint(folder: RunFolder, recipe: Recipe, device: &Device, (name, bytes): (&str, &[u8])) -> Result<Self> {
         let model = model::build(&recipe.model, &recipe.hyper, &recipe.data.spec())?;
-        let name = if best { BEST } else { CHECKPOINT };
-        if best && !folder.has(name) {
-            return Err(Error::format(path, "has no best.safetensors: no validation split was scored; leave --best out"));
-        }
-        if !folder.has(name) {
-            let reason = "has no checkpoint.safetensors: its run ended before the first; start it again with the same --out";
-            return Err(Error::format(path, reason));
-        }
         let mut state = State::initial(device, &recipe.train.state(model.state()).0, recipe.seed)?;
-        let progress = checkpoint::load((&folder.file(name), &folder.read(name)?), &mut state, &recipe)?;
+        let progress = checkpoint::load((&folder.file(name), bytes), &mut state, &recipe)?;
         Ok(Self { recipe, model, state, progress, folder })
     }
 

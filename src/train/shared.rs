@@ -4,12 +4,13 @@ use std::path::Path;
 
 use super::checkpoint::Snapshot;
 use super::data::check_unchanged;
-use super::run::CHECKPOINT;
-use super::{Files, Recipe, RunFolder, Trainer};
+use super::run::{CHECKPOINT, checkpoint_name};
+use super::{Files, Recipe, RunFolder, Trained, Trainer};
 use crate::data::Batch;
 use crate::error::{Error, Result};
 use crate::lanes::Lanes;
 use crate::ranks::Ranks;
+use crate::runtime::Device;
 
 /// What a rank reads of each batch, and where its lanes find theirs in it.
 pub(super) struct Share {
@@ -163,6 +164,40 @@ impl RunFolder {
             }
         }
         Ok(mine.unwrap_or_else(|| Self::in_memory(files)))
+    }
+}
+
+impl Trained {
+    /// The first rank's run, loaded there as by [`Trained::load`]; the others are handed its recipe and its checkpoint, so that all have the same
+    /// weights, also of a run that is trained meanwhile, and none of them needs the folder.
+    ///
+    /// # Errors
+    /// As [`Trained::load`], of the first rank, on all; those of another rank's device.
+    pub fn hand_out(ranks: &Ranks, path: &Path, device: &Device, best: bool) -> Result<Self> {
+        if ranks.count() == 1 {
+            return Self::load(path, device, best);
+        }
+        let name = checkpoint_name(best);
+        let read = || {
+            let (folder, recipe) = RunFolder::open(path)?;
+            let text = toml::to_string(&recipe).map_err(|e| Error::usage(e.to_string()))?;
+            let bytes = folder.checkpoint(best)?;
+            Ok((Some((folder, recipe)), text.into_bytes(), bytes))
+        };
+        let (opened, text, bytes) = ranks.agree(if ranks.is_first() { read() } else { Ok((None, Vec::new(), Vec::new())) })?;
+        let [text, bytes] = [ranks.from_first(text)?, ranks.from_first(bytes)?];
+        let load = || {
+            let (folder, recipe) = match opened {
+                Some(opened) => opened,
+                None => {
+                    let folder = RunFolder::in_memory(Files::from([("recipe.toml".into(), text), (name.into(), bytes.clone())]));
+                    let recipe = folder.recipe()?;
+                    (folder, recipe)
+                }
+            };
+            Self::of_checkpoint(folder, recipe, device, (name, &bytes))
+        };
+        ranks.agree(load())
     }
 }
 

@@ -368,6 +368,7 @@ impl Trainer {
                 0 => VALIDATION_STEPS,
                 most => VALIDATION_STEPS.min(most),
             }),
+            ranks: self.ranks.clone(),
         };
         let weights = self.model.as_ref();
         let scores = eval::score(&self.device, weights, &mut self.state, valid, &options, |_| {}).await?;

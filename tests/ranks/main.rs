@@ -3,6 +3,7 @@
 //! Open MPI and MPICH are tested, whichever is there; KILN_REQUIRE_MPI=1 makes it a failure that neither is.
 
 mod mpirun;
+mod split;
 
 use std::time::{Duration, Instant};
 

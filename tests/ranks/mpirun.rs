@@ -66,12 +66,17 @@ impl Launcher {
 
     /// Runs a program as so many ranks, to its end.
     pub fn run(&self, ranks: usize, program: &Path, words: &[&str], variables: &[(&str, &str)]) -> Ended {
+        self.run_in(Path::new("."), ranks, program, words, variables)
+    }
+
+    fn run_in(&self, folder: &Path, ranks: usize, program: &Path, words: &[&str], variables: &[(&str, &str)]) -> Ended {
         let mut command = Command::new(&self.program);
         if self.is_open_mpi {
             command.arg("--oversubscribe").env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
         }
         command.args(["-n", &ranks.to_string()]).arg(program).args(words);
-        command.envs(variables.iter().copied()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.envs(variables.iter().copied()).current_dir(folder);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().expect("a launcher that starts");
         let (launcher, (tell, told)) = (child.id(), channel());
         std::thread::spawn(move || tell.send(child.wait_with_output()));
@@ -83,6 +88,11 @@ impl Launcher {
         let output = output.expect("an end");
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    /// Runs kiln in a folder as so many ranks.
+    pub fn kiln_in(&self, folder: &Path, ranks: usize, words: &[&str], variables: &[(&str, &str)]) -> Ended {
+        self.run_in(folder, ranks, Path::new(env!("CARGO_BIN_EXE_kiln")), words, variables)
     }
 
     /// Runs kiln as so many ranks.

@@ -114,7 +114,7 @@ impl Net {
     }
 
     fn options(batch: usize, per_pixel: bool) -> LikelihoodOptions {
-        LikelihoodOptions { batch, seed: 1, binarization: Binarization::None, weights: Weights::Current, per_pixel, steps: None }
+        LikelihoodOptions { batch, per_pixel, ..LikelihoodOptions::default() }
     }
 
     fn source(&self, images: &[f32]) -> Arc<dyn Source> {
