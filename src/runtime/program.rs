@@ -1,147 +1,16 @@
-//! One face for the two executors: where a graph's persistent tensors live and how its plan is run.
+//! Plans, ready to run.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use web_time::Instant;
 
-use crate::cpu::{Arena, CpuProgram, CpuState, memory};
+use super::state::elsewhere;
+use super::{Device, Reading, State};
+use crate::cpu::{Arena, CpuProgram, memory};
 use crate::error::{Error, Result};
-use crate::gpu::{self, Choice, Gpu, GpuProgram, GpuState, Options};
-use crate::graph::{Graph, Init, Plan, StateId, StateSpec, Step, Stretch};
-use crate::native::simd;
-use crate::random::Draws;
-use crate::shader::{Choices, Precision};
-
-/// Random stream of initial weights; tensor k of a model draws at step k.
-const INIT_STREAM: u32 = 0x696e_6974;
-
-/// Something that can run plans, for a list.
-#[derive(Clone, Debug)]
-pub struct Listed {
-    /// Its name, as `--device` takes it.
-    pub name: String,
-    /// What it is.
-    pub details: String,
-}
-
-/// What runs the plans.
-#[derive(Clone)]
-pub enum Device {
-    /// The CPU executor.
-    Cpu,
-    /// A GPU adapter, or a software driver asked for.
-    Gpu(Gpu),
-}
-
-impl Device {
-    /// Opens `auto` (a real GPU, else the CPU executor), `cpu`, `gpu` (any adapter, a software driver too), a device by its place in
-    /// [`Device::list`] (a number of one or two digits: longer ones are of names) or an adapter by a part of its name.
-    ///
-    /// # Errors
-    /// [`Error::Device`] where there is no adapter, [`Error::Usage`] where none has the name, or where `KILN_SIMD` names no vectors of
-    /// this machine.
-    pub async fn open(choice: &str) -> Result<Self> {
-        Self::open_equal(choice, 0).await
-    }
-
-    /// The same; of several equal adapters that are meant, the one with this number, modulo how many they are: so ranks of one machine take
-    /// one each.
-    ///
-    /// # Errors
-    /// As [`Device::open`].
-    pub async fn open_equal(choice: &str, number: usize) -> Result<Self> {
-        let open = async |choice| {
-            let gpu = Gpu::open(&choice, Options { number, ..Options::default() }).await?;
-            if gpu.description().is_cpu {
-                let name = &gpu.description().name;
-                log::warn!(
-                    "{name} is a software driver on the CPU; --device cpu was 9 and 31 times as fast where both were timed (docs/benchmarks.md)"
-                );
-            }
-            Ok(Self::Gpu(gpu))
-        };
-        // Every device has work for the host's vectors.
-        simd::choose()?;
-        match choice {
-            "cpu" => Ok(Self::Cpu),
-            "gpu" => open(Choice::Any).await,
-            "auto" => match open(Choice::Hardware).await {
-                Ok(gpu) => Ok(gpu),
-                Err(reason) => {
-                    log::info!("auto takes the CPU: {reason}");
-                    Ok(Self::Cpu)
-                }
-            },
-            name => match name.parse::<usize>().ok().filter(|_| name.len() <= 2) {
-                Some(number) if number == gpu::adapters().await.len() => Ok(Self::Cpu),
-                Some(number) => open(Choice::Numbered(number)).await,
-                None => open(Choice::Named(name.to_string())).await,
-            },
-        }
-    }
-
-    /// Everything that can run plans: adapters, then kiln's own executor.
-    pub async fn list() -> Vec<Listed> {
-        let adapter = |a: gpu::AdapterDescription| Listed {
-            details: format!(
-                "{} · {} · {} · kernels see {} MiB at once · {} KiB workgroup memory · subgroups {}–{} · {}",
-                a.backend,
-                a.kind,
-                a.driver,
-                a.max_binding >> 20,
-                a.workgroup_memory >> 10,
-                a.subgroup[0],
-                a.subgroup[1],
-                a.features.join(", ")
-            ),
-            name: a.name,
-        };
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let details = format!("kiln's own executor · {threads} threads · {} vectors", simd::level().name());
-        gpu::adapters().await.into_iter().map(adapter).chain([Listed { name: "cpu".into(), details }]).collect()
-    }
-
-    /// The same device with the given choices of kernel variants, where it has kernels.
-    pub fn with_choices(&self, choices: Choices) -> Self {
-        match self {
-            Self::Cpu => Self::Cpu,
-            Self::Gpu(gpu) => Self::Gpu(gpu.with_choices(choices)),
-        }
-    }
-
-    /// The same device with products computed in another precision.
-    ///
-    /// # Errors
-    /// [`Error::Usage`] where it cannot.
-    pub async fn with_precision(&self, precision: Precision) -> Result<Self> {
-        match (self, precision) {
-            (Self::Cpu, Precision::F32) => Ok(Self::Cpu),
-            (Self::Cpu, Precision::Mixed) => {
-                Err(Error::usage("precision mixed needs a GPU with cooperative matrices; the CPU executor computes in f32"))
-            }
-            (Self::Gpu(gpu), _) => gpu.with_precision(precision).await.map(Self::Gpu),
-        }
-    }
-
-    /// What products are computed in.
-    pub fn precision(&self) -> Precision {
-        match self {
-            Self::Gpu(gpu) if gpu.target().matrices.is_some() => Precision::Mixed,
-            _ => Precision::F32,
-        }
-    }
-
-    /// Its name, as recipes and benches give it.
-    pub fn name(&self) -> String {
-        match self {
-            Self::Cpu => "cpu".into(),
-            Self::Gpu(gpu) => gpu.description().name.clone(),
-        }
-    }
-}
-
-pub use crate::gpu::Weights;
-pub use crate::timing::{Clock, StageTime};
+use crate::gpu::{GpuProgram, Weights};
+use crate::graph::{Graph, Plan, StateSpec, Step};
+use crate::timing::StageTime;
 
 /// Where the wall time of work that was waited for went, in seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -159,110 +28,6 @@ impl std::ops::AddAssign for Spent {
         self.kernels += other.kernels;
         self.host += other.host;
         self.transfers += other.transfers;
-    }
-}
-
-/// A result on its way to the host; see [`Program::begin_read`].
-pub enum Reading {
-    /// Copied already.
-    Here(Vec<f32>),
-    /// Queued behind the run it is a result of.
-    Queued(gpu::Pending),
-}
-
-/// A model's persistent tensors on a device.
-pub enum State {
-    /// In host memory.
-    Cpu(StateSpec, CpuState<f32>),
-    /// In the adapter's memory.
-    Gpu(StateSpec, GpuState),
-}
-
-impl State {
-    /// All zeros.
-    pub fn new(device: &Device, spec: &StateSpec) -> Result<Self> {
-        match device {
-            Device::Cpu => {
-                let elements = spec.elements();
-                // Values, gradients, two moments and an average.
-                memory::check((elements as u64).saturating_mul(5 * size_of::<f32>() as u64), "the model")?;
-                Ok(Self::Cpu(spec.clone(), CpuState::new(spec)))
-            }
-            Device::Gpu(gpu) => Ok(Self::Gpu(spec.clone(), GpuState::new(gpu, spec)?)),
-        }
-    }
-
-    /// First values, drawn from a seed; averages start equal to the weights.
-    pub fn initial(device: &Device, spec: &StateSpec, seed: u64) -> Result<Self> {
-        let mut state = Self::new(device, spec)?;
-        for (number, id) in spec.ids().into_iter().enumerate() {
-            let tensor = spec.spec(id);
-            let mut draws = Draws::new(seed, INIT_STREAM, number as u32);
-            let count = tensor.shape.len();
-            let values: Vec<f32> = match &tensor.init {
-                Init::Constant(value) => vec![*value; count],
-                Init::Uniform(bound) => (0..count).map(|_| draws.range(-bound, *bound)).collect(),
-                Init::UniformMasked(bound, mask) => mask.iter().map(|m| draws.range(-bound, *bound) * m).collect(),
-                Init::UniformAround(bound, centre) => centre.iter().map(|c| c + draws.range(-bound, *bound)).collect(),
-                Init::Normal(deviation) => (0..count).map(|_| deviation * draws.normal()).collect(),
-                Init::NearOne(deviation) => (0..count).map(|_| 1.0 + deviation * draws.normal()).collect(),
-                Init::Values(values) => values.clone(),
-            };
-            state.write(id, Arena::Value, &values)?;
-            state.write(id, Arena::Average, &values)?;
-        }
-        Ok(state)
-    }
-
-    /// What it holds.
-    pub fn spec(&self) -> &StateSpec {
-        match self {
-            Self::Cpu(spec, _) | Self::Gpu(spec, _) => spec,
-        }
-    }
-
-    /// Copies one tensor to the host.
-    pub async fn read(&self, id: StateId, arena: Arena) -> Result<Vec<f32>> {
-        match self {
-            Self::Cpu(_, state) => Ok(state.tensor(id, arena).to_vec()),
-            Self::Gpu(_, state) => state.read_tensor(id, arena).await,
-        }
-    }
-
-    /// Waits for what was read of arenas.
-    pub(crate) async fn end_read(&self, reading: Reading) -> Result<Vec<f32>> {
-        match (self, reading) {
-            (_, Reading::Here(values)) => Ok(values),
-            (Self::Gpu(_, state), Reading::Queued(pending)) => state.end_read(&pending).await,
-            (Self::Cpu(..), Reading::Queued(_)) => Err(elsewhere()),
-        }
-    }
-
-    /// Overwrites stretches of arenas, one after another.
-    pub(crate) fn write_stretches(&mut self, stretches: &[Stretch], values: &[f32]) -> Result<()> {
-        match self {
-            Self::Gpu(_, state) => state.write_stretches(stretches, values),
-            Self::Cpu(_, state) => {
-                let mut values = values;
-                for Stretch { group, arena, range } in stretches {
-                    let (these, rest) = values.split_at(range.len());
-                    state.arena_mut(*group, *arena)[range.clone()].copy_from_slice(these);
-                    values = rest;
-                }
-                Ok(())
-            }
-        }
-    }
-
-    /// Overwrites one tensor.
-    pub fn write(&mut self, id: StateId, arena: Arena, values: &[f32]) -> Result<()> {
-        match self {
-            Self::Cpu(_, state) => {
-                state.tensor_mut(id, arena).copy_from_slice(values);
-                Ok(())
-            }
-            Self::Gpu(_, state) => state.write_tensor(id, arena, values),
-        }
     }
 }
 
@@ -495,9 +260,4 @@ fn check_room(plan: &Plan) -> Result<()> {
     let inputs = plan.inputs.iter().map(|(_, shape)| shape.len());
     let elements = inputs.fold(plan.slot_elements(), usize::saturating_add) as u64;
     memory::check(elements.saturating_mul(size_of::<f32>() as u64), "a batch of this size")
-}
-
-/// What is said of weights and programs of different devices.
-pub(crate) fn elsewhere() -> Error {
-    Error::Device("the weights lie on another device than the program".into())
 }
