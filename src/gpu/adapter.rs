@@ -14,6 +14,8 @@ pub enum Choice {
     Named(String),
     /// By its place in [`adapters`], counted from 0: two equal cards have one name.
     Numbered(usize),
+    /// None: everything is recorded and submitted, nothing is computed, and every result is zero. What is left of a step is the host's part.
+    Nothing,
 }
 
 /// What is known of an adapter before it is opened.
@@ -128,6 +130,7 @@ fn pick(found: &[&AdapterDescription], choice: &Choice, number: usize) -> Option
         Choice::Any => true,
         Choice::Named(part) => d.matches(part),
         Choice::Numbered(wanted) => place == *wanted,
+        Choice::Nothing => false,
     };
     let fitting = || (0..found.len()).filter(|place| fits(*place, found[*place]));
     let what = |place: usize| (&found[place].name, &found[place].backend, &found[place].driver);
@@ -136,8 +139,31 @@ fn pick(found: &[&AdapterDescription], choice: &Choice, number: usize) -> Option
     equal.get(number % equal.len()).copied()
 }
 
+/// An adapter that computes nothing, with the limits of a card.
+async fn nothing() -> Result<(wgpu::Adapter, AdapterDescription)> {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = wgpu::Backends::NOOP;
+    let limits = wgpu::Limits {
+        max_buffer_size: 1 << 34,
+        max_storage_buffer_binding_size: 1 << 31,
+        max_compute_workgroup_storage_size: 48 << 10,
+        max_compute_invocations_per_workgroup: 1024,
+        max_compute_workgroup_size_x: 1024,
+        ..wgpu::Limits::default()
+    };
+    descriptor.backend_options.noop =
+        wgpu::NoopBackendOptions { enable: true, limits: Some(limits), features: Some(wgpu::Features::empty()), ..Default::default() };
+    let found = wgpu::Instance::new(descriptor).enumerate_adapters(wgpu::Backends::NOOP).await.into_iter().next();
+    let adapter = found.ok_or_else(|| Error::Device("wgpu was built without its backend that does nothing".into()))?;
+    let description = AdapterDescription { name: "noop".into(), ..AdapterDescription::of(&adapter) };
+    Ok((adapter, description))
+}
+
 /// The adapter of a choice; `number` as for [`pick`].
 pub(super) async fn choose(choice: &Choice, number: usize) -> Result<(wgpu::Adapter, AdapterDescription)> {
+    if *choice == Choice::Nothing {
+        return nothing().await;
+    }
     let found = enumerate().await;
     if found.is_empty() {
         match choice {

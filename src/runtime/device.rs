@@ -70,6 +70,14 @@ impl Device {
         }
     }
 
+    /// A device that takes all work and does none, for measuring what the host does: every result is zero.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where it cannot be opened.
+    pub async fn noop() -> Result<Self> {
+        Gpu::open(&Choice::Nothing, Options { as_cpu: Some(false), ..Options::default() }).await.map(Self::Gpu)
+    }
+
     /// Everything that can run plans: adapters, then kiln's own executor.
     pub async fn list() -> Vec<Listed> {
         let adapter = |a: gpu::AdapterDescription| Listed {

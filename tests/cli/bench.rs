@@ -87,3 +87,14 @@ fn a_step_in_lanes_is_timed() {
     place.kiln("bench ranks --lanes 3 --device cpu").refused(2, &["--lanes", "3"]);
     place.kiln("bench train --lanes 2").refused(2, &["--lanes", "bench ranks"]);
 }
+
+#[test]
+fn the_hosts_part_is_timed_on_a_device_that_does_nothing() {
+    let place = Place::new();
+    let row = place.kiln("bench train --filter vae-mlp --batch 8 --steps 2 --device noop --json").json()["rows"][0].clone();
+    assert_eq!((row["device"].as_str(), row["time"].is_null()), (Some("noop"), true));
+    assert!(row["dispatches"].as_u64().is_some_and(|count| count > 20) && row["step_s"].as_f64().is_some_and(|s| s > 0.0));
+    // Nothing else has it.
+    place.kiln("train vae --data builtin:digits --device noop").refused(2, &["noop"]);
+    assert!(!place.kiln("devices").ok().out.contains("noop"));
+}

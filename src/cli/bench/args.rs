@@ -49,7 +49,7 @@ pub struct BenchArgs {
 pub enum BenchWhat {
     /// Single kernels beside the adapter's ceilings
     Kernels,
-    /// Whole training steps
+    /// Whole training steps; --device noop has all recorded and nothing computed, which leaves the host's part
     Train,
     /// Sampling
     Sample,

@@ -24,6 +24,9 @@ use crate::wait::Wait;
 /// Steps run before timing starts.
 const WARMUP: usize = 3;
 
+/// The device that does nothing, which benches alone take: what is left of a step is what the host does.
+const NOOP: &str = "noop";
+
 /// Minimum, median and maximum.
 fn spread(mut times: Vec<f64>) -> [f64; 3] {
     times.sort_by(f64::total_cmp);
@@ -51,7 +54,7 @@ pub fn run(args: &BenchArgs, common: &Common, output: &Output) -> Result<()> {
     if args.what != BenchWhat::Ranks && common.ranks.count() > 1 {
         return Err(Error::usage("of kiln bench several processes do bench ranks alone; start the others without mpirun"));
     }
-    let mut device = common.open_device()?;
+    let mut device = if common.device == NOOP { Device::noop().wait()? } else { common.open_device()? };
     if let Some(forced) = &args.variant {
         if matches!(device, Device::Cpu) {
             return Err(Error::usage("--variant chooses among a GPU's kernels; the CPU executor has none (name an adapter with --device)"));

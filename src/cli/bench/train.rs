@@ -9,7 +9,7 @@ use super::earlier::Earlier;
 use super::split::Split;
 use super::trace::Trace;
 use super::workloads::{Compiled, WORKLOADS, Workload, chosen, no_such};
-use super::{WARMUP, spread};
+use super::{NOOP, WARMUP, spread};
 use crate::cli::output::Output;
 use crate::error::Result;
 use crate::runtime::Device;
@@ -43,7 +43,10 @@ pub fn run(args: &BenchArgs, device: &Device, output: &Output) -> Result<()> {
     for workload in workloads {
         let Timed { mut compiled, first, steps: [least, median, most], peak_rss } = time(workload, args, device, &bar)?;
         let process = trace.process(workload.name);
-        let split = Split::measure(&mut compiled, args.steps, (WARMUP + args.steps) as u64, &mut trace, process)?;
+        // Of a device that does nothing all is the host's.
+        let split = (device.name() != NOOP)
+            .then(|| Split::measure(&mut compiled, args.steps, (WARMUP + args.steps) as u64, &mut trace, process))
+            .transpose()?;
         bar.inc(args.steps as u64);
         let (program, batch) = (&compiled.program, compiled.prepared.batch);
         let parameters = compiled.prepared.model.state().parameters(true);
@@ -53,14 +56,14 @@ pub fn run(args: &BenchArgs, device: &Device, output: &Output) -> Result<()> {
         let row = json!({
             "workload": workload.name, "device": device.name(), "batch": batch, "step_s": median, "step_min_s": least, "step_max_s": most,
             "first_step_s": first, "images_per_s": rate, "params": parameters, "peak_bytes": program.bytes(), "peak_rss_bytes": peak_rss,
-            "dispatches": dispatches, "submits": submits, "time": split.json(),
+            "dispatches": dispatches, "submits": submits, "time": split.as_ref().map(Split::json),
         });
         words += &format!(
             "{:<20}{batch:>7}{median:>11.5}{least:>11.5}{most:>11.5}{first:>10.3}{rate:>11.1}{parameters:>12}{:>10.1}{shown:>12}{}\n{}",
             workload.name,
             program.bytes() as f64 * 1e-6,
             old.ratio(&row, &["workload", "batch"], "step_s"),
-            split.words()
+            split.map(|split| split.words()).unwrap_or_default()
         );
         rows.push(row);
     }
