@@ -39,27 +39,10 @@ impl TrainRecipe {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Defaults, Optimiser};
-
-    fn train() -> TrainRecipe {
-        let optimiser = Optimiser::Adam;
-        let (learning_rate, betas) = (vec![0.1], [0.9, 0.999]);
-        TrainRecipe::new(&Defaults {
-            batch: 4,
-            steps: 9,
-            learning_rate,
-            rate_decay: 0.5,
-            warmup: 0,
-            clip_norm: 0.0,
-            ema: 0.0,
-            optimiser,
-            betas,
-        })
-    }
 
     #[test]
     fn rates_decay_and_warm_up() {
-        let mut t = train();
+        let mut t = TrainRecipe::example();
         assert_eq!(t.rates(1)[0], 0.1);
         assert_eq!(t.rates(2)[0], 0.05);
         t.warmup = 10;
@@ -69,7 +52,7 @@ mod tests {
     #[test]
     fn schedules_begin_at_the_whole_rate_and_reach_zero_a_step_after_their_last() {
         for (schedule, middle) in [(Schedule::Cosine, 0.05), (Schedule::Linear, 0.05)] {
-            let mut t = TrainRecipe { schedule, rate_decay: 1.0, steps: 8, ..train() };
+            let mut t = TrainRecipe { schedule, rate_decay: 1.0, steps: 8, ..TrainRecipe::example() };
             assert_eq!((t.rates(1)[0], t.rates(9)[0]), (0.1, 0.0));
             assert!((t.rates(5)[0] - middle).abs() < 1e-7, "{:?}", t.rates(5));
             assert!(t.rates(8)[0] > 0.0 && (1..9).all(|s| t.rates(s)[0] > t.rates(s + 1)[0]));

@@ -88,29 +88,13 @@ pub fn apply_settings(train: &mut TrainRecipe, settings: &mut toml::Table) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Defaults, Optimiser};
     use crate::train::Schedule;
-
-    fn train() -> TrainRecipe {
-        let optimiser = Optimiser::Adam;
-        TrainRecipe::new(&Defaults {
-            batch: 4,
-            steps: 9,
-            learning_rate: vec![0.1],
-            rate_decay: 0.5,
-            warmup: 0,
-            clip_norm: 0.0,
-            ema: 0.0,
-            optimiser,
-            betas: [0.9, 0.999],
-        })
-    }
 
     #[test]
     fn settings_go_to_training_or_stay_for_the_model() -> Result<()> {
         let pairs = ["batch=7", "learning_rate=0.01", "clip_norm=1", "blocks=3", "preset=tiny"].map(String::from);
         let mut settings = parse_settings(&pairs)?;
-        let mut t = train();
+        let mut t = TrainRecipe::example();
         apply_settings(&mut t, &mut settings)?;
         assert_eq!((t.batch, t.learning_rate.clone(), t.clip_norm), (7, vec![0.01], 1.0));
         assert_eq!(settings.keys().collect::<Vec<_>>(), ["blocks", "preset"]);
@@ -120,11 +104,11 @@ mod tests {
     #[test]
     fn wrong_values_are_named() {
         let mut settings = parse_settings(&["batch=many".to_string()]).expect("parses");
-        let said = apply_settings(&mut train(), &mut settings).expect_err("refused").to_string();
+        let said = apply_settings(&mut TrainRecipe::example(), &mut settings).expect_err("refused").to_string();
         assert!(said.contains("batch"), "{said}");
         assert!(parse_settings(&["batch".to_string()]).is_err());
         let mut settings = parse_settings(&["batch=0".to_string()]).expect("parses");
-        assert!(apply_settings(&mut train(), &mut settings).is_err());
+        assert!(apply_settings(&mut TrainRecipe::example(), &mut settings).is_err());
     }
 
     #[test]
@@ -153,7 +137,7 @@ mod tests {
     fn a_schedule_and_its_factor_go_together() -> Result<()> {
         let applied = |pairs: &[&str]| {
             let mut settings = parse_settings(&pairs.iter().map(|p| p.to_string()).collect::<Vec<_>>())?;
-            let mut t = train();
+            let mut t = TrainRecipe::example();
             apply_settings(&mut t, &mut settings).map(|()| (t.schedule, t.rate_decay))
         };
         assert_eq!(applied(&["schedule=cosine"])?, (Schedule::Cosine, 1.0));

@@ -338,28 +338,22 @@ impl TrainRecipe {
 }
 
 #[cfg(test)]
+impl TrainRecipe {
+    /// One to change in tests.
+    pub(super) fn example() -> Self {
+        let optimiser = Optimiser::Adam;
+        let (learning_rate, betas) = (vec![0.1], [0.9, 0.999]);
+        Self::new(&Defaults { batch: 4, steps: 9, learning_rate, rate_decay: 0.5, warmup: 0, clip_norm: 0.0, ema: 0.0, optimiser, betas })
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
-    fn train() -> TrainRecipe {
-        let optimiser = Optimiser::Adam;
-        let (learning_rate, betas) = (vec![0.1], [0.9, 0.999]);
-        TrainRecipe::new(&Defaults {
-            batch: 4,
-            steps: 9,
-            learning_rate,
-            rate_decay: 0.5,
-            warmup: 0,
-            clip_norm: 0.0,
-            ema: 0.0,
-            optimiser,
-            betas,
-        })
-    }
-
     #[test]
     fn every_key_of_training_is_known() {
-        let table = toml::Table::try_from(train()).expect("a table");
+        let table = toml::Table::try_from(TrainRecipe::example()).expect("a table");
         assert!(table.keys().all(|key| TrainRecipe::is_key(key)), "{table}");
         assert!(TrainRecipe::CHANGEABLE.iter().all(|key| table.contains_key(*key)));
         assert!(!TrainRecipe::is_key("blocks"));
@@ -389,13 +383,13 @@ mod tests {
             ("batch", |t| (t.batch, t.lanes) = (6, 4)),
             ("patience", |t| (t.patience, t.valid_every) = (1, 0)),
         ];
-        assert!(train().check().is_ok());
+        assert!(TrainRecipe::example().check().is_ok());
         for (key, spoil) in cases {
-            let mut t = train();
+            let mut t = TrainRecipe::example();
             spoil(&mut t);
             let said = t.check().expect_err(key).to_string();
             assert!(said.contains(key), "{said}");
         }
-        assert!(TrainRecipe { batch: usize::MAX, accumulate: 2, ..train() }.items(1).is_err());
+        assert!(TrainRecipe { batch: usize::MAX, accumulate: 2, ..TrainRecipe::example() }.items(1).is_err());
     }
 }
