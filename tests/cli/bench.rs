@@ -6,6 +6,7 @@ use crate::program::Place;
 fn benches_give_rows() {
     let place = Place::new();
     let said = place.kiln("bench train --filter pixelcnn-28-b64 --steps 1 --json").json();
+    assert!(said["rows"][0]["ceiling_share"].as_f64().is_some_and(|share| share > 0.0 && share < 2.0));
     let row = &said["rows"][0];
     assert_eq!((&row["workload"], &row["params"], &row["device"]), (&"pixelcnn-28-b64".into(), &53_569.into(), &"cpu".into()));
     for key in ["step_s", "images_per_s", "peak_bytes"] {

@@ -34,6 +34,17 @@ impl Ceilings {
         }
     }
 
+    /// The ceiling of multiply-adds alone, in GFLOP/s.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn multiply_adds(device: &Device) -> Result<f64> {
+        match device {
+            Device::Cpu => Ok(cpu_multiply_adds()),
+            Device::Gpu(gpu) => gpu_ceilings(gpu).map(|ceilings| ceilings.gflops),
+        }
+    }
+
     /// GB/s of what goes through so many bytes.
     pub fn gbps_of(&self, bytes: u64) -> f64 {
         self.memory.iter().find(|(size, _)| bytes <= *size).map_or(self.gbps, |(_, gbps)| *gbps)
@@ -56,6 +67,14 @@ fn best(mut run: impl FnMut() -> Result<f64>) -> Result<f64> {
 }
 
 fn cpu() -> Ceilings {
+    let threads = rayon::current_num_threads();
+    let memory: Vec<(u64, f64)> = SIZES.map(|bytes| (bytes as u64, host_memory(bytes, threads))).to_vec();
+    let gbps = memory.last().map_or(f64::NAN, |(_, gbps)| *gbps);
+    Ceilings { gflops: cpu_multiply_adds(), gbps, memory, dispatch: 0.0 }
+}
+
+/// GFLOP/s of the register tile, its operands in the nearest cache, on all threads.
+fn cpu_multiply_adds() -> f64 {
     const DEPTH: usize = 256;
     const TILES: usize = 4000;
     let threads = rayon::current_num_threads();
@@ -87,10 +106,7 @@ fn cpu() -> Ceilings {
         Ok(start.elapsed().as_secs_f64())
     });
     let flops = (2 * threads * TILES * DEPTH * rows * columns) as f64;
-    let memory: Vec<(u64, f64)> = SIZES.map(|bytes| (bytes as u64, host_memory(bytes, threads))).to_vec();
-    let seconds = seconds.unwrap_or(f64::NAN);
-    let gbps = memory.last().map_or(f64::NAN, |(_, gbps)| *gbps);
-    Ceilings { gflops: flops / seconds * 1e-9, gbps, memory, dispatch: 0.0 }
+    flops / seconds.unwrap_or(f64::NAN) * 1e-9
 }
 
 /// Bytes that a kernel of the host may go through, from those that the nearest cache holds to those that none does.

@@ -5,6 +5,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::args::BenchArgs;
+use super::ceilings::Ceilings;
 use super::earlier::Earlier;
 use super::split::Split;
 use super::trace::Trace;
@@ -31,8 +32,8 @@ pub fn run(args: &BenchArgs, device: &Device, output: &Output) -> Result<()> {
     let old = Earlier::asked(args)?;
     let mut rows = Vec::new();
     let mut words = format!(
-        "{:<20}{:>7}{:>11}{:>11}{:>11}{:>10}{:>11}{:>12}{:>10}{:>12}\n",
-        "workload", "batch", "median s", "min s", "max s", "first s", "images/s", "parameters", "MB", "dispatches"
+        "{:<20}{:>7}{:>11}{:>11}{:>11}{:>10}{:>11}{:>9}{:>12}{:>12}{:>10}{:>12}\n",
+        "workload", "batch", "median s", "min s", "max s", "first s", "images/s", "GFLOP/s", "of ceiling", "parameters", "MB", "dispatches"
     );
     let workloads = chosen(&args.filter);
     if workloads.is_empty() {
@@ -40,6 +41,7 @@ pub fn run(args: &BenchArgs, device: &Device, output: &Output) -> Result<()> {
     }
     let bar = output.bar((workloads.len() * (2 * args.steps + WARMUP)) as u64, "steps");
     let mut trace = Trace::new(device);
+    let ceiling = if device.name() == NOOP { None } else { Some(Ceilings::multiply_adds(device)?) };
     for workload in workloads {
         let Timed { mut compiled, first, steps: [least, median, most], peak_rss } = time(workload, args, device, &bar)?;
         let process = trace.process(workload.name);
@@ -53,14 +55,17 @@ pub fn run(args: &BenchArgs, device: &Device, output: &Output) -> Result<()> {
         let rate = batch as f64 / median;
         let (dispatches, submits) = program.dispatches().unzip();
         let shown = dispatches.map_or_else(|| "–".into(), |d| d.to_string());
+        let gflops = compiled.flops as f64 / median * 1e-9;
+        let share = ceiling.map(|ceiling| gflops / ceiling);
         let row = json!({
             "workload": workload.name, "device": device.name(), "batch": batch, "step_s": median, "step_min_s": least, "step_max_s": most,
-            "first_step_s": first, "images_per_s": rate, "params": parameters, "peak_bytes": program.bytes(), "peak_rss_bytes": peak_rss,
+            "first_step_s": first, "images_per_s": rate, "flops": compiled.flops, "gflops": gflops, "ceiling_gflops": ceiling, "ceiling_share": share, "params": parameters, "peak_bytes": program.bytes(), "peak_rss_bytes": peak_rss,
             "dispatches": dispatches, "submits": submits, "time": split.as_ref().map(Split::json),
         });
         words += &format!(
-            "{:<20}{batch:>7}{median:>11.5}{least:>11.5}{most:>11.5}{first:>10.3}{rate:>11.1}{parameters:>12}{:>10.1}{shown:>12}{}\n{}",
+            "{:<20}{batch:>7}{median:>11.5}{least:>11.5}{most:>11.5}{first:>10.3}{rate:>11.1}{gflops:>9.1}{:>12}{parameters:>12}{:>10.1}{shown:>12}{}\n{}",
             workload.name,
+            share.map_or_else(|| "–".into(), |share| format!("{:.0}%", 100.0 * share)),
             program.bytes() as f64 * 1e-6,
             old.ratio(&row, &["workload", "batch"], "step_s"),
             split.map(|split| split.words()).unwrap_or_default()

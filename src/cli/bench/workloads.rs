@@ -99,6 +99,8 @@ pub struct Compiled {
     pub prepared: Prepared,
     pub state: State,
     pub program: Program,
+    /// Floating-point operations of a step as its graph is written: minimal filtering does some of them with fewer.
+    pub flops: u64,
 }
 
 impl Workload {
@@ -134,7 +136,7 @@ impl Workload {
     pub fn compile(&self, batch: Option<usize>, device: &Device) -> Result<Compiled> {
         let (prepared, state, graph) = self.prepare(batch.unwrap_or(self.batch), device)?;
         let program = Program::new(device, &graph, &state, Weights::Current).wait()?;
-        let mut compiled = Compiled { prepared, state, program };
+        let mut compiled = Compiled { prepared, state, program, flops: graph.flops() };
         compiled.write()?;
         Ok(compiled)
     }
