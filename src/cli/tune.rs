@@ -166,7 +166,7 @@ fn of_run(path: &Path) -> Result<Compile<'static>> {
     let (_, recipe) = RunFolder::open(path)?;
     let model = crate::model::build(&recipe.model, &recipe.hyper, &recipe.data.spec())?;
     let (spec, extras) = recipe.train.state(model.state());
-    let mut graph = model.train_graph(recipe.train.batch, &|group| recipe.train.pass(group, &extras, true))?;
+    let mut graph = model.train_graph(recipe.train.lane(), &|group| recipe.train.pass(group, &extras, true))?;
     graph.keep_outputs(&model.metrics().iter().map(|m| m.0).collect::<Vec<_>>());
     Ok(Box::new(move |device: &Device| {
         let state = State::initial(device, &spec, recipe.seed)?;
