@@ -41,7 +41,7 @@ impl Common {
     pub fn open_device(&self) -> Result<Device> {
         let ranks = &self.ranks;
         ranks.same("the version of kiln", env!("CARGO_PKG_VERSION"))?;
-        ranks.same("what is asked", &asked(std::env::args().skip(1)))?;
+        ranks.same("what is asked", &asked(std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned())))?;
         let [local, on_machine] = ranks.on_machine();
         let open = || match listed(&self.device) {
             Some(list) if self.ranks.count() > 1 => Device::open(list[local % list.len()]).wait(),
