@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::common::Common;
 use super::output::Output;
-use crate::data::{Binarization, Kind, Source};
+use crate::data::{self, Binarization, Kind, Source};
 use crate::error::{Error, Result};
 use crate::eval::{self, ImportanceScores, LikelihoodOptions, Scores};
 use crate::runtime::{Device, Weights};
@@ -121,7 +121,10 @@ impl Measured {
         let device = common.open_device()?;
         let trained = Trained::hand_out(ranks, &args.run, &device, args.best)?;
         let measured = ranks.agree(Self::beside(trained, device, args, labels))?;
-        ranks.same("the data", &format!("{} of {} items", measured.source.name(), measured.source.len()))?;
+        if ranks.count() > 1 {
+            let digest = ranks.agree(data::digest(&*measured.source))?;
+            ranks.same("the data", &format!("{} of {} items ({})", measured.source.name(), measured.source.len(), digest.hash))?;
+        }
         Ok(measured)
     }
 

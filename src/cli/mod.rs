@@ -96,14 +96,14 @@ pub fn main() -> ExitCode {
                 return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
             }
             // Whether an object is wanted cannot be known from arguments that were not understood.
-            return refuse(speaks, &sentence(&e.render().to_string()), 2, std::env::args_os().any(|word| word == "--json"));
+            return refuse(launcher, &sentence(&e.render().to_string()), 2, std::env::args_os().any(|word| word == "--json"));
         }
     };
     listen(&cli.common);
     threads::share_heap();
     match join(launcher, &cli.command, &name) {
         Ok(ranks) => cli.common.ranks = ranks,
-        Err(error) => return refuse(speaks, &error.to_string(), error.exit_code(), cli.common.json),
+        Err(error) => return refuse(launcher, &error.to_string(), error.exit_code(), cli.common.json),
     }
     let ranks = &cli.common.ranks;
     if !ranks.is_first() {
@@ -145,12 +145,19 @@ fn is_for_several(command: &Command) -> bool {
 /// How long the first rank has the first word: what it ends with too, which ends the others, it says alone.
 const FIRST_WORD: Duration = Duration::from_secs(2);
 
-/// Ends with a refusal that one process says for all; the others wait, since a launcher ends all when the first of them ends.
-fn refuse(speaks: bool, words: &str, code: u8, json: bool) -> ExitCode {
-    if speaks {
-        complain(words, code, json);
-    } else {
-        std::thread::sleep(FIRST_WORD);
+/// Ends with a refusal before ranks have met. Where all are refused the first says so for all, and ends them; a rank that is still there a while
+/// later was refused alone.
+fn refuse(launcher: Option<Launcher>, words: &str, code: u8, json: bool) -> ExitCode {
+    let launcher = launcher.filter(Launcher::is_of_several);
+    match launcher.and_then(|launcher| launcher.rank).filter(|rank| *rank > 0) {
+        None => complain(words, code, json),
+        Some(rank) => {
+            std::thread::sleep(FIRST_WORD);
+            complain(&format!("rank {rank}: {words}"), code, json);
+        }
+    }
+    if let Some(launcher) = launcher {
+        launcher.end_all(code);
     }
     ExitCode::from(code)
 }

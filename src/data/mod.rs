@@ -41,7 +41,7 @@ pub use augment::{Augment, Flip};
 pub use binarize::Binarization;
 pub use builtin::{System, SystemStep};
 pub use classes::{find_class, listed};
-pub use digest::{Digest, check_same};
+pub use digest::{Digest, check_same, digest};
 pub use fit::{Wanted, fit};
 pub use folder::images_in;
 pub use loader::{Batch, Loader, LoaderOptions, Scale, sequential, sequential_within};

@@ -19,8 +19,8 @@ impl Ranks {
     /// a process, on whatever thread.
     ///
     /// # Errors
-    /// [`Error::Usage`], on all ranks, where there is no library or it belongs to another launcher, where the number of ranks is no power of
-    /// two, and where ranks run different versions of kiln; [`Error::Training`] where MPI fails.
+    /// [`Error::Usage`] where there is no library or it belongs to another launcher, and where the number of ranks is no power of
+    /// two; [`Error::Training`] where MPI fails.
     pub fn launched() -> Result<Self> {
         let (launcher, named) = (Launcher::here(), std::env::var_os("KILN_MPI").filter(|name| !name.is_empty()));
         match launcher {
@@ -34,7 +34,6 @@ impl Ranks {
         }
         let ranks = super::mpi::open(launcher, named.as_deref())?;
         check_count(who, ranks.count())?;
-        ranks.same("the version", env!("CARGO_PKG_VERSION"))?;
         Ok(ranks)
     }
 }

@@ -97,9 +97,18 @@ impl Launcher {
         self.rank.is_none_or(|rank| rank == 0)
     }
 
-    /// Whether this is the process that speaks for its machine, which is not the first one's.
-    pub fn is_first_elsewhere(&self) -> bool {
-        !self.is_first() && self.local == Some(0)
+    /// Asks the launcher to end all that it started, for one that ends before it met the others. Those of MPICH wait for a process that ended by
+    /// itself until then, and are told over the channel that its library would use; the others need not be asked.
+    pub fn end_all(&self, code: u8) {
+        if self.kind != Kind::Pmi {
+            return;
+        }
+        #[cfg(unix)]
+        if let Some(channel) = std::env::var("PMI_FD").ok().and_then(|fd| fd.parse::<std::ffi::c_int>().ok()) {
+            let words = format!("cmd=abort exitcode={code}\n");
+            // SAFETY: the words outlive the call, which writes no more than they are. Where the number names no open file, nothing happens.
+            unsafe { libc::write(channel, words.as_ptr().cast(), words.len()) };
+        }
     }
 }
 
@@ -122,7 +131,7 @@ mod tests {
         let step = [("SLURM_STEP_NUM_TASKS", "8"), ("SLURM_PROCID", "5"), ("SLURM_LOCALID", "0")];
         let srun = of(&step).expect("a launcher");
         assert_eq!(srun, Launcher { kind: Kind::Slurm, ranks: Some(8), rank: Some(5), local: Some(0) });
-        assert!(srun.is_of_several() && !srun.is_first() && srun.is_first_elsewhere());
+        assert!(srun.is_of_several() && !srun.is_first());
         assert_eq!(of(&[&step[..], &[("PMIX_RANK", "5")]].concat()), Some(Launcher { kind: Kind::Pmix, ..srun }));
         assert_eq!(of(&[("PMIX_RANK", "1")]), Some(Launcher { kind: Kind::Pmix, ranks: None, rank: Some(1), local: None }));
         // A batch script is no step, and mpirun within one step of srun is what counts.

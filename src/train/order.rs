@@ -106,6 +106,8 @@ impl Order {
         let per_step = train.items(made.batches())?;
         if per_step > data.len() {
             let most = data.len() / (per_step / train.batch.max(1)).max(1);
+            // A batch is equal lanes.
+            let most = most - most % train.lanes.max(1);
             let way_out = if most > 0 { format!("take --batch {most} or less") } else { "take more data".into() };
             return Err(Error::usage(format!("a step takes {per_step} items and {} has {}; {way_out}", data.name(), data.len())));
         }

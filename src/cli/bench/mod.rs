@@ -33,8 +33,8 @@ fn spread(mut times: Vec<f64>) -> [f64; 3] {
     [times[0], times[times.len() / 2], times[times.len() - 1]]
 }
 
-/// `kiln bench`
-pub fn run(args: &BenchArgs, common: &Common, output: &Output) -> Result<()> {
+/// Refuses words that mean nothing together.
+fn check_words(args: &BenchArgs, common: &Common) -> Result<()> {
     if args.steps == 0 {
         return Err(Error::usage("--steps must be at least 1"));
     }
@@ -52,8 +52,14 @@ pub fn run(args: &BenchArgs, common: &Common, output: &Output) -> Result<()> {
         (_, Some(_)) => return Err(Error::usage("--lanes belongs to bench ranks")),
     }
     if args.what != BenchWhat::Ranks && common.ranks.count() > 1 {
-        return Err(Error::usage("of kiln bench several processes do bench ranks alone; start the others without mpirun"));
+        return Err(Error::usage("several processes do kiln bench ranks; what else kiln bench measures is one process's, without mpirun"));
     }
+    Ok(())
+}
+
+/// `kiln bench`
+pub fn run(args: &BenchArgs, common: &Common, output: &Output) -> Result<()> {
+    common.ranks.agree(check_words(args, common))?;
     let mut device = if common.device == NOOP { Device::noop().wait()? } else { common.open_device()? };
     if let Some(forced) = &args.variant {
         if matches!(device, Device::Cpu) {

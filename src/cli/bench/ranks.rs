@@ -33,17 +33,10 @@ struct Times {
 
 /// `kiln bench ranks`
 pub fn run(args: &BenchArgs, device: &Device, ranks: &Ranks, output: &Output) -> Result<()> {
-    let old = Earlier::asked(args)?;
+    let old = ranks.agree(Earlier::asked(args))?;
     let count = ranks.count();
     let lanes = args.lanes.unwrap_or(count);
-    let usual = |w: &&Workload| !args.filter.is_empty() || USUAL.contains(&w.name);
-    let workloads: Vec<&Workload> = chosen(&args.filter).into_iter().filter(usual).collect();
-    if workloads.is_empty() {
-        return Err(no_such(&args.filter, &WORKLOADS.map(|w| w.name.to_string())));
-    }
-    if !lanes.is_power_of_two() || !lanes.is_multiple_of(count) {
-        return Err(Error::usage(format!("--lanes is a power of two that {count} ranks share evenly, not {lanes}")));
-    }
+    let workloads = ranks.agree(planned(args, count, lanes))?;
     let mut rows = Vec::new();
     let mut words = format!(
         "{}, {}, seconds a step (medians of {})\n{:<22}{:>7}{:>9}{:>11}{:>11}{:>11}{:>11}{:>9}{:>10}{:>12}\n",
@@ -63,11 +56,7 @@ pub fn run(args: &BenchArgs, device: &Device, ranks: &Ranks, output: &Output) ->
     );
     let ways = if count > 1 { 4 } else { 3 };
     let bar = output.bar((workloads.len() * ways * (args.steps + WARMUP)) as u64, "steps");
-    for workload in workloads {
-        let batch = args.batch.unwrap_or(workload.batch());
-        if batch == 0 || !batch.is_multiple_of(lanes) {
-            return Err(Error::usage(format!("a batch of {batch} cannot be {lanes} equal lanes; take another --batch or --lanes")));
-        }
+    for (workload, batch) in workloads {
         let (times, numbers) = time(workload, (batch, lanes), args.steps, (device, ranks), &bar)?;
         let [alone, apart, together] = [times.alone, times.apart, times.together].map(|[_, median, _]| median);
         let exchange = times.exchange.map(|[_, median, _]| median);
@@ -95,6 +84,26 @@ pub fn run(args: &BenchArgs, device: &Device, ranks: &Ranks, output: &Output) ->
     }
     bar.finish_and_clear();
     output.result(&words, &json!({"rows": rows}))
+}
+
+/// What is measured, and with how many items a step.
+fn planned(args: &BenchArgs, count: usize, lanes: usize) -> Result<Vec<(&'static Workload, usize)>> {
+    if !lanes.is_power_of_two() || !lanes.is_multiple_of(count) {
+        let ranks = counted(count, "rank");
+        return Err(Error::usage(format!("--lanes is a power of two, and as many for each of {ranks}, not {lanes}")));
+    }
+    let usual = |w: &&Workload| !args.filter.is_empty() || USUAL.contains(&w.name);
+    let workloads: Vec<&Workload> = chosen(&args.filter).into_iter().filter(usual).collect();
+    if workloads.is_empty() {
+        return Err(no_such(&args.filter, &WORKLOADS.map(|w| w.name.to_string())));
+    }
+    let batches = workloads.into_iter().map(|workload| match args.batch.unwrap_or(workload.batch()) {
+        batch if batch == 0 || !batch.is_multiple_of(lanes) => {
+            Err(Error::usage(format!("a batch of {batch} cannot be {lanes} equal lanes; take another --batch or --lanes")))
+        }
+        batch => Ok((workload, batch)),
+    });
+    batches.collect()
 }
 
 fn counted(count: usize, what: &str) -> String {

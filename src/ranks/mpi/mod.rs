@@ -18,12 +18,7 @@ use crate::error::{Error, Result};
 /// # Errors
 /// As [`Ranks::launched`].
 pub fn open(launcher: Option<Launcher>, named: Option<&OsStr>) -> Result<Ranks> {
-    let library = Library::open(launcher, named).inspect_err(|error| {
-        // The first rank's machine may have one, and its rank then waits for this one.
-        if let Some(rank) = launcher.filter(Launcher::is_first_elsewhere).and_then(|launcher| launcher.rank) {
-            log::error!("rank {rank}: {error}");
-        }
-    })?;
+    let library = Library::open(launcher, named)?;
     match library.family {
         Family::Mpich => Ranks::over(move || Mpi::<c_int>::start(library, launcher)),
         Family::OpenMpi | Family::Standard => Ranks::over(move || Mpi::<*mut c_void>::start(library, launcher)),
