@@ -145,6 +145,9 @@ fn is_for_several(command: &Command) -> bool {
 /// How long the first rank has the first word: what it ends with too, which ends the others, it says alone.
 const FIRST_WORD: Duration = Duration::from_secs(2);
 
+/// How long a launcher has to pass on what a rank said last.
+const PASSING_ON: Duration = Duration::from_millis(300);
+
 /// Ends with a refusal before ranks have met. Where all are refused the first says so for all, and ends them; a rank that is still there a while
 /// later was refused alone.
 fn refuse(launcher: Option<Launcher>, words: &str, code: u8, json: bool) -> ExitCode {
@@ -157,6 +160,8 @@ fn refuse(launcher: Option<Launcher>, words: &str, code: u8, json: bool) -> Exit
         }
     }
     if let Some(launcher) = launcher {
+        // What was said has to be passed on before.
+        std::thread::sleep(PASSING_ON);
         launcher.end_all(code);
     }
     ExitCode::from(code)

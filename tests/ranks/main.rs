@@ -4,6 +4,7 @@
 
 mod mpirun;
 mod split;
+mod training;
 
 use std::time::{Duration, Instant};
 
