@@ -54,7 +54,7 @@ impl Common {
             None => Device::open_equal(&self.device, local).wait(),
         };
         let device = ranks.agree(open())?;
-        log::debug!("rank {}, the {local}. of {on_machine} here, computes on {}", ranks.rank(), device.name());
+        log::debug!("rank {}, number {local} of {on_machine} on this machine: {}", ranks.rank(), device.name());
         let level = vectors(&device);
         ranks.same("the device", &if level.is_empty() { device.name() } else { format!("{} with {level} vectors", device.name()) })?;
         Ok(device)

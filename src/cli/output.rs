@@ -27,7 +27,7 @@ impl Output {
             // The first rank speaks for all.
             return Self { json: false, quiet: true, live: false, heard: Some(RefCell::default()) };
         }
-        let live = !common.quiet && (std::io::stderr().is_terminal() || common.verbose > 0);
+        let live = !common.quiet && std::io::stderr().is_terminal();
         Self { json: common.json, quiet: common.quiet, live, heard: None }
     }
 

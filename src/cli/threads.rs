@@ -24,7 +24,7 @@ pub fn start(ranks: &Ranks) -> Result<()> {
     let mine = &places[ranks.rank()];
     let equal = |places: &[Vec<u8>]| places.iter().filter(|place| *place == mine).count();
     let wanted = asked.unwrap_or_else(|| share(cores, equal(&places[..ranks.rank()]), equal(&places)));
-    log::info!("rank {}: {wanted} threads compute", ranks.rank());
+    log::info!("threads that compute: {wanted}");
     let refused = "the system refuses this program threads; raise what limits them (ulimit -u, ulimit -v, pids.max)";
     let allowed = allowed(wanted + BESIDE);
     if allowed == 0 {
