@@ -10,7 +10,7 @@ use crate::random::Draws;
 /// Random stream of initial weights; tensor k of a model draws at step k.
 const INIT_STREAM: u32 = 0x696e_6974;
 
-/// A result on its way to the host; see [`Program::begin_read`].
+/// A result on its way to the host; see [`super::Program::begin_read`].
 pub enum Reading {
     /// Copied already.
     Here(Vec<f32>),
