@@ -15,7 +15,8 @@ use crate::model::{self, DataSpec};
 use crate::train::{TrainRecipe, parse_settings};
 
 /// Signs of equality in strings that are no settings: by file, the word before.
-const NO_SETTINGS: [(&str, &str); 2] = [("report/page.rs", "width"), ("cli/mod.rs", "kiln")];
+const NO_SETTINGS: [(&str, &str); 4] =
+    [("report/page.rs", "width"), ("cli/mod.rs", "kiln"), ("ranks/launcher.rs", "cmd"), ("ranks/launcher.rs", "exitcode")];
 
 /// What the program takes.
 struct Known {
