@@ -69,9 +69,9 @@ fn one_line(text: String) -> String {
 }
 
 impl Error {
-    /// An [`Error::Usage`] from a sentence.
+    /// An [`Error::Usage`] from a sentence, which may quote what a file holds.
     pub fn usage(sentence: impl Into<String>) -> Self {
-        Self::Usage(sentence.into())
+        Self::Usage(one_line(sentence.into()))
     }
 
     /// An [`Error::Io`] at a path.
@@ -91,5 +91,16 @@ impl Error {
             Self::Interrupted => 130,
             _ => 1,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_sentence_quotes_does_not_break_its_line() {
+        let said = Error::usage("column count holds `17 \n2020`, which is no number").to_string();
+        assert_eq!(said, "column count holds `17 \\n2020`, which is no number");
     }
 }
