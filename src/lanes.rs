@@ -102,11 +102,6 @@ impl Lanes {
         &self.programs[0]
     }
 
-    /// Bytes of the buffers it allocated.
-    pub fn bytes(&self) -> usize {
-        self.programs.iter().map(Program::bytes).sum()
-    }
-
     /// Takes a step. `fill` writes a lane's inputs and returns its counters; of `wanted` outputs the means over lanes of their first values
     /// are told; `flag` is raised on all ranks where one raises it.
     ///

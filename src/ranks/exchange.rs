@@ -8,7 +8,7 @@ use crate::error::Result;
 /// Bytes of one exchange: libraries count in 31 bits, and a part that is on its way takes memory on each side.
 const AT_ONCE: usize = 64 << 20;
 
-/// Elements of shards are a multiple of this, a cache line.
+/// Pieces begin at a multiple of so many elements, a cache line.
 const GRAIN: usize = 16;
 
 /// Adds a vector up over all ranks, whose number is a power of two.
@@ -65,8 +65,11 @@ pub fn gather(wire: &mut dyn Wire, mine: &[u8]) -> Result<Vec<Vec<u8>>> {
     wire.gather(bytemuck::bytes_of(&(mine.len() as u64)), &cuts, bytemuck::cast_slice_mut(&mut lengths))?;
     let mut all: Vec<Vec<u8>> = lengths.iter().map(|len| Vec::with_capacity(*len as usize)).collect();
     let most = AT_ONCE / ranks;
-    while let Some(longest) = all.iter().zip(&lengths).map(|(have, len)| *len as usize - have.len()).max().filter(|left| *left > 0) {
-        let taken: Vec<usize> = all.iter().zip(&lengths).map(|(have, len)| (*len as usize - have.len()).min(longest.min(most))).collect();
+    loop {
+        let taken: Vec<usize> = all.iter().zip(&lengths).map(|(have, len)| (*len as usize - have.len()).min(most)).collect();
+        if taken.iter().all(|n| *n == 0) {
+            return Ok(all);
+        }
         let mut cuts = vec![0];
         taken.iter().for_each(|n| cuts.push(cuts[cuts.len() - 1] + n));
         let at = all[wire.rank()].len();
@@ -74,5 +77,4 @@ pub fn gather(wire: &mut dyn Wire, mine: &[u8]) -> Result<Vec<Vec<u8>>> {
         wire.gather(&mine[at..at + taken[wire.rank()]], &cuts, &mut received)?;
         all.iter_mut().enumerate().for_each(|(r, have)| have.extend_from_slice(&received[cuts[r]..cuts[r + 1]]));
     }
-    Ok(all)
 }
