@@ -36,7 +36,7 @@ impl Share {
     /// many as one process: there the shape of a product may decide how its sum is split, and so its last digits.
     pub fn at_once(&self, device: &Device, most: usize) -> usize {
         match device {
-            Device::Cpu => most.min(self.own.len()).max(1),
+            Device::Cpu(_) => most.min(self.own.len()).max(1),
             Device::Gpu(_) => most.min(self.count).max(1),
         }
     }
@@ -72,7 +72,7 @@ mod tests {
                     assert!(share.own().is_empty() || share.own().start.is_multiple_of(block));
                     let mut mine: Vec<u32> = share.own().map(|n| n as u32).collect();
                     assert_eq!(share.done(mine.len()), count);
-                    assert!(share.at_once(&Device::Cpu, 5) <= mine.len().clamp(1, 5));
+                    assert!(share.at_once(&Device::CPU, 5) <= mine.len().clamp(1, 5));
                     share.join(&mut mine)?;
                     Ok(mine)
                 });

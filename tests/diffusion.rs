@@ -95,7 +95,7 @@ fn drawn(model: &dyn Model, options: &Options, way: Way, split: bool) -> Vec<f32
     let z = kiln::sample::latents(5, 0, 3, len);
     let start = starts(network, &way, &z);
     let moves = way.moves(network.process(), network.variance());
-    let mut sampler = DiffusionSampler::new(&Device::Cpu, model, &state, Weights::Current, options, 3).wait().expect("sampler");
+    let mut sampler = DiffusionSampler::new(&Device::CPU, model, &state, Weights::Current, options, 3).wait().expect("sampler");
     let mut part = |first: usize, count: usize| {
         let labels: Vec<u32> = (first..first + count).map(|i| i as u32).collect();
         let start = &start[first * len..(first + count) * len];
@@ -130,7 +130,7 @@ fn guidance_of_one_is_the_models_own_and_of_none_forgets_the_label() {
     let mut draw = |guidance: f64, labels: [u32; 2]| {
         let options = Options { guidance, ..Options::PLAIN };
         let mut sampler =
-            DiffusionSampler::new(&Device::Cpu, model.as_ref(), &state, Weights::Current, &options, 2).wait().expect("sampler");
+            DiffusionSampler::new(&Device::CPU, model.as_ref(), &state, Weights::Current, &options, 2).wait().expect("sampler");
         let job = Job { start: &start, moves: &moves, labels: &labels, shown: &[], seed: 1, first: 0, region: None };
         sampler.draw(&mut state, &job, &mut Unwatched).wait().expect("items")
     };
@@ -151,7 +151,7 @@ fn given_values_are_kept_and_the_rest_is_drawn() {
     let mask: Vec<f32> = (0..128).map(|i| f32::from(u8::from(i % 64 < 20))).collect();
     let given = symmetric(blocks(2, [8, 8, 1]));
     let options = Options { region: true, ..Options::PLAIN };
-    let mut sampler = DiffusionSampler::new(&Device::Cpu, model.as_ref(), &state, Weights::Current, &options, 2).wait().expect("sampler");
+    let mut sampler = DiffusionSampler::new(&Device::CPU, model.as_ref(), &state, Weights::Current, &options, 2).wait().expect("sampler");
     let region = kiln::sample::diffusion::Region { mask: &mask, given: &given };
     let job = Job { start: &start, moves: &moves, labels: &[], shown: &[], seed: 1, first: 0, region: Some(region) };
     let found = sampler.draw(&mut state, &job, &mut Unwatched).wait().expect("items");

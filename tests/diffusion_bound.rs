@@ -48,9 +48,9 @@ impl Source for Values {
 }
 
 fn scored(model: &dyn Model, source: Arc<dyn Source>, batch: usize, steps: Option<usize>) -> Scores {
-    let mut state = State::initial(&Device::Cpu, model.state(), 1).expect("state");
+    let mut state = State::initial(&Device::CPU, model.state(), 1).expect("state");
     let options = LikelihoodOptions { batch, seed: 2, per_pixel: true, steps, ..LikelihoodOptions::default() };
-    eval::score(&Device::Cpu, model, &mut state, source, &options, |_| {}).wait().expect("scores")
+    eval::score(&Device::CPU, model, &mut state, source, &options, |_| {}).wait().expect("scores")
 }
 
 #[test]
@@ -124,10 +124,10 @@ fn the_flow_of_the_best_network_tells_the_density() {
         let (sd, dims) = (0.5, [2, 2, 4]);
         let model = Normal::new(sd, schedule, 1000, dims);
         let source: Arc<dyn Source> = Arc::new(Values { sd: sd as f32, count: 6, dims });
-        let mut state = State::initial(&Device::Cpu, model.state(), 1).expect("state");
+        let mut state = State::initial(&Device::CPU, model.state(), 1).expect("state");
         let options = LikelihoodOptions { batch: 4, seed: 2, ..LikelihoodOptions::default() };
         let found =
-            eval::flow_likelihood(&Device::Cpu, &model, &mut state, Arc::clone(&source), (&options, 400), |_| {}).wait().expect("log p");
+            eval::flow_likelihood(&Device::CPU, &model, &mut state, Arc::clone(&source), (&options, 400), |_| {}).wait().expect("log p");
         let least = *need::denoises(&model).expect("a network").process().ladder(400).iter().rev().nth(1).expect("a level");
         // Of data with the least noise that is asked about.
         let variance = sd * sd + (least.sigma / least.alpha).powi(2);
@@ -156,9 +156,9 @@ fn the_ring_of_eight_gaussians_is_scored_as_its_density_says() {
         })
         .collect();
     let entropy = known.iter().sum::<f64>() / known.len() as f64;
-    let mut state = State::initial(&Device::Cpu, model.state(), 1).expect("state");
+    let mut state = State::initial(&Device::CPU, model.state(), 1).expect("state");
     let asked = LikelihoodOptions { batch: 100, seed: 2, ..LikelihoodOptions::default() };
-    let found = eval::flow_likelihood(&Device::Cpu, &model, &mut state, Arc::clone(&source), (&asked, 600), |_| {}).wait().expect("log p");
+    let found = eval::flow_likelihood(&Device::CPU, &model, &mut state, Arc::clone(&source), (&asked, 600), |_| {}).wait().expect("log p");
     let least = *need::denoises(&model).expect("a network").process().ladder(600).iter().rev().nth(1).expect("a level");
     // Around its centre a point is normal, and the least noise that is asked about widens it.
     let wider = 1.0 + (least.sigma / least.alpha / model.sd).powi(2);

@@ -216,7 +216,7 @@ fn opened(folder: &Path) -> kiln::Result<(Recipe, Box<dyn Model>)> {
     let (_, recipe) = RunFolder::open(folder)?;
     let model = model::build(&recipe.model, &recipe.hyper, &recipe.data.spec())?;
     // What any command reads of them before it allocates.
-    let _ = (recipe.fixed(), recipe.on(&Device::Cpu), recipe.train.items(model.batches()));
+    let _ = (recipe.fixed(), recipe.on(&Device::CPU), recipe.train.items(model.batches()));
     let _ = (recipe.train.state(model.state()), recipe.train.rates(1), recipe.train.rates(recipe.train.steps));
     Ok((recipe, model))
 }
@@ -262,7 +262,7 @@ impl Run {
     }
 
     fn load(&self, path: &Path) -> kiln::Result<(State, Progress)> {
-        let mut state = State::initial(&Device::Cpu, &self.recipe.train.state(self.model.state()).0, 99)?;
+        let mut state = State::initial(&Device::CPU, &self.recipe.train.state(self.model.state()).0, 99)?;
         let progress = checkpoint::load((path, &std::fs::read(path).expect("read")), &mut state, &self.recipe)?;
         Ok((state, progress))
     }

@@ -374,7 +374,7 @@ fn what_makes_no_sense_is_refused_in_a_sentence() {
 fn first_scales_of_norms_depend_on_the_seed() -> Result<()> {
     let model = Gan::new(Family::Dcgan, &hyper("filters = 4"), &images(16, 1, 0))?;
     let id = model.state().ids().into_iter().find(|id| model.state().spec(*id).name == "generator.norm1.weight").expect("the scale");
-    let scales = |seed| State::initial(&Device::Cpu, model.state(), seed)?.read(id, Arena::Value).wait();
+    let scales = |seed| State::initial(&Device::CPU, model.state(), seed)?.read(id, Arena::Value).wait();
     assert_eq!(scales(1)?, scales(1)?);
     assert_ne!(scales(1)?, scales(2)?);
     assert!(scales(2)?.iter().all(|s| (s - 1.0).abs() < 0.1));
@@ -384,9 +384,9 @@ fn first_scales_of_norms_depend_on_the_seed() -> Result<()> {
 #[test]
 fn averaged_weights_go_with_averaged_statistics() -> Result<()> {
     let model = Gan::new(Family::Dcgan, &hyper("filters = 4\nlatent = 6"), &images(8, 1, 0))?;
-    let mut state = State::initial(&Device::Cpu, model.state(), 1)?;
+    let mut state = State::initial(&Device::CPU, model.state(), 1)?;
     let graph = model.train_graph(8, &|group| Update { average: true, ..adam(group) })?;
-    let mut program = Program::new(&Device::Cpu, &graph, &state, Weights::Current).wait()?;
+    let mut program = Program::new(&Device::CPU, &graph, &state, Weights::Current).wait()?;
     program.write("x", &normals(8 * 64, 5).iter().map(|v| v.tanh() as f32).collect::<Vec<_>>())?;
     let named = |name: &str| model.state().ids().into_iter().find(|id| model.state().spec(*id).name == name).expect("a tensor");
     let ids = ["generator.norm1.running_mean", "generator.norm1.running_var"].map(named);
@@ -411,14 +411,14 @@ fn averaged_weights_go_with_averaged_statistics() -> Result<()> {
         assert_ne!(kept, state.read(*id, Arena::Value).wait()?);
     }
     // Averaged weights draw as a model whose weights and statistics are the averages.
-    let mut alone = State::initial(&Device::Cpu, model.state(), 2)?;
+    let mut alone = State::initial(&Device::CPU, model.state(), 2)?;
     for id in model.state().ids() {
         alone.write(id, Arena::Value, &state.read(id, Arena::Average).wait()?)?;
     }
     let z: Vec<f32> = normals(8 * 6, 6).iter().map(|v| *v as f32).collect();
     let draw = |state: &mut State, weights| -> Result<Vec<f32>> {
         let graph = model.decodes().expect("a generator").decode_graph(8)?;
-        let mut program = Program::new(&Device::Cpu, &graph, state, weights).wait()?;
+        let mut program = Program::new(&Device::CPU, &graph, state, weights).wait()?;
         program.write("z", &z)?;
         program.run(state, &Step::default()).wait()?;
         program.read(state, "x").wait()

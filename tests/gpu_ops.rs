@@ -13,7 +13,8 @@ use kiln::cpu::{Arena, CpuProgram};
 use kiln::gpu::{Choice, Gpu, GpuProgram, GpuState, Options, Weights};
 use kiln::graph::{FIRST_SCALE, Graph, Init, Layout, Plan, Rule, StateSpec, Step, Update};
 use kiln::runtime::{Device, Program, State};
-use kiln::shader::{Choices, Precision, Variant};
+use kiln::shader::{Choices, Variant};
+use kiln::tensor::Precision;
 use kiln::wait::Wait;
 use support::close;
 
@@ -307,7 +308,7 @@ fn a_loss_scale_changes_no_bit_until_a_gradient_overflows_and_then_the_update_is
         Ok(g)
     };
     let graphs = [None, Some(scale)].map(|s| graph(s).expect("a graph"));
-    let devices = gpus().iter().map(|gpu| Device::Gpu(gpu.clone())).chain([Device::Cpu]);
+    let devices = gpus().iter().map(|gpu| Device::Gpu(gpu.clone())).chain([Device::CPU]);
     for device in devices {
         let kept = [Arena::Value, Arena::First, Arena::Second, Arena::Average];
         let [bare, scaled] = graphs.each_ref().map(|g| {

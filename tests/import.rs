@@ -41,7 +41,7 @@ fn close(name: &str, got: &[f32]) {
 
 /// Runs a graph with a run's weights and returns its outputs.
 fn run(trained: &mut Trained, graph: &Graph, inputs: &[(&str, &[f32])], outputs: &[&str]) -> Vec<Vec<f32>> {
-    let mut program = Program::new(&Device::Cpu, graph, &trained.state, Weights::Current).wait().expect("a program");
+    let mut program = Program::new(&Device::CPU, graph, &trained.state, Weights::Current).wait().expect("a program");
     inputs.iter().for_each(|(name, values)| program.write(name, values).expect("an input"));
     program.run(&mut trained.state, &Step::default()).wait().expect("a run");
     outputs.iter().map(|name| program.read(&trained.state, name).wait().expect("an output")).collect()
@@ -64,7 +64,7 @@ fn words(files: &[&str], rest: &str) -> String {
 }
 
 fn loaded(place: &Place, run: &str) -> Trained {
-    Trained::load(&place.path(run), &Device::Cpu, false).expect("a run")
+    Trained::load(&place.path(run), &Device::CPU, false).expect("a run")
 }
 
 #[test]

@@ -273,7 +273,7 @@ fn a_push_is_the_slope_of_what_the_classifier_says_of_noised_points() -> Result<
     let dims = [4, 4, 1];
     let hyper = toml::from_str("form = 'mlp'\nhidden = 16\nnoised = true").expect("TOML");
     let judge = model::build("classifier", &hyper, &data(dims, 2, CLASSES))?;
-    let device = kiln::runtime::Device::Cpu;
+    let device = kiln::runtime::Device::CPU;
     let mut state = State::initial(&device, judge.state(), 5)?;
     let mut slopes = Slopes::new(&device, (judge.as_ref(), &state, Weights::Current), (WANTED, CLASSES), 4).wait()?;
     let points: Vec<f32> = (0..3 * 16).map(|i| 2.0 * kiln::random::normal(kiln::random::word(4, 1, 0, i))).collect();
@@ -306,7 +306,7 @@ fn a_push_is_the_slope_of_what_the_classifier_says_of_noised_points() -> Result<
 #[test]
 fn chains_of_latents_come_to_the_posterior_of_a_grid() -> Result<()> {
     // One latent, so that p(z|y) can be summed on a grid, and weights so large that it is far from the prior.
-    let device = kiln::runtime::Device::Cpu;
+    let device = kiln::runtime::Device::CPU;
     let built = |name: &str, hyper: &str, seed: u64, larger: &[(&str, f32)]| -> Result<_> {
         let model = model::build(name, &toml::from_str(hyper).expect("TOML"), &data(WIDE, 2, CLASSES))?;
         let mut state = State::initial(&device, model.state(), seed)?;

@@ -95,7 +95,7 @@ fn numbers_agree(model: &str, numbers: &[usize], lanes: usize, open: impl Fn() -
 #[test]
 fn every_model_has_the_same_bits_for_any_number_of_ranks() {
     for model in kiln::model::names() {
-        numbers_agree(model, &[2, 4, 8], 8, || Device::Cpu);
+        numbers_agree(model, &[2, 4, 8], 8, || Device::CPU);
     }
 }
 
@@ -110,7 +110,7 @@ fn on_an_adapter_too() {
 #[test]
 fn the_mean_over_lanes_is_that_of_the_batch() {
     for model in ["pixelcnn", "classifier", "rnn"] {
-        let [one, eight] = [1, 8].map(|lanes| files(model, 1, lanes, || Device::Cpu));
+        let [one, eight] = [1, 8].map(|lanes| files(model, 1, lanes, || Device::CPU));
         for (a, b) in losses(&one).iter().zip(losses(&eight)) {
             assert!((a - b).abs() <= 2e-5 * a.abs(), "{model}: {a} and {b}");
         }
@@ -130,9 +130,9 @@ impl Observer for Stopper<'_> {
 
 #[test]
 fn one_rank_that_is_asked_stops_all_and_another_number_goes_on() {
-    let whole = files("dcgan", 1, 4, || Device::Cpu);
+    let whole = files("dcgan", 1, 4, || Device::CPU);
     let left = together(4, |ranks| {
-        let mut trainer = start(&ranks, "dcgan", &Device::Cpu, 4)?;
+        let mut trainer = start(&ranks, "dcgan", &Device::CPU, 4)?;
         let stop = AtomicBool::new(false);
         let mut stopper = Stopper(&stop, if ranks.rank() == 3 { 1 } else { 0 });
         let outcome = trainer.run(&stop, &mut stopper).wait()?;
@@ -147,7 +147,7 @@ fn one_rank_that_is_asked_stops_all_and_another_number_goes_on() {
         .for_each(|(name, bytes)| std::fs::write(place.path().join(name), bytes).expect(name));
     let done = together(2, |ranks| {
         let folder = RunFolder::hand_out_run(&ranks, place.path())?;
-        let mut trainer = Trainer::go_on(&Device::Cpu, folder, None).wait()?;
+        let mut trainer = Trainer::go_on(&Device::CPU, folder, None).wait()?;
         trainer.join(&ranks)?;
         trainer.run(&AtomicBool::new(false), &mut Silent).wait()
     });
@@ -158,7 +158,7 @@ fn one_rank_that_is_asked_stops_all_and_another_number_goes_on() {
 #[test]
 fn weights_that_drift_apart_stop_the_run() {
     let ended = together(2, |ranks| {
-        let mut trainer = start(&ranks, "classifier", &Device::Cpu, 2)?;
+        let mut trainer = start(&ranks, "classifier", &Device::CPU, 2)?;
         if ranks.rank() == 1 {
             let (_, state) = trainer.model_and_state();
             let id = state.spec().ids()[0];
@@ -180,9 +180,9 @@ fn weights_that_drift_apart_stop_the_run() {
 fn ranks_that_cannot_share_are_refused() {
     let said = |ranks: usize, model: &'static str, seeds: bool| {
         let ended = together(ranks, |ranks| {
-            let mut recipe = recipe(model, &Device::Cpu, 2)?;
+            let mut recipe = recipe(model, &Device::CPU, 2)?;
             recipe.seed += if seeds { ranks.rank() as u64 } else { 0 };
-            let mut trainer = Trainer::start(&Device::Cpu, recipe, RunFolder::in_memory(Files::new())).wait()?;
+            let mut trainer = Trainer::start(&Device::CPU, recipe, RunFolder::in_memory(Files::new())).wait()?;
             trainer.join(&ranks)
         });
         ended.into_iter().map(|ended| ended.expect_err("a refusal")).inspect(|e| assert_eq!(e.exit_code(), 2)).map(|e| e.to_string()).next()

@@ -236,10 +236,10 @@ fn a_conditional_model_is_a_distribution_for_each_class() -> Result<()> {
         let data = DataSpec { dims, classes: 3, kind: Kind::Binary, binarization: Binarization::Static, mean: None };
         let hyper = toml::from_str(&format!("{SMALL}\nconditional = true")).expect("hyper-parameters");
         let model = model::build("pixelcnn", &hyper, &data)?;
-        let mut state = State::initial(&Device::Cpu, model.state(), 3)?;
+        let mut state = State::initial(&Device::CPU, model.state(), 3)?;
         let images = domain(6, 2);
         let graph = model.scores().expect("a likelihood").likelihood_graph(64)?;
-        let mut program = Program::new(&Device::Cpu, &graph, &state, Weights::Current).wait()?;
+        let mut program = Program::new(&Device::CPU, &graph, &state, Weights::Current).wait()?;
         program.write("x", &images)?;
         let mut seen: Vec<Vec<f32>> = Vec::new();
         for class in 0..3 {
@@ -254,7 +254,7 @@ fn a_conditional_model_is_a_distribution_for_each_class() -> Result<()> {
             let inputs = [("labels", &hot[..])];
             let job = Job { inputs: &inputs, ..job(9, 0) };
             let mut draw = |method| {
-                let mut sampler = RasterSampler::new(&Device::Cpu, model.as_ref(), &state, Weights::Current, method).wait()?;
+                let mut sampler = RasterSampler::new(&Device::CPU, model.as_ref(), &state, Weights::Current, method).wait()?;
                 sampler.sample(model.as_ref(), &mut state, &job).wait()
             };
             let drawn = draw(Method::Cached)?;

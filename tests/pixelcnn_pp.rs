@@ -91,7 +91,7 @@ fn a_layer_that_was_set_has_the_mean_and_deviation_it_should() -> Result<()> {
         let mut tensors = kiln::graph::StateSpec::default();
         let group = tensors.group("");
         let layer = WeightNorm::new(&mut tensors, group, "layer", spec);
-        let mut state = State::initial(&Device::Cpu, &tensors, 5)?;
+        let mut state = State::initial(&Device::CPU, &tensors, 5)?;
         let x: Vec<f32> = support::normals(3 * input[0] * input[1] * 5, 9).into_iter().map(|v| 2.0 + v as f32).collect();
         let mut run = |pass: Pass| -> Result<(Vec<f32>, Vec<f32>, [usize; 3])> {
             let mut g = Graph::new();
@@ -287,9 +287,9 @@ fn images_are_drawn_and_their_probabilities_are_those_that_are_scored() -> Resul
         let batch: Vec<f32> = batch.into_iter().map(|v| (v * levels).floor()).collect();
         start(model.as_ref(), &mut state, &batch, 4);
         let job = Job { count: 3, seed: 5, first: 0, temperature: 1.0, keep: None, inputs: &[] };
-        let mut sampler = RasterSampler::new(&Device::Cpu, model.as_ref(), &state, Weights::Current, Method::Cached).wait()?;
+        let mut sampler = RasterSampler::new(&Device::CPU, model.as_ref(), &state, Weights::Current, Method::Cached).wait()?;
         let drawn = sampler.sample(model.as_ref(), &mut state, &job).wait()?;
-        let mut naive = RasterSampler::new(&Device::Cpu, model.as_ref(), &state, Weights::Current, Method::Naive).wait()?;
+        let mut naive = RasterSampler::new(&Device::CPU, model.as_ref(), &state, Weights::Current, Method::Naive).wait()?;
         assert_eq!(drawn, naive.sample(model.as_ref(), &mut state, &job).wait()?, "{hyper}");
         assert!(drawn.images.iter().all(|v| v.fract() == 0.0 && (0.0..levels).contains(v)), "{hyper}");
         for (log_p, nll) in drawn.log_p.iter().zip(nats(model.as_ref(), &mut state, &drawn.images, 3)) {
@@ -334,7 +334,7 @@ fn an_adapter_sets_first_weights_as_the_cpu_does() -> Result<()> {
     let images = models::blocks(3, [8, 8, 1]);
     let graph = model.starts().expect("a start").start_graph(3)?;
     let mut found = Vec::new();
-    for device in [Device::Cpu, gpu] {
+    for device in [Device::CPU, gpu] {
         let mut state = State::initial(&device, model.state(), 1)?;
         let mut program = Program::new(&device, &graph, &state, Weights::Current).wait()?;
         program.write("x", &images)?;

@@ -235,7 +235,7 @@ impl Watch for Impatient {
 fn a_job_is_given_up_once_it_is_told_so_and_tells_how_far_it_is() -> Result<()> {
     for method in [Method::Cached, Method::Naive] {
         let mut net = rnn([5, 4, 1], 2, SMALL)?;
-        let mut sampler = RasterSampler::new(&Device::Cpu, net.model.as_ref(), &net.state, Weights::Current, method).wait()?;
+        let mut sampler = RasterSampler::new(&Device::CPU, net.model.as_ref(), &net.state, Weights::Current, method).wait()?;
         let job = Job { count: 2, seed: 17, first: 0, temperature: 1.0, keep: None, inputs: &[] };
         let watch = |patience| Impatient { patience, asked: AtomicUsize::new(0), told: Mutex::default() };
         for patience in [0, 3] {
@@ -280,7 +280,7 @@ fn it_learns_one_batch_by_heart() -> Result<()> {
         let images = net.noise(count, 30);
         let recipe = TrainRecipe::new(&net.model.defaults());
         let graph = net.model.train_graph(count, &|group| recipe.update(group))?;
-        let mut program = Program::new(&Device::Cpu, &graph, &net.state, Weights::Current).wait()?;
+        let mut program = Program::new(&Device::CPU, &graph, &net.state, Weights::Current).wait()?;
         program.write("x", &images)?;
         let mut last = 0.0;
         for at in 1..=2000 {
@@ -302,9 +302,9 @@ fn labels_shift_the_gates_of_every_layer() -> Result<()> {
         let hyper = toml::from_str(&format!("{layer}\n{SMALL}\nlayers = 1\nconditional = true")).expect("hyper-parameters");
         let model = model::build("pixelrnn", &hyper, &data([4, 5, 1], 2, 3))?;
         assert!(model.conditional());
-        let mut state = State::initial(&Device::Cpu, model.state(), 3)?;
+        let mut state = State::initial(&Device::CPU, model.state(), 3)?;
         let graph = need::raster(model.as_ref())?.raster_graph(2)?;
-        let mut program = Program::new(&Device::Cpu, &graph, &state, Weights::Current).wait()?;
+        let mut program = Program::new(&Device::CPU, &graph, &state, Weights::Current).wait()?;
         let image: Vec<f32> = (0..20).map(|i| f32::from(i % 3 == 0)).collect();
         program.write("x", &[image.clone(), image].concat())?;
         let mut logits = |labels: [f32; 6], state: &mut State| -> Result<Vec<f32>> {

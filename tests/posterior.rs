@@ -45,12 +45,12 @@ fn chains_come_to_the_posterior_and_searches_to_its_top() {
         let (model, mut state) = made(name, hyper, larger);
         let image = [0.9, 0.5, 0.2, 0.8, 0.5, 0.5];
         let kept = Kept { images: &image, mask: &MASK, labels: (&[], 0) };
-        let mut posterior = Posterior::new(&Device::Cpu, (&*model, &state, Weights::Current), 0.3, 256).wait().expect("posterior");
+        let mut posterior = Posterior::new(&Device::CPU, (&*model, &state, Weights::Current), 0.3, 256).wait().expect("posterior");
         let (z, value) = grid(&mut posterior, &mut state, &kept);
         let top = value.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         // −ln p of each kept value and ½z², worked out from what the decoder makes.
         let decoded =
-            kiln::sample::latent::decode(&Device::Cpu, &*model, &mut state, Weights::Current, &z, (&[], 0)).wait().expect("images");
+            kiln::sample::latent::decode(&Device::CPU, &*model, &mut state, Weights::Current, &z, (&[], 0)).wait().expect("images");
         let by_hand = |i: usize| -> f64 {
             let kept = (0..6).filter(|at| MASK[*at]).map(|at| {
                 let (x, made) = (f64::from(image[at]), f64::from(decoded[i * 6 + at]));
@@ -108,7 +108,7 @@ fn an_adapter_makes_the_same_of_it() {
         let image = [0.9, 0.5, 0.2, 0.8, 0.5, 0.5, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6];
         let kept = Kept { images: &image, mask: &MASK, labels: (&[3, 7], 10) };
         let z = latents(3, 0, 6, 2);
-        let [cpu, gpu] = [&Device::Cpu, &gpu].map(|device| {
+        let [cpu, gpu] = [&Device::CPU, &gpu].map(|device| {
             let mut state = State::initial(device, model.state(), 3).expect("state");
             let mut posterior = Posterior::new(device, (&*model, &state, Weights::Current), 0.3, 4).wait().expect("posterior");
             // Three latents of each image, four at a time: the second part begins within an image.

@@ -82,7 +82,7 @@ fn a_run_in_memory_is_the_run_on_disk() -> kiln::Result<()> {
         limit: Some(64),
         ..Order::default()
     };
-    let mut trainer = Trainer::start(&Device::Cpu, order.recipe(&Device::Cpu)?, RunFolder::in_memory(Files::new())).wait()?;
+    let mut trainer = Trainer::start(&Device::CPU, order.recipe(&Device::CPU)?, RunFolder::in_memory(Files::new())).wait()?;
     let stop = AtomicBool::new(false);
     let mut counter = Counter { steps: 0, pictures: 0, last: 4, stop: &stop };
     let first = trainer.run(&stop, &mut counter).wait()?;

@@ -130,10 +130,10 @@ fn all(device: &Device, model: &dyn Model, state: &mut State, source: Arc<dyn So
 #[test]
 fn every_score_has_the_same_bits_for_any_number_of_ranks() {
     for model in MODELS {
-        let one = told(1, model, &|| Device::Cpu, &all);
+        let one = told(1, model, &|| Device::CPU, &all);
         assert!(one.accuracy.is_some() || one.lists.iter().all(|(name, list)| name == "passes" || list.len() == ITEMS), "{model:?}");
         for ranks in [2, 3, 4] {
-            assert!(told(ranks, model, &|| Device::Cpu, &all) == one, "{model:?} by {ranks} ranks");
+            assert!(told(ranks, model, &|| Device::CPU, &all) == one, "{model:?} by {ranks} ranks");
         }
     }
 }
@@ -154,7 +154,7 @@ fn more_ranks_than_items_leave_some_without_any() {
         Ok(bits(&scores.nll))
     };
     for model in [MODELS[0], MODELS[5]] {
-        assert_eq!(told(4, model, &|| Device::Cpu, &few), told(1, model, &|| Device::Cpu, &few));
+        assert_eq!(told(4, model, &|| Device::CPU, &few), told(1, model, &|| Device::CPU, &few));
     }
 }
 
@@ -162,7 +162,7 @@ fn more_ranks_than_items_leave_some_without_any() {
 #[test]
 fn terms_of_a_bound_do_not_depend_on_the_batch() {
     let terms = |batch: usize| {
-        told(1, MODELS[5], &|| Device::Cpu, &|device, model, state, source, options| {
+        told(1, MODELS[5], &|| Device::CPU, &|device, model, state, source, options| {
             let options = LikelihoodOptions { batch, ..options.clone() };
             let scores = eval::score(device, model, state, source, &options, |_| {}).wait()?;
             let sum: f64 = scores.passes.iter().sum();
@@ -178,7 +178,7 @@ fn terms_of_a_bound_do_not_depend_on_the_batch() {
 #[test]
 fn what_one_rank_cannot_score_is_the_failure_of_all() {
     let refused = together(2, |ranks| {
-        let mut trainer = trainer("pixelcnn", MODELS[0].1, &Device::Cpu)?;
+        let mut trainer = trainer("pixelcnn", MODELS[0].1, &Device::CPU)?;
         // The second rank's data are of another size.
         let resize = if ranks.is_first() { 16 } else { 8 };
         let mut reading = trainer.recipe().data.reading.clone();
@@ -186,7 +186,7 @@ fn what_one_rank_cannot_score_is_the_failure_of_all() {
         let source = data::open("builtin:digits", Split::Test, &OpenOptions { limit: Some(4), reading, ..OpenOptions::default() })?;
         let options = LikelihoodOptions { ranks: ranks.clone(), ..LikelihoodOptions::default() };
         let (model, state) = trainer.model_and_state();
-        let scores = eval::score(&Device::Cpu, need::scores(model).map(|_| model)?, state, source, &options, |_| {}).wait();
+        let scores = eval::score(&Device::CPU, need::scores(model).map(|_| model)?, state, source, &options, |_| {}).wait();
         assert!(ranks.is_known());
         scores
     });
@@ -199,7 +199,7 @@ fn what_one_rank_cannot_score_is_the_failure_of_all() {
 fn validation_is_shared() {
     let valid = |ranks: usize, lanes: usize| -> Vec<u64> {
         let logged = together(ranks, |ranks: Ranks| {
-            let mut trainer = trainer("diffusion", &format!("{} lanes={lanes}", MODELS[5].1), &Device::Cpu)?;
+            let mut trainer = trainer("diffusion", &format!("{} lanes={lanes}", MODELS[5].1), &Device::CPU)?;
             trainer.join(&ranks)?;
             trainer.run(&AtomicBool::new(false), &mut Silent).wait()?;
             let lines = trainer.folder().metrics();

@@ -14,7 +14,7 @@ use ladder::Ladder;
 
 /// Draws both ways, whole images and rests of images.
 fn same(model: &dyn Model, dims: [usize; 3], levels: usize, what: &str) -> Result<()> {
-    let mut state = State::initial(&Device::Cpu, model.state(), 3)?;
+    let mut state = State::initial(&Device::CPU, model.state(), 3)?;
     let item: usize = dims.iter().product();
     let mut images = Vec::new();
     // One image, and more than are drawn side by side.
@@ -27,7 +27,7 @@ fn same(model: &dyn Model, dims: [usize; 3], levels: usize, what: &str) -> Resul
             let inputs: &[(&str, &[f32])] = if model.conditional() { &[("labels", &hot)] } else { &[] };
             let job = Job { count, seed: 17, first: 5, temperature: 0.9, keep, inputs };
             let mut draw = |method| {
-                let mut sampler = RasterSampler::new(&Device::Cpu, model, &state, Weights::Current, method).wait()?;
+                let mut sampler = RasterSampler::new(&Device::CPU, model, &state, Weights::Current, method).wait()?;
                 sampler.sample(model, &mut state, &job).wait()
             };
             let cached = draw(Method::Cached)?;

@@ -39,7 +39,7 @@ fn parameters_are_those_of_the_papers() -> Result<()> {
 
 /// The CPU, and an adapter where there is one, with the tolerance of each.
 fn devices() -> Vec<(Device, f32)> {
-    let mut devices = vec![(Device::Cpu, 1e-5)];
+    let mut devices = vec![(Device::CPU, 1e-5)];
     match Device::open("gpu").wait() {
         Ok(device) => devices.push((device, 1e-4)),
         Err(reason) => assert!(std::env::var_os("KILN_REQUIRE_GPU").is_none(), "{reason}"),
@@ -192,7 +192,7 @@ fn an_upsampled_convolution_is_both_its_layers() -> Result<()> {
             }
         }
         let run = |output: &str| -> Result<Vec<f64>> {
-            let device = Device::Cpu;
+            let device = Device::CPU;
             let mut state = State::initial(&device, &b.spec, 1)?;
             let values = support::normals(9 * c * d, 40).iter().map(|v| *v as f32).collect::<Vec<_>>();
             state.write(weights, Arena::Value, &values)?;
@@ -296,12 +296,12 @@ fn it_starts_at_zero_and_drops_only_where_it_is_let() -> Result<()> {
         let (x, time) = (graph.input("x", [2, 4, 4, 1]), graph.input("time", [2]));
         let y = net.apply(&mut graph, &spec, x, time, None)?;
         graph.output("y", y);
-        let mut state = State::initial(&Device::Cpu, &spec, 1)?;
+        let mut state = State::initial(&Device::CPU, &spec, 1)?;
         for id in spec.ids().into_iter().filter(|id| spec.spec(*id).name.contains("conv2.") || spec.spec(*id).name.starts_with("output.")) {
             let values: Vec<f32> = (0..spec.spec(id).shape.len()).map(|i| last * (1.0 + (i % 7) as f32)).collect();
             state.write(id, Arena::Value, &values)?;
         }
-        let mut program = Program::new(&Device::Cpu, &graph, &state, Weights::Current).wait()?;
+        let mut program = Program::new(&Device::CPU, &graph, &state, Weights::Current).wait()?;
         program.write("x", &(0..32).map(|i| i as f32 / 16.0 - 1.0).collect::<Vec<_>>())?;
         program.write("time", &[3.0, 700.0])?;
         program.run(&mut state, &Step { seed, step: 1, ..Step::default() }).wait()?;

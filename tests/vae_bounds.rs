@@ -210,7 +210,7 @@ fn the_bounds_error_is_what_it_moves_by_and_its_gap_what_it_lacks() {
     let source: Arc<dyn Source> = Arc::new(Held(x));
     let mut figure = |seed: u64, samples: usize| {
         let options = LikelihoodOptions { batch: 20, seed, ..LikelihoodOptions::default() };
-        let scores = eval::importance_bound(&Device::Cpu, &*model, &mut state, Arc::clone(&source), &options, samples, |_| {});
+        let scores = eval::importance_bound(&Device::CPU, &*model, &mut state, Arc::clone(&source), &options, samples, |_| {});
         scores.wait().expect("bounds").figure(D)
     };
     // The same twenty images under 300 draws of their 64 latents each.

@@ -341,7 +341,7 @@ mod tests {
             ..crate::train::Order::default()
         };
         let folder = RunFolder::create(&place.path().join("run"))?;
-        Trainer::start(&Device::Cpu, order.recipe(&Device::Cpu)?, folder).wait()?.run(&AtomicBool::new(false), &mut Silent).wait()?;
+        Trainer::start(&Device::CPU, order.recipe(&Device::CPU)?, folder).wait()?.run(&AtomicBool::new(false), &mut Silent).wait()?;
         Ok(place)
     }
 
@@ -356,10 +356,10 @@ mod tests {
             let place = run(model, settings)?;
             let drawn = |ranks: usize, count: usize| {
                 let drawn = together(ranks, |ranks| {
-                    let mut trained = Trained::hand_out(&ranks, &place.path().join("run"), &Device::Cpu, false)?;
+                    let mut trained = Trained::hand_out(&ranks, &place.path().join("run"), &Device::CPU, false)?;
                     let order = Order { first: 3, ranks, ..Order::plain(count, 7) };
                     let (mut all, mut counts) = (Part::default(), Vec::new());
-                    draw(&mut trained, &Device::Cpu, &order, &mut Unwatched, &mut |part| {
+                    draw(&mut trained, &Device::CPU, &order, &mut Unwatched, &mut |part| {
                         counts.push(part.images.len() / 64);
                         all.images.extend(part.images);
                         all.log_p.extend(part.log_p);
@@ -386,9 +386,9 @@ mod tests {
         let steps = together(2, |ranks| {
             // The second rank has no such folder.
             let path = place.path().join(if ranks.is_first() { "run" } else { "nowhere" });
-            let trained = Trained::hand_out(&ranks, &path, &Device::Cpu, false)?;
+            let trained = Trained::hand_out(&ranks, &path, &Device::CPU, false)?;
             assert!(ranks.is_first() || trained.folder.files() != Files::new());
-            let none = Trained::hand_out(&ranks, &path, &Device::Cpu, true).err().map(|e| e.to_string()).unwrap_or_default();
+            let none = Trained::hand_out(&ranks, &path, &Device::CPU, true).err().map(|e| e.to_string()).unwrap_or_default();
             assert!(none.contains("no best.safetensors") && ranks.is_known(), "{none}");
             Ok(trained.progress.step)
         });

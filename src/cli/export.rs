@@ -33,7 +33,7 @@ pub struct ExportArgs {
 /// `kiln export`
 pub fn run(args: &ExportArgs, _common: &Common, output: &Output) -> Result<()> {
     endings::check(&args.out, "weights", &["safetensors"])?;
-    let trained = Trained::load(&args.run, &Device::Cpu, args.best)?;
+    let trained = Trained::load(&args.run, &Device::CPU, args.best)?;
     if args.average && trained.recipe.train.ema == 0.0 {
         let shown = args.run.display();
         return Err(Error::usage(format!("{shown} keeps no averaged weights; leave --average out, or train with --set ema=0.999")));

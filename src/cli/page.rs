@@ -77,7 +77,7 @@ pub fn run(args: &PageArgs, output: &Output) -> Result<()> {
     // All are looked at before anything is written.
     let mut chosen = Vec::new();
     for (name, path) in names {
-        let trained = Trained::load(path, &Device::Cpu, args.best)?;
+        let trained = Trained::load(path, &Device::CPU, args.best)?;
         check(&trained).map_err(|reason| Error::usage(format!("{}: {reason}", path.display())))?;
         chosen.push((name, trained));
     }

@@ -81,7 +81,7 @@ pub fn run(args: &PlanArgs, common: &Common, output: &Output) -> Result<()> {
     if !["auto", "cpu"].contains(&common.device.as_str()) {
         return Err(Error::usage("futures of a plan are drawn on the CPU; take --device cpu, or leave it out"));
     }
-    let trained = Trained::load(&args.run, &Device::Cpu, args.best)?;
+    let trained = Trained::load(&args.run, &Device::CPU, args.best)?;
     let (shown, cut) = (args.run.display(), &trained.recipe.data.reading.series);
     if cut.actions.is_empty() {
         let known = System::NAMES.join(" or ");

@@ -14,7 +14,7 @@ use super::output::{Output, as_text};
 use super::signals;
 use crate::error::{Error, Result};
 use crate::runtime::Device;
-use crate::shader::Precision;
+use crate::tensor::Precision;
 use crate::train::{self, Files, Observer, Order, Recipe, RunFolder, Trainer, parse_settings};
 use crate::wait::Wait;
 
@@ -62,7 +62,7 @@ pub struct TrainArgs {
     /// Train on a seeded random N items of each class alone
     #[arg(long, value_name = "N", conflicts_with = "resume")]
     pub labels_per_class: Option<usize>,
-    /// f32, or mixed: products of f16 through cooperative matrices, on adapters that have them
+    /// f32, or mixed: products of f16 on adapters with cooperative matrices, of bf16 on CPUs with AVX512-BF16
     #[arg(long, value_name = "PRECISION", conflicts_with = "resume")]
     pub precision: Option<Precision>,
 }

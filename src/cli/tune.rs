@@ -15,7 +15,8 @@ use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Tuning};
 use crate::graph::Step;
 use crate::runtime::{Device, Program, State, Weights};
-use crate::shader::{Choices, Precision, Variant};
+use crate::shader::{Choices, Variant};
+use crate::tensor::Precision;
 use crate::train::RunFolder;
 use crate::wait::Wait;
 

@@ -9,7 +9,7 @@ use super::bands::{self, Band};
 use super::optimiser::{self, Arenas};
 use crate::error::{Error, Result};
 use crate::graph::{Action, Eval, Place, Plan, Signature};
-use crate::tensor::{Arena, Shape, StateId, StateSpec, Step};
+use crate::tensor::{Arena, Precision, Shape, StateId, StateSpec, Step};
 use crate::timing::{Clock, StageTime};
 
 const ARENAS: usize = 5;
@@ -61,6 +61,7 @@ pub struct CpuProgram<T> {
     inputs: Vec<Vec<T>>,
     /// Which arena persistent tensors are read from.
     read_from: Arena,
+    precision: Precision,
 }
 
 impl<T: Number> CpuProgram<T> {
@@ -70,7 +71,12 @@ impl<T: Number> CpuProgram<T> {
         let slots = plan.slots.iter().map(|&len| vec![T::default(); len]).collect();
         let inputs = plan.inputs.iter().map(|(_, shape)| vec![T::default(); shape.len()]).collect();
         let bands = bands::find(&plan);
-        Self { plan: Arc::new(plan), bands, slots, inputs, read_from }
+        Self { plan: Arc::new(plan), bands, slots, inputs, read_from, precision: Precision::F32 }
+    }
+
+    /// The same with large products computed in another precision; in f32 all the same where this machine has no other.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
     }
 
     /// The plan.
@@ -159,7 +165,7 @@ impl<T: Number> CpuProgram<T> {
     fn run_band(&mut self, band: &Band, plan: &Plan, state: &mut CpuState<T>, step: &Step) {
         let mut slots = std::mem::take(&mut self.slots);
         // SAFETY: `new` found the bands in this plan and made its slots.
-        let sums = unsafe { bands::run(band, plan, &mut slots, |place, shape| self.slice(state, place, shape), step) };
+        let sums = unsafe { bands::run(band, plan, &mut slots, |place, shape| self.slice(state, place, shape), step, self.precision) };
         self.slots = slots;
         for (at, values) in sums {
             if let Action::Compute { output, .. } = &plan.actions[at] {
@@ -181,7 +187,10 @@ impl<T: Number> CpuProgram<T> {
                 };
                 let slices = inputs.iter().zip(shapes).map(|(p, s)| self.slice(state, *p, s)).collect();
                 let (shapes, output_part) = (shapes.iter().collect(), &mut target[from..from + len]);
-                T::evaluate(op.as_ref(), Eval { inputs: slices, shapes, shape, output: output_part, step, items: None });
+                T::evaluate(
+                    op.as_ref(),
+                    Eval { inputs: slices, shapes, shape, output: output_part, step, precision: self.precision, items: None },
+                );
                 self.put(state, *output, target);
             }
             Action::Copy { from, to, len } => {

@@ -25,14 +25,12 @@ pub struct Arenas<'a, T> {
 const TASK: usize = 16 * 1024;
 /// Elements that are updated at a time, in the first cache.
 const BLOCK: usize = 256;
+/// Squares that are summed side by side.
+const LANES: usize = 32;
 
 /// Applies an update to a group. `loss_scale` is its loss scale's tensor, where it has one.
 pub fn update<T: Real>(update: &Update, arenas: Arenas<'_, T>, loss_scale: Option<&mut [T]>, step: &Step) {
-    let squares = |g: &[T]| g.iter().map(|g| g.wide() * g.wide()).sum::<f64>();
-    let norm = || {
-        let parts: Vec<f64> = arenas.gradient.par_chunks(TASK).map(squares).collect();
-        parts.iter().sum::<f64>().sqrt()
-    };
+    let norm = || norm(arenas.gradient);
     let mut scale = 1.0;
     if let Some(loss_scale) = loss_scale {
         let before = [loss_scale[0].wide() as f32, loss_scale[1].wide() as f32];
@@ -64,6 +62,40 @@ pub fn update<T: Real>(update: &Update, arenas: Arenas<'_, T>, loss_scale: Optio
         let arenas = Arenas { value, gradient, first, second, average };
         simd::dispatch(Apply { update, rule: &rule, scale, decay, fresh, arenas });
     });
+}
+
+/// The Euclidean norm of a gradient, in double precision.
+fn norm<T: Real>(gradient: &[T]) -> f64 {
+    let squares = |values: &[T]| {
+        let mut sums = [0.0; LANES];
+        simd::dispatch(Squares { values, sums: &mut sums });
+        sums.iter().sum::<f64>()
+    };
+    let parts: Vec<f64> = gradient.par_chunks(TASK).map(squares).collect();
+    parts.iter().sum::<f64>().sqrt()
+}
+
+/// Sums of squares side by side.
+struct Squares<'a, T> {
+    values: &'a [T],
+    sums: &'a mut [f64; LANES],
+}
+
+impl<T: Real> Job for Squares<'_, T> {
+    #[inline(always)]
+    fn run(self) {
+        let mut sums = *self.sums;
+        let (lanes, rest) = self.values.as_chunks::<LANES>();
+        for lane in lanes {
+            for (sum, v) in sums.iter_mut().zip(lane) {
+                *sum += v.wide() * v.wide();
+            }
+        }
+        for (sum, v) in sums.iter_mut().zip(rest) {
+            *sum += v.wide() * v.wide();
+        }
+        *self.sums = sums;
+    }
 }
 
 /// An update of a stretch of the arenas.

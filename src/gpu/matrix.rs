@@ -2,7 +2,8 @@
 
 use super::{Gpu, Standalone};
 use crate::error::{Error, Result};
-use crate::shader::{Access, Matrices, Precision, expand};
+use crate::shader::{Access, Matrices, expand};
+use crate::tensor::Precision;
 
 /// Times the proof adds its product up.
 const ROUNDS: usize = 300;

@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use super::{Graph, NodeId, Read};
 use crate::error::Result;
 use crate::shader::{Launch, Target};
-use crate::tensor::{Expr, Reach, Shape, Step};
+use crate::tensor::{Expr, Precision, Reach, Shape, Step};
 
 /// Operands of one evaluation on the CPU.
 pub struct Eval<'a, T> {
@@ -20,6 +20,8 @@ pub struct Eval<'a, T> {
     pub output: &'a mut [T],
     /// The step's seed and counters.
     pub step: &'a Step,
+    /// What large products are computed in.
+    pub precision: Precision,
     /// How many items the inputs hold, where that is fewer than the operation was made for.
     pub items: Option<usize>,
 }

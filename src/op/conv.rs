@@ -76,6 +76,7 @@ impl Conv {
             weights: e.inputs[1],
             prologue: self.prologue.as_ref(),
             epilogue: self.epilogue.as_ref(),
+            precision: e.precision,
             operands: &operands,
             shape: e.shape,
             step: e.step,
@@ -247,6 +248,7 @@ impl ConvWeight {
             source: e.inputs[0],
             upstream: e.inputs[1],
             channels: [e.shapes[0].channels(), e.shapes[1].channels()],
+            precision: e.precision,
             prologue: self.prologue.as_ref(),
             step: e.step,
         };

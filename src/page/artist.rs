@@ -115,7 +115,7 @@ impl Artist {
             (levels, kept.iter().flat_map(|kept| std::iter::repeat_n(*kept == 1, c)).collect::<Vec<bool>>())
         });
         // The CPU executor hears nothing while it draws: a few images at a time, so that a stop comes in between.
-        let each = if matches!(sitter.device, Device::Cpu) { SIDE_BY_SIDE } else { count };
+        let each = if matches!(sitter.device, Device::Cpu(_)) { SIDE_BY_SIDE } else { count };
         told.begin(count * sitter.item(), h * w * count.div_ceil(each), top);
         let mut images = Vec::new();
         for first in (0..count).step_by(each) {

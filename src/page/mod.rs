@@ -58,7 +58,7 @@ pub async fn open(choice: String) -> Answer<String> {
     console_error_panic_hook::set_once();
     let device = answer(Device::open(&choice).await)?;
     let about = match &device {
-        Device::Cpu => json!({"name": "kiln's own executor", "backend": "cpu", "software": true}),
+        Device::Cpu(_) => json!({"name": "kiln's own executor", "backend": "cpu", "software": true}),
         Device::Gpu(gpu) => json!({"name": gpu.description().name, "backend": "WebGPU", "software": gpu.description().is_cpu}),
     };
     PAGE.with_borrow_mut(|page| page.device = Some(device));

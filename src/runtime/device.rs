@@ -1,9 +1,10 @@
 //! What runs plans: the CPU executor, or an adapter.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::gpu::{self, Choice, Gpu, Options};
 use crate::native::simd;
-use crate::shader::{Choices, Precision};
+use crate::shader::Choices;
+use crate::tensor::Precision;
 
 /// Something that can run plans, for a list.
 #[derive(Clone, Debug)]
@@ -17,13 +18,16 @@ pub struct Listed {
 /// What runs the plans.
 #[derive(Clone)]
 pub enum Device {
-    /// The CPU executor.
-    Cpu,
+    /// The CPU executor, and what it computes products in.
+    Cpu(Precision),
     /// A GPU adapter, or a software driver asked for.
     Gpu(Gpu),
 }
 
 impl Device {
+    /// The CPU executor in f32.
+    pub const CPU: Self = Self::Cpu(Precision::F32);
+
     /// Opens `auto` (a real GPU, else the CPU executor), `cpu`, `gpu` (any adapter, a software driver too), a device by its place in
     /// [`Device::list`] (a number of one or two digits: longer ones are of names) or an adapter by a part of its name.
     ///
@@ -53,17 +57,17 @@ impl Device {
         // Every device has work for the host's vectors.
         simd::choose()?;
         match choice {
-            "cpu" => Ok(Self::Cpu),
+            "cpu" => Ok(Self::CPU),
             "gpu" => open(Choice::Any).await,
             "auto" => match open(Choice::Hardware).await {
                 Ok(gpu) => Ok(gpu),
                 Err(reason) => {
                     log::info!("auto takes the CPU: {reason}");
-                    Ok(Self::Cpu)
+                    Ok(Self::CPU)
                 }
             },
             name => match name.parse::<usize>().ok().filter(|_| name.len() <= 2) {
-                Some(number) if number == gpu::adapters().await.len() => Ok(Self::Cpu),
+                Some(number) if number == gpu::adapters().await.len() => Ok(Self::CPU),
                 Some(number) => open(Choice::Numbered(number)).await,
                 None => open(Choice::Named(name.to_string())).await,
             },
@@ -102,7 +106,7 @@ impl Device {
     /// The same device with the given choices of kernel variants, where it has kernels.
     pub fn with_choices(&self, choices: Choices) -> Self {
         match self {
-            Self::Cpu => Self::Cpu,
+            Self::Cpu(precision) => Self::Cpu(*precision),
             Self::Gpu(gpu) => Self::Gpu(gpu.with_choices(choices)),
         }
     }
@@ -113,9 +117,11 @@ impl Device {
     /// [`Error::Usage`] where it cannot.
     pub async fn with_precision(&self, precision: Precision) -> Result<Self> {
         match (self, precision) {
-            (Self::Cpu, Precision::F32) => Ok(Self::Cpu),
-            (Self::Cpu, Precision::Mixed) => {
-                Err(Error::usage("precision mixed needs a GPU with cooperative matrices; the CPU executor computes in f32"))
+            (Self::Cpu(_), _) => {
+                if precision == Precision::Mixed {
+                    simd::prove_pairs()?;
+                }
+                Ok(Self::Cpu(precision))
             }
             (Self::Gpu(gpu), _) => gpu.with_precision(precision).await.map(Self::Gpu),
         }
@@ -124,15 +130,16 @@ impl Device {
     /// What products are computed in.
     pub fn precision(&self) -> Precision {
         match self {
+            Self::Cpu(precision) => *precision,
             Self::Gpu(gpu) if gpu.target().matrices.is_some() => Precision::Mixed,
-            _ => Precision::F32,
+            Self::Gpu(_) => Precision::F32,
         }
     }
 
     /// Its name, as recipes and benches give it.
     pub fn name(&self) -> String {
         match self {
-            Self::Cpu => "cpu".into(),
+            Self::Cpu(_) => "cpu".into(),
             Self::Gpu(gpu) => gpu.description().name.clone(),
         }
     }

@@ -48,10 +48,10 @@ impl Program {
         let plan = Plan::new(graph, state.spec(), true);
         match (device, state) {
             (Device::Gpu(gpu), State::Gpu(spec, state)) => Ok(Self::Gpu(Box::new(GpuProgram::new(gpu, plan, spec, state, weights).await?))),
-            (Device::Cpu, State::Cpu(..)) => {
+            (Device::Cpu(precision), State::Cpu(..)) => {
                 check_room(&plan)?;
                 let arena = if weights == Weights::Average { Arena::Average } else { Arena::Value };
-                Ok(Self::Cpu(CpuProgram::new(plan, arena)))
+                Ok(Self::Cpu(CpuProgram::new(plan, arena).with_precision(*precision)))
             }
             _ => Err(elsewhere()),
         }
@@ -85,7 +85,7 @@ impl Program {
     /// # Errors
     /// [`Error::Device`].
     pub fn check(device: &Device, graph: &Graph, spec: &StateSpec) -> Result<()> {
-        if matches!(device, Device::Cpu) { check_room(&Plan::new(graph, spec, true)) } else { Ok(()) }
+        if matches!(device, Device::Cpu(_)) { check_room(&Plan::new(graph, spec, true)) } else { Ok(()) }
     }
 
     /// Fills an input; inputs that nothing depends on are ignored.

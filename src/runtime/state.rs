@@ -30,7 +30,7 @@ impl State {
     /// All zeros.
     pub fn new(device: &Device, spec: &StateSpec) -> Result<Self> {
         match device {
-            Device::Cpu => {
+            Device::Cpu(_) => {
                 let elements = spec.elements();
                 // Values, gradients, two moments and an average.
                 memory::check((elements as u64).saturating_mul(5 * size_of::<f32>() as u64), "the model")?;

@@ -1,10 +1,8 @@
 //! What an operation asks of the device: which kernels, specialised how, over which buffers. Plain data; `gpu/` carries it out.
 
-use std::str::FromStr;
 use std::sync::Arc;
 
 use super::variant::{Choice, Choices};
-use crate::error::{Error, Result};
 use crate::tensor::Arena;
 
 /// The kernels that compute one operation, run in order.
@@ -121,29 +119,6 @@ pub enum Class {
     Integrated,
     /// A GPU of its own, or one of which nothing is known.
     Discrete,
-}
-
-/// What products are computed in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// Everything in f32.
-    #[default]
-    F32,
-    /// Operands of large products rounded to f16, sums in f32; weights, moments and everything else stay in f32.
-    Mixed,
-}
-
-impl FromStr for Precision {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "f32" => Ok(Self::F32),
-            "mixed" => Ok(Self::Mixed),
-            _ => Err(Error::usage(format!("a precision is f32 or mixed, not {text}"))),
-        }
-    }
 }
 
 /// Cooperative matrices: square tiles that a subgroup multiplies together, operands in f16, sums in f32.

@@ -8,7 +8,7 @@ mod template;
 mod variant;
 
 pub use expr::function;
-pub use launch::{Access, Binding, Bindings, Class, Launch, Matrices, Precision, Stage, Target};
+pub use launch::{Access, Binding, Bindings, Class, Launch, Matrices, Stage, Target};
 pub use pointwise::{Pointwise, can_widen};
 pub use sources::kernels_digest;
 pub use template::expand;

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::model;
 use crate::nearest::hint;
 use crate::runtime::Device;
-use crate::shader::Precision;
+use crate::tensor::Precision;
 
 /// What a new run is asked to be.
 #[derive(Clone, Debug, Default)]

@@ -216,7 +216,7 @@ impl DataRecipe {
 
 /// The vectors that a device computes with, where it is the host.
 pub fn vectors(device: &Device) -> String {
-    if matches!(device, Device::Cpu) { crate::native::simd::level().name().into() } else { String::new() }
+    if matches!(device, Device::Cpu(_)) { crate::native::simd::level().name().into() } else { String::new() }
 }
 
 /// A part of a recipe as its file shows it: numbers as short as they are written.

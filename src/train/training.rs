@@ -7,7 +7,7 @@ use super::Schedule;
 use crate::error::{Error, Result};
 use crate::graph::{Accumulate, Rule, StateId, StateSpec, Update};
 use crate::model::{Defaults, Optimiser};
-use crate::shader::Precision;
+use crate::tensor::Precision;
 
 /// Most steps of a run: a step's counters are 32-bit words, and Adam's is signed.
 const MOST_STEPS: u64 = i32::MAX as u64;

@@ -1,6 +1,10 @@
 //! `kiln train`.
 
-use crate::program::Place;
+use kiln::runtime::Device;
+use kiln::tensor::Precision;
+use kiln::wait::Wait;
+
+use crate::program::{Place, Ran};
 use crate::trained;
 
 #[test]
@@ -78,11 +82,21 @@ fn a_batch_that_does_not_fit_memory_is_refused_before_it_is_taken() {
 }
 
 #[test]
-fn mixed_precision_trains_and_resumes_where_an_adapter_has_it_and_is_refused_in_words_elsewhere() {
+fn mixed_precision_trains_and_resumes_where_a_device_has_it_and_is_refused_in_words_elsewhere() {
     let place = trained();
     place.train("half", "--steps 1 --device cpu --precision half").refused(2, &["f32 or mixed"]);
-    place.train("mixed", "--steps 1 --device cpu --precision mixed").refused(2, &["cooperative matrices", "CPU"]);
+    let words = place.train_words("mixed", "--steps 1 --device cpu --precision mixed");
+    let portable = place.command(&words).env("KILN_SIMD", "portable").output().expect("kiln runs");
+    Ran::of(&portable).refused(2, &["cooperative matrices", "AVX512-BF16", "precision f32"]);
     assert!(!place.path("mixed").exists());
+    if Device::CPU.with_precision(Precision::Mixed).wait().is_ok() {
+        trains_and_resumes(&place, "cpu");
+        place.train("single", &format!("--steps 4 --device cpu {WIDE}")).ok();
+        let [mixed, single] = ["cpu", "single"].map(|run| place.tensors(&format!("{run}/checkpoint.safetensors")));
+        assert!(single.iter().any(|(name, tensor)| mixed[name] != *tensor), "nothing was rounded");
+    } else {
+        place.kiln(&words).refused(2, &["AVX512-BF16", "precision f32"]);
+    }
     let devices = place.kiln("devices --json").json();
     let Some(gpu) = devices["devices"].as_array().and_then(|list| list.iter().find(|d| d["name"] != "cpu")) else { return };
     // The proof decides; without the feature it cannot come out right.
@@ -91,19 +105,30 @@ fn mixed_precision_trains_and_resumes_where_an_adapter_has_it_and_is_refused_in_
         place.train("mixed", "--steps 1 --device gpu --precision mixed").refused(2, &["cooperative matrices", "precision f32"]);
         return;
     }
-    let wide = "--device gpu --precision mixed --set hidden=16 --set head=16";
-    place.train("mixed", &format!("--steps 4 {wide}")).ok();
-    place.train("again", &format!("--steps 2 {wide}")).ok();
-    place.kiln("train --resume again --steps 4 --device gpu -q").ok();
-    let [whole, resumed] = ["mixed", "again"].map(|run| place.tensors(&format!("{run}/checkpoint.safetensors")));
+    trains_and_resumes(&place, "gpu");
+    let recipe = String::from_utf8(place.read("gpu/recipe.toml")).expect("UTF-8");
+    assert!(recipe.contains("= \"matrix-"), "{recipe}");
+}
+
+/// Settings with which products are large enough for pairs and matrices.
+const WIDE: &str = "--set hidden=16 --set head=16";
+
+/// Trains in mixed precision, at once and in two parts, into a run that is named as the device.
+fn trains_and_resumes(place: &Place, device: &str) {
+    let words = format!("--device {device} --precision mixed {WIDE}");
+    let again = format!("{device}-again");
+    place.train(device, &format!("--steps 4 {words}")).ok();
+    place.train(&again, &format!("--steps 2 {words}")).ok();
+    place.kiln(&format!("train --resume {again} --steps 4 --device {device} -q")).ok();
+    let [whole, resumed] = [device, &again].map(|run| place.tensors(&format!("{run}/checkpoint.safetensors")));
     assert!(whole == resumed, "a resumed run went another way");
     assert!(whole.contains_key("optimizer.loss_scale.0"), "{:?}", whole.keys());
-    place.kiln("export mixed --out weights.safetensors -q").ok();
+    place.kiln(&format!("export {device} --out weights.safetensors -q")).ok();
     assert!(!place.tensors("weights.safetensors").keys().any(|name| name.contains("loss_scale")));
-    let recipe = String::from_utf8(place.read("mixed/recipe.toml")).expect("UTF-8");
-    assert!(recipe.contains("precision = \"mixed\"") && recipe.contains("= \"matrix-"), "{recipe}");
+    let recipe = String::from_utf8(place.read(&format!("{device}/recipe.toml"))).expect("UTF-8");
+    assert!(recipe.contains("precision = \"mixed\""), "{recipe}");
     // Scores are of f32, wherever it was trained.
-    place.kiln("eval mixed --device cpu --json").json();
+    place.kiln(&format!("eval {device} --device cpu --json")).json();
 }
 
 #[test]

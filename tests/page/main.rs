@@ -94,12 +94,12 @@ const RUNS: [(&str, &str); 4] = [
 
 /// What native kiln draws where the page drew `images`.
 fn native(run: &Path) -> Vec<f32> {
-    let mut trained = Trained::load(run, &Device::Cpu, false).expect("a run");
+    let mut trained = Trained::load(run, &Device::CPU, false).expect("a run");
     let weights = if trained.recipe.train.ema > 0.0 { Weights::Average } else { Weights::Current };
     let (model, classes) = (trained.model.as_ref(), trained.recipe.data.classes);
     let labels: Vec<u32> = (0..4).map(|i| i % classes.max(1) as u32).collect();
     if model.raster().is_some() {
-        let mut sampler = RasterSampler::new(&Device::Cpu, model, &trained.state, weights, Method::Cached).wait().expect("a sampler");
+        let mut sampler = RasterSampler::new(&Device::CPU, model, &trained.state, weights, Method::Cached).wait().expect("a sampler");
         let top = sampler.law().top();
         let hot = one_hot(&labels, classes, 4);
         let inputs = [("labels", &hot[..])];
@@ -109,12 +109,12 @@ fn native(run: &Path) -> Vec<f32> {
     }
     if let Some(network) = model.denoises() {
         let settings = Settings::of(network, None, Some(5));
-        let mut drawer = Drawer::new(&Device::Cpu, model, &trained.state, weights, &settings, 4).wait().expect("a drawer");
+        let mut drawer = Drawer::new(&Device::CPU, model, &trained.state, weights, &settings, 4).wait().expect("a drawer");
         let z = latents(5, 0, 4, trained.recipe.data.dims.iter().product());
         return drawer.draw(&mut trained.state, &z, &[], (5, 0), &mut Unwatched).wait().expect("images");
     }
     let z = latents(5, 0, 4, model.decodes().expect("a decoder").latent());
-    decode(&Device::Cpu, model, &mut trained.state, weights, &z, (&labels, classes)).wait().expect("images")
+    decode(&Device::CPU, model, &mut trained.state, weights, &z, (&labels, classes)).wait().expect("images")
 }
 
 fn near(a: &[f32], b: &[f32], tolerance: f32) -> bool {

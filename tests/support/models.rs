@@ -29,7 +29,7 @@ pub fn adam(group: usize) -> Update {
 
 /// First values of a model on the CPU.
 pub fn initial(model: &dyn Model) -> State {
-    State::initial(&Device::Cpu, model.state(), 1).expect("state")
+    State::initial(&Device::CPU, model.state(), 1).expect("state")
 }
 
 /// Steps of Adam on one batch; returns each step's value of the metric `watch`.
@@ -43,7 +43,7 @@ pub fn train(
     watch: &str,
 ) -> Vec<f32> {
     let graph = model.train_graph(batch, &adam).expect("graph");
-    let mut program = Program::new(&Device::Cpu, &graph, state, Weights::Current).wait().expect("program");
+    let mut program = Program::new(&Device::CPU, &graph, state, Weights::Current).wait().expect("program");
     inputs.iter().for_each(|(name, values)| program.write(name, values).expect("input"));
     (1..=steps)
         .map(|n| {
@@ -56,7 +56,7 @@ pub fn train(
 
 /// Runs a graph once and returns the named output.
 pub fn run(graph: &Graph, state: &mut State, inputs: &[(&str, &[f32])], step: &Step, output: &str) -> Vec<f32> {
-    let mut program = Program::new(&Device::Cpu, graph, state, Weights::Current).wait().expect("program");
+    let mut program = Program::new(&Device::CPU, graph, state, Weights::Current).wait().expect("program");
     inputs.iter().for_each(|(name, values)| program.write(name, values).expect("input"));
     program.run(state, step).wait().expect("run");
     program.read(state, output).wait().expect("output")

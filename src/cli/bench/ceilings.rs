@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 
 use crate::error::Result;
 use crate::gpu::{Gpu, Standalone};
-use crate::native::simd::{self, MAX_COLUMNS, MAX_ROWS, Tile};
+use crate::native::simd::{self, MAX_COLUMNS, MAX_ROWS, Packing, Tile};
 use crate::runtime::Device;
 use crate::shader::{Access, expand};
+use crate::tensor::Precision;
 use crate::wait::Wait;
 
 /// A device's ceilings.
@@ -29,7 +30,7 @@ impl Ceilings {
     /// Measures a device.
     pub fn measure(device: &Device) -> Result<Self> {
         match device {
-            Device::Cpu => Ok(cpu()),
+            Device::Cpu(precision) => Ok(cpu(*precision)),
             Device::Gpu(gpu) => gpu_ceilings(gpu),
         }
     }
@@ -40,7 +41,7 @@ impl Ceilings {
     /// Those of the device.
     pub fn multiply_adds(device: &Device) -> Result<f64> {
         match device {
-            Device::Cpu => Ok(cpu_multiply_adds()),
+            Device::Cpu(precision) => Ok(cpu_multiply_adds(*precision)),
             Device::Gpu(gpu) => gpu_ceilings(gpu).map(|ceilings| ceilings.gflops),
         }
     }
@@ -66,19 +67,21 @@ fn best(mut run: impl FnMut() -> Result<f64>) -> Result<f64> {
     Ok(least)
 }
 
-fn cpu() -> Ceilings {
+fn cpu(precision: Precision) -> Ceilings {
     let threads = rayon::current_num_threads();
     let memory: Vec<(u64, f64)> = SIZES.map(|bytes| (bytes as u64, host_memory(bytes, threads))).to_vec();
     let gbps = memory.last().map_or(f64::NAN, |(_, gbps)| *gbps);
-    Ceilings { gflops: cpu_multiply_adds(), gbps, memory, dispatch: 0.0 }
+    Ceilings { gflops: cpu_multiply_adds(precision), gbps, memory, dispatch: 0.0 }
 }
 
 /// GFLOP/s of the register tile, its operands in the nearest cache, on all threads.
-fn cpu_multiply_adds() -> f64 {
+fn cpu_multiply_adds(precision: Precision) -> f64 {
     const DEPTH: usize = 256;
     const TILES: usize = 4000;
     let threads = rayon::current_num_threads();
     let offsets: Vec<i32> = (0..DEPTH as i32).collect();
+    // Both factors' room is that of `f32`: of bf16 numbers it holds twice as many.
+    let packing = if precision == Precision::Mixed { Packing::Stacked } else { Packing::Single };
     let (rows, columns) = (simd::rows(), simd::columns(MAX_COLUMNS));
     let seconds = best(|| {
         let start = Instant::now();
@@ -98,14 +101,15 @@ fn cpu_multiply_adds() -> f64 {
                     used: columns,
                     fresh: false,
                 };
-                // SAFETY: each row has `DEPTH` elements, `b` as many rows of `columns`, and `acc` the largest tile.
-                unsafe { simd::multiply(&tile, columns) };
+                // SAFETY: each row has `DEPTH` elements, `b` as many rows of `columns`, and `acc` the largest tile; a
+                // device that computes in pairs was proven to.
+                unsafe { packing.multiply(&tile, columns) };
             }
             std::hint::black_box(&acc);
         });
         Ok(start.elapsed().as_secs_f64())
     });
-    let flops = (2 * threads * TILES * DEPTH * rows * columns) as f64;
+    let flops = (2 * threads * TILES * DEPTH * packing.depth() * rows * columns) as f64;
     flops / seconds.unwrap_or(f64::NAN) * 1e-9
 }
 

@@ -62,7 +62,7 @@ pub fn run(args: &BenchArgs, common: &Common, output: &Output) -> Result<()> {
     common.ranks.agree(check_words(args, common))?;
     let mut device = if common.device == NOOP { Device::noop().wait()? } else { common.open_device()? };
     if let Some(forced) = &args.variant {
-        if matches!(device, Device::Cpu) {
+        if matches!(device, Device::Cpu(_)) {
             return Err(Error::usage("--variant chooses among a GPU's kernels; the CPU executor has none (name an adapter with --device)"));
         }
         device = device.with_choices(Choices::forcing(forced)?);

@@ -51,7 +51,7 @@ pub fn cases(device: &Device, args: &BenchArgs) -> Vec<Case> {
     let flat = |form: fn(usize) -> Form| ELEMENTS.iter().map(move |power| form(1 << power));
     let forms = convs.chain(MATRICES.map(Form::Matmul)).chain(flat(Form::Map)).chain(flat(Form::Reduce)).chain(flat(Form::Update));
     let most = match device {
-        Device::Cpu => MOST_ON_CPU,
+        Device::Cpu(_) => MOST_ON_CPU,
         Device::Gpu(gpu) if gpu.target().is_cpu() => MOST_ON_DRIVER,
         Device::Gpu(_) => u64::MAX,
     };

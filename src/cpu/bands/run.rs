@@ -7,6 +7,7 @@ use crate::parallel::prelude::*;
 use super::{Band, LANES};
 use crate::cpu::Number;
 use crate::graph::{Action, Batching, Eval, Place, Plan, Shape, Signature, Step};
+use crate::tensor::Precision;
 
 /// Buffers that lanes share; each touches its own parts.
 struct Shared<T>(Vec<(*mut T, usize)>);
@@ -45,6 +46,7 @@ pub unsafe fn run<'a, T: Number>(
     slots: &mut [Vec<T>],
     outside: impl Fn(Place, &Shape) -> &'a [T] + Sync,
     step: &Step,
+    precision: Precision,
 ) -> Vec<(usize, Vec<T>)> {
     let shared = Shared(slots.iter_mut().map(|s| (s.as_mut_ptr(), s.len())).collect());
     let actions = &plan.actions[band.actions.clone()];
@@ -83,7 +85,10 @@ pub unsafe fn run<'a, T: Number>(
                 let part_shape = if partial { shape.clone() } else { with_items(shape, count) };
                 let evaluate = |output: &mut [T]| {
                     let (inputs, shapes) = (slices.clone(), part_shapes.iter().collect());
-                    T::evaluate(op.as_ref(), Eval { inputs, shapes, shape: &part_shape, output, step: &step, items: Some(count) });
+                    T::evaluate(
+                        op.as_ref(),
+                        Eval { inputs, shapes, shape: &part_shape, output, step: &step, precision, items: Some(count) },
+                    );
                 };
                 let each = shape.len() / band.items;
                 match (*output, homes.output) {

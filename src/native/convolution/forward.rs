@@ -5,9 +5,10 @@ use crate::parallel::prelude::*;
 use super::Convolution;
 use super::geometry::{Geometry, PhaseTables, Reader};
 use super::panels::{Factor, Panels};
-use super::product::{MAPPED, multiply, multiply_by_columns, positions_in_rows, with_source};
+use super::product::{MAPPED, multiply, multiply_by_columns, positions_in_rows, with_rounded, with_source};
 use super::winograd::{self, Split, Three, Two};
 use crate::native::scratch;
+use crate::native::simd::Packing;
 
 /// Rows one task multiplies where positions need no window.
 const ROWS: usize = 256;
@@ -31,15 +32,19 @@ pub fn convolve(job: &Convolution<'_, f32>, output: &mut [f32]) {
     let reader = Reader { prologue: job.prologue, step: job.step };
     let geometry = Geometry::of(job.gather, job.channels);
     let geometry = &*geometry;
-    let panels: Vec<Panels> = geometry.phases.iter().map(|p| Panels::new(p, weights)).collect();
+    let packing = job.packing(cs);
+    let panels: Vec<Panels> = geometry.phases.iter().map(|p| Panels::new(p, weights, packing)).collect();
     let size = job.gather.source[0] * job.gather.source[1] * cs;
     let dest = job.gather.dest[0] * job.gather.dest[1] * cd;
     output.par_chunks_mut(dest).enumerate().for_each(|(n, out)| {
         scratch::with(geometry.len(cs), |window| {
             geometry.fill(&job.source[n * size..(n + 1) * size], job.gather.source, cs, reader, window);
-            for (tables, panels) in geometry.phases.iter().zip(&panels) {
-                multiply(tables, tables.origins.len(), panels, window, cd, out);
-            }
+            let mut product = |window: &[f32]| {
+                for (tables, panels) in geometry.phases.iter().zip(&panels) {
+                    multiply(tables, tables.origins.len(), panels, window, cd, out);
+                }
+            };
+            if packing == Packing::Single { product(window) } else { with_rounded(window, product) }
         });
         job.finish(n * dest, out);
     });
@@ -56,15 +61,19 @@ fn convolve_flat(job: &Convolution<'_, f32>, weights: Factor<'_>, output: &mut [
     };
     let rows = output.len() / cd;
     let reader = Reader { prologue: job.prologue, step: job.step };
+    let packing = job.packing(cs);
     if rows <= ROWS {
-        with_source(reader, &job.source[..rows * cs], |source| multiply_by_columns(&tables, rows, weights, source, output));
+        let source = &job.source[..rows * cs];
+        with_source(reader, packing, source, |source| multiply_by_columns(&tables, rows, (weights, packing), source, output));
         output.par_chunks_mut(MAPPED).enumerate().for_each(|(task, out)| job.finish(task * MAPPED, out));
         return;
     }
-    let panels = Panels::new(&tables, weights);
+    let panels = Panels::new(&tables, weights, packing);
     output.par_chunks_mut(ROWS * cd).enumerate().for_each(|(task, out)| {
         let rows = out.len() / cd;
-        with_source(reader, &job.source[task * ROWS * cs..][..rows * cs], |source| multiply(&tables, rows, &panels, source, cd, out));
+        with_source(reader, packing, &job.source[task * ROWS * cs..][..rows * cs], |source| {
+            multiply(&tables, rows, &panels, source, cd, out)
+        });
         job.finish(task * ROWS * cd, out);
     });
 }

@@ -11,8 +11,9 @@ mod product;
 mod weight;
 mod winograd;
 
+use super::simd::{self, Packing};
 use super::{Evaluator, Operand, Real};
-use crate::tensor::{Expr, Gather, Shape, Step};
+use crate::tensor::{Expr, Gather, Precision, Shape, Step};
 
 /// A convolution or its adjoint, seen from the destination.
 pub struct Convolution<'a, T> {
@@ -28,6 +29,8 @@ pub struct Convolution<'a, T> {
     pub weights: &'a [T],
     /// Program the source is read through.
     pub prologue: Option<&'a Expr>,
+    /// What products are computed in.
+    pub precision: Precision,
     /// Program over the sums (input 0) and `operands`.
     pub epilogue: Option<&'a Expr>,
     /// The epilogue's further inputs.
@@ -48,6 +51,8 @@ pub struct WeightGradient<'a, T> {
     pub upstream: &'a [T],
     /// Channels of source and upstream.
     pub channels: [usize; 2],
+    /// What products are computed in.
+    pub precision: Precision,
     /// Program the source is read through.
     pub prologue: Option<&'a Expr>,
     /// The step's seed and counters.
@@ -82,7 +87,23 @@ impl Convolve for f64 {
     }
 }
 
+impl WeightGradient<'_, f32> {
+    /// How factors lie whose sums run over positions.
+    fn packing(&self) -> Packing {
+        if self.precision == Precision::Mixed && simd::has_pairs() { Packing::Stacked } else { Packing::Single }
+    }
+}
+
 impl Convolution<'_, f32> {
+    /// How factors lie whose sums run over so many channels of one place after another.
+    fn packing(&self, channels: usize) -> Packing {
+        if self.precision == Precision::Mixed && channels.is_multiple_of(2) && simd::has_pairs() {
+            Packing::Adjacent
+        } else {
+            Packing::Single
+        }
+    }
+
     /// Carries out the epilogue on output elements from `start` on.
     fn finish(&self, start: usize, out: &mut [f32]) {
         if let Some(expr) = self.epilogue {

@@ -3,7 +3,7 @@
 use crate::parallel::prelude::*;
 
 use super::geometry::PhaseTables;
-use crate::native::simd;
+use crate::native::simd::{self, MAX_COLUMNS, Packing, Rows};
 
 /// Length of the sums that run without leaving the registers: a panel of this many rows of weights stays in the first cache.
 const DEPTH: usize = 256;
@@ -18,10 +18,36 @@ pub(super) struct Factor<'a> {
 
 /// Columns of a transposed factor that are read side by side.
 const STRIP: usize = 8;
+/// Rows that are laid before they are paired.
+const ROWS: usize = 32;
 
 impl Factor<'_> {
-    /// Packs source channels of a tap from `from` on as rows of a panel of `width` columns, the first of them `first`.
-    pub(super) fn pack(self, tap: usize, from: usize, first: usize, width: usize, panel: &mut [f32]) {
+    /// Packs source channels of a tap from `from` on as rows of a panel of `width` columns, the first of them `first`; or each two of them
+    /// as a row of pairs.
+    pub(super) fn pack(self, packing: Packing, tap: usize, from: usize, first: usize, width: usize, panel: &mut [f32]) {
+        if packing == Packing::Single {
+            return self.lay(tap, from, first, width, panel);
+        }
+        let [cs, cd] = self.channels;
+        if !self.transposed {
+            let rows = Rows {
+                from: &self.data[(tap * cs + from) * cd + first..],
+                stride: cd,
+                count: 2 * (panel.len() / width),
+                used: width.min(cd - first),
+            };
+            return simd::stack(rows, width, bytemuck::cast_slice_mut(panel));
+        }
+        let mut rows = [0.0; ROWS * MAX_COLUMNS];
+        for (chunk, pairs) in panel.chunks_mut(ROWS / 2 * width).enumerate() {
+            let rows = &mut rows[..2 * pairs.len()];
+            self.lay(tap, from + chunk * ROWS, first, width, rows);
+            let rows = Rows { from: rows, stride: width, count: rows.len() / width, used: width };
+            simd::stack(rows, width, bytemuck::cast_slice_mut(pairs));
+        }
+    }
+
+    fn lay(self, tap: usize, from: usize, first: usize, width: usize, panel: &mut [f32]) {
         let [cs, cd] = self.channels;
         let used = width.min(cd - first);
         if !self.transposed {
@@ -57,31 +83,33 @@ pub(super) fn pack_row(values: &[f32], row: &mut [f32]) {
     beyond.fill(0.0);
 }
 
-/// Rows of a panel that is multiplied at a time, such that all are about as long.
+/// Numbers of a sum that are multiplied at a time, such that all times are about as long; even, for pairs.
 pub(super) fn depth_each(depth: usize) -> usize {
-    depth.div_ceil(depth.div_ceil(DEPTH).max(1)).max(1)
+    depth.div_ceil(depth.div_ceil(DEPTH).max(1)).next_multiple_of(2).max(1)
 }
 
-/// Weights in panels of tile width: `[block][tap, source channel][column]`.
+/// Weights in panels of tile width: `[block][tap, source channel][column]`, or pairs of source channels.
 pub(super) struct Panels {
     pub(super) data: Vec<f32>,
     pub(super) width: usize,
     pub(super) depth: usize,
+    pub(super) packing: Packing,
 }
 
 impl Panels {
-    pub(super) fn new(phase: &PhaseTables, weights: Factor<'_>) -> Self {
+    pub(super) fn new(phase: &PhaseTables, weights: Factor<'_>, packing: Packing) -> Self {
         let [cs, cd] = weights.channels;
         let width = simd::columns(cd);
         let depth = phase.taps.len() * cs;
-        let mut data = vec![0.0; cd.div_ceil(width) * depth * width];
-        if depth > 0 {
-            data.par_chunks_mut(depth * width).enumerate().for_each(|(block, panel)| {
-                for (tap, rows) in phase.taps.iter().zip(panel.chunks_exact_mut(cs * width)) {
-                    weights.pack(*tap, 0, block * width, width, rows);
+        let rows = depth / packing.depth();
+        let mut data = vec![0.0; cd.div_ceil(width) * rows * width];
+        if rows > 0 {
+            data.par_chunks_mut(rows * width).enumerate().for_each(|(block, panel)| {
+                for (tap, rows) in phase.taps.iter().zip(panel.chunks_exact_mut(cs / packing.depth() * width)) {
+                    weights.pack(packing, *tap, 0, block * width, width, rows);
                 }
             });
         }
-        Self { data, width, depth }
+        Self { data, width, depth, packing }
     }
 }

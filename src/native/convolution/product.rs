@@ -7,7 +7,7 @@ use crate::parallel::prelude::*;
 use super::geometry::{PhaseTables, Reader};
 use super::panels::{Factor, Panels, depth_each};
 use crate::native::scratch;
-use crate::native::simd::{self, MAX_ROWS, Tile};
+use crate::native::simd::{self, MAX_ROWS, Packing, Tile};
 use crate::tensor::Gather;
 
 /// Elements one task takes through a prologue or epilogue, where that is not part of a larger task.
@@ -40,33 +40,57 @@ pub(super) fn positions_in_rows(gather: &Gather, transposed: bool) -> Option<[us
     }
 }
 
-/// Hands `work` source values as they are read.
-pub(super) fn with_source(reader: Reader<'_>, source: &[f32], work: impl FnOnce(&[f32])) {
-    if reader.prologue.is_none() {
-        return work(source);
+/// Hands `work` source values as they are read, in `f32` or as bf16 one after the other.
+pub(super) fn with_source(reader: Reader<'_>, packing: Packing, source: &[f32], work: impl FnOnce(&[f32])) {
+    match (packing, reader.prologue) {
+        (Packing::Single, None) => work(source),
+        (Packing::Single, Some(_)) => with_read(reader, source, work),
+        (_, None) => with_rounded(source, work),
+        (_, Some(_)) => with_read(reader, source, |source| with_rounded(source, work)),
     }
+}
+
+/// Hands `work` source values as its program maps them.
+pub(super) fn with_read(reader: Reader<'_>, source: &[f32], work: impl FnOnce(&[f32])) {
     scratch::with(source.len(), |window| {
         window.par_chunks_mut(MAPPED).zip(source.par_chunks(MAPPED)).for_each(|(window, source)| reader.copy(source, window));
         work(window);
     });
 }
 
+/// Hands `work` values rounded to bf16.
+pub(super) fn with_rounded(values: &[f32], work: impl FnOnce(&[f32])) {
+    scratch::with(values.len().div_ceil(2), |rounded| {
+        let to: &mut [u16] = bytemuck::cast_slice_mut(rounded);
+        to.par_chunks_mut(MAPPED).zip(values.par_chunks(MAPPED)).for_each(|(to, values)| simd::round(values, to));
+        work(rounded);
+    });
+}
+
 /// Multiplies the first `count` positions of a window by the panels.
 pub(super) fn multiply(tables: &PhaseTables, count: usize, panels: &Panels, window: &[f32], cd: usize, out: &mut [f32]) {
-    let width = panels.width;
-    let each = depth_each(panels.depth);
+    let &Panels { width, depth, packing, .. } = panels;
+    let each = depth_each(depth);
     for first in (0..cd).step_by(width) {
-        for begin in (0..panels.depth.max(1)).step_by(each) {
-            let rows = &panels.data[(first * panels.depth + begin * width)..][..each.min(panels.depth - begin) * width];
+        for begin in (0..depth.max(1)).step_by(each) {
+            let rows = (first * depth + begin * width) / packing.depth();
+            let rows = &panels.data[rows..][..each.min(depth - begin) / packing.depth() * width];
+            let panel = Panel { rows, width, packing, begin, first, used: width.min(cd - first) };
             // SAFETY: `out` is this call's alone.
-            unsafe { multiply_panel(tables, 0..count, &Panel { rows, width, begin, first, used: width.min(cd - first) }, window, out) };
+            unsafe { multiply_panel(tables, 0..count, &panel, window, out) };
         }
     }
 }
 
 /// The same for flat products of few rows: each task packs some columns of the second factor and multiplies rows by them while they are
 /// in the first cache.
-pub(super) fn multiply_by_columns(tables: &PhaseTables, count: usize, factor: Factor<'_>, source: &[f32], out: &mut [f32]) {
+pub(super) fn multiply_by_columns(
+    tables: &PhaseTables,
+    count: usize,
+    (factor, packing): (Factor<'_>, Packing),
+    source: &[f32],
+    out: &mut [f32],
+) {
     let [depth, cd] = factor.channels;
     let blocks = cd.div_ceil(simd::columns(cd));
     let groups = TASKS.div_ceil(blocks).min(count.div_ceil(LEAST));
@@ -79,9 +103,9 @@ pub(super) fn multiply_by_columns(tables: &PhaseTables, count: usize, factor: Fa
         let positions = group * rows..count.min((group + 1) * rows);
         scratch::with(each * width, |panel| {
             for begin in (0..depth.max(1)).step_by(each) {
-                let rows = &mut panel[..each.min(depth - begin) * width];
-                factor.pack(0, begin, first, width, rows);
-                let panel = Panel { rows, width, begin, first, used: width.min(cd - first) };
+                let rows = &mut panel[..each.min(depth - begin) / packing.depth() * width];
+                factor.pack(packing, 0, begin, first, width, rows);
+                let panel = Panel { rows, width, packing, begin, first, used: width.min(cd - first) };
                 // SAFETY: no other task has these columns of these rows.
                 unsafe { multiply_panel(tables, positions.clone(), &panel, source, out.whole()) };
             }
@@ -107,7 +131,8 @@ impl Columns {
 struct Panel<'a> {
     rows: &'a [f32],
     width: usize,
-    /// The first row's place among all.
+    packing: Packing,
+    /// The first row's place among all: the number of the sum that it begins with.
     begin: usize,
     /// The first column's place in the output, and how many there are of them.
     first: usize,
@@ -120,8 +145,8 @@ struct Panel<'a> {
 /// `out` must be valid, and nobody else may touch the panel's columns of these positions meanwhile.
 unsafe fn multiply_panel(tables: &PhaseTables, positions: Range<usize>, panel: &Panel<'_>, window: &[f32], out: *mut [f32]) {
     let height = simd::rows();
-    let &Panel { rows: packed, width, begin, first, used } = panel;
-    let offsets = &tables.offsets[begin..begin + packed.len() / width];
+    let &Panel { rows: packed, width, packing, begin, first, used } = panel;
+    let offsets = packing.offsets(&tables.offsets, begin..begin + packed.len() / width * packing.depth());
     for tile in positions.clone().step_by(height) {
         let rows = height.min(positions.end - tile);
         let origins = &tables.origins[tile..tile + rows];
@@ -130,7 +155,7 @@ unsafe fn multiply_panel(tables: &PhaseTables, positions: Range<usize>, panel: &
         let to = |i: usize| targets[i.min(rows - 1)] as usize + first;
         assert!((0..rows).all(|i| to(i) + used <= out.len()));
         let operands = Tile {
-            rows: &std::array::from_fn::<_, MAX_ROWS, _>(|i| window.as_ptr().wrapping_add(at(i)))[..rows],
+            rows: &std::array::from_fn::<_, MAX_ROWS, _>(|i| packing.place(window.as_ptr(), at(i)))[..rows],
             sums: &std::array::from_fn::<_, MAX_ROWS, _>(|i| out.cast::<f32>().wrapping_add(to(i)))[..rows],
             offsets,
             b: packed.as_ptr(),
@@ -138,8 +163,8 @@ unsafe fn multiply_panel(tables: &PhaseTables, positions: Range<usize>, panel: &
             used,
             fresh: begin == 0,
         };
-        // SAFETY: origins and offsets were made together to stay within the window, the panel holds a row of `width` for each offset,
+        // SAFETY: origins and offsets were made together to stay within the window, the panel holds a row of `width` for each of them,
         // targets were looked at above, and the columns are the caller's.
-        unsafe { simd::multiply(&operands, width) };
+        unsafe { packing.multiply(&operands, width) };
     }
 }

@@ -1,11 +1,15 @@
 //! Vectors: which this machine has, jobs compiled for each, and the register tile of every product.
 
 mod level;
+mod pairing;
+mod pairs;
 mod tile;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 pub use level::{Job, Level, choose, dispatch, level, levels};
+pub use pairing::{Rows, pair_ahead, round, stack};
+pub use pairs::{Packing, has_pairs, prove_pairs};
 pub use tile::{MAX_COLUMNS, MAX_ROWS, columns, multiply, rows};
 
 /// One tile's operands.

@@ -43,21 +43,11 @@ pub unsafe fn multiply(tile: &Tile<'_>, columns: usize) {
     assert!(!tile.rows.is_empty() && tile.rows.len() <= tile.sums.len() && tile.used <= columns);
     // SAFETY: passed on to the caller; the level was seen on this machine. Each form has at least as many rows as are asked for.
     unsafe {
-        match (level(), columns, tile.rows.len()) {
+        match (level(), tile.rows.len()) {
             #[cfg(target_arch = "x86_64")]
-            (Level::Avx512, 32, 1) => x86::wide::<1, 2>(tile),
+            (Level::Avx512, ..) => x86::multiply_wide(tile, columns),
             #[cfg(target_arch = "x86_64")]
-            (Level::Avx512, 32, 2..=4) => x86::wide::<4, 2>(tile),
-            #[cfg(target_arch = "x86_64")]
-            (Level::Avx512, 32, _) => x86::wide::<8, 2>(tile),
-            #[cfg(target_arch = "x86_64")]
-            (Level::Avx512, _, 1) => x86::wide::<1, 1>(tile),
-            #[cfg(target_arch = "x86_64")]
-            (Level::Avx512, _, 2..=4) => x86::wide::<4, 1>(tile),
-            #[cfg(target_arch = "x86_64")]
-            (Level::Avx512, ..) => x86::wide::<8, 1>(tile),
-            #[cfg(target_arch = "x86_64")]
-            (Level::Avx2, _, 1..=2) => x86::middle::<2, 2>(tile),
+            (Level::Avx2, 1..=2) => x86::middle::<2, 2>(tile),
             #[cfg(target_arch = "x86_64")]
             (Level::Avx2, ..) => x86::middle::<6, 2>(tile),
             (Level::Portable, ..) => portable::<4, 16>(tile),

@@ -29,6 +29,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Kind, NodeId, Shape, Step};
 use crate::model::{Law, Model, Raster, need};
 use crate::runtime::{Device, Program, Spent, State, Weights};
+use crate::tensor::Precision;
 
 /// What is to be drawn.
 #[derive(Clone, Debug)]
@@ -182,7 +183,7 @@ impl RasterSampler {
                 let program = RasterProgram::new(&graph, state.spec())?;
                 let constants = constants(&graph, &program, state, weights).await?;
                 match device {
-                    Device::Cpu => Engine::Cpu(Box::new(CachedSampler::new(program, raster.law(), constants))),
+                    Device::Cpu(_) => Engine::Cpu(Box::new(CachedSampler::new(program, raster.law(), constants))),
                     Device::Gpu(gpu) => {
                         Engine::Gpu(Box::new(DeviceSampler::new(gpu, &program, &raster.law(), &constants, method == Method::Grouped)?))
                     }
@@ -394,6 +395,7 @@ async fn constants(graph: &Graph, program: &RasterProgram, state: &State, weight
                     shape: &shape,
                     output: &mut output,
                     step: &Step::default(),
+                    precision: Precision::F32,
                     items: None,
                 });
                 output

@@ -11,7 +11,9 @@ use super::lanes::{LANES, stride};
 use super::product::{Product, multiply};
 use super::transform::{Patches, Sums, Weights};
 use crate::native::convolution::Convolution;
-use crate::native::{scratch, simd};
+use crate::native::convolution::product::with_rounded;
+use crate::native::scratch;
+use crate::native::simd::{self, Packing, Rows};
 
 /// Tiles multiplied at a time: part of an image, or as many images as hold them.
 const ROWS: usize = 64;
@@ -33,7 +35,8 @@ pub fn convolve<F: Filter<P, T>, const P: usize, const T: usize>(job: &Convoluti
     let depth = split.phases[0].len() * cs;
     let width = simd::columns(cd);
     let blocks = cd / width;
-    let product = stride(depth * width);
+    let packing = job.packing(cs);
+    let product = stride(depth / packing.depth() * width);
     let panel = P * product;
     let steps = [geometry.window[1], 1].map(|s| s * job.gather.step_source * cs);
     let filter = PhantomData::<F>;
@@ -42,7 +45,20 @@ pub fn convolve<F: Filter<P, T>, const P: usize, const T: usize>(job: &Convoluti
             let (phase, first) = (at / blocks, at % blocks * width);
             let (units, tables) = (&split.phases[phase], &geometry.phases[phase]);
             let (weights, channels, transposed) = (job.weights, job.channels, job.transposed);
-            simd::dispatch(Weights::<F, P, T> { filter, units, tables, weights, channels, transposed, first, width, out });
+            let whole = stride(depth * width);
+            let transform = |out: &mut [f32]| {
+                simd::dispatch(Weights::<F, P, T> { filter, units, tables, weights, channels, transposed, first, width, out });
+            };
+            if packing == Packing::Single {
+                return transform(out);
+            }
+            scratch::with(P * whole, |singles| {
+                transform(singles);
+                for (singles, pairs) in singles.chunks_exact(whole).zip(out.chunks_exact_mut(product)) {
+                    let rows = Rows { from: singles, stride: width, count: depth, used: width };
+                    simd::stack(rows, width, bytemuck::cast_slice_mut(pairs));
+                }
+            });
         });
         let panels = &*panels;
         output.par_chunks_mut(group * dest).enumerate().for_each(|(at, out)| {
@@ -71,24 +87,27 @@ pub fn convolve<F: Filter<P, T>, const P: usize, const T: usize>(job: &Convoluti
                             let (channels, tiles) = (cs, tiles.clone());
                             simd::dispatch(Patches::<F, P, T> { filter, split, phase, tables, window, channels, steps, tiles, rows, out });
                         }
-                        for block in 0..blocks {
-                            let panel = &panels[(phase * blocks + block) * panel..][..panel];
-                            for k in 0..P {
-                                let a = &patches[k * LANES..];
-                                let panel = &panel[k * product..][..depth * width];
-                                for begin in (0..depth).step_by(DEPTH) {
-                                    let offsets = &offsets[begin..depth.min(begin + DEPTH)];
-                                    let panel = &panel[begin * width..];
-                                    let (fresh, sums) = (begin == 0, &mut products[k * width..]);
-                                    multiply(&Product { a, origin: |r| r * chunk, rows, offsets, panel, width, fresh }, (sums, apart));
+                        let mut product_of = |a: &[f32]| {
+                            for block in 0..blocks {
+                                let panel = &panels[(phase * blocks + block) * panel..][..panel];
+                                for k in 0..P {
+                                    let origin = |r| k * LANES + r * chunk;
+                                    let panel = &panel[k * product..];
+                                    for begin in (0..depth).step_by(DEPTH) {
+                                        let offsets = &offsets[begin..depth.min(begin + DEPTH)];
+                                        let panel = &panel[begin / packing.depth() * width..];
+                                        let (fresh, sums) = (begin == 0, &mut products[k * width..]);
+                                        multiply(&Product { packing, a, origin, rows, offsets, panel, width, fresh }, (sums, apart));
+                                    }
+                                }
+                                for (n, out) in out.chunks_mut(dest).enumerate() {
+                                    let products = &products[n * tiles.len() * apart..];
+                                    let (first, tiles) = (block * width, tiles.clone());
+                                    simd::dispatch(Sums::<F, P, T> { filter, split, tables, products, tiles, first, width, out });
                                 }
                             }
-                            for (n, out) in out.chunks_mut(dest).enumerate() {
-                                let products = &products[n * tiles.len() * apart..];
-                                let (first, tiles) = (block * width, tiles.clone());
-                                simd::dispatch(Sums::<F, P, T> { filter, split, tables, products, tiles, first, width, out });
-                            }
-                        }
+                        };
+                        if packing == Packing::Single { product_of(patches) } else { with_rounded(patches, product_of) }
                     }
                 });
             });

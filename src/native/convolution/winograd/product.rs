@@ -1,9 +1,10 @@
 //! One of a tile's products, for many tiles.
 
-use crate::native::simd::{self, MAX_ROWS, Tile};
+use crate::native::simd::{self, MAX_ROWS, Packing, Tile};
 
 /// `sums[r] += Σ_k a[origin(r) + offset_k] · panel[k]`
 pub(super) struct Product<'a, O> {
+    pub(super) packing: Packing,
     pub(super) a: &'a [f32],
     pub(super) origin: O,
     pub(super) rows: usize,
@@ -18,10 +19,10 @@ pub(super) struct Product<'a, O> {
 pub(super) fn multiply<O: Fn(usize) -> usize>(job: &Product<'_, O>, (sums, apart): (&mut [f32], usize)) {
     let (height, width) = (simd::rows(), job.width);
     let last = job.rows.next_multiple_of(height).saturating_sub(1);
-    assert!(job.panel.len() >= job.offsets.len() * width && width <= apart && last * apart + width <= sums.len());
+    assert!(job.panel.len() >= job.packing.rows(job.offsets.len()) * width && width <= apart && last * apart + width <= sums.len());
     let base = sums.as_mut_ptr();
     for tile in (0..job.rows).step_by(height) {
-        let row = |i: usize| job.a.as_ptr().wrapping_add((job.origin)((tile + i.min(height - 1)).min(job.rows - 1)));
+        let row = |i: usize| job.packing.place(job.a.as_ptr(), (job.origin)((tile + i.min(height - 1)).min(job.rows - 1)));
         let operands = Tile {
             rows: &std::array::from_fn::<_, MAX_ROWS, _>(row)[..height],
             offsets: job.offsets,
@@ -33,6 +34,6 @@ pub(super) fn multiply<O: Fn(usize) -> usize>(job: &Product<'_, O>, (sums, apart
         };
         // SAFETY: both callers' offsets reach the ends of blocks of `a` that hold `rows` rows, the panel has a row of `width` for each of
         // them, and the last row of the last tile was seen to lie within `sums`.
-        unsafe { simd::multiply(&operands, width) };
+        unsafe { job.packing.multiply(&operands, width) };
     }
 }

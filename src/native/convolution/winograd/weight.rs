@@ -11,7 +11,8 @@ use super::lanes::{LANES, stride};
 use super::product::{Product, multiply};
 use super::transform::{Gradients, Patches, TapSums};
 use crate::native::convolution::WeightGradient;
-use crate::native::{scratch, simd};
+use crate::native::scratch;
+use crate::native::simd::{self, Packing, Rows};
 
 /// Tiles a weight gradient takes at a time, where both operands are panels: part of an image, or as many images as hold them.
 const SPAN: usize = 128;
@@ -38,7 +39,8 @@ pub fn weight_gradient<F: Filter<P, T>, const P: usize, const T: usize>(
     let threads = crate::parallel::current_num_threads();
     let group = (SPAN / split.tiles()).min(images.div_ceil(threads)).max(LEAST / split.tiles()).clamp(1, images);
     let each = if group == 1 { SPAN.min(split.tiles()) } else { split.tiles() };
-    let rows = group * each;
+    let packing = job.packing();
+    let rows = (group * each).next_multiple_of(packing.depth());
     // Pieces are some images, or some tiles of one.
     let cuts = split.tiles().div_ceil(each);
     let pieces = images.div_ceil(group) * cuts;
@@ -50,18 +52,19 @@ pub fn weight_gradient<F: Filter<P, T>, const P: usize, const T: usize>(
     let steps = [geometry.window[1], 1].map(|s| s * job.gather.step_source * cs);
     let (chunk, gradient) = (stride(P * LANES), stride(cd * rows));
     let patch_len = units.len() * cs / LANES * rows * chunk;
-    let part_len = patch_len + P * gradient;
+    let whole_len = patch_len + P * gradient;
+    let part_len = whole_len / packing.depth();
     let parts = (HELD / (part_len * size_of::<f32>())).max(threads).min(pieces);
     // Sums of products: `[product][unit][block of columns][channel][column]`, whole tiles of channels.
     let sum_len = cs.next_multiple_of(simd::rows()) * width;
     let blocks = cd / width;
-    let offsets: Vec<i32> = (0..rows).map(|t| (t * chunk) as i32).collect();
+    let offsets: Vec<i32> = (0..rows / packing.depth()).map(|t| (t * chunk) as i32).collect();
     let filter = PhantomData::<F>;
     scratch::with(P * units.len() * blocks * sum_len, |sums| {
         scratch::with(parts * part_len, |held| {
             for begin in (0..pieces).step_by(parts) {
                 let held = &mut held[..(pieces - begin).min(parts) * part_len];
-                held.par_chunks_mut(part_len).enumerate().for_each(|(part, held)| {
+                let transform = |part: usize, held: &mut [f32]| {
                     let (patches, gradients) = held.split_at_mut(patch_len);
                     let (images, tiles) = piece(begin + part);
                     // Rows of the window that the tiles' patches lie in; where columns are odd the last one runs on into one more.
@@ -91,22 +94,46 @@ pub fn weight_gradient<F: Filter<P, T>, const P: usize, const T: usize>(
                         let (upstream, channels, out) = (&job.upstream[image * dest..][..dest], cd, &mut *gradients);
                         simd::dispatch(Gradients::<F, P, T> { filter, split, tables, upstream, channels, width, tiles, rows, out });
                     }
+                };
+                held.par_chunks_mut(part_len).enumerate().for_each(|(part, held)| {
+                    if packing == Packing::Single {
+                        return transform(part, held);
+                    }
+                    scratch::with(whole_len, |singles| {
+                        transform(part, singles);
+                        let (images, tiles) = piece(begin + part);
+                        let (patches, gradients) = singles.split_at_mut(patch_len);
+                        let rows_of = |from, stride, count| Rows { from, stride, count, used: stride };
+                        // The last of an odd number has nothing beside it.
+                        let last = images.len() * tiles.len();
+                        if !last.is_multiple_of(2) {
+                            patches.chunks_exact_mut(rows * chunk).for_each(|patches| patches[last * chunk..][..chunk].fill(0.0));
+                            let blocks = gradients.chunks_exact_mut(gradient).flat_map(|of| of[..cd * rows].chunks_exact_mut(rows * width));
+                            blocks.for_each(|block| block[last * width..][..width].fill(0.0));
+                        }
+                        let (patch_pairs, gradient_pairs) = held.split_at_mut(patch_len / 2);
+                        simd::stack(rows_of(patches, chunk, patch_len / chunk), chunk, bytemuck::cast_slice_mut(patch_pairs));
+                        for (from, to) in gradients.chunks_exact(gradient).zip(gradient_pairs.chunks_exact_mut(gradient / 2)) {
+                            simd::stack(rows_of(from, width, cd / width * rows), width, bytemuck::cast_slice_mut(to));
+                        }
+                    });
                 });
-                let held = &*held;
+                let (held, depth) = (&*held, packing.depth());
                 sums.par_chunks_mut(sum_len).enumerate().for_each(|(at, sums)| {
                     let (product, unit, block) = (at / blocks / units.len(), at / blocks % units.len(), at % blocks);
                     for (part, held) in held.chunks(part_len).enumerate() {
-                        let (patches, gradients) = held.split_at(patch_len);
+                        let (patches, gradients) = held.split_at(patch_len / depth);
                         let (images, tiles) = piece(begin + part);
-                        let tiles = images.len() * tiles.len();
+                        let tiles = (images.len() * tiles.len()).div_ceil(depth);
+                        let rows = rows / depth;
                         let a = &patches[unit * cs / LANES * rows * chunk + product * LANES..];
-                        let gradients = &gradients[product * gradient + block * width * rows..][..width * rows];
+                        let gradients = &gradients[product * gradient / depth + block * width * rows..][..width * rows];
                         let origin = |c: usize| c / LANES * rows * chunk + c % LANES;
                         for first in (0..tiles).step_by(SPAN) {
                             let offsets = &offsets[first..tiles.min(first + SPAN)];
                             let panel = &gradients[first * width..];
                             let fresh = begin + part + first == 0;
-                            multiply(&Product { a, origin, rows: cs, offsets, panel, width, fresh }, (&mut *sums, width));
+                            multiply(&Product { packing, a, origin, rows: cs, offsets, panel, width, fresh }, (&mut *sums, width));
                         }
                     }
                 });
