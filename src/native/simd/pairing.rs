@@ -1,6 +1,7 @@
 //! Numbers rounded to bf16, to the nearest and to even ones between two, and laid in pairs: as AVX512-BF16 does it, or one by one.
 
-use super::pairs::has_pairs;
+#[cfg(target_arch = "x86_64")]
+use super::level::{Level, level};
 
 /// Rows of numbers in memory.
 #[derive(Clone, Copy)]
@@ -18,7 +19,7 @@ pub struct Rows<'a> {
 pub fn round(from: &[f32], to: &mut [u16]) {
     assert!(from.len() <= to.len());
     #[cfg(target_arch = "x86_64")]
-    if has_pairs() {
+    if vectors() {
         // SAFETY: the features were seen on this machine, and `to` is as long as `from`.
         return unsafe { x86::round(from, to) };
     }
@@ -32,7 +33,7 @@ pub fn stack(rows: Rows<'_>, width: usize, to: &mut [u32]) {
     assert!(count == 0 || (count - 1) * stride + used <= from.len());
     assert!(used <= width && count.div_ceil(2) * width <= to.len());
     #[cfg(target_arch = "x86_64")]
-    if has_pairs() {
+    if vectors() {
         // SAFETY: the features were seen on this machine, and both ends of what is read and written above.
         return unsafe { x86::stack(rows, width, to) };
     }
@@ -49,12 +50,18 @@ pub fn pair_ahead(from: &[f32], ahead: usize, to: &mut [u32]) {
     let (paired, last) = to.split_at_mut(both);
     last.iter_mut().zip(&from[both..]).for_each(|(to, here)| *to = rounded(*here));
     #[cfg(target_arch = "x86_64")]
-    if has_pairs() {
+    if vectors() {
         // SAFETY: the features were seen on this machine; there are as many numbers here, ahead and in `paired`.
         return unsafe { x86::beside(&from[..both], &from[from.len() - both..], paired) };
     }
     let there = &from[from.len() - both..];
     paired.iter_mut().zip(from.iter().zip(there)).for_each(|(to, (here, there))| *to = pair(*here, *there));
+}
+
+/// Whether this machine rounds and pairs vectors at the level in use.
+#[cfg(target_arch = "x86_64")]
+fn vectors() -> bool {
+    level() == Level::Avx512 && is_x86_feature_detected!("avx512bf16")
 }
 
 /// Two numbers in a word.
