@@ -93,7 +93,7 @@ mod x86 {
             // SAFETY: the caller's promise.
             unsafe {
                 let [low, high] = [0, LANES].map(|j| _mm512_loadu_ps(from.as_ptr().add(at + j)));
-                let both: __m512i = std::mem::transmute(_mm512_cvtne2ps_pbh(high, low));
+                let both = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
                 _mm512_storeu_si512(to.as_mut_ptr().add(at).cast(), both);
             }
         }
@@ -115,7 +115,13 @@ mod x86 {
             order
         };
         // SAFETY: 512 bits each, of which any are numbers.
-        unsafe { _mm512_permutexvar_epi16(std::mem::transmute(IN_TURN), std::mem::transmute(_mm512_cvtne2ps_pbh(high, low))) }
+        let [order, both] = unsafe {
+            [
+                std::mem::transmute::<[i16; 2 * LANES], __m512i>(IN_TURN),
+                std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low)),
+            ]
+        };
+        _mm512_permutexvar_epi16(order, both)
     }
 
     /// # Safety
