@@ -173,7 +173,8 @@ mod tests {
 
     /// Numbers of all sizes, ties between two bf16 and what is no number among them; none that a machine may take for zero.
     fn numbers(count: usize) -> Vec<f32> {
-        let ties = [1.00390625, 1.01171875, -1.00390625, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, 0.0, -0.0, 3.0e-38];
+        let ties =
+            [1.0 + 1.0 / 256.0, 1.0 + 3.0 / 256.0, -1.0 - 1.0 / 256.0, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, 0.0, -0.0, 3.0e-38];
         let value = |i: usize| f32::from_bits((i as u32).wrapping_mul(2_654_435_761) & 0x7FFF_FFFF | (i as u32 & 1) << 31);
         let plain = move |i: usize| if value(i).is_normal() { value(i) } else { i as f32 };
         (0..count).map(|i| if i % 3 == 0 { ties[i / 3 % ties.len()] } else { plain(i) }).collect()
