@@ -15,6 +15,12 @@ pub enum Level {
     /// AVX-512.
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    /// NEON, which every 64-bit Arm has.
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+    /// WebAssembly's vectors of 128 bits.
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    Simd128,
 }
 
 impl Level {
@@ -26,14 +32,21 @@ impl Level {
             Self::Avx2 => "avx2",
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => "avx512",
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => "neon",
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Self::Simd128 => "simd128",
         }
     }
 }
 
 /// The levels of this machine, the best one last.
 pub fn levels() -> Vec<Level> {
-    #[cfg_attr(not(target_arch = "x86_64"), allow(unused_mut))]
     let mut levels = vec![Level::Portable];
+    #[cfg(target_arch = "aarch64")]
+    levels.push(Level::Neon);
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    levels.push(Level::Simd128);
     #[cfg(target_arch = "x86_64")]
     {
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
@@ -72,7 +85,7 @@ pub trait Job {
     fn run(self);
 }
 
-/// Runs a job compiled for the level in use.
+/// Runs a job compiled for the level in use; where every machine of the target has the level, it is compiled so anyway.
 #[inline]
 pub fn dispatch(job: impl Job) {
     #[cfg(target_arch = "x86_64")]

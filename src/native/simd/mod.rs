@@ -1,9 +1,15 @@
 //! Vectors: which this machine has, jobs compiled for each, and the register tile of every product.
 
+#[cfg(target_arch = "aarch64")]
+mod arm;
 mod level;
 mod pairing;
 mod pairs;
+mod passes;
+mod portable;
 mod tile;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod wasm;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 

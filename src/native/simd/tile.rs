@@ -5,7 +5,12 @@
 //! and stored to where they belong, with masks where a row has fewer columns than the tile.
 
 use super::Tile;
+#[cfg(target_arch = "aarch64")]
+use super::arm;
 use super::level::{Level, level};
+use super::portable;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+use super::wasm;
 #[cfg(target_arch = "x86_64")]
 use super::x86;
 
@@ -15,9 +20,13 @@ pub const MAX_ROWS: usize = 8;
 pub const MAX_COLUMNS: usize = 32;
 
 /// Columns of the tile for products with `n` columns.
-#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
 pub fn columns(n: usize) -> usize {
-    match level() {
+    columns_at(level(), n)
+}
+
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
+fn columns_at(level: Level, n: usize) -> usize {
+    match level {
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 if n > 16 => 32,
         _ => 16,
@@ -26,12 +35,20 @@ pub fn columns(n: usize) -> usize {
 
 /// Rows of the tile.
 pub fn rows() -> usize {
-    match level() {
+    rows_at(level())
+}
+
+fn rows_at(level: Level) -> usize {
+    match level {
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 => 8,
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => 6,
-        Level::Portable => 4,
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon => 6,
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        Level::Simd128 => 8,
+        Level::Portable => 8,
     }
 }
 
@@ -40,43 +57,131 @@ pub fn rows() -> usize {
 /// # Safety
 /// Every `rows[i] + offsets[k]` and every `b[k·stride .. + columns]` must be readable, and every `sums[i][.. used]` writable.
 pub unsafe fn multiply(tile: &Tile<'_>, columns: usize) {
+    // SAFETY: passed on to the caller.
+    unsafe { multiply_at(level(), tile, columns) }
+}
+
+/// # Safety
+/// As of [`multiply`]; this machine must have the level.
+unsafe fn multiply_at(level: Level, tile: &Tile<'_>, columns: usize) {
     assert!(!tile.rows.is_empty() && tile.rows.len() <= tile.sums.len() && tile.used <= columns);
-    // SAFETY: passed on to the caller; the level was seen on this machine. Each form has at least as many rows as are asked for.
+    // SAFETY: passed on to the caller. Each form has at least as many rows as are asked for.
     unsafe {
-        match (level(), tile.rows.len()) {
+        match (level, tile.rows.len()) {
             #[cfg(target_arch = "x86_64")]
             (Level::Avx512, ..) => x86::multiply_wide(tile, columns),
             #[cfg(target_arch = "x86_64")]
             (Level::Avx2, 1..=2) => x86::middle::<2, 2>(tile),
             #[cfg(target_arch = "x86_64")]
             (Level::Avx2, ..) => x86::middle::<6, 2>(tile),
-            (Level::Portable, ..) => portable::<4, 16>(tile),
+            #[cfg(target_arch = "aarch64")]
+            (Level::Neon, ..) if tile.used <= arm::NARROW => arm::narrow(tile),
+            #[cfg(target_arch = "aarch64")]
+            (Level::Neon, 1..=2) => arm::low(tile),
+            #[cfg(target_arch = "aarch64")]
+            (Level::Neon, ..) => arm::whole(tile),
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            (Level::Simd128, ..) => wasm::tile(tile),
+            (Level::Portable, ..) => portable::tile(tile),
         }
     }
 }
 
-unsafe fn portable<const R: usize, const C: usize>(tile: &Tile<'_>) {
-    assert!(tile.rows.len() <= R && tile.used <= C);
-    // SAFETY: the caller's promise.
-    unsafe {
-        let mut acc = [[0.0f32; C]; R];
-        if !tile.fresh {
-            for (row, sums) in acc.iter_mut().zip(&tile.sums[..tile.rows.len()]) {
-                std::ptr::copy_nonoverlapping(*sums, row.as_mut_ptr(), tile.used);
+#[cfg(all(test, unix))]
+mod tests {
+    use super::super::levels;
+    use super::*;
+
+    /// What stands where nothing may be written.
+    const CANARY: f32 = -7777.0;
+
+    /// Numbers that end where a page does which nobody may touch.
+    struct Fenced {
+        base: *mut libc::c_void,
+        half: usize,
+        len: usize,
+    }
+
+    impl Fenced {
+        fn new(len: usize, number: impl FnMut(usize) -> f32) -> Self {
+            // SAFETY: a mapping of our own, of which the second half is closed; the first holds the numbers, which are written at once.
+            unsafe {
+                let half = (4 * len).max(1).next_multiple_of(libc::sysconf(libc::_SC_PAGESIZE) as usize);
+                let (open, own) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+                let base = libc::mmap(std::ptr::null_mut(), 2 * half, open, own, -1, 0);
+                assert!(base != libc::MAP_FAILED && libc::mprotect(base.byte_add(half), half, libc::PROT_NONE) == 0);
+                let fenced = Self { base, half, len };
+                (0..len).map(number).enumerate().for_each(|(i, v)| fenced.start().add(i).write(v));
+                fenced
             }
         }
-        let rows: [*const f32; R] = std::array::from_fn(|i| tile.rows[i.min(tile.rows.len() - 1)]);
-        for (k, &offset) in tile.offsets.iter().enumerate() {
-            let b = &*(tile.b.add(k * tile.stride).cast::<[f32; C]>());
-            for (origin, row) in rows.iter().zip(&mut acc) {
-                let a = *origin.offset(offset as isize);
-                for (sum, b) in row.iter_mut().zip(b) {
-                    *sum += a * b;
+
+        fn start(&self) -> *mut f32 {
+            self.base.wrapping_byte_add(self.half - 4 * self.len).cast()
+        }
+
+        fn numbers(&self) -> &[f32] {
+            // SAFETY: written when this was made.
+            unsafe { std::slice::from_raw_parts(self.start(), self.len) }
+        }
+    }
+
+    impl Drop for Fenced {
+        fn drop(&mut self) {
+            // SAFETY: the mapping is this one's, and nothing borrows from it any more.
+            unsafe { libc::munmap(self.base, 2 * self.half) };
+        }
+    }
+
+    /// A number of −1..1 that is another one for each place.
+    fn number(at: usize) -> f32 {
+        (at.wrapping_mul(2_654_435_761) % 2003) as f32 / 1001.5 - 1.0
+    }
+
+    /// Multiplies a tile of `count` rows, the last of which and the last row of `b` end at fences.
+    fn check(level: Level, columns: usize, count: usize, used: usize, depth: usize, fresh: bool) {
+        let (apart, stride) = (used + 3, columns + 5);
+        let a = Fenced::new(count + 2 * depth, number);
+        let b = Fenced::new((depth * stride).saturating_sub(5), |i| number(i + 17));
+        let before = |at: usize| if at % apart < used { number(at + 5) } else { CANARY };
+        let sums = Fenced::new(count * apart - 3, before);
+        let offsets: Vec<i32> = (0..depth as i32).map(|k| 2 * k).collect();
+        let rows: Vec<*const f32> = (0..count).map(|i| a.start().cast_const().wrapping_add(i)).collect();
+        let targets: Vec<*mut f32> = (0..count).map(|i| sums.start().wrapping_add(i * apart)).collect();
+        let tile = Tile { rows: &rows, offsets: &offsets, b: b.start(), stride, sums: &targets, used, fresh };
+        // SAFETY: rows have a number for each offset, `b` has as many rows of columns, and each row's sums are `used` long.
+        unsafe { multiply_at(level, &tile, columns) };
+        for (at, found) in sums.numbers().iter().enumerate() {
+            let (i, j) = (at / apart, at % apart);
+            let first = if fresh { 0.0 } else { before(at) };
+            let pairs = || (0..depth).map(|k| (a.numbers()[i + 2 * k], b.numbers()[k * stride + j]));
+            let place = format!("{level:?}, {count} rows, {used} of {columns} columns, {depth} deep, at {i}, {j}");
+            if j >= used {
+                assert_eq!(*found, CANARY, "{place}");
+                continue;
+            }
+            let meant = pairs().fold(f64::from(first), |sum, (a, b)| sum + f64::from(a) * f64::from(b));
+            assert!((f64::from(*found) - meant).abs() < 1e-5, "{place}: {found} for {meant}");
+            // To the bit it is the sum in order, whatever the tile.
+            let fused = level != Level::Portable;
+            let in_order = pairs().fold(first, |sum, (a, b)| if fused { a.mul_add(b, sum) } else { sum + a * b });
+            assert_eq!(found.to_bits(), in_order.to_bits(), "{place}: {found} for {in_order}");
+        }
+    }
+
+    #[test]
+    fn tiles_are_sums_in_order_and_stay_within_their_columns() {
+        for level in levels() {
+            for columns in [columns_at(level, 1), columns_at(level, MAX_COLUMNS)] {
+                assert!(columns <= MAX_COLUMNS && rows_at(level) <= MAX_ROWS);
+                for count in 1..=rows_at(level) {
+                    for used in 1..=columns {
+                        for (depth, fresh) in [(0, true), (0, false), (1, true), (2, false), (19, true), (19, false)] {
+                            check(level, columns, count, used, depth, fresh);
+                        }
+                    }
                 }
             }
-        }
-        for (row, sums) in acc.iter().zip(&tile.sums[..tile.rows.len()]) {
-            std::ptr::copy_nonoverlapping(row.as_ptr(), *sums, tile.used);
         }
     }
 }
