@@ -6,9 +6,13 @@ use std::sync::OnceLock;
 
 use half::bf16;
 
+#[cfg(target_arch = "x86_64")]
 use super::pairing::pair;
+#[cfg(target_arch = "x86_64")]
 use super::tile::{MAX_COLUMNS, MAX_ROWS};
-use super::{Level, Tile, columns, level, multiply, rows};
+#[cfg(target_arch = "x86_64")]
+use super::{Level, columns, level, rows};
+use super::{Tile, multiply};
 use crate::error::{Error, Result};
 
 /// How a tile's factors lie, all of them at addresses that are given as those of `f32`.
