@@ -17,7 +17,8 @@ import time
 
 import torch
 
-from workloads import WORKLOADS, PixelCNN, build, parameter_count
+from autoregressive import PixelCNN
+from workloads import WORKLOADS, How, build, parameter_count
 
 
 def synchronise(device: torch.device) -> None:
@@ -40,6 +41,8 @@ def shared_fields(args, device: torch.device) -> dict:
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "compiled": args.compile,
+        "channels_last": args.channels_last,
+        "bf16": args.bf16,
         "peak_rss_bytes": peak_rss_bytes(),
     }
     if device.type == "cuda":
@@ -49,7 +52,7 @@ def shared_fields(args, device: torch.device) -> dict:
 
 
 def time_training(name: str, args, device: torch.device) -> dict:
-    training = build(name, device, args.compile)
+    training = build(name, How(device, args.compile, args.channels_last, args.bf16))
     start = time.perf_counter()
     training.step()
     synchronise(device)
@@ -111,7 +114,7 @@ def time_sampling(args, device: torch.device) -> dict:
 def in_own_process(name: str, args) -> list[dict]:
     command = [sys.executable, __file__, "--json", "--workload", name, "--device", args.device]
     command += ["--steps", str(args.steps), "--warmup", str(args.warmup), "--threads", str(args.threads)]
-    command += ["--compile"] * args.compile + ["--tf32"] * args.tf32
+    command += ["--compile"] * args.compile + ["--tf32"] * args.tf32 + ["--channels-last"] * args.channels_last + ["--bf16"] * args.bf16
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)["rows"]
 
 
@@ -132,9 +135,13 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--compile", action="store_true", help="torch.compile the model")
+    parser.add_argument("--channels-last", action="store_true", help="weights and images with channels last in memory")
+    parser.add_argument("--bf16", action="store_true", help="products in bfloat16, by autocast")
     parser.add_argument("--tf32", action="store_true", help="allow TF32 on CUDA; without it all products are f32")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
+    if args.sample and (args.channels_last or args.bf16):
+        parser.error("--channels-last and --bf16 are of training")
     if args.steps < 1 or args.warmup < 1 or args.images < 1 or (args.pixels is not None and args.pixels < 1):
         parser.error("--steps, --warmup, --images and --pixels are at least 1")
     torch.set_num_threads(args.threads)

@@ -21,8 +21,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autoregressive import GatedPixelCNN, PixelCNN, nats_per_image
 from pixelcnn_pp import PixelCnnPp, mixture_nats_per_image
-from workloads import GatedPixelCNN, PixelCNN, PixelRNN, RowLayer, negative_elbo, nats_per_image, parameter_count, vae_mlp
+from pixelrnn import PixelRNN, RowLayer
+from vae import negative_elbo, vae_mlp
+from workloads import parameter_count
 
 # What makes a network, and its batch.
 BINARY = {

@@ -22,7 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from workloads import WaveNet, parameter_count
+from sequences import WaveNet
+from workloads import parameter_count
 
 
 def read(path: Path) -> np.ndarray:
