@@ -22,6 +22,9 @@ pub mod eval;
 #[doc(hidden)]
 pub mod gpu;
 pub mod graph;
+#[cfg(not(target_family = "wasm"))]
+#[doc(hidden)]
+pub mod heap;
 #[cfg_attr(target_family = "wasm", allow(dead_code))]
 pub(crate) mod keys;
 pub mod lanes;

@@ -1,11 +1,9 @@
 //! The `kiln` program; everything it does lives in the library.
 
-mod heap;
-
 use std::process::ExitCode;
 
 #[global_allocator]
-static HEAP: heap::Heap = heap::Heap;
+static HEAP: kiln::heap::Heap = kiln::heap::Heap;
 
 fn main() -> ExitCode {
     // Mesa's device-select layer looks for a Wayland display, and where there can be none complains on stderr at every start.

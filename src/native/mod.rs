@@ -3,6 +3,7 @@
 
 pub(crate) mod attention;
 mod convolution;
+pub(crate) mod distance;
 pub(crate) mod group_norm;
 mod math;
 pub mod mixture;

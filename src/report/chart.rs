@@ -28,6 +28,8 @@ pub struct ChartOptions {
     pub width: u32,
     /// Height, pixels; at least 240.
     pub height: u32,
+    /// Logarithmic x; points at 0 or less are left out.
+    pub log_x: bool,
     /// Logarithmic y; values of 0 or less are left out.
     pub log_y: bool,
     /// Points of the running mean that is drawn over the faded data; 0 or 1 for none, `None` for one fiftieth of a long series.
@@ -39,7 +41,7 @@ pub struct ChartOptions {
 impl Default for ChartOptions {
     /// 1200×720, linear, smoothed where long, fitted.
     fn default() -> Self {
-        Self { width: 1200, height: 720, log_y: false, smooth: None, y_range: None }
+        Self { width: 1200, height: 720, log_x: false, log_y: false, smooth: None, y_range: None }
     }
 }
 
@@ -59,7 +61,8 @@ pub fn chart(title: &str, x_label: &str, y_label: &str, series: &[Series], optio
     let names: Vec<&str> = series.iter().map(|s| s.name.as_str()).collect();
     let top = legend(&mut picture, (left, 48), &names) + 10;
     let area = Area { left, top, width: width - left - 32, height: height.saturating_sub(top + 64).max(32) };
-    let x = Axis::around(series.iter().flat_map(|s| s.points.iter().filter(|p| p.1.is_finite()).map(|p| p.0)), false, 0.0);
+    let places = series.iter().flat_map(|s| s.points.iter().filter(|p| p.1.is_finite()).map(|p| p.0));
+    let x = Axis::around(places, options.log_x, if options.log_x { 0.04 } else { 0.0 });
     let frame = Frame { area, x, y: y_axis(series, options) };
     frame.draw(&mut picture, x_label, y_label);
     for (n, series) in series.iter().enumerate() {
@@ -108,7 +111,7 @@ fn y_axis(series: &[Series], options: &ChartOptions) -> Axis {
 }
 
 fn draw_series(picture: &mut RgbImage, frame: &Frame, points: &[(f64, f64)], colour: Colour, options: &ChartOptions) {
-    let shown = |p: &&(f64, f64)| p.0.is_finite() && p.1.is_finite() && (!options.log_y || p.1 > 0.0);
+    let shown = |p: &&(f64, f64)| p.0.is_finite() && p.1.is_finite() && (!options.log_x || p.0 > 0.0) && (!options.log_y || p.1 > 0.0);
     let points: Vec<(f64, f64)> = points.iter().filter(shown).copied().collect();
     let window = options.smooth.unwrap_or(if points.len() > LONG { (points.len() / 50).max(MEAN) } else { 1 });
     let smoothed = window > 1 && points.len() > window;
@@ -175,9 +178,9 @@ mod tests {
         let line =
             |slope: f64| Series::new(format!("slope {slope}"), (0..2000).map(|i| (f64::from(i), 3.0 + slope * f64::from(i))).collect());
         let all: Vec<Series> = (1..=8).map(|n| line(f64::from(n))).collect();
-        for log_y in [false, true] {
-            let picture = chart("title", "x", "y", &all, &ChartOptions { log_y, ..ChartOptions::default() });
-            assert!((0..8).all(|n| ink(&picture, palette(n)) > 300), "log {log_y}");
+        for (log_x, log_y) in [(false, false), (false, true), (true, true)] {
+            let picture = chart("title", "x", "y", &all, &ChartOptions { log_x, log_y, ..ChartOptions::default() });
+            assert!((0..8).all(|n| ink(&picture, palette(n)) > 300), "log {log_x} {log_y}");
         }
     }
 
@@ -185,9 +188,9 @@ mod tests {
     fn points_that_cannot_be_shown_make_a_chart_all_the_same() {
         let odd = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -1.0, 1e-308, f64::MAX, f64::MIN, 7.0];
         let points: Vec<(f64, f64)> = odd.iter().flat_map(|&x| odd.iter().map(move |&y| (x, y))).collect();
-        for log_y in [false, true] {
+        for (log_x, log_y) in [(false, false), (false, true), (true, false), (true, true)] {
             for points in [vec![], vec![(1.0, 1.0)], vec![(f64::NAN, 1.0)], points.clone(), points.repeat(10)] {
-                let options = ChartOptions { log_y, width: 0, height: 0, ..ChartOptions::default() };
+                let options = ChartOptions { log_x, log_y, width: 0, height: 0, ..ChartOptions::default() };
                 let picture = chart("", "", "", &[Series::new("odd", points)], &options);
                 assert_eq!(picture.dimensions(), (320, 240));
             }

@@ -28,7 +28,9 @@ pub use events::{EventFile, Setting, records};
 pub use fan::fan;
 pub use file::{png_bytes, save_image, save_png, write_atomically};
 pub use grid::{GridOptions, Mark, grid, grid_with, image};
-pub use npy::{NpyStream, read_npy_classes, read_npy_f32, write_npy_f32, write_npy_f64, write_npy_i64, write_npy_u32, write_table};
+pub use npy::{
+    NpyStream, read_npy_classes, read_npy_f32, write_npy_f32, write_npy_f64, write_npy_i64, write_npy_u8, write_npy_u32, write_table,
+};
 pub use page::Page;
 pub use roofline::{Roof, roofline};
 pub use scatter::{PointSet, scatter};

@@ -25,6 +25,14 @@ pub fn write_npy_f64(path: &Path, shape: &[usize], values: &[f64]) -> Result<()>
     write(path, shape, values)
 }
 
+/// Writes `values` in C order as a `uint8` array, such as pixels; see [`write_npy_f32`].
+///
+/// # Errors
+/// As [`write_npy_f32`].
+pub fn write_npy_u8(path: &Path, shape: &[usize], values: &[u8]) -> Result<()> {
+    write(path, shape, values)
+}
+
 /// Writes `values` in C order as a `uint32` array, such as indices; see [`write_npy_f32`].
 ///
 /// # Errors

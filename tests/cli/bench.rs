@@ -69,7 +69,7 @@ fn kernels_of_many_sizes_are_drawn_under_the_roof() {
     assert!(image::open(place.path("roof.png")).expect("a picture").width() > 600);
     assert_eq!(lasting(&place, "k.json", 2).len(), 1);
     place.kiln("bench kernels --sweep --filter sweep-matmul-65").refused(2, &["sweep-matmul-65", "sweep-matmul-64", "dcgan"]);
-    place.kiln("bench train --picture roof.png").refused(2, &["--picture", "bench kernels"]);
+    place.kiln("bench train --picture roof.png").refused(2, &["--picture", "bench kernels", "bench sweep"]);
     place.kiln("bench sample --trace t.json").refused(2, &["--trace", "bench train"]);
 }
 
@@ -87,6 +87,45 @@ fn a_step_in_lanes_is_timed() {
     place.kiln("bench ranks --filter vae-mlp --batch 9 --lanes 2 --device cpu").refused(2, &["9", "--batch"]);
     place.kiln("bench ranks --lanes 3 --device cpu").refused(2, &["--lanes", "3"]);
     place.kiln("bench train --lanes 2").refused(2, &["--lanes", "bench ranks"]);
+}
+
+#[test]
+fn growth_is_measured_along_axes() {
+    let place = Place::new();
+    let said = place.kiln("bench sweep train --filter rnn-gru --steps 2 --device cpu --json --picture growth.png").json();
+    let (rows, slopes) = (said["rows"].as_array().expect("rows"), said["slopes"].as_array().expect("slopes"));
+    let axes: Vec<_> = slopes.iter().map(|line| line["axis"].as_str().expect("an axis")).collect();
+    assert_eq!(axes, ["batch", "width", "depth", "side", "data"]);
+    assert!(rows.len() == 25 && rows.iter().all(|row| row["seconds"].as_f64() > Some(0.0) && row["peak_bytes"].as_u64() > Some(4096)));
+    // Twice the layers are about twice the operations, and hold more.
+    let depth: Vec<_> = rows.iter().filter(|row| row["axis"] == "depth").collect();
+    let ratio = depth[4]["work"].as_f64().expect("operations") / depth[3]["work"].as_f64().expect("operations");
+    assert!(ratio > 1.8 && ratio < 2.05 && depth[4]["peak_bytes"].as_u64() > depth[0]["peak_bytes"].as_u64(), "{ratio}");
+    assert!(slopes.iter().all(|line| line["seconds_n"].is_f64() && line["seconds_work"].is_f64() == (line["axis"] != "data")));
+    assert!(image::open(place.path("growth.png")).expect("a picture").height() > 5 * 600);
+
+    let words = place.kiln("bench sweep train --filter rnn-gru-data --steps 1 --device cpu").ok().out;
+    assert!(words.contains("1024–16384"), "{words}");
+    place.kiln("bench sweep train --filter transformer").refused(2, &["transformer", "rnn-gru", "depth"]);
+    place.kiln("bench sweep eval --filter transformer").refused(2, &["transformer", "nearest"]);
+    place.kiln("bench sweep").refused(2, &["bench sweep train", "bench sweep eval"]);
+    place.kiln("bench sweep sample").refused(2, &["sample", "train"]);
+    place.kiln("bench train eval").refused(2, &["bench sweep", "eval"]);
+    place.kiln("bench sweep train --batch 4").refused(2, &["--batch"]);
+    place.kiln("bench sweep train --files .").refused(2, &["--files", "bench sweep eval"]);
+    place.kiln("bench sweep train --trace t.json").refused(2, &["--trace", "bench train"]);
+}
+
+#[test]
+fn reading_pictures_is_timed() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("pictures")).expect("a folder");
+    for at in 0..20 {
+        image::RgbImage::new(8, 8).save(place.path(&format!("pictures/{at}.jpg"))).expect("a picture");
+    }
+    let said = place.kiln("bench sweep eval --filter jpeg --files pictures --steps 2 --device cpu --json").json();
+    assert_eq!((said["rows"].as_array().map(Vec::len), said["rows"][0]["n"].as_u64()), (Some(1), Some(20)));
+    place.kiln("bench sweep eval --filter jpeg --files nowhere --device cpu").refused(2, &["nowhere"]);
 }
 
 #[test]

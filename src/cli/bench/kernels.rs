@@ -31,7 +31,7 @@ struct Kind {
 
 /// Something whose kernels are measured.
 enum Subject {
-    Training(&'static Workload),
+    Training(&'static Workload<'static>),
     Size(Case),
 }
 

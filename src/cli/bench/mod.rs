@@ -3,6 +3,7 @@
 mod args;
 mod ceilings;
 mod earlier;
+mod growth;
 mod kernels;
 mod ranks;
 mod sample;
@@ -12,6 +13,7 @@ mod trace;
 mod train;
 pub(in crate::cli) mod workloads;
 
+use args::Swept;
 pub use args::{BenchArgs, BenchWhat};
 
 use crate::cli::common::Common;
@@ -38,11 +40,25 @@ fn check_words(args: &BenchArgs, common: &Common) -> Result<()> {
     if args.steps == 0 {
         return Err(Error::usage("--steps must be at least 1"));
     }
-    if args.what == BenchWhat::Sample && args.trace.is_some() {
-        return Err(Error::usage("--trace draws the steps of bench train or bench kernels; bench sample has none"));
+    if matches!(args.what, BenchWhat::Sample | BenchWhat::Sweep) && args.trace.is_some() {
+        return Err(Error::usage("--trace draws the steps of bench train or bench kernels; bench sample and bench sweep have none"));
     }
-    if args.what != BenchWhat::Kernels && (args.picture.is_some() || args.sweep) {
-        return Err(Error::usage("--picture and --sweep belong to bench kernels"));
+    if args.what != BenchWhat::Kernels && args.sweep {
+        return Err(Error::usage("--sweep belongs to bench kernels"));
+    }
+    if !matches!(args.what, BenchWhat::Kernels | BenchWhat::Sweep) && args.picture.is_some() {
+        return Err(Error::usage("--picture belongs to bench kernels and bench sweep"));
+    }
+    match (args.what, args.swept) {
+        (BenchWhat::Sweep, None) => return Err(Error::usage("say what grows: kiln bench sweep train or kiln bench sweep eval")),
+        (BenchWhat::Sweep, Some(_)) if args.batch.is_some() => {
+            return Err(Error::usage("the batch is one of the sizes that bench sweep lets grow; leave --batch out"));
+        }
+        (BenchWhat::Sweep, _) | (_, None) => {}
+        (_, Some(_)) => return Err(Error::usage("only bench sweep takes a second word, train or eval")),
+    }
+    if args.swept != Some(Swept::Eval) && args.files.is_some() {
+        return Err(Error::usage("--files belongs to bench sweep eval"));
     }
     match (args.what, args.lanes) {
         (BenchWhat::Ranks, _) if args.trace.is_some() => {
@@ -73,5 +89,6 @@ pub fn run(args: &BenchArgs, common: &Common, output: &Output) -> Result<()> {
         BenchWhat::Sample => sample::run(args, &device, output),
         BenchWhat::Kernels => kernels::run(args, &device, output),
         BenchWhat::Ranks => ranks::run(args, &device, &common.ranks, output),
+        BenchWhat::Sweep => growth::run(args, args.swept.unwrap_or(Swept::Train), &device, output),
     }
 }

@@ -87,13 +87,13 @@ pub fn run(args: &BenchArgs, device: &Device, ranks: &Ranks, output: &Output) ->
 }
 
 /// What is measured, and with how many items a step.
-fn planned(args: &BenchArgs, count: usize, lanes: usize) -> Result<Vec<(&'static Workload, usize)>> {
+fn planned(args: &BenchArgs, count: usize, lanes: usize) -> Result<Vec<(&'static Workload<'static>, usize)>> {
     if !lanes.is_power_of_two() || !lanes.is_multiple_of(count) {
         let ranks = counted(count, "rank");
         return Err(Error::usage(format!("--lanes is a power of two, and as many for each of {ranks}, not {lanes}")));
     }
-    let usual = |w: &&Workload| !args.filter.is_empty() || USUAL.contains(&w.name);
-    let workloads: Vec<&Workload> = chosen(&args.filter).into_iter().filter(usual).collect();
+    let usual = |w: &&Workload<'_>| !args.filter.is_empty() || USUAL.contains(&w.name);
+    let workloads: Vec<&Workload<'_>> = chosen(&args.filter).into_iter().filter(usual).collect();
     if workloads.is_empty() {
         return Err(no_such(&args.filter, &WORKLOADS.map(|w| w.name.to_string())));
     }
@@ -112,7 +112,7 @@ fn counted(count: usize, what: &str) -> String {
 
 /// Times a workload's step in lanes, and counts the numbers that are exchanged in it.
 fn time(
-    workload: &Workload,
+    workload: &Workload<'_>,
     (batch, lanes): (usize, usize),
     steps: usize,
     (device, ranks): (&Device, &Ranks),

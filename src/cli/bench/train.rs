@@ -80,7 +80,7 @@ pub fn run(args: &BenchArgs, device: &Device, output: &Output) -> Result<()> {
 }
 
 /// Times a workload's steps, the inputs already on the device.
-fn time(workload: &Workload, args: &BenchArgs, device: &Device, bar: &indicatif::ProgressBar) -> Result<Timed> {
+fn time(workload: &Workload<'_>, args: &BenchArgs, device: &Device, bar: &indicatif::ProgressBar) -> Result<Timed> {
     let begun = Instant::now();
     let mut compiled = workload.compile(args.batch, device)?;
     let mut times = Vec::new();

@@ -12,17 +12,18 @@ use crate::train::TrainRecipe;
 use crate::wait::Wait;
 
 /// A training workload: a model, its hyper-parameters, and the data it steps on.
-pub struct Workload {
-    pub name: &'static str,
-    model: &'static str,
-    hyper: &'static str,
-    batch: usize,
-    dims: [usize; 3],
-    binary: bool,
+pub struct Workload<'a> {
+    pub name: &'a str,
+    pub(super) model: &'a str,
+    /// TOML.
+    pub(super) hyper: &'a str,
+    pub(super) batch: usize,
+    pub(super) dims: [usize; 3],
+    pub(super) binary: bool,
 }
 
 /// Every workload; those of [`SAMPLED`] are also drawn from.
-pub const WORKLOADS: [Workload; 16] = [
+pub const WORKLOADS: [Workload<'static>; 16] = [
     Workload { name: "pixelcnn-28-b64", model: "pixelcnn", hyper: "preset = 'tiny'", batch: 64, dims: [28, 28, 1], binary: true },
     Workload {
         name: "gated-pixelcnn-28-b32",
@@ -70,7 +71,7 @@ pub const WORKLOADS: [Workload; 16] = [
 ];
 
 /// Workloads whose models are drawn from, by their names without the batch.
-pub const SAMPLED: [(&str, &Workload); 8] = [
+pub const SAMPLED: [(&str, &Workload<'static>); 8] = [
     ("pixelcnn-28", &WORKLOADS[0]),
     ("gated-pixelcnn-28", &WORKLOADS[1]),
     ("gated-pixelcnn-scales-28", &WORKLOADS[8]),
@@ -82,7 +83,7 @@ pub const SAMPLED: [(&str, &Workload); 8] = [
 ];
 
 /// The workload that items are drawn of by taking noise away.
-pub const DENOISED: (&str, &Workload) = ("diffusion-sample-28", &WORKLOADS[13]);
+pub const DENOISED: (&str, &Workload<'static>) = ("diffusion-sample-28", &WORKLOADS[13]);
 
 /// What a workload's training step takes besides a program.
 pub struct Prepared {
@@ -103,7 +104,7 @@ pub struct Compiled {
     pub flops: u64,
 }
 
-impl Workload {
+impl Workload<'_> {
     /// The model, with its first weights still to be drawn.
     pub fn build(&self) -> Result<Box<dyn Model>> {
         let hyper = toml::from_str(self.hyper).map_err(|e| Error::usage(e.to_string()))?;
@@ -195,7 +196,7 @@ impl Compiled {
 }
 
 /// The workloads whose name holds a filter; none may.
-pub fn chosen(filter: &str) -> Vec<&'static Workload> {
+pub fn chosen(filter: &str) -> Vec<&'static Workload<'static>> {
     WORKLOADS.iter().filter(|w| w.name.contains(filter)).collect()
 }
 

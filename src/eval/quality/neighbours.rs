@@ -1,6 +1,7 @@
 //! What nearest neighbours say: precision and recall (Kynkäänniemi et al., 2019), the two-sample test (Lopez-Paz and Oquab, 2017), and
 //! copies of training items.
 
+use crate::native::distance::{FROM, Panels, TO};
 use crate::parallel::prelude::*;
 
 use super::Rows;
@@ -14,49 +15,89 @@ pub struct PrecisionRecall {
     pub recall: f64,
 }
 
-fn squared(x: &[f32], y: &[f32]) -> f32 {
-    // Eight sums side by side, which the compiler turns into vectors.
-    let mut sums = [0.0f32; 8];
-    let (xs, ys) = (x.chunks_exact(8), y.chunks_exact(8));
-    let rest: f32 = xs.remainder().iter().zip(ys.remainder()).map(|(a, b)| (a - b) * (a - b)).sum();
-    for (a, b) in xs.zip(ys) {
-        for i in 0..8 {
-            let d = a[i] - b[i];
-            sums[i] += d * d;
-        }
+/// Numbers of the rows that are packed at once: what stays near while all others are measured against it.
+const PACKED: usize = 1 << 17;
+/// Neighbours that reach as far as an item does.
+const REACH: usize = 3;
+
+/// Measures each row of `from` against all of `to`, in order: `visit` is told a row's own state and number, the first of some rows of `to`, and
+/// the squared distances to them. Rows whose state is not `open` are left out from then on.
+fn scan<S: Send>(
+    from: Rows<'_>,
+    to: Rows<'_>,
+    states: &mut [S],
+    open: impl Fn(&S) -> bool,
+    visit: impl Fn(&mut S, usize, usize, &[f32]) + Sync,
+) {
+    let count = (PACKED / to.width).next_multiple_of(TO).max(TO);
+    for (block, rows) in to.values.chunks(count * to.width).enumerate() {
+        let (panels, first) = (Panels::new(rows, to.width), block * count);
+        let mut wanted: Vec<(usize, &mut S)> = states.iter_mut().enumerate().filter(|(_, state)| open(state)).collect();
+        wanted.par_chunks_mut(FROM).for_each(|few| {
+            let own: Vec<&[f32]> = few.iter().map(|(i, _)| from.row(*i)).collect();
+            panels.distances(&own, |at, panel, distances| {
+                let (i, state) = &mut few[at];
+                visit(state, *i, first + panel, distances);
+            });
+        });
     }
-    sums.iter().sum::<f32>() + rest
 }
 
 /// The nearest row of `to` for each row of `from`: its number and its Euclidean distance.
 pub fn nearest(from: Rows<'_>, to: Rows<'_>) -> Vec<(usize, f32)> {
-    let of = |i: usize| {
-        let distances = (0..to.len()).map(|j| (j, squared(from.row(i), to.row(j))));
-        let (at, d) = distances.fold((0, f32::INFINITY), |best, next| if next.1 < best.1 { next } else { best });
-        (at, d.sqrt())
-    };
-    (0..from.len()).into_par_iter().map(of).collect()
+    let mut best = vec![(0, f32::INFINITY); from.len()];
+    scan(
+        from,
+        to,
+        &mut best,
+        |_| true,
+        |best, _, first, distances| {
+            for (j, d) in distances.iter().enumerate() {
+                if *d < best.1 {
+                    *best = (first + j, *d);
+                }
+            }
+        },
+    );
+    best.into_iter().map(|(at, d)| (at, d.sqrt())).collect()
 }
 
-/// The squared distance of each row to its `k`-th nearest other row.
-fn reaches(rows: Rows<'_>, k: usize) -> Vec<f32> {
-    let of = |i: usize| {
-        let mut distances: Vec<f32> = (0..rows.len()).filter(|j| *j != i).map(|j| squared(rows.row(i), rows.row(j))).collect();
-        let k = k.min(distances.len());
-        if k == 0 {
-            return 0.0;
-        }
-        *distances.select_nth_unstable_by(k - 1, f32::total_cmp).1
-    };
-    (0..rows.len()).into_par_iter().map(of).collect()
+/// The squared distance of each row to its [`REACH`]-th nearest other row, or to the furthest where there are fewer; 0 of a single row.
+fn reaches(rows: Rows<'_>) -> Vec<f32> {
+    // The nearest, in order.
+    let mut near = vec![[f32::INFINITY; REACH]; rows.len()];
+    scan(
+        rows,
+        rows,
+        &mut near,
+        |_| true,
+        |near, i, first, distances| {
+            for (j, d) in distances.iter().enumerate() {
+                if *d < near[REACH - 1] && first + j != i {
+                    near[REACH - 1] = *d;
+                    near.sort_unstable_by(f32::total_cmp);
+                }
+            }
+        },
+    );
+    near.into_iter().map(|near| near.into_iter().rfind(|d| d.is_finite()).unwrap_or(0.0)).collect()
 }
 
 /// An item's reach is the distance to its third nearest neighbour in its own set.
 pub fn precision_recall(data: Rows<'_>, generated: Rows<'_>) -> PrecisionRecall {
     let share = |of: Rows<'_>, within: Rows<'_>| {
-        let reach = reaches(within, 3);
-        let inside = |i: &usize| (0..within.len()).any(|j| squared(of.row(*i), within.row(j)) <= reach[j]);
-        (0..of.len()).into_par_iter().filter(inside).count() as f64 / of.len().max(1) as f64
+        let reach = reaches(within);
+        let mut inside = vec![false; of.len()];
+        scan(
+            of,
+            within,
+            &mut inside,
+            |inside| !inside,
+            |inside, _, first, distances| {
+                *inside |= distances.iter().zip(&reach[first..]).any(|(d, reach)| d <= reach);
+            },
+        );
+        inside.iter().filter(|inside| **inside).count() as f64 / of.len().max(1) as f64
     };
     PrecisionRecall { precision: share(generated, data), recall: share(data, generated) }
 }
@@ -64,12 +105,23 @@ pub fn precision_recall(data: Rows<'_>, generated: Rows<'_>) -> PrecisionRecall 
 /// How often the nearest other item is of an item's own kind, over both sets: ½ where they cannot be told apart, 1 where they are
 /// different, below ½ where generated items copy single data items. Sets should be of one size.
 pub fn two_sample_accuracy(data: Rows<'_>, generated: Rows<'_>) -> f64 {
-    let own = |of: Rows<'_>, other: Rows<'_>, i: usize| {
-        let within = (0..of.len()).filter(|j| *j != i).map(|j| squared(of.row(i), of.row(j))).fold(f32::INFINITY, f32::min);
-        let across = (0..other.len()).map(|j| squared(of.row(i), other.row(j))).fold(f32::INFINITY, f32::min);
-        within < across
+    let least = |of: Rows<'_>, to: Rows<'_>, but_itself: bool| {
+        let mut least = vec![f32::INFINITY; of.len()];
+        scan(
+            of,
+            to,
+            &mut least,
+            |_| true,
+            |least, i, first, distances| {
+                let other = |(j, _): &(usize, &f32)| !but_itself || first + j != i;
+                *least = distances.iter().enumerate().filter(other).fold(*least, |least, (_, d)| least.min(*d));
+            },
+        );
+        least
     };
-    let hits = |of: Rows<'_>, other: Rows<'_>| (0..of.len()).into_par_iter().filter(|i| own(of, other, *i)).count();
+    let hits = |of: Rows<'_>, other: Rows<'_>| {
+        least(of, of, true).iter().zip(least(of, other, false)).filter(|(own, across)| *own < across).count()
+    };
     (hits(data, generated) + hits(generated, data)) as f64 / (data.len() + generated.len()).max(1) as f64
 }
 

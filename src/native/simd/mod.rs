@@ -2,6 +2,7 @@
 
 #[cfg(target_arch = "aarch64")]
 mod arm;
+mod distance;
 mod level;
 mod pairing;
 mod pairs;
@@ -13,6 +14,7 @@ mod wasm;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub use distance::distances;
 pub use level::{Job, Level, choose, dispatch, level, levels};
 pub use pairing::{Rows, pair_ahead, round, stack};
 pub use pairs::{Packing, has_pairs, prove_pairs};
