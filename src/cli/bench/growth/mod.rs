@@ -20,7 +20,7 @@ use line::Line;
 /// `kiln bench sweep`
 pub fn run(args: &BenchArgs, swept: Swept, device: &Device, output: &Output) -> Result<()> {
     let old = Earlier::asked(args)?;
-    let folder = tempfile::tempdir().map_err(|e| Error::io(&std::env::temp_dir(), e))?;
+    let folder = tempfile::tempdir().map_err(|e| Error::io(std::env::temp_dir(), e))?;
     let lines = match swept {
         Swept::Train => of_training(args, device, folder.path(), output)?,
         Swept::Eval => of_judging(args, device, folder.path(), output)?,

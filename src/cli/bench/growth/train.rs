@@ -87,7 +87,7 @@ fn point(family: &Family, size: &Size, args: &BenchArgs, device: &Device, folder
         at += 1;
     }
     let bytes = match device {
-        Device::Cpu => heap::most().saturating_sub(before),
+        Device::Cpu(_) => heap::most().saturating_sub(before),
         Device::Gpu(_) => program.bytes(),
     };
     let [_, seconds, _] = spread(times);
