@@ -162,8 +162,8 @@ fn agrees_with_the_oracle(images: usize, taps: Taps, [c, d]: [usize; 2]) -> Resu
 
 #[test]
 fn convolutions_of_2x2_parts_agree_with_the_oracle() -> Result<()> {
-    // Images that fill no group, sums longer than a panel, and more images than a weight gradient holds at a time.
-    for (images, side, c, d) in [(1, 4, 16, 32), (19, 8, 96, 64), (24, 32, 32, 32)] {
+    // Images that fill no group, sums longer than a panel, more images than a weight gradient holds at a time, and tiles that are cut.
+    for (images, side, c, d) in [(1, 4, 16, 32), (19, 8, 96, 64), (24, 32, 32, 32), (3, 28, 32, 32), (20, 14, 16, 64), (2, 22, 288, 32)] {
         agrees_with_the_oracle(images, Taps::dense([4, 4], 2, 1, [side, side])?, [c, d])?;
     }
     Ok(())

@@ -6,7 +6,7 @@ use super::Convolution;
 use super::geometry::{Geometry, PhaseTables, Reader};
 use super::panels::{Factor, Panels};
 use super::product::{MAPPED, multiply, multiply_by_columns, positions_in_rows, with_rounded, with_source};
-use super::winograd::{self, Split, Three, Two};
+use super::winograd;
 use crate::native::scratch;
 use crate::native::simd::Packing;
 
@@ -19,11 +19,8 @@ pub fn convolve(job: &Convolution<'_, f32>, output: &mut [f32]) {
     if output.is_empty() {
         return;
     }
-    if let Some(split) = Split::<4>::of(job.gather, job.channels) {
-        return winograd::convolve::<Two, 9, 4>(job, &split, output);
-    }
-    if let Some(split) = Split::<9>::of(job.gather, job.channels) {
-        return winograd::convolve::<Three, 16, 9>(job, &split, output);
+    if winograd::convolve(job, output) {
+        return;
     }
     let weights = Factor { data: job.weights, channels: job.channels, transposed: job.transposed };
     if let Some([from, to]) = positions_in_rows(job.gather, job.transposed) {

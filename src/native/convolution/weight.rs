@@ -8,7 +8,7 @@ use super::WeightGradient;
 use super::geometry::{Geometry, PhaseTables, Reader};
 use super::panels::{Factor, pack_row};
 use super::product::{multiply_by_columns, positions_in_rows, with_source};
-use super::winograd::{self, Split, Three, Two};
+use super::winograd;
 use crate::native::scratch;
 use crate::native::simd::{self, MAX_ROWS, Packing, Rows, Tile};
 
@@ -29,11 +29,8 @@ pub fn weight_gradient(job: &WeightGradient<'_, f32>, output: &mut [f32]) {
     if output.is_empty() || size == 0 || dest == 0 || job.upstream.is_empty() {
         return output.fill(0.0);
     }
-    if let Some(split) = Split::<4>::of(job.gather, job.channels) {
-        return winograd::weight_gradient::<Two, 9, 4>(job, &split, output);
-    }
-    if let Some(split) = Split::<9>::of(job.gather, job.channels) {
-        return winograd::weight_gradient::<Three, 16, 9>(job, &split, output);
+    if winograd::weight_gradient(job, output) {
+        return;
     }
     let rows = positions_in_rows(job.gather, false);
     if let (Some([from, _]), true) = (rows, output.len() > SMALL && i32::try_from(job.source.len()).is_ok()) {

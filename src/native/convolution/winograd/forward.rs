@@ -15,13 +15,19 @@ use crate::native::convolution::product::with_rounded;
 use crate::native::scratch;
 use crate::native::simd::{self, Packing, Rows};
 
-/// Tiles multiplied at a time: part of an image, or as many images as hold them.
-const ROWS: usize = 64;
+/// Positions of the tiles multiplied at a time: part of an image, or as many images as hold them.
+const POSITIONS: usize = 256;
+/// Tiles multiplied at a time at least, or weights would not be worth loading.
+const LEAST: usize = 32;
 /// Length of the sums that run without leaving the registers: a panel of this many rows of weights stays in the first cache.
 const DEPTH: usize = 256;
 
 /// `out[p] = epilogue(Σ_t source[p + t] · W_t)`
-pub fn convolve<F: Filter<P, T>, const P: usize, const T: usize>(job: &Convolution<'_, f32>, split: &Split<T>, output: &mut [f32]) {
+pub fn convolve<F: Filter<P, T, O>, const P: usize, const T: usize, const O: usize>(
+    job: &Convolution<'_, f32>,
+    split: &Split<T>,
+    output: &mut [f32],
+) {
     let [cs, cd] = job.channels;
     let geometry = Geometry::of(job.gather, job.channels);
     let geometry = &*geometry;
@@ -30,8 +36,9 @@ pub fn convolve<F: Filter<P, T>, const P: usize, const T: usize>(job: &Convoluti
     let dest = job.gather.dest[0] * job.gather.dest[1] * cd;
     // How images are grouped changes no sum, so it may depend on the cores.
     let share = (output.len() / dest).div_ceil(crate::parallel::current_num_threads());
-    let group = (ROWS / split.tiles()).clamp(1, share);
-    let each = if group == 1 { ROWS.min(split.tiles()) } else { split.tiles() };
+    let most = (POSITIONS / O).max(LEAST);
+    let group = (most / split.tiles()).clamp(1, share);
+    let each = if group == 1 { most.min(split.tiles()) } else { split.tiles() };
     let depth = split.phases[0].len() * cs;
     let width = simd::columns(cd);
     let blocks = cd / width;
@@ -47,7 +54,7 @@ pub fn convolve<F: Filter<P, T>, const P: usize, const T: usize>(job: &Convoluti
             let (weights, channels, transposed) = (job.weights, job.channels, job.transposed);
             let whole = stride(depth * width);
             let transform = |out: &mut [f32]| {
-                simd::dispatch(Weights::<F, P, T> { filter, units, tables, weights, channels, transposed, first, width, out });
+                simd::dispatch(Weights::<F, P, T, O> { filter, units, tables, weights, channels, transposed, first, width, out });
             };
             if packing == Packing::Single {
                 return transform(out);
@@ -65,7 +72,7 @@ pub fn convolve<F: Filter<P, T>, const P: usize, const T: usize>(job: &Convoluti
             let images = job.source[at * group * size..].chunks(size).take(out.len() / dest);
             let count = images.len();
             let most = count * each;
-            let window_len = split.window(geometry, cs);
+            let window_len = split.window(geometry, job.gather.step_source, cs);
             scratch::with(count * window_len, |windows| {
                 for (image, window) in images.zip(windows.chunks_mut(window_len)) {
                     let (window, beyond) = window.split_at_mut(geometry.len(cs));
@@ -85,7 +92,18 @@ pub fn convolve<F: Filter<P, T>, const P: usize, const T: usize>(job: &Convoluti
                         for (n, window) in windows.chunks(window_len).enumerate() {
                             let (rows, out) = ([rows, n * tiles.len()], &mut *patches);
                             let (channels, tiles) = (cs, tiles.clone());
-                            simd::dispatch(Patches::<F, P, T> { filter, split, phase, tables, window, channels, steps, tiles, rows, out });
+                            simd::dispatch(Patches::<F, P, T, O> {
+                                filter,
+                                split,
+                                phase,
+                                tables,
+                                window,
+                                channels,
+                                steps,
+                                tiles,
+                                rows,
+                                out,
+                            });
                         }
                         let mut product_of = |a: &[f32]| {
                             for block in 0..blocks {
@@ -103,7 +121,7 @@ pub fn convolve<F: Filter<P, T>, const P: usize, const T: usize>(job: &Convoluti
                                 for (n, out) in out.chunks_mut(dest).enumerate() {
                                     let products = &products[n * tiles.len() * apart..];
                                     let (first, tiles) = (block * width, tiles.clone());
-                                    simd::dispatch(Sums::<F, P, T> { filter, split, tables, products, tiles, first, width, out });
+                                    simd::dispatch(Sums::<F, P, T, O> { filter, split, tables, products, tiles, first, width, out });
                                 }
                             }
                         };

@@ -13,21 +13,74 @@ mod product;
 mod transform;
 mod weight;
 
-pub(super) use filter::{Three, Two};
-pub(super) use forward::convolve;
-pub(super) use weight::weight_gradient;
-
-use super::geometry;
+use super::{Convolution, WeightGradient, geometry};
 use crate::native::simd::MAX_COLUMNS;
-use crate::tensor::{Gather, Phase};
+use crate::tensor::{Gather, Phase, Precision};
+use filter::{Three, ThreeWide, Two, TwoWide};
 use lanes::LANES;
+
+/// Carries out a convolution, or its adjoint, that takes fewer products so; says whether it did.
+pub(super) fn convolve(job: &Convolution<'_, f32>, output: &mut [f32]) -> bool {
+    let (gather, channels, precision) = (job.gather, job.channels, job.precision);
+    if let Some(split) = Split::<4>::of(gather, channels, precision) {
+        match split.tile {
+            WIDE => forward::convolve::<TwoWide, 25, 4, 16>(job, &split, output),
+            _ => forward::convolve::<Two, 9, 4, 4>(job, &split, output),
+        }
+        return true;
+    }
+    let Some(split) = Split::<9>::of(gather, channels, precision) else { return false };
+    match split.tile {
+        WIDE => forward::convolve::<ThreeWide, 36, 9, 16>(job, &split, output),
+        _ => forward::convolve::<Three, 16, 9, 4>(job, &split, output),
+    }
+    true
+}
+
+/// The same of a weight gradient.
+pub(super) fn weight_gradient(job: &WeightGradient<'_, f32>, output: &mut [f32]) -> bool {
+    let (gather, channels, precision) = (job.gather, job.channels, job.precision);
+    if let Some(split) = Split::<4>::of(gather, channels, precision) {
+        match split.tile {
+            WIDE => weight::weight_gradient::<TwoWide, 25, 4, 16>(job, &split, output),
+            _ => weight::weight_gradient::<Two, 9, 4, 4>(job, &split, output),
+        }
+        return true;
+    }
+    let Some(split) = Split::<9>::of(gather, channels, precision) else { return false };
+    match split.tile {
+        WIDE => weight::weight_gradient::<ThreeWide, 36, 9, 16>(job, &split, output),
+        _ => weight::weight_gradient::<Three, 16, 9, 4>(job, &split, output),
+    }
+    true
+}
+
+/// Rows and columns of the sums of a tile: of small ones, whose factors are ±1 and ½, and of those that take the fewest products.
+const NARROW: usize = 2;
+const WIDE: usize = 4;
+
+/// Wide tiles of an image that are worth transforming weights for.
+const TILES: usize = 4;
+
+/// The tile that takes the fewest products for an image's positions, if fewer than there are without. Operands that are rounded are kept
+/// to small tiles: the factors of larger ones take digits that bf16 has not.
+fn tile(extent: [usize; 2], taps: usize, precision: Precision) -> Option<usize> {
+    let products = |tile: usize| extent.iter().map(|e| e.div_ceil(tile) * (tile + taps.isqrt() - 1)).product::<usize>();
+    let direct = extent[0] * extent[1] * taps;
+    // Of few tiles it takes longer to transform the weights.
+    let many = extent.iter().map(|e| e.div_ceil(WIDE)).product::<usize>() >= TILES;
+    let wide = many && precision == Precision::F32 && products(WIDE) * 10 <= products(NARROW) * 9;
+    let tile = if wide { WIDE } else { NARROW };
+    (products(tile) < direct).then_some(tile)
+}
 
 /// A convolution as sums of ones of T taps.
 pub struct Split<const T: usize> {
     /// Of each phase.
     phases: Vec<Vec<Unit<T>>>,
-    /// Rows and columns of an image's phase, and of its tiles.
+    /// Rows and columns of an image's phase, of a tile, and of tiles in an image.
     extent: [usize; 2],
+    tile: usize,
     tiles: [usize; 2],
 }
 
@@ -36,30 +89,28 @@ struct Unit<const T: usize>([usize; T]);
 
 impl Split<4> {
     /// A gather's 2×2 parts, where it has such parts and the channels fill registers.
-    pub fn of(gather: &Gather, channels: [usize; 2]) -> Option<Self> {
+    fn of(gather: &Gather, channels: [usize; 2], precision: Precision) -> Option<Self> {
         let extent = gather.phases.first()?.extent;
-        let even = extent.iter().all(|e| *e > 0 && e % 2 == 0) && gather.phases.iter().all(|p| p.extent == extent);
-        if !even || !fills(channels) {
+        if !fills(channels) || gather.phases.iter().any(|p| p.extent != extent) {
             return None;
         }
         let phases: Vec<_> = gather.phases.iter().map(|p| units(p, gather.step_source as i32)).collect::<Option<_>>()?;
         let alike = !phases[0].is_empty() && phases.iter().all(|units| units.len() == phases[0].len());
-        alike.then(|| Self { phases, extent, tiles: extent.map(|e| e / 2) })
+        if !alike { None } else { Self::new(phases, extent, precision) }
     }
 }
 
 impl Split<9> {
     /// A 3×3 kernel around each position, where the channels fill registers. One that looks to a side is left to sums in order: a sampler
     /// that goes from pixel to pixel comes to the same bits.
-    pub fn of(gather: &Gather, channels: [usize; 2]) -> Option<Self> {
+    fn of(gather: &Gather, channels: [usize; 2], precision: Precision) -> Option<Self> {
         let [phase] = &gather.phases[..] else { return None };
         let around = phase.taps.len() == 9 && phase.taps.iter().all(|(offset, _)| offset.iter().all(|o| o.abs() <= 1));
         let plain = gather.step_source == 1 && gather.step_dest == 1 && gather.source == gather.dest;
-        if !around || !plain || !fills(channels) || phase.extent.contains(&0) {
+        if !around || !plain || !fills(channels) {
             return None;
         }
-        let (phases, extent) = (vec![units(phase, 1)?], phase.extent);
-        Some(Self { phases, extent, tiles: extent.map(|e| e.div_ceil(2)) })
+        Self::new(vec![units(phase, 1)?], phase.extent, precision)
     }
 }
 
@@ -69,26 +120,40 @@ fn fills([cs, cd]: [usize; 2]) -> bool {
 }
 
 impl<const T: usize> Split<T> {
+    fn new(phases: Vec<Vec<Unit<T>>>, extent: [usize; 2], precision: Precision) -> Option<Self> {
+        let tile = tile(extent, T, precision)?;
+        Some(Self { phases, extent, tile, tiles: extent.map(|e| e.div_ceil(tile)) })
+    }
+
     fn tiles(&self) -> usize {
         self.tiles[0] * self.tiles[1]
     }
 
     /// The positions of the phase that tile `t` covers, where there are such.
-    fn positions(&self, t: usize) -> [Option<usize>; 4] {
+    fn positions<const O: usize>(&self, t: usize) -> [Option<usize>; O] {
         let [height, width] = self.extent;
-        let (row, column) = (2 * (t / self.tiles[1]), 2 * (t % self.tiles[1]));
-        let at = |y: usize, x: usize| (y < height && x < width).then_some(y * width + x);
-        [at(row, column), at(row, column + 1), at(row + 1, column), at(row + 1, column + 1)]
+        let [row, column] = self.first(t);
+        std::array::from_fn(|o| {
+            let (y, x) = (row + o / self.tile, column + o % self.tile);
+            (y < height && x < width).then_some(y * width + x)
+        })
     }
 
     /// The first of them, which every tile has.
     fn corner(&self, t: usize) -> usize {
-        2 * (t / self.tiles[1]) * self.extent[1] + 2 * (t % self.tiles[1])
+        let [row, column] = self.first(t);
+        row * self.extent[1] + column
     }
 
-    /// Elements of an image's window: the last tiles of odd rows and columns read beyond it.
-    fn window(&self, geometry: &geometry::Geometry, channels: usize) -> usize {
-        geometry.len(channels) + (geometry.window[1] + 1) * channels
+    /// Its row and column.
+    fn first(&self, t: usize) -> [usize; 2] {
+        [t / self.tiles[1], t % self.tiles[1]].map(|at| self.tile * at)
+    }
+
+    /// Elements of an image's window: tiles that reach beyond the last row or column read beyond it.
+    fn window(&self, geometry: &geometry::Geometry, step: usize, channels: usize) -> usize {
+        let [below, beside] = [0, 1].map(|a| (self.tiles[a] * self.tile - self.extent[a]) * step);
+        geometry.len(channels) + (below * geometry.window[1] + beside) * channels
     }
 }
 

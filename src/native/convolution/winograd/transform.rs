@@ -7,12 +7,12 @@ use std::ops::Range;
 
 use super::filter::Filter;
 use super::geometry::PhaseTables;
-use super::lanes::{LANES, Lane, NOTHING, across, lane, put, stride};
+use super::lanes::{LANES, NOTHING, lane, put, stride};
 use super::{Split, Unit};
 use crate::native::simd::Job;
 
 /// Transforms patches of one image's tiles: `[unit][block of channels][row][product][channel]`, rows [`stride`] apart.
-pub(super) struct Patches<'a, F, const P: usize, const T: usize> {
+pub(super) struct Patches<'a, F, const P: usize, const T: usize, const O: usize> {
     pub(super) filter: PhantomData<F>,
     pub(super) split: &'a Split<T>,
     pub(super) phase: usize,
@@ -27,7 +27,7 @@ pub(super) struct Patches<'a, F, const P: usize, const T: usize> {
     pub(super) out: &'a mut [f32],
 }
 
-impl<F: Filter<P, T>, const P: usize, const T: usize> Job for Patches<'_, F, P, T> {
+impl<F: Filter<P, T, O>, const P: usize, const T: usize, const O: usize> Job for Patches<'_, F, P, T, O> {
     #[inline(always)]
     fn run(self) {
         let Self { split, tables, window, channels, steps, tiles, rows: [rows, first], out, .. } = self;
@@ -39,10 +39,10 @@ impl<F: Filter<P, T>, const P: usize, const T: usize> Job for Patches<'_, F, P, 
                 for c in (0..channels).step_by(LANES) {
                     let mut patch = [&NOTHING; P];
                     for k in 0..P {
-                        patch[k] = lane(window, corner + k / (F::SIDE + 1) * steps[0] + k % (F::SIDE + 1) * steps[1] + c);
+                        patch[k] = lane(window, corner + k / F::PATCH * steps[0] + k % F::PATCH * steps[1] + c);
                     }
                     let at = ((u * channels + c) / LANES * rows + first + row) * chunk;
-                    put(&across(patch, F::patch), &mut out[at..at + P * LANES]);
+                    put(&F::patch(patch), &mut out[at..at + P * LANES]);
                 }
             }
         }
@@ -50,7 +50,7 @@ impl<F: Filter<P, T>, const P: usize, const T: usize> Job for Patches<'_, F, P, 
 }
 
 /// Transforms the weights of one phase and block of columns: `[product][unit, source channel][column]`.
-pub(super) struct Weights<'a, F, const P: usize, const T: usize> {
+pub(super) struct Weights<'a, F, const P: usize, const T: usize, const O: usize> {
     pub(super) filter: PhantomData<F>,
     pub(super) units: &'a [Unit<T>],
     pub(super) tables: &'a PhaseTables,
@@ -62,7 +62,7 @@ pub(super) struct Weights<'a, F, const P: usize, const T: usize> {
     pub(super) out: &'a mut [f32],
 }
 
-impl<F: Filter<P, T>, const P: usize, const T: usize> Job for Weights<'_, F, P, T> {
+impl<F: Filter<P, T, O>, const P: usize, const T: usize, const O: usize> Job for Weights<'_, F, P, T, O> {
     #[inline(always)]
     fn run(self) {
         let Self { units, tables, weights, channels: [cs, cd], first, width, out, .. } = self;
@@ -89,7 +89,7 @@ impl<F: Filter<P, T>, const P: usize, const T: usize> Job for Weights<'_, F, P, 
                         for k in 0..T {
                             taps[k] = &squares[k][i];
                         }
-                        for (k, values) in across(taps, F::taps).iter().enumerate() {
+                        for (k, values) in F::taps(taps).iter().enumerate() {
                             out[k * product + at..][..LANES].copy_from_slice(values);
                         }
                     }
@@ -100,7 +100,7 @@ impl<F: Filter<P, T>, const P: usize, const T: usize> Job for Weights<'_, F, P, 
 }
 
 /// Adds up the products of some tiles of an image in one block of columns.
-pub(super) struct Sums<'a, F, const P: usize, const T: usize> {
+pub(super) struct Sums<'a, F, const P: usize, const T: usize, const O: usize> {
     pub(super) filter: PhantomData<F>,
     pub(super) split: &'a Split<T>,
     pub(super) tables: &'a PhaseTables,
@@ -112,18 +112,18 @@ pub(super) struct Sums<'a, F, const P: usize, const T: usize> {
     pub(super) out: &'a mut [f32],
 }
 
-impl<F: Filter<P, T>, const P: usize, const T: usize> Job for Sums<'_, F, P, T> {
+impl<F: Filter<P, T, O>, const P: usize, const T: usize, const O: usize> Job for Sums<'_, F, P, T, O> {
     #[inline(always)]
     fn run(self) {
         let Self { split, tables, products, tiles, first, width, out, .. } = self;
         for (products, t) in products.chunks(stride(P * width)).zip(tiles) {
-            let targets = split.positions(t).map(|p| p.map(|p| tables.targets[p] as usize + first));
+            let targets = split.positions::<O>(t).map(|p| p.map(|p| tables.targets[p] as usize + first));
             for j in (0..width).step_by(LANES) {
                 let mut own = [&NOTHING; P];
                 for k in 0..P {
                     own[k] = lane(products, k * width + j);
                 }
-                let sums: [Lane; 4] = across(own, F::sums);
+                let sums = F::sums(own);
                 for (target, sums) in targets.into_iter().zip(&sums) {
                     if let Some(target) = target {
                         put(&[*sums], &mut out[target + j..target + j + LANES]);
@@ -135,7 +135,7 @@ impl<F: Filter<P, T>, const P: usize, const T: usize> Job for Sums<'_, F, P, T> 
 }
 
 /// Transforms gradients of some tiles of one image: `[product][block of columns][row][column]`.
-pub(super) struct Gradients<'a, F, const P: usize, const T: usize> {
+pub(super) struct Gradients<'a, F, const P: usize, const T: usize, const O: usize> {
     pub(super) filter: PhantomData<F>,
     pub(super) split: &'a Split<T>,
     pub(super) tables: &'a PhaseTables,
@@ -148,22 +148,22 @@ pub(super) struct Gradients<'a, F, const P: usize, const T: usize> {
     pub(super) out: &'a mut [f32],
 }
 
-impl<F: Filter<P, T>, const P: usize, const T: usize> Job for Gradients<'_, F, P, T> {
+impl<F: Filter<P, T, O>, const P: usize, const T: usize, const O: usize> Job for Gradients<'_, F, P, T, O> {
     #[inline(always)]
     fn run(self) {
         let Self { split, tables, upstream, channels, width, tiles, rows: [rows, first], out, .. } = self;
         let product = stride(channels * rows);
         for (row, t) in tiles.enumerate() {
-            let positions = split.positions(t).map(|p| p.map(|p| tables.targets[p] as usize));
+            let positions = split.positions::<O>(t).map(|p| p.map(|p| tables.targets[p] as usize));
             for d in (0..channels).step_by(LANES) {
                 let at = (d / width * rows + first + row) * width + d % width;
-                let mut tile = [&NOTHING; 4];
-                for k in 0..4 {
+                let mut tile = [&NOTHING; O];
+                for k in 0..O {
                     if let Some(position) = positions[k] {
                         tile[k] = lane(upstream, position + d);
                     }
                 }
-                for (k, values) in across(tile, F::gradient).iter().enumerate() {
+                for (k, values) in F::gradient(tile).iter().enumerate() {
                     out[k * product + at..][..LANES].copy_from_slice(values);
                 }
             }
@@ -171,35 +171,34 @@ impl<F: Filter<P, T>, const P: usize, const T: usize> Job for Gradients<'_, F, P
     }
 }
 
-/// Adds up the products of one tap's gradient.
-pub(super) struct TapSums<'a, F, const P: usize, const T: usize> {
+/// Adds up the products of the gradients of a unit's taps, at some of the source's channels.
+pub(super) struct TapSums<'a, F, const P: usize, const T: usize, const O: usize> {
     pub(super) filter: PhantomData<F>,
-    pub(super) units: &'a [Unit<T>],
-    pub(super) tables: &'a PhaseTables,
-    pub(super) weight: usize,
-    /// As in [`super::weight_gradient`].
-    pub(super) sums: &'a [f32],
+    /// As in [`super::weight::weight_gradient`]: of the unit, of each product.
+    pub(super) sums: [&'a [f32]; P],
     pub(super) sum_len: usize,
-    pub(super) columns: usize,
     pub(super) width: usize,
-    pub(super) out: &'a mut [f32],
+    /// The first channel, and rows of as many columns of each tap from there on.
+    pub(super) channel: usize,
+    pub(super) out: [&'a mut [f32]; T],
+    pub(super) columns: usize,
 }
 
-impl<F: Filter<P, T>, const P: usize, const T: usize> Job for TapSums<'_, F, P, T> {
+impl<F: Filter<P, T, O>, const P: usize, const T: usize, const O: usize> Job for TapSums<'_, F, P, T, O> {
     #[inline(always)]
     fn run(self) {
-        let Self { units, tables, weight, sums, sum_len, columns, width, out, .. } = self;
-        let blocks = columns / width;
-        let place = |(u, Unit(taps)): (usize, &Unit<T>)| Some((u, taps.iter().position(|t| tables.taps[*t] == weight)?));
-        let Some((unit, tap)) = units.iter().enumerate().find_map(place) else { return out.fill(0.0) };
-        for (c, out) in out.chunks_exact_mut(columns).enumerate() {
-            for (j, out) in out.chunks_exact_mut(LANES).enumerate() {
-                let (block, column) = (j * LANES / width, j * LANES % width);
+        let Self { sums, sum_len, width, channel, out, columns, .. } = self;
+        for c in 0..out[0].len() / columns {
+            for column in (0..columns).step_by(LANES) {
+                let at = column / width * sum_len + (channel + c) * width + column % width;
                 let mut own = [&NOTHING; P];
                 for k in 0..P {
-                    own[k] = lane(sums, ((k * units.len() + unit) * blocks + block) * sum_len + c * width + column);
+                    own[k] = lane(sums[k], at);
                 }
-                out.copy_from_slice(&across(own, F::taps_of)[tap]);
+                let taps = F::taps_of(own);
+                for t in 0..T {
+                    out[t][c * columns + column..][..LANES].copy_from_slice(&taps[t]);
+                }
             }
         }
     }

@@ -4,12 +4,12 @@ use std::marker::PhantomData;
 
 use crate::parallel::prelude::*;
 
-use super::Split;
 use super::filter::Filter;
 use super::geometry::{Geometry, Reader};
 use super::lanes::{LANES, stride};
 use super::product::{Product, multiply};
 use super::transform::{Gradients, Patches, TapSums};
+use super::{Split, Unit};
 use crate::native::convolution::WeightGradient;
 use crate::native::scratch;
 use crate::native::simd::{self, Packing, Rows};
@@ -18,11 +18,13 @@ use crate::native::simd::{self, Packing, Rows};
 const SPAN: usize = 128;
 /// Tiles it takes at least, or sums would not be worth loading.
 const LEAST: usize = 32;
+/// Channels whose taps' gradients one task adds up.
+const CHANNELS: usize = 16;
 /// Bytes of transformed images it holds at a time, if that is a part for each thread: few enough for the second cache.
 const HELD: usize = 1 << 20;
 
 /// `out[t, c, d] = Σ_p source[p + t, c] · upstream[p, d]`
-pub fn weight_gradient<F: Filter<P, T>, const P: usize, const T: usize>(
+pub fn weight_gradient<F: Filter<P, T, O>, const P: usize, const T: usize, const O: usize>(
     job: &WeightGradient<'_, f32>,
     split: &Split<T>,
     output: &mut [f32],
@@ -68,17 +70,17 @@ pub fn weight_gradient<F: Filter<P, T>, const P: usize, const T: usize>(
                     let (patches, gradients) = held.split_at_mut(patch_len);
                     let (images, tiles) = piece(begin + part);
                     // Rows of the window that the tiles' patches lie in; where columns are odd the last one runs on into one more.
-                    let [above, below] = [tiles.start, tiles.end - 1].map(|t| 2 * (t / split.tiles[1]) * job.gather.step_source);
-                    let seen = above..below + (F::SIDE + 1) * job.gather.step_source + 1;
+                    let [above, below] = [tiles.start, tiles.end - 1].map(|t| split.first(t)[0] * job.gather.step_source);
+                    let seen = above..below + F::PATCH * job.gather.step_source + 1;
                     for (n, image) in images.enumerate() {
                         let (rows, tiles) = ([rows, n * tiles.len()], tiles.clone());
-                        scratch::with(split.window(geometry, cs), |window| {
+                        scratch::with(split.window(geometry, job.gather.step_source, cs), |window| {
                             let (inside, beyond) = window.split_at_mut(geometry.len(cs));
                             let source = &job.source[image * size..][..size];
                             geometry.fill_rows(seen.clone(), source, job.gather.source, cs, reader, inside);
                             beyond.fill(0.0);
                             let (window, channels, tiles, out) = (&*window, cs, tiles.clone(), &mut *patches);
-                            simd::dispatch(Patches::<F, P, T> {
+                            simd::dispatch(Patches::<F, P, T, O> {
                                 filter,
                                 split,
                                 phase: 0,
@@ -92,7 +94,7 @@ pub fn weight_gradient<F: Filter<P, T>, const P: usize, const T: usize>(
                             });
                         });
                         let (upstream, channels, out) = (&job.upstream[image * dest..][..dest], cd, &mut *gradients);
-                        simd::dispatch(Gradients::<F, P, T> { filter, split, tables, upstream, channels, width, tiles, rows, out });
+                        simd::dispatch(Gradients::<F, P, T, O> { filter, split, tables, upstream, channels, width, tiles, rows, out });
                     }
                 };
                 held.par_chunks_mut(part_len).enumerate().for_each(|(part, held)| {
@@ -140,8 +142,17 @@ pub fn weight_gradient<F: Filter<P, T>, const P: usize, const T: usize>(
             }
         });
         let sums = &*sums;
-        output.par_chunks_mut(cs * cd).enumerate().for_each(|(weight, out)| {
-            simd::dispatch(TapSums::<F, P, T> { filter, units, tables, weight, sums, sum_len, columns: cd, width, out });
-        });
+        // Of each unit and some channels, the rows of its taps.
+        let mut rows: Vec<_> = output.chunks_mut(cs * cd).map(|weight| weight.chunks_mut(CHANNELS * cd)).collect();
+        let mut jobs = Vec::new();
+        for (unit, Unit(taps)) in units.iter().enumerate() {
+            for channel in (0..cs).step_by(CHANNELS) {
+                let out = taps.map(|t| rows[tables.taps[t]].next().expect("as many as there are channels"));
+                let sums = std::array::from_fn(|k| &sums[(k * units.len() + unit) * blocks * sum_len..][..blocks * sum_len]);
+                jobs.push(TapSums::<F, P, T, O> { filter, sums, sum_len, width, channel, out, columns: cd });
+            }
+        }
+        rows.into_iter().flatten().for_each(|unread| unread.fill(0.0));
+        jobs.into_par_iter().for_each(simd::dispatch);
     });
 }
