@@ -83,7 +83,7 @@ struct Squares<'a, T> {
 
 impl<T: Real> Job for Squares<'_, T> {
     #[inline(always)]
-    fn run(self) {
+    fn run(self, _: impl simd::Arithmetic) {
         let mut sums = *self.sums;
         let (lanes, rest) = self.values.as_chunks::<LANES>();
         for lane in lanes {
@@ -110,7 +110,7 @@ struct Apply<'a, T> {
 
 impl<T: Real> Job for Apply<'_, T> {
     #[inline(always)]
-    fn run(self) {
+    fn run(self, _: impl simd::Arithmetic) {
         let Self { update, rule, scale, decay, fresh, arenas } = self;
         let limit = update.clamp.map(|limit| (T::of(-f64::from(limit)), T::of(f64::from(limit))));
         let blocks = (arenas.value.chunks_mut(BLOCK).zip(arenas.gradient.chunks(BLOCK)))

@@ -312,7 +312,7 @@ fn spread<T: Real>(values: &mut [T], groups: usize, f: impl Fn(f64) -> f64) {
 
 impl<T: Real> simd::Job for Image<'_, T> {
     #[inline(always)]
-    fn run(self) {
+    fn run(self, _: impl simd::Arithmetic) {
         let Self { given, job, n, x, scratch, out } = self;
         let &Given { grouping: Grouping { groups, epsilon, silu }, rows, channels, .. } = given;
         let count = (rows * channels / groups) as f64;

@@ -2,6 +2,8 @@
 
 #![allow(clippy::excessive_precision)] // polynomials' coefficients, as published
 
+use super::simd::Arithmetic;
+
 /// Adding and subtracting this rounds to the nearest integer, |x| < 2²².
 const ROUND: f32 = 12_582_912.0;
 const LN2_HIGH: f32 = 0.693_359_4;
@@ -27,6 +29,23 @@ pub fn exp(x: f32) -> f32 {
     let half = n >> 1;
     let power = |k: i32| f32::from_bits((k.wrapping_add(127) as u32) << 23);
     y * power(half) * power(n.wrapping_sub(half))
+}
+
+/// eˣ of numbers up to 0, to 2 units in the last place and never less than e⁻⁸⁷; NaN for NaN.
+#[inline(always)]
+pub fn share(x: f32, by: impl Arithmetic) -> f32 {
+    let x = if x < -87.0 { -87.0 } else { x };
+    let shifted = by.multiply_add(x, std::f32::consts::LOG2_E, ROUND);
+    let n = shifted - ROUND;
+    let r = by.multiply_add(n, -LN2_LOW, by.multiply_add(n, -LN2_HIGH, x));
+    let p = by.multiply_add(1.987_569_1e-4, r, 1.398_199_9e-3);
+    let p = by.multiply_add(p, r, 8.333_452e-3);
+    let p = by.multiply_add(p, r, 4.166_579_6e-2);
+    let p = by.multiply_add(p, r, 1.666_666_5e-1);
+    let p = by.multiply_add(p, r, 0.5);
+    let y = by.multiply_add(p, r * r, r) + 1.0;
+    // ROUND ends in zeros, so that what was added to it stands in the lowest bits.
+    y * f32::from_bits(shifted.to_bits().wrapping_add(127) << 23)
 }
 
 /// ln x to 2 units in the last place; −∞ at 0, NaN below.
@@ -84,6 +103,15 @@ pub fn softplus(x: f32) -> f32 {
 mod tests {
     use super::*;
 
+    #[derive(Clone, Copy)]
+    struct Apart;
+
+    impl Arithmetic for Apart {
+        fn multiply_add(self, a: f32, b: f32, c: f32) -> f32 {
+            a * b + c
+        }
+    }
+
     fn relative(got: f32, want: f64) -> f64 {
         if want == 0.0 { f64::from(got).abs() } else { ((f64::from(got) - want) / want).abs() }
     }
@@ -94,6 +122,7 @@ mod tests {
         while x < 88.0 {
             let wide = f64::from(x);
             assert!(relative(exp(x), wide.exp()) < 3e-7, "exp {x}");
+            assert!(x > 0.0 || relative(share(x, Apart), wide.exp()) < 3e-7, "share {x}");
             assert!(relative(tanh(x), wide.tanh()) < 4e-7, "tanh {x}");
             assert!(relative(softplus(x), wide.max(0.0) + (-wide.abs()).exp().ln_1p()) < 5e-7, "softplus {x}");
             x += 0.0173;
@@ -108,6 +137,8 @@ mod tests {
     fn the_ends_of_the_range_are_right() {
         assert_eq!((exp(200.0), exp(-200.0), exp(0.0)), (f32::INFINITY, 0.0, 1.0));
         assert_eq!((ln(0.0), ln(1.0), ln(f32::INFINITY)), (f32::NEG_INFINITY, 0.0, f32::INFINITY));
+        assert_eq!((share(0.0, Apart), share(-1e9, Apart)), (1.0, share(-87.0, Apart)));
+        assert!(share(f32::NAN, Apart).is_nan());
         assert!(ln(-1.0).is_nan() && exp(f32::NAN).is_nan() && tanh(f32::NAN).is_nan() && softplus(f32::NAN).is_nan());
         assert_eq!((tanh(50.0), tanh(-50.0)), (1.0, -1.0));
         assert_eq!((softplus(1e4), softplus(-1e4)), (1e4, 0.0));

@@ -189,7 +189,7 @@ struct Vectors<'a, 'b, T> {
 
 impl<T: Real> simd::Job for Vectors<'_, '_, T> {
     #[inline(always)]
-    fn run(self) {
+    fn run(self, _: impl simd::Arithmetic) {
         let MixtureJob { mixture, parameters, levels, upstream, out } = self.job;
         let (p, c) = (mixture.parameters(), mixture.colours);
         let (scratch, _) = self.scratch.as_chunks_mut::<LANES>();

@@ -233,7 +233,7 @@ struct Blocks<'a, 'b, T> {
 
 impl<T: Real> simd::Job for Blocks<'_, '_, T> {
     #[inline(always)]
-    fn run(self) {
+    fn run(self, _: impl simd::Arithmetic) {
         let Self { evaluator, mut start, out, registers } = self;
         // Blocks of known length are what the compiler makes short code of.
         let (blocks, rest) = out.as_chunks_mut::<BLOCK>();

@@ -79,7 +79,7 @@ struct Columns<'a, T> {
 
 impl<T: Real> Job for Columns<'_, T> {
     #[inline(always)]
-    fn run(self) {
+    fn run(self, _: impl simd::Arithmetic) {
         let Self { values, inner, out } = self;
         let (lanes, rest) = out.as_chunks_mut::<LANES>();
         for (at, lane) in lanes.iter_mut().enumerate() {

@@ -79,7 +79,7 @@ fn halves<T: Real>(x: &[T; LANES]) -> [[T; LANES]; 2] {
 
 impl<T: Real> simd::Job for Forward<'_, T> {
     #[inline(always)]
-    fn run(self) {
+    fn run(self, _: impl simd::Arithmetic) {
         for (out, x) in self.out.chunks_exact_mut(2 * self.channels).zip(self.x.chunks_exact(self.channels)) {
             let (up, down) = out.split_at_mut(self.channels);
             let whole = up.as_chunks_mut().0.iter_mut().zip(down.as_chunks_mut().0);
@@ -119,7 +119,7 @@ fn slopes<T: Real>(x: &[T; LANES], up: &[T; LANES], down: &[T; LANES]) -> [T; LA
 
 impl<T: Real> simd::Job for Backward<'_, T> {
     #[inline(always)]
-    fn run(self) {
+    fn run(self, _: impl simd::Arithmetic) {
         let cells = self.out.chunks_exact_mut(self.channels).zip(self.x.chunks_exact(self.channels));
         for ((out, x), upstream) in cells.zip(self.upstream.chunks_exact(2 * self.channels)) {
             let (up, down) = upstream.split_at(self.channels);

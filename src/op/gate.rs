@@ -49,7 +49,7 @@ struct Forward<'a, T> {
 
 impl<T: Real> simd::Job for Forward<'_, T> {
     #[inline(always)]
-    fn run(self) {
+    fn run(self, _: impl simd::Arithmetic) {
         for (out, x) in self.out.chunks_exact_mut(self.channels).zip(self.x.chunks_exact(2 * self.channels)) {
             let (a, g) = x.split_at(self.channels);
             for ((out, &a), &g) in out.iter_mut().zip(a).zip(g) {
@@ -96,7 +96,7 @@ fn gradients<T: Real>(a: &[T; LANES], g: &[T; LANES], u: &[T; LANES]) -> [[T; LA
 
 impl<T: Real> simd::Job for Backward<'_, T> {
     #[inline(always)]
-    fn run(self) {
+    fn run(self, _: impl simd::Arithmetic) {
         let cells = self.out.chunks_exact_mut(2 * self.channels).zip(self.x.chunks_exact(2 * self.channels));
         for ((out, x), upstream) in cells.zip(self.upstream.chunks_exact(self.channels)) {
             let (da, dg) = out.split_at_mut(self.channels);

@@ -59,7 +59,7 @@ struct Forward<'a, T> {
 
 impl<T: Real> simd::Job for Forward<'_, T> {
     #[inline(always)]
-    fn run(self) {
+    fn run(self, _: impl simd::Arithmetic) {
         for ((out, x), sums) in
             self.out.chunks_exact_mut(self.channels).zip(self.x.chunks_exact(self.channels)).zip(self.sums.chunks_exact(2 * self.channels))
         {
@@ -80,7 +80,7 @@ struct Backward<'a, T> {
 
 impl<T: Real> simd::Job for Backward<'_, T> {
     #[inline(always)]
-    fn run(self) {
+    fn run(self, _: impl simd::Arithmetic) {
         let one = T::of(1.0);
         let cells = self.out.chunks_exact_mut(2 * self.channels).zip(self.sums.chunks_exact(2 * self.channels));
         for ((out, sums), upstream) in cells.zip(self.upstream.chunks_exact(self.channels)) {

@@ -1,11 +1,11 @@
-//! The gradient: scores are computed again, block by block.
+//! The gradient: shares are computed again, of some queries with all keys.
 
 use crate::parallel::prelude::*;
 
 use super::pack::{Columns, Rows, offsets, product, rows_len, turned_len};
-use super::softmax::{Scores, Totals};
+use super::softmax::{Scores, Shares};
 use super::{Heads, KEYS, QUERIES, deal};
-use crate::native::{math, scratch, simd};
+use crate::native::{scratch, simd};
 
 /// What `op::AttentionGradient` makes of what the attention read, what it made and the gradient of that: `[N, length, 3·heads·width]`.
 pub fn gradient(h: Heads, [read, made, upstream]: [&[f32]; 3], out: &mut [f32]) {
@@ -39,7 +39,8 @@ fn head(h: Heads, head: usize, read: &[f32], [made, upstream]: [&[f32]; 2], tabl
     let scale = 1.0 / (h.width as f32).sqrt();
     let wide = q.padded();
     let [turned, straight] = [turned_len(h), rows_len(h)];
-    scratch::with(2 * turned + 6 * straight + 2 * QUERIES * KEYS + 4 * QUERIES, |room| {
+    let blocks = h.length.div_ceil(KEYS);
+    scratch::with(2 * turned + 6 * straight + (blocks + 1) * QUERIES * KEYS + (blocks + 3) * QUERIES, |room| {
         let mut room = room;
         let mut take = |len: usize| -> &mut [f32] {
             let (part, rest) = std::mem::take(&mut room).split_at_mut(len);
@@ -49,8 +50,8 @@ fn head(h: Heads, head: usize, read: &[f32], [made, upstream]: [&[f32]; 2], tabl
         let (k_turned, v_turned) = (Columns::turned(k, take(turned)), Columns::turned(v, take(turned)));
         let [q_rows, k_rows, up_rows] = [q, k, up].map(|rows| Columns::straight(rows, take(straight)));
         let [dq, dk, dv] = [(); 3].map(|()| take(straight));
-        let [scores, gradients] = [(); 2].map(|()| take(QUERIES * KEYS));
-        let [top, total, log_total, mean] = [(); 4].map(|()| take(QUERIES));
+        let (shares, gradients) = (take(blocks * QUERIES * KEYS), take(QUERIES * KEYS));
+        let (seen, [top, total, mean]) = (take(blocks * QUERIES), [(); 3].map(|()| take(QUERIES)));
         [&mut *dq, &mut *dk, &mut *dv].into_iter().for_each(|d| d.fill(0.0));
         let along = &tables.along;
         for first in (0..h.length).step_by(QUERIES) {
@@ -58,22 +59,20 @@ fn head(h: Heads, head: usize, read: &[f32], [made, upstream]: [&[f32]; 2], tabl
             let (queries, ups) = (q.from(first, count), up.from(first, count));
             top.fill(f32::NEG_INFINITY);
             total.fill(0.0);
-            for begin in (0..h.length).step_by(KEYS) {
-                let met = KEYS.min(h.length - begin);
+            let parts = (0..h.length).step_by(KEYS).map(|begin| (begin, KEYS.min(h.length - begin)));
+            let blocks = parts.clone().zip(shares.chunks_exact_mut(QUERIES * KEYS).zip(seen.chunks_exact_mut(QUERIES)));
+            for ((begin, met), (scores, seen)) in blocks {
                 product(queries, &along[..h.width], k_turned.block(begin, met), (&mut *scores, KEYS), true);
-                simd::dispatch(Totals { scores, met, count, scale, top, total });
+                simd::dispatch(Shares { scores, met, count, scale, top, total, seen });
             }
             for i in 0..count {
-                log_total[i] = top[i] + math::ln(total[i]);
                 mean[i] = ups.row(i).iter().zip(made.row(first + i)).map(|(a, b)| a * b).sum();
             }
-            for begin in (0..h.length).step_by(KEYS) {
-                let met = KEYS.min(h.length - begin);
-                product(queries, &along[..h.width], k_turned.block(begin, met), (&mut *scores, KEYS), true);
+            for ((begin, met), (shares, seen)) in parts.zip(shares.chunks_exact_mut(QUERIES * KEYS).zip(seen.chunks_exact(QUERIES))) {
                 product(ups, &along[..h.width], v_turned.block(begin, met), (&mut *gradients, KEYS), true);
-                simd::dispatch(Scores { scores, gradients, met, scale, total: &log_total[..count], mean: &mean[..count] });
+                simd::dispatch(Scores { shares, gradients, met, scale, top, seen, total, mean: &mean[..count] });
                 let of_keys = begin * wide..(begin + met) * wide;
-                let shares = Rows { data: scores, stride: 1, count: met, width: count };
+                let shares = Rows { data: shares, stride: 1, count: met, width: count };
                 product(shares, &tables.down[..count], up_rows.after(first), (&mut dv[of_keys.clone()], wide), false);
                 let of_scores = Rows { data: gradients, stride: 1, count: met, width: count };
                 product(of_scores, &tables.down[..count], q_rows.after(first), (&mut dk[of_keys], wide), false);

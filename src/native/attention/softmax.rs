@@ -1,5 +1,6 @@
 //! What is done to blocks of scores between the products.
 
+use crate::native::simd::Arithmetic;
 use crate::native::{math, simd};
 
 /// Numbers that a loop works on at a time.
@@ -18,18 +19,18 @@ fn largest(values: &[f32], scale: f32) -> f32 {
 
 /// Puts `exp(scale·v − top)` in the place of each number, and sums them up.
 #[inline(always)]
-fn shares(values: &mut [f32], scale: f32, top: f32) -> f32 {
+fn shares(values: &mut [f32], scale: f32, top: f32, by: impl Arithmetic) -> f32 {
     let (whole, rest) = values.as_chunks_mut::<LANES>();
     let mut lanes = [0.0; LANES];
     for block in whole {
         for (lane, v) in lanes.iter_mut().zip(block) {
-            *v = math::exp(*v * scale - top);
+            *v = math::share(by.multiply_add(*v, scale, -top), by);
             *lane += *v;
         }
     }
     let mut sum = lanes.iter().sum();
     for v in rest {
-        *v = math::exp(*v * scale - top);
+        *v = math::share(by.multiply_add(*v, scale, -top), by);
         sum += *v;
     }
     sum
@@ -54,7 +55,7 @@ pub struct Online<'a> {
 
 impl simd::Job for Online<'_> {
     #[inline(always)]
-    fn run(self) {
+    fn run(self, by: impl Arithmetic) {
         let Self { scores, met, count, scale, top, total, sums, wide } = self;
         let rows = scores.chunks_exact_mut(super::KEYS).zip(sums.chunks_exact_mut(wide)).zip(top.iter_mut().zip(total)).take(count);
         for ((scores, sums), (top, total)) in rows {
@@ -62,8 +63,8 @@ impl simd::Job for Online<'_> {
             let higher = largest(scores, scale);
             let now = if higher > *top || higher.is_nan() { higher } else { *top };
             // 0 at the first block, where the top is −∞.
-            let shrink = math::exp(*top - now);
-            *total = *total * shrink + shares(scores, scale, now);
+            let shrink = math::share(*top - now, by);
+            *total = *total * shrink + shares(scores, scale, now, by);
             *top = now;
             sums.iter_mut().for_each(|v| *v *= shrink);
         }
@@ -81,7 +82,7 @@ pub struct Finish<'a> {
 
 impl simd::Job for Finish<'_> {
     #[inline(always)]
-    fn run(self) {
+    fn run(self, _: impl Arithmetic) {
         for ((out, sums), total) in self.out.chunks_exact_mut(self.width).zip(self.sums.chunks_exact(self.wide)).zip(self.total) {
             let share = 1.0 / total;
             out.iter_mut().zip(sums).for_each(|(out, sum)| *out = sum * share);
@@ -89,53 +90,62 @@ impl simd::Job for Finish<'_> {
     }
 }
 
-/// The logarithm of each row's total, met block by block.
-pub struct Totals<'a> {
+/// Turns scores into shares of a total that is not known yet, and keeps by which top.
+pub struct Shares<'a> {
+    /// `[QUERIES, KEYS]`
     pub scores: &'a mut [f32],
     pub met: usize,
     pub count: usize,
     pub scale: f32,
+    /// The largest score of each row so far, and the total of what was made of them.
     pub top: &'a mut [f32],
     pub total: &'a mut [f32],
+    /// The top that each row's shares of this block were made by.
+    pub seen: &'a mut [f32],
 }
 
-impl simd::Job for Totals<'_> {
+impl simd::Job for Shares<'_> {
     #[inline(always)]
-    fn run(self) {
-        let Self { scores, met, count, scale, top, total } = self;
-        for (scores, (top, total)) in scores.chunks_exact_mut(super::KEYS).zip(top.iter_mut().zip(total)).take(count) {
+    fn run(self, by: impl Arithmetic) {
+        let Self { scores, met, count, scale, top, total, seen } = self;
+        let rows = scores.chunks_exact_mut(super::KEYS).zip(top.iter_mut().zip(total).zip(seen)).take(count);
+        for (scores, ((top, total), seen)) in rows {
             let scores = &mut scores[..met];
             let higher = largest(scores, scale);
             let now = if higher > *top || higher.is_nan() { higher } else { *top };
-            *total = *total * math::exp(*top - now) + shares(scores, scale, now);
+            *total = *total * math::share(*top - now, by) + shares(scores, scale, now, by);
             *top = now;
+            *seen = now;
         }
     }
 }
 
-/// Scores become shares, and the shares' gradients become those of the scores: `share·(d − mean)·scale`.
+/// Makes shares those of the whole total, and their gradients those of the scores: `share·(d − mean)·scale`.
 pub struct Scores<'a> {
-    /// `[QUERIES, KEYS]`, scores in and shares out.
-    pub scores: &'a mut [f32],
+    /// `[QUERIES, KEYS]`, as [`Shares`] left them.
+    pub shares: &'a mut [f32],
     /// `[QUERIES, KEYS]`, the shares' gradients in and the scores' out.
     pub gradients: &'a mut [f32],
     pub met: usize,
     pub scale: f32,
-    /// The logarithm of the total of each row, and the mean of its shares' gradients.
+    /// Of each row: the top of all and of this block, the total of all, and the mean of its shares' gradients.
+    pub top: &'a [f32],
+    pub seen: &'a [f32],
     pub total: &'a [f32],
     pub mean: &'a [f32],
 }
 
 impl simd::Job for Scores<'_> {
     #[inline(always)]
-    fn run(self) {
-        let Self { scores, gradients, met, scale, total, mean } = self;
-        let rows = scores.chunks_exact_mut(super::KEYS).zip(gradients.chunks_exact_mut(super::KEYS)).zip(total.iter().zip(mean));
-        for ((scores, gradients), (total, mean)) in rows {
-            for (score, gradient) in scores[..met].iter_mut().zip(&mut gradients[..met]) {
-                let share = math::exp(*score * scale - total);
-                *score = share;
-                *gradient = share * (*gradient - mean) * scale;
+    fn run(self, by: impl Arithmetic) {
+        let Self { shares, gradients, met, scale, top, seen, total, mean } = self;
+        let rows = shares.chunks_exact_mut(super::KEYS).zip(gradients.chunks_exact_mut(super::KEYS));
+        for (i, (shares, gradients)) in rows.enumerate().take(mean.len()) {
+            let factor = math::share(seen[i] - top[i], by) / total[i];
+            let mean = mean[i];
+            for (share, gradient) in shares[..met].iter_mut().zip(&mut gradients[..met]) {
+                *share *= factor;
+                *gradient = *share * (*gradient - mean) * scale;
             }
         }
     }

@@ -52,7 +52,7 @@ struct Adjoint<'a> {
 
 impl simd::Job for Adjoint<'_> {
     #[inline(always)]
-    fn run(self) {
+    fn run(self, _: impl simd::Arithmetic) {
         let Self { plan, panels, offsets, output, sums, upstream, hidden, windows, chains, d_hidden } = self;
         let n = plan.job.hidden;
         let size = plan.job.cells() * n;

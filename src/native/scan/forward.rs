@@ -45,7 +45,7 @@ struct Forward<'a> {
 
 impl simd::Job for Forward<'_> {
     #[inline(always)]
-    fn run(self) {
+    fn run(self, _: impl simd::Arithmetic) {
         let Self { plan, panels, offsets, output, sums, windows, chains, gates } = self;
         let n = plan.job.hidden;
         let (size, window) = (plan.job.cells() * n, plan.len * n);

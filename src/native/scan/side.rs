@@ -42,7 +42,7 @@ struct Step<'a> {
 
 impl simd::Job for Step<'_> {
     #[inline(always)]
-    fn run(self) {
+    fn run(self, _: impl simd::Arithmetic) {
         let Self { weights, neighbours, gates, cells, hidden } = self;
         let n = weights.hidden;
         let count = cells.len() / n;

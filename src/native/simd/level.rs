@@ -79,10 +79,40 @@ pub fn level() -> Level {
     *LEVEL.get_or_init(|| choose().unwrap_or(Level::Portable))
 }
 
+/// How a level multiplies and adds.
+pub trait Arithmetic: Copy {
+    /// `a·b + c`
+    fn multiply_add(self, a: f32, b: f32, c: f32) -> f32;
+}
+
+/// Rounded once, by an instruction.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy)]
+struct Fused;
+
+#[cfg(target_arch = "x86_64")]
+impl Arithmetic for Fused {
+    #[inline(always)]
+    fn multiply_add(self, a: f32, b: f32, c: f32) -> f32 {
+        a.mul_add(b, c)
+    }
+}
+
+/// Rounded twice, where there is no such instruction.
+#[derive(Clone, Copy)]
+struct Apart;
+
+impl Arithmetic for Apart {
+    #[inline(always)]
+    fn multiply_add(self, a: f32, b: f32, c: f32) -> f32 {
+        a * b + c
+    }
+}
+
 /// A job compiled once for each level.
 pub trait Job {
-    /// Does the work; must be `#[inline(always)]`.
-    fn run(self);
+    /// Does the work by the level's arithmetic; must be `#[inline(always)]`.
+    fn run(self, by: impl Arithmetic);
 }
 
 /// Runs a job compiled for the level in use; where every machine of the target has the level, it is compiled so anyway.
@@ -92,11 +122,11 @@ pub fn dispatch(job: impl Job) {
     {
         #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")]
         fn wide(job: impl Job) {
-            job.run();
+            job.run(Fused);
         }
         #[target_feature(enable = "avx2,fma")]
         fn middle(job: impl Job) {
-            job.run();
+            job.run(Fused);
         }
         match level() {
             // SAFETY: `levels` saw the features on this machine.
@@ -106,5 +136,5 @@ pub fn dispatch(job: impl Job) {
             Level::Portable => {}
         }
     }
-    job.run();
+    job.run(Apart);
 }

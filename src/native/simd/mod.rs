@@ -15,7 +15,7 @@ mod wasm;
 mod x86;
 
 pub use distance::distances;
-pub use level::{Job, Level, choose, dispatch, level, levels};
+pub use level::{Arithmetic, Job, Level, choose, dispatch, level, levels};
 pub use pairing::{Rows, pair_ahead, round, stack};
 pub use pairs::{Packing, has_pairs, prove_pairs};
 pub use tile::{MAX_COLUMNS, MAX_ROWS, columns, multiply, rows};

@@ -9,7 +9,7 @@ use super::filter::Filter;
 use super::geometry::PhaseTables;
 use super::lanes::{LANES, NOTHING, lane, put, stride};
 use super::{Split, Unit};
-use crate::native::simd::Job;
+use crate::native::simd::{Arithmetic, Job};
 
 /// Transforms patches of one image's tiles: `[unit][block of channels][row][product][channel]`, rows [`stride`] apart.
 pub(super) struct Patches<'a, F, const P: usize, const T: usize, const O: usize> {
@@ -29,7 +29,7 @@ pub(super) struct Patches<'a, F, const P: usize, const T: usize, const O: usize>
 
 impl<F: Filter<P, T, O>, const P: usize, const T: usize, const O: usize> Job for Patches<'_, F, P, T, O> {
     #[inline(always)]
-    fn run(self) {
+    fn run(self, _: impl Arithmetic) {
         let Self { split, tables, window, channels, steps, tiles, rows: [rows, first], out, .. } = self;
         let units = &split.phases[self.phase];
         let chunk = stride(P * LANES);
@@ -64,7 +64,7 @@ pub(super) struct Weights<'a, F, const P: usize, const T: usize, const O: usize>
 
 impl<F: Filter<P, T, O>, const P: usize, const T: usize, const O: usize> Job for Weights<'_, F, P, T, O> {
     #[inline(always)]
-    fn run(self) {
+    fn run(self, _: impl Arithmetic) {
         let Self { units, tables, weights, channels: [cs, cd], first, width, out, .. } = self;
         let product = stride(units.len() * cs * width);
         for (u, Unit(taps)) in units.iter().enumerate() {
@@ -114,7 +114,7 @@ pub(super) struct Sums<'a, F, const P: usize, const T: usize, const O: usize> {
 
 impl<F: Filter<P, T, O>, const P: usize, const T: usize, const O: usize> Job for Sums<'_, F, P, T, O> {
     #[inline(always)]
-    fn run(self) {
+    fn run(self, _: impl Arithmetic) {
         let Self { split, tables, products, tiles, first, width, out, .. } = self;
         for (products, t) in products.chunks(stride(P * width)).zip(tiles) {
             let targets = split.positions::<O>(t).map(|p| p.map(|p| tables.targets[p] as usize + first));
@@ -150,7 +150,7 @@ pub(super) struct Gradients<'a, F, const P: usize, const T: usize, const O: usiz
 
 impl<F: Filter<P, T, O>, const P: usize, const T: usize, const O: usize> Job for Gradients<'_, F, P, T, O> {
     #[inline(always)]
-    fn run(self) {
+    fn run(self, _: impl Arithmetic) {
         let Self { split, tables, upstream, channels, width, tiles, rows: [rows, first], out, .. } = self;
         let product = stride(channels * rows);
         for (row, t) in tiles.enumerate() {
@@ -186,7 +186,7 @@ pub(super) struct TapSums<'a, F, const P: usize, const T: usize, const O: usize>
 
 impl<F: Filter<P, T, O>, const P: usize, const T: usize, const O: usize> Job for TapSums<'_, F, P, T, O> {
     #[inline(always)]
-    fn run(self) {
+    fn run(self, _: impl Arithmetic) {
         let Self { sums, sum_len, width, channel, out, columns, .. } = self;
         for c in 0..out[0].len() / columns {
             for column in (0..columns).step_by(LANES) {
