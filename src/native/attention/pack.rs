@@ -103,22 +103,21 @@ pub fn offsets(count: usize, step: usize) -> Vec<i32> {
 pub fn product(a: Rows<'_>, table: &[i32], b: Columns<'_>, (sums, wide): (&mut [f32], usize), fresh: bool) {
     let (Some(last), true) = (table.last(), a.count > 0) else { return };
     assert!((a.count - 1) * a.stride + (*last as usize) < a.data.len() && a.count * wide <= sums.len() && b.count <= wide);
-    for (block, first) in (0..b.count).step_by(b.tile).enumerate() {
-        let used = b.tile.min(b.count - first);
-        let panel = &b.data[block * b.step..];
-        assert!((table.len() - 1) * b.stride + b.tile <= panel.len());
-        for start in (0..a.count).step_by(simd::rows()) {
-            let end = a.count.min(start + simd::rows());
-            let rows = std::array::from_fn::<_, MAX_ROWS, _>(|i| a.data[(start + i).min(end - 1) * a.stride..].as_ptr());
-            let base = sums.as_mut_ptr();
-            let places = std::array::from_fn::<_, MAX_ROWS, _>(|i| base.wrapping_add((start + i).min(end - 1) * wide + first));
+    for start in (0..a.count).step_by(simd::rows()) {
+        let end = a.count.min(start + simd::rows());
+        let row = |i: usize| (start + i).min(end - 1);
+        let rows = std::array::from_fn::<_, MAX_ROWS, _>(|i| a.data[row(i) * a.stride..].as_ptr());
+        let base = sums.as_mut_ptr();
+        for (block, first) in (0..b.count).step_by(b.tile).enumerate() {
+            let panel = &b.data[block * b.step..];
+            assert!((table.len() - 1) * b.stride + b.tile <= panel.len());
             let tile = Tile {
                 rows: &rows[..end - start],
                 offsets: table,
                 b: panel.as_ptr(),
                 stride: b.stride,
-                sums: &places[..end - start],
-                used,
+                sums: &std::array::from_fn::<_, MAX_ROWS, _>(|i| base.wrapping_add(row(i) * wide + first))[..end - start],
+                used: b.tile.min(b.count - first),
                 fresh,
             };
             // SAFETY: the last number of the last row, the last row of the panel and the last sum were seen to lie within theirs.
