@@ -65,8 +65,8 @@ fn head(h: Heads, head: usize, read: &[f32], [made, upstream]: [&[f32]; 2], tabl
                 product(queries, &along[..h.width], k_turned.block(begin, met), (&mut *scores, KEYS), true);
                 simd::dispatch(Shares { scores, met, count, scale, top, total, seen });
             }
-            for i in 0..count {
-                mean[i] = ups.row(i).iter().zip(made.row(first + i)).map(|(a, b)| a * b).sum();
+            for (i, mean) in mean.iter_mut().enumerate().take(count) {
+                *mean = ups.row(i).iter().zip(made.row(first + i)).map(|(a, b)| a * b).sum();
             }
             for ((begin, met), (shares, seen)) in parts.zip(shares.chunks_exact_mut(QUERIES * KEYS).zip(seen.chunks_exact(QUERIES))) {
                 product(ups, &along[..h.width], v_turned.block(begin, met), (&mut *gradients, KEYS), true);
