@@ -86,11 +86,11 @@ pub trait Arithmetic: Copy {
 }
 
 /// Rounded once, by an instruction.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[derive(Clone, Copy)]
 struct Fused;
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 impl Arithmetic for Fused {
     #[inline(always)]
     fn multiply_add(self, a: f32, b: f32, c: f32) -> f32 {
@@ -135,6 +135,10 @@ pub fn dispatch(job: impl Job) {
             Level::Avx2 => return unsafe { middle(job) },
             Level::Portable => {}
         }
+    }
+    #[cfg(target_arch = "aarch64")]
+    if level() == Level::Neon {
+        return job.run(Fused);
     }
     job.run(Apart);
 }
