@@ -10,11 +10,14 @@ use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use kiln::cpu::{Arena, CpuProgram};
+use kiln::data::{Binarization, Kind};
 use kiln::gpu::{Choice, Gpu, GpuProgram, GpuState, Options, Weights};
-use kiln::graph::{FIRST_SCALE, Graph, Init, Layout, Plan, Rule, StateSpec, Step, Update};
+use kiln::graph::{FIRST_SCALE, Graph, Init, Layout, Plan, Rule, StateId, StateSpec, Step, Update};
+use kiln::model::DataSpec;
 use kiln::runtime::{Device, Program, State};
 use kiln::shader::{Choices, Variant};
 use kiln::tensor::Precision;
+use kiln::train::TrainRecipe;
 use kiln::wait::Wait;
 use support::close;
 
@@ -331,6 +334,52 @@ fn a_loss_scale_changes_no_bit_until_a_gradient_overflows_and_then_the_update_is
         assert_eq!(scaled[2].1, [FIRST_SCALE / 2.0, 0.0], "{name}");
         assert_ne!(scaled[2].0, scaled[3].0, "{name}");
         assert_eq!(scaled[3].1, [FIRST_SCALE / 2.0, 1.0], "{name}");
+    }
+}
+
+/// Losses and weights of three steps of a small model, and the dispatches of a step.
+fn trained(gpu: &Gpu, name: &str, hyper: &str, dims: [usize; 3]) -> (Vec<Vec<f32>>, usize) {
+    let kind = if dims[2] == 1 { (Kind::Binary, Binarization::Static) } else { (Kind::Pixels, Binarization::None) };
+    let data = DataSpec { dims, classes: 2, kind: kind.0, binarization: kind.1, mean: None };
+    let model = kiln::model::build(name, &toml::from_str(hyper).expect("hyper-parameters"), &data).expect("a model");
+    let recipe = TrainRecipe::new(&model.defaults());
+    let (spec, extras) = recipe.state(model.state());
+    let graph = model.train_graph(4, &|group| recipe.pass(group, &extras, true)).expect("a graph");
+    let device = Device::Gpu(gpu.clone());
+    let mut state = State::initial(&device, &spec, 1).expect("a state");
+    let mut program = Program::new(&device, &graph, &state, Weights::Current).wait().expect("a program");
+    let items = 4 * model.batches();
+    program.write("x", &vec![0.25; items * dims.iter().product::<usize>()]).expect("written");
+    let mut numbers = Vec::new();
+    for at in 1..=3 {
+        let step = Step { seed: 1, step: at as u32, learning_rate: recipe.rates(at), updates: model.updates_at(at), ..Step::default() };
+        program.run(&mut state, &step).wait().expect("run");
+        for (output, _) in graph.outputs() {
+            numbers.push(program.read(&state, output).wait().expect("output"));
+        }
+    }
+    for group in 0..spec.groups.len() {
+        for arena in [Arena::Value, Arena::First, Arena::Second] {
+            let ids = (0..spec.groups[group].tensors.len()).map(|index| StateId { group, index });
+            numbers.extend(ids.map(|id| state.read(id, arena).wait().expect("read")));
+        }
+    }
+    (numbers, program.dispatches().expect("an adapter").0)
+}
+
+#[test]
+fn kernels_that_share_a_dispatch_compute_the_same_bits() {
+    for gpu in gpus().iter().take(1) {
+        // One chain of layers, with norms of its gradients; halves of a batch that go through one network, running statistics and two updates.
+        for (name, hyper, dims) in
+            [("pixelcnn", "blocks = 2\nhidden = 8\nhead = 8", [6, 6, 1]), ("dcgan", "filters = 4\nlatent = 6", [32, 32, 3])]
+        {
+            let (merged, fewer) = trained(gpu, name, hyper, dims);
+            let (apart, all) = trained(&gpu.apart(), name, hyper, dims);
+            assert!(4 * fewer < 3 * all, "{name}: {fewer} dispatches of {all} kernels");
+            assert!(apart.iter().flatten().all(|value| value.is_finite()), "{name}");
+            assert!(merged == apart, "{name}: kernels that share dispatches have other bits");
+        }
     }
 }
 

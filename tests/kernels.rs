@@ -65,6 +65,8 @@ fn every_variant_is_portable() {
         }
     }
     assert!(with_matrices > 10, "{with_matrices} variants with cooperative matrices");
+    let merged = variants.values().filter(|name| name.starts_with("merged")).count();
+    assert!(merged > 10, "{merged} merged kernels");
 }
 
 fn check(name: &str, text: &str, command: &mut Command) {

@@ -93,7 +93,7 @@ fn run(args: &Args) -> Result<()> {
         let graph = model.train_graph(case.batch, &|group| recipe.update(group))?;
         let plan = Plan::new(&graph, model.state(), true);
         let mut counted: BTreeMap<String, (usize, KernelText)> = BTreeMap::new();
-        for kernel in kernels(&plan, model.state(), &target)? {
+        for kernel in kernels(&plan, model.state(), &target, None)? {
             let key = format!("{} {} {}", kernel.operation, kernel.kernel, kernel.text);
             counted.entry(key).or_insert_with(|| (0, kernel)).0 += 1;
         }

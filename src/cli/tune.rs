@@ -128,7 +128,7 @@ fn measure(args: &TuneArgs, gpu: &Gpu, output: &Output) -> Result<BTreeMap<Arc<s
         Some(path) => RunFolder::open(path)?.1.train.precision,
         None => args.precision.unwrap_or_default(),
     };
-    let plain = Device::Gpu(gpu.with_choices(Choices::default())).with_precision(precision).wait()?;
+    let plain = Device::Gpu(gpu.with_choices(Choices::default())).apart().with_precision(precision).wait()?;
     let mut measured: BTreeMap<Arc<str>, Measured> = BTreeMap::new();
     for compile in steps {
         let mut names = BTreeSet::new();

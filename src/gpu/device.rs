@@ -17,6 +17,8 @@ use crate::shader::{Choices, Matrices, Target};
 pub struct Gpu {
     pub(super) inner: Arc<Inner>,
     pub(super) target: Target,
+    /// Whether small kernels share dispatches.
+    pub(super) merges: bool,
 }
 
 pub(super) struct Inner {
@@ -32,6 +34,9 @@ pub(super) struct Inner {
     pub(super) faults: Faults,
 }
 
+/// Storage buffers that merged kernels bind at most, however many an adapter offers: binding more costs the host more.
+const MOST_BOUND: u32 = 64;
+
 impl fmt::Debug for Gpu {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Gpu").field(&self.inner.description).finish()
@@ -42,12 +47,22 @@ impl Gpu {
     /// The same device with other choices of kernel variants.
     pub fn with_choices(&self, choices: Choices) -> Self {
         let target = Target { choices: Arc::new(choices), ..self.target.clone() };
-        Self { inner: Arc::clone(&self.inner), target }
+        Self { inner: Arc::clone(&self.inner), target, ..*self }
+    }
+
+    /// The same device with a dispatch for each kernel, to time each by itself.
+    pub fn apart(&self) -> Self {
+        Self { merges: false, ..self.clone() }
+    }
+
+    /// Storage buffers that a dispatch of merged kernels may bind, where kernels are merged.
+    pub(super) fn most_merged(&self) -> Option<usize> {
+        self.merges.then_some(self.inner.limits.max_storage_buffers_per_shader_stage.min(MOST_BOUND) as usize)
     }
 
     /// The same device with products computed by these matrices, or in f32 alone.
     pub(super) fn with_matrices(&self, matrices: Option<Matrices>) -> Self {
-        Self { inner: Arc::clone(&self.inner), target: Target { matrices, ..self.target.clone() } }
+        Self { inner: Arc::clone(&self.inner), target: Target { matrices, ..self.target.clone() }, ..*self }
     }
 
     /// What is known of the adapter.

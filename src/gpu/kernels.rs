@@ -1,16 +1,17 @@
 //! The kernels of a plan without a device, for the portability gates and for looking at what compilers make of them.
 
+use super::draft::{Draft, Drafted};
+use super::state::Weights;
 use crate::error::Result;
-use crate::graph::{Action, Plan, Signature, StateSpec};
-use crate::op::launch;
-use crate::shader::{Choice, Target, expand};
+use crate::graph::{Plan, StateSpec};
+use crate::shader::{Choice, Target};
 
 /// One dispatch of a plan: its kernel as text, and what for.
 #[derive(Clone, Debug)]
 pub struct KernelText {
-    /// The operation.
+    /// The operation; `merged` for several.
     pub operation: &'static str,
-    /// The file under `shaders/`.
+    /// The file under `shaders/`; `merged` for several.
     pub kernel: &'static str,
     /// The variant taken, where there are several.
     pub choice: Option<Choice>,
@@ -22,36 +23,19 @@ pub struct KernelText {
     pub flops: u64,
 }
 
-/// Every kernel that running a plan takes, in order.
+/// Every kernel that running a plan takes, in order. Small ones are merged into dispatches of so many storage buffers at most, or not at all.
 ///
 /// # Errors
 /// [`crate::Error::Device`] where a template is at fault.
-pub fn kernels(plan: &Plan, spec: &StateSpec, target: &Target) -> Result<Vec<KernelText>> {
-    let mut updates = 0;
-    let mut all = Vec::new();
-    for action in &plan.actions {
-        let (operation, launch) = match action {
-            Action::Compute { op, shapes, shape, .. } => {
-                (op.name(), op.launch(&Signature { inputs: shapes.iter().collect(), output: shape }, target))
-            }
-            Action::Copy { len, .. } => ("copy", launch::copy(*len, target)),
-            Action::Update(update) => {
-                updates += 1;
-                ("update", launch::update(update, updates - 1, spec.groups[update.group].len, target))
-            }
-        };
-        let choice = launch.choice;
-        for stage in launch.stages {
-            let text = expand(stage.kernel, &stage.defines)?;
-            all.push(KernelText {
-                operation,
-                kernel: stage.kernel,
-                choice: choice.clone(),
-                text,
-                groups: stage.groups,
-                flops: stage.flops,
-            });
-        }
-    }
-    Ok(all)
+pub fn kernels(plan: &Plan, spec: &StateSpec, target: &Target, merged: Option<usize>) -> Result<Vec<KernelText>> {
+    let draft = Draft::new(plan, spec, Weights::Current, target, merged)?;
+    let text = |drafted: Drafted| KernelText {
+        operation: drafted.name,
+        kernel: drafted.kernel,
+        choice: drafted.choice.map(|choice| choice.as_ref().clone()),
+        text: drafted.text,
+        groups: drafted.groups,
+        flops: drafted.flops,
+    };
+    Ok(draft.dispatches.into_iter().map(text).collect())
 }

@@ -61,7 +61,9 @@ impl Gpu {
         let pipelines = Pipelines::new(&device, &adapter);
         let tables = Mutex::default();
         let inner = Arc::new(Inner { device, queue, description, limits, checked, pipelines, tables, matrix_sides, faults });
-        let mut gpu = Self { inner, target };
+        // A software driver compiles for longer than its dispatches cost.
+        let merges = target.class != Class::Software;
+        let mut gpu = Self { inner, target, merges };
         // GPUs have their operands in registers and workgroup memory; what loads cost matters on CPUs.
         gpu.target.prefers_textures = gpu.target.is_cpu() && gpu.target.texels > 0 && probe::textures_are_cheaper(&gpu).await?;
         Ok(gpu)

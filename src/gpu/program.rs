@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Range;
+use std::sync::Arc;
 use web_time::Instant;
 
-use super::build::{Buffers, Compiler};
+use super::build::{Buffers, Built, build};
 use super::device::Gpu;
 use super::dispatch::Dispatch;
 use super::pacing::Pacing;
@@ -34,8 +35,9 @@ pub struct GpuProgram {
     pub(super) gpu: Gpu,
     pub(super) plan: Plan,
     pub(super) dispatches: Vec<Dispatch>,
-    /// Dispatches up to the end of each action.
+    /// Dispatches that it takes until each action, and all before it, are done.
     ends: Vec<usize>,
+    choices: Vec<Arc<Choice>>,
     buffers: Buffers,
     pacing: Pacing,
     /// Source of each readable output.
@@ -56,20 +58,21 @@ impl GpuProgram {
     /// # Errors
     /// [`Error::Device`] where memory or a kernel is refused.
     pub async fn new(gpu: &Gpu, plan: Plan, spec: &StateSpec, state: &GpuState, weights: Weights) -> Result<Self> {
-        let (buffers, dispatches, ends) = Compiler::new(gpu, &plan, spec, state, weights)?.run(&plan)?;
+        let Built { buffers, dispatches, ends, choices } = build(gpu, &plan, spec, state, weights)?;
         let mut outputs = HashMap::new();
         for (name, place, shape) in &plan.outputs {
-            let (buffer, offset) = match *place {
-                Place::Slot(slot) => (&buffers.slots[slot], 0),
-                Place::Input(at) => (&buffers.inputs[at], 0),
-                _ => state.locate(*place, weights).ok_or_else(|| Error::Device(format!("output {name} has no place")))?,
+            let found = match *place {
+                Place::Slot(slot) => buffers.slot(slot).map(|buffer| (buffer, 0)),
+                Place::Input(at) => Some((&buffers.inputs[at], 0)),
+                _ => state.locate(*place, weights),
             };
+            let (buffer, offset) = found.ok_or_else(|| Error::Device(format!("output {name} has no place")))?;
             outputs.insert(name.clone(), (buffer.clone(), offset, shape.len()));
         }
         gpu.settle().await?;
         let pacing = Pacing::new(dispatches.iter().map(|d| (d.flops, d.bytes)));
         let gpu = gpu.clone();
-        Ok(Self { gpu, plan, dispatches, ends, buffers, pacing, outputs, staging: HashMap::new(), in_flight: VecDeque::new() })
+        Ok(Self { gpu, plan, dispatches, ends, choices, buffers, pacing, outputs, staging: HashMap::new(), in_flight: VecDeque::new() })
     }
 
     /// The plan.
@@ -206,8 +209,7 @@ impl GpuProgram {
 
     /// The variant taken of every product it computes, once for each problem.
     pub fn choices(&self) -> Vec<&Choice> {
-        let chosen = self.dispatches.iter().filter_map(|d| d.choice.as_deref());
-        chosen.map(|c| (&*c.problem, c)).collect::<BTreeMap<_, _>>().into_values().collect()
+        self.choices.iter().map(|c| (&*c.problem, c.as_ref())).collect::<BTreeMap<_, _>>().into_values().collect()
     }
 
     /// What the program costs.

@@ -153,12 +153,17 @@ impl GpuState {
 
     /// Arena and byte offset of a persistent place.
     pub(super) fn locate(&self, place: Place, weights: Weights) -> Option<(&wgpu::Buffer, u64)> {
-        let (id, arena) = match place {
-            Place::State(id) if weights == Weights::Average && self.spec.spec(id).averaged => (id, Arena::Average),
-            Place::State(id) => (id, Arena::Value),
-            Place::Gradient(id) => (id, Arena::Gradient),
-            Place::Slot(_) | Place::Input(_) => return None,
-        };
-        Some((self.arena(id.group, arena), 4 * self.spec.spec(id).offset as u64))
+        locate(&self.spec, place, weights).map(|(group, arena, offset)| (self.arena(group, arena), offset))
     }
+}
+
+/// Group, arena and byte offset of a persistent place.
+pub(super) fn locate(spec: &StateSpec, place: Place, weights: Weights) -> Option<(usize, Arena, u64)> {
+    let (id, arena) = match place {
+        Place::State(id) if weights == Weights::Average && spec.spec(id).averaged => (id, Arena::Average),
+        Place::State(id) => (id, Arena::Value),
+        Place::Gradient(id) => (id, Arena::Gradient),
+        Place::Slot(_) | Place::Input(_) => return None,
+    };
+    Some((id.group, arena, 4 * spec.spec(id).offset as u64))
 }

@@ -111,6 +111,14 @@ impl Device {
         }
     }
 
+    /// The same device with a dispatch for each kernel, where small ones share them: to time each by itself.
+    pub fn apart(&self) -> Self {
+        match self {
+            Self::Cpu => Self::Cpu,
+            Self::Gpu(gpu) => Self::Gpu(gpu.apart()),
+        }
+    }
+
     /// The same device with products computed in another precision.
     ///
     /// # Errors

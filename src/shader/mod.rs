@@ -2,6 +2,7 @@
 
 mod expr;
 mod launch;
+mod merge;
 mod pointwise;
 mod sources;
 mod template;
@@ -9,6 +10,7 @@ mod variant;
 
 pub use expr::function;
 pub use launch::{Access, Binding, Bindings, Class, Launch, Matrices, Stage, Target};
+pub use merge::{Part, Share, merge};
 pub use pointwise::{Pointwise, can_widen};
 pub use sources::kernels_digest;
 pub use template::expand;

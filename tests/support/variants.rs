@@ -26,7 +26,7 @@ fn targets() -> Vec<Target> {
     sizes.iter().flat_map(|&matrices| [Class::Software, Class::Integrated, Class::Discrete].map(|class| target(class, matrices))).collect()
 }
 
-/// Every distinct kernel of the test graphs, by text: those that targets take, then each variant that one can take forced in turn.
+/// Every distinct kernel of the test graphs, by text: those that targets take, apart and merged, then each variant that one can take forced in turn.
 pub fn variants() -> BTreeMap<String, String> {
     let mut texts = BTreeMap::new();
     for (name, bench) in graphs::all().expect("graphs") {
@@ -34,16 +34,20 @@ pub fn variants() -> BTreeMap<String, String> {
             let plan = Plan::new(&bench.graph, &bench.spec, fusion);
             for target in targets() {
                 let mut candidates = BTreeSet::new();
-                let mut add = |target: &Target, candidates: &mut BTreeSet<String>| {
-                    for found in kiln::gpu::kernels(&plan, &bench.spec, target).expect("kernels") {
+                let mut add = |target: &Target, merged: Option<usize>, candidates: &mut BTreeSet<String>| {
+                    for found in kiln::gpu::kernels(&plan, &bench.spec, target, merged).expect("kernels") {
                         texts.entry(found.text).or_insert_with(|| format!("{} in {name}", found.kernel));
                         candidates.extend(found.choice.iter().flat_map(|c| c.candidates.iter().map(ToString::to_string)));
                     }
                 };
-                add(&target, &mut candidates);
+                add(&target, None, &mut candidates);
+                // As many storage buffers as every adapter binds.
+                if target.class == Class::Discrete {
+                    add(&target, Some(8), &mut BTreeSet::new());
+                }
                 for candidate in candidates {
                     let choices = Choices { forced: Some(candidate), ..Choices::default() };
-                    add(&Target { choices: Arc::new(choices), ..target.clone() }, &mut BTreeSet::new());
+                    add(&Target { choices: Arc::new(choices), ..target.clone() }, None, &mut BTreeSet::new());
                 }
             }
         }

@@ -150,7 +150,7 @@ fn place(dots: &mut Vec<Series>, family: &str, flops: u64, bytes: u64, gflops: f
 }
 
 fn measure(subject: &Subject, args: &BenchArgs, device: &Device, trace: &mut Trace, bar: &indicatif::ProgressBar) -> Result<Times> {
-    let (mut state, mut program, step) = subject.compile(args, device)?;
+    let (mut state, mut program, step) = subject.compile(args, &device.apart())?;
     let process = trace.process(subject.name());
     for _ in 0..WARMUP.min(args.steps) {
         program.run(&mut state, &step).wait()?;
