@@ -150,6 +150,7 @@ async fn nothing() -> Result<(wgpu::Adapter, AdapterDescription)> {
         max_compute_invocations_per_workgroup: 1024,
         max_compute_workgroup_size_x: 1024,
         max_storage_buffers_per_shader_stage: 64,
+        max_buffers_and_acceleration_structures_per_shader_stage: 64,
         ..wgpu::Limits::default()
     };
     descriptor.backend_options.noop =

@@ -57,7 +57,9 @@ impl Gpu {
 
     /// Storage buffers that a dispatch of merged kernels may bind, where kernels are merged.
     pub(super) fn most_merged(&self) -> Option<usize> {
-        self.merges.then_some(self.inner.limits.max_storage_buffers_per_shader_stage.min(MOST_BOUND) as usize)
+        let limits = &self.inner.limits;
+        let most = limits.max_storage_buffers_per_shader_stage.min(limits.max_buffers_and_acceleration_structures_per_shader_stage);
+        self.merges.then_some(most.min(MOST_BOUND) as usize)
     }
 
     /// The same device with products computed by these matrices, or in f32 alone.
