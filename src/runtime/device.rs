@@ -114,7 +114,7 @@ impl Device {
     /// The same device with a dispatch for each kernel, where small ones share them: to time each by itself.
     pub fn apart(&self) -> Self {
         match self {
-            Self::Cpu => Self::Cpu,
+            Self::Cpu(precision) => Self::Cpu(*precision),
             Self::Gpu(gpu) => Self::Gpu(gpu.apart()),
         }
     }
