@@ -61,8 +61,12 @@ impl Gpu {
         let pipelines = Pipelines::new(&device, &adapter);
         let tables = Mutex::default();
         let inner = Arc::new(Inner { device, queue, description, limits, checked, pipelines, tables, matrix_sides, faults });
-        // A software driver compiles for longer than its dispatches cost.
-        let merges = target.class != Class::Software;
+        let merges = match std::env::var("KILN_MERGE").as_deref() {
+            Ok("0") => false,
+            Ok("1") => true,
+            // A software driver compiles for longer than its dispatches cost.
+            _ => target.class != Class::Software,
+        };
         let mut gpu = Self { inner, target, merges };
         // GPUs have their operands in registers and workgroup memory; what loads cost matters on CPUs.
         gpu.target.prefers_textures = gpu.target.is_cpu() && gpu.target.texels > 0 && probe::textures_are_cheaper(&gpu).await?;
