@@ -32,8 +32,8 @@ impl Device {
     /// [`Device::list`] (a number of one or two digits: longer ones are of names) or an adapter by a part of its name.
     ///
     /// # Errors
-    /// [`Error::Device`] where there is no adapter, [`Error::Usage`] where none has the name, or where `KILN_SIMD` names no vectors of
-    /// this machine.
+    /// [`Error::Device`](crate::error::Error::Device) where there is no adapter, [`Error::Usage`](crate::error::Error::Usage) where none has
+    /// the name, or where `KILN_SIMD` names no vectors of this machine.
     pub async fn open(choice: &str) -> Result<Self> {
         Self::open_equal(choice, 0).await
     }
@@ -77,7 +77,7 @@ impl Device {
     /// A device that takes all work and does none, for measuring what the host does: every result is zero.
     ///
     /// # Errors
-    /// [`Error::Device`] where it cannot be opened.
+    /// [`Error::Device`](crate::error::Error::Device) where it cannot be opened.
     pub async fn noop() -> Result<Self> {
         Gpu::open(&Choice::Nothing, Options { as_cpu: Some(false), ..Options::default() }).await.map(Self::Gpu)
     }
@@ -122,7 +122,7 @@ impl Device {
     /// The same device with products computed in another precision.
     ///
     /// # Errors
-    /// [`Error::Usage`] where it cannot.
+    /// [`Error::Usage`](crate::error::Error::Usage) where it cannot.
     pub async fn with_precision(&self, precision: Precision) -> Result<Self> {
         match (self, precision) {
             (Self::Cpu(_), _) => {
