@@ -133,7 +133,7 @@ fn the_hosts_part_is_timed_on_a_device_that_does_nothing() {
     let place = Place::new();
     let row = place.kiln("bench train --filter vae-mlp --batch 8 --steps 2 --device noop --json").json()["rows"][0].clone();
     assert_eq!((row["device"].as_str(), row["time"].is_null()), (Some("noop"), true));
-    assert!(row["dispatches"].as_u64().is_some_and(|count| count > 20) && row["step_s"].as_f64().is_some_and(|s| s > 0.0));
+    assert!(row["dispatches"].as_u64().is_some_and(|count| (10..25).contains(&count)) && row["step_s"].as_f64().is_some_and(|s| s > 0.0));
     // Nothing else has it.
     place.kiln("train vae --data builtin:digits --device noop").refused(2, &["noop"]);
     assert!(!place.kiln("devices").ok().out.contains("noop"));
