@@ -24,25 +24,6 @@ fn has_pairs() -> bool {
     }
 }
 
-/// A convolution between a relu and a bias, with its gradients.
-fn convolution(images: usize, taps: &Taps, [c, d]: [usize; 2]) -> Result<Bench> {
-    let ([h, w], [to_h, to_w]) = (taps.input, taps.output);
-    let mut b = Bench::new();
-    let (x, g) = (b.leaf([images, h, w, c]), b.leaf([images, to_h, to_w, d]));
-    let (weights, bias) = (b.leaf([taps.offsets.len(), c, d]), b.leaf([d]));
-    let positive = b.graph.relu(x)?;
-    let mut y = b.graph.conv(positive, weights, taps.clone())?;
-    y = b.graph.add(y, bias)?;
-    let dot = b.graph.mul(y, g)?;
-    let loss = b.graph.sum_all(dot)?;
-    for (name, wrt) in [("dx", x), ("dw", weights)] {
-        let gradient = b.graph.gradients(loss, &[wrt])?[0];
-        b.graph.output(name, gradient);
-    }
-    b.graph.output("y", y);
-    Ok(b)
-}
-
 /// The largest error of each of its outputs, of the output's largest value, against the oracle; with operands that bf16 holds, or with any.
 fn errors(bench: &Bench, held: bool, precision: Precision) -> Result<Vec<f64>> {
     let mut state = bench.state::<f32>();
@@ -89,7 +70,7 @@ fn operands_of_products_are_rounded_and_nothing_else() -> Result<()> {
         (3, dense(3, 1, 1, [4, 4])?, [96, 90]),
     ];
     for (images, taps, channels) in cases {
-        let bench = convolution(images, &taps, channels)?;
+        let bench = Bench::convolution(images, &taps, channels)?;
         let what = format!("{images} images of {:?}, {channels:?} channels", taps.input);
         for error in errors(&bench, true, Precision::Mixed)? {
             assert!(error < 1e-5, "{what}: {error}, of numbers that bf16 holds");
@@ -114,7 +95,7 @@ fn filtered_kernels_round_what_they_multiply() -> Result<()> {
     let around = around.into_iter().map(|(images, size, c, d)| (images, Taps::dense([3, 3], 1, 1, size), [c, d]));
     for (images, taps, channels) in strided.chain(around) {
         let taps = taps?;
-        let bench = convolution(images, &taps, channels)?;
+        let bench = Bench::convolution(images, &taps, channels)?;
         let what = format!("{images} images of {:?}, {channels:?} channels", taps.input);
         let [rounded, single] = [Precision::Mixed, Precision::F32].map(|precision| errors(&bench, false, precision));
         let (rounded, single) = (rounded?, single?);

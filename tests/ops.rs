@@ -141,22 +141,8 @@ fn large_weight_gradients_are_cut_by_rows() -> Result<()> {
 }
 
 /// A convolution between a relu and a bias, and its gradients, against the oracle.
-fn agrees_with_the_oracle(images: usize, taps: Taps, [c, d]: [usize; 2]) -> Result<()> {
-    let ([h, w], [to_h, to_w]) = (taps.input, taps.output);
-    let mut b = Bench::new();
-    let (x, g) = (b.leaf([images, h, w, c]), b.leaf([images, to_h, to_w, d]));
-    let (weights, bias) = (b.leaf([taps.offsets.len(), c, d]), b.leaf([d]));
-    let positive = b.graph.relu(x)?;
-    let mut y = b.graph.conv(positive, weights, taps)?;
-    y = b.graph.add(y, bias)?;
-    let dot = b.graph.mul(y, g)?;
-    let loss = b.graph.sum_all(dot)?;
-    for (name, wrt) in [("dx", x), ("dw", weights)] {
-        let gradient = b.graph.gradients(loss, &[wrt])?[0];
-        b.graph.output(name, gradient);
-    }
-    b.graph.output("y", y);
-    b.check_executors(1e-5);
+fn agrees_with_the_oracle(images: usize, taps: Taps, channels: [usize; 2]) -> Result<()> {
+    Bench::convolution(images, &taps, channels)?.check_executors(1e-5);
     Ok(())
 }
 

@@ -4,8 +4,10 @@
 pub mod models;
 pub mod normal;
 
+use kiln::Result;
 use kiln::cpu::{Arena, CpuProgram, CpuState, Number};
 use kiln::graph::{Graph, Init, Layout, NodeId, Plan, Shape, StateId, StateSpec, Step};
+use kiln::op::Taps;
 use kiln::random::Draws;
 use kiln::runtime::Device;
 use kiln::wait::Wait;
@@ -60,6 +62,25 @@ impl Bench {
         self.leaves.push((id, node));
         self.values.push(values);
         node
+    }
+
+    /// A convolution between a relu and a bias, `y`, with the gradients `dx` and `dw` that a random one of `y` brings.
+    pub fn convolution(images: usize, taps: &Taps, [c, d]: [usize; 2]) -> Result<Self> {
+        let ([h, w], [to_h, to_w]) = (taps.input, taps.output);
+        let mut b = Self::new();
+        let (x, g) = (b.leaf([images, h, w, c]), b.leaf([images, to_h, to_w, d]));
+        let (weights, bias) = (b.leaf([taps.offsets.len(), c, d]), b.leaf([d]));
+        let positive = b.graph.relu(x)?;
+        let mut y = b.graph.conv(positive, weights, taps.clone())?;
+        y = b.graph.add(y, bias)?;
+        let dot = b.graph.mul(y, g)?;
+        let loss = b.graph.sum_all(dot)?;
+        for (name, wrt) in [("dx", x), ("dw", weights)] {
+            let gradient = b.graph.gradients(loss, &[wrt])?[0];
+            b.graph.output(name, gradient);
+        }
+        b.graph.output("y", y);
+        Ok(b)
     }
 
     pub fn state<T: Number>(&self) -> CpuState<T> {

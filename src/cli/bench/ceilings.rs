@@ -77,7 +77,8 @@ fn cpu(precision: Precision) -> Ceilings {
 /// GFLOP/s of the register tile, its operands in the nearest cache, on all threads.
 fn cpu_multiply_adds(precision: Precision) -> f64 {
     const DEPTH: usize = 256;
-    const TILES: usize = 4000;
+    // A tenth of a second: in bursts of a few milliseconds threads may not yet have a core each.
+    const TILES: usize = 80_000;
     let threads = rayon::current_num_threads();
     let offsets: Vec<i32> = (0..DEPTH as i32).collect();
     // Both factors' room is that of `f32`: of bf16 numbers it holds twice as many.

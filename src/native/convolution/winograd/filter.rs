@@ -194,8 +194,8 @@ impl Filter<25, 4, 16> for TwoWide {
 /// Kernels of 3×3 and tiles of 4×4: thirty-six products for a hundred and forty-four.
 pub(crate) struct ThreeWide;
 
-/// Along an axis: four sums of three taps of six products, which are values of polynomials at 0, 1, −1, ½, −2 and ∞ (the points of
-/// Barabasz et al., 2020, whose errors are the smallest).
+/// Along an axis: four sums of three taps of six products, which are values of polynomials at 0, 1, −1, ½, −2 and ∞ (of
+/// the points compared in docs/decisions.md those with the smallest errors).
 mod three_wide {
     #[inline(always)]
     pub fn patch(d: [f32; 6]) -> [f32; 6] {

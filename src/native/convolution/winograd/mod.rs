@@ -19,40 +19,34 @@ use crate::tensor::{Gather, Phase, Precision};
 use filter::{Three, ThreeWide, Two, TwoWide};
 use lanes::LANES;
 
+/// Carries a job out by the filter that its kernel and its tiles have; false where it has none.
+macro_rules! filtered {
+    ($module:ident::$carry:ident, $job:ident, $output:ident) => {{
+        let (gather, channels, precision) = ($job.gather, $job.channels, $job.precision);
+        if let Some(split) = Split::<4>::of(gather, channels, precision) {
+            match split.tile {
+                WIDE => $module::$carry::<TwoWide, 25, 4, 16>($job, &split, $output),
+                _ => $module::$carry::<Two, 9, 4, 4>($job, &split, $output),
+            }
+            return true;
+        }
+        let Some(split) = Split::<9>::of(gather, channels, precision) else { return false };
+        match split.tile {
+            WIDE => $module::$carry::<ThreeWide, 36, 9, 16>($job, &split, $output),
+            _ => $module::$carry::<Three, 16, 9, 4>($job, &split, $output),
+        }
+        true
+    }};
+}
+
 /// Carries out a convolution, or its adjoint, that takes fewer products so; says whether it did.
 pub(super) fn convolve(job: &Convolution<'_, f32>, output: &mut [f32]) -> bool {
-    let (gather, channels, precision) = (job.gather, job.channels, job.precision);
-    if let Some(split) = Split::<4>::of(gather, channels, precision) {
-        match split.tile {
-            WIDE => forward::convolve::<TwoWide, 25, 4, 16>(job, &split, output),
-            _ => forward::convolve::<Two, 9, 4, 4>(job, &split, output),
-        }
-        return true;
-    }
-    let Some(split) = Split::<9>::of(gather, channels, precision) else { return false };
-    match split.tile {
-        WIDE => forward::convolve::<ThreeWide, 36, 9, 16>(job, &split, output),
-        _ => forward::convolve::<Three, 16, 9, 4>(job, &split, output),
-    }
-    true
+    filtered!(forward::convolve, job, output)
 }
 
 /// The same of a weight gradient.
 pub(super) fn weight_gradient(job: &WeightGradient<'_, f32>, output: &mut [f32]) -> bool {
-    let (gather, channels, precision) = (job.gather, job.channels, job.precision);
-    if let Some(split) = Split::<4>::of(gather, channels, precision) {
-        match split.tile {
-            WIDE => weight::weight_gradient::<TwoWide, 25, 4, 16>(job, &split, output),
-            _ => weight::weight_gradient::<Two, 9, 4, 4>(job, &split, output),
-        }
-        return true;
-    }
-    let Some(split) = Split::<9>::of(gather, channels, precision) else { return false };
-    match split.tile {
-        WIDE => weight::weight_gradient::<ThreeWide, 36, 9, 16>(job, &split, output),
-        _ => weight::weight_gradient::<Three, 16, 9, 4>(job, &split, output),
-    }
-    true
+    filtered!(weight::weight_gradient, job, output)
 }
 
 /// Rows and columns of the sums of a tile: of small ones, whose factors are ±1 and ½, and of those that take the fewest products.
