@@ -3,7 +3,7 @@
 //! Tensors whose lifetimes do not meet share a slot. Gradients go straight into their group's gradient arena, so that an optimiser step
 //! is one kernel over flat arrays.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::{Graph, Kind, Node, NodeId, Operation, Shape, StateId, StateSpec, Step, Update, fuse};
@@ -88,12 +88,39 @@ impl Plan {
     }
 }
 
+/// Nodes in the order they are computed in: theirs, but first what is small and made of persistent tensors alone that nothing changes before,
+/// such as a loss scale. Where it stood it would part what the CPU executor carries out together.
+fn in_order(nodes: &[Option<Node>]) -> Vec<usize> {
+    let mut early = vec![false; nodes.len()];
+    let (mut groups, mut tensors) = (HashSet::new(), HashSet::new());
+    for (at, node) in nodes.iter().enumerate() {
+        let Some(node) = node else { continue };
+        match &node.kind {
+            Kind::State(id) => early[at] = !groups.contains(&id.group) && !tensors.contains(id),
+            Kind::Op(_) | Kind::Reshape => {
+                early[at] = node.shape.len() <= EARLY && !node.inputs.is_empty() && node.inputs.iter().all(|input| early[input.0]);
+            }
+            Kind::Assign(id) => drop(tensors.insert(*id)),
+            Kind::Update(update) => {
+                groups.insert(update.group);
+                tensors.extend(update.loss_scale);
+            }
+            Kind::Input(_) => (),
+        }
+    }
+    let (first, then): (Vec<usize>, Vec<usize>) = (0..nodes.len()).partition(|at| early[*at]);
+    [first, then].concat()
+}
+
 struct Planner<'a> {
     spec: &'a StateSpec,
     nodes: Vec<Option<Node>>,
     /// The node whose elements each node's are (itself, but for reshapes).
     root: Vec<usize>,
-    /// The last node that reads each root.
+    /// The nodes in the order they are computed in, and the place of each in it.
+    order: Vec<usize>,
+    rank: Vec<usize>,
+    /// The place of the last node that reads each root.
     last: Vec<usize>,
     place: Vec<Option<Place>>,
     slots: Vec<usize>,
@@ -101,10 +128,15 @@ struct Planner<'a> {
 }
 
 const FOREVER: usize = usize::MAX;
+/// Elements of what is computed first, at most: it lies somewhere from then on.
+const EARLY: usize = 64;
 
 impl<'a> Planner<'a> {
     fn new(graph: &Graph, spec: &'a StateSpec, nodes: Vec<Option<Node>>) -> Self {
         let count = nodes.len();
+        let order = in_order(&nodes);
+        let mut rank = vec![0; count];
+        order.iter().enumerate().for_each(|(place, at)| rank[*at] = place);
         let mut root: Vec<usize> = (0..count).collect();
         let mut last = vec![0; count];
         for (at, node) in nodes.iter().enumerate() {
@@ -112,19 +144,19 @@ impl<'a> Planner<'a> {
             if matches!(node.kind, Kind::Reshape) {
                 root[at] = root[node.inputs[0].0];
             }
-            node.inputs.iter().for_each(|i| last[root[i.0]] = at);
+            node.inputs.iter().for_each(|i| last[root[i.0]] = last[root[i.0]].max(rank[at]));
         }
         for (_, id) in graph.outputs() {
             last[root[id.0]] = FOREVER;
         }
-        Self { spec, nodes, root, last, place: vec![None; count], slots: Vec::new(), free: Vec::new() }
+        Self { spec, nodes, root, order, rank, last, place: vec![None; count], slots: Vec::new(), free: Vec::new() }
     }
 
     fn run(mut self, graph: &Graph) -> Plan {
         let destined = self.gradients();
         let mut actions = Vec::new();
         let mut inputs = Vec::new();
-        for at in 0..self.nodes.len() {
+        for at in std::mem::take(&mut self.order) {
             let Some(node) = self.nodes[at].clone() else { continue };
             match node.kind {
                 Kind::Input(name) => {
@@ -221,7 +253,7 @@ impl<'a> Planner<'a> {
         roots.sort_unstable();
         roots.dedup();
         for root in roots {
-            if let (true, Some(Place::Slot(slot))) = (self.last[root] <= at, self.place[root])
+            if let (true, Some(Place::Slot(slot))) = (self.last[root] <= self.rank[at], self.place[root])
                 && !self.free.contains(&slot)
             {
                 self.free.push(slot);
