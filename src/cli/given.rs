@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::output::counted;
 use super::sequences::{Named, dates_of};
 use crate::data::{self, Scale, Source};
 use crate::error::{Error, Result};
@@ -125,7 +126,7 @@ impl Given {
     fn of(source: Arc<dyn Source>, count: usize, reads: Reads) -> Result<Self> {
         let (name, images) = (source.name(), source.len());
         if count > images {
-            return Err(Error::usage(format!("{name} has {images} images, fewer than -n {count}; take -n {images}")));
+            return Err(Error::usage(format!("{name} has {}, fewer than -n {count}; take -n {images}", counted(images, "image"))));
         }
         Ok(Self { source: Some(data::subset(source, count)?), image: Vec::new(), reads, count })
     }

@@ -12,7 +12,7 @@ use super::encode::codes;
 use super::endings;
 use super::invert;
 use super::measured::{EvalArgs, Measured, weights_in_words};
-use super::output::{Output, as_text};
+use super::output::{Output, as_text, counted};
 use super::pictures::check_grid;
 use crate::error::{Error, Result};
 use crate::eval::Codes;
@@ -100,7 +100,7 @@ fn check_ends(ways: usize, images: usize, name: &str) -> Result<()> {
     if images >= 2 * ways {
         return Ok(());
     }
-    let has = format!("{name} has {images} image{}", if images == 1 { "" } else { "s" });
+    let has = format!("{name} has {}", counted(images, "image"));
     Err(Error::usage(match images / 2 {
         0 => format!("a way goes between two images, and {has}; take other --data"),
         most => format!("{ways} ways go between {} images, and {has}; take -n {most}", 2 * ways),

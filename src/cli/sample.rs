@@ -144,7 +144,11 @@ fn given_labels(path: &Path, count: usize, trained: &Trained) -> Result<Vec<u32>
         return Err(Error::usage(format!("{shown} holds the class {foreign}, and the run knows {classes}, from 0")));
     }
     if labels.len() < count {
-        return Err(Error::usage(format!("{shown} holds {} classes, fewer than the {count} images", labels.len())));
+        return Err(Error::usage(format!(
+            "{shown} holds classes of {}, fewer than {}",
+            counted(labels.len(), "image"),
+            counted(count, "image")
+        )));
     }
     labels.truncate(count);
     Ok(labels)

@@ -99,6 +99,7 @@ impl Launcher {
 
     /// Asks the launcher to end all that it started, for one that ends before it met the others. Those of MPICH wait for a process that ended by
     /// itself until then, and are told over the channel that its library would use; the others need not be asked.
+    #[cfg_attr(not(unix), allow(unused_variables))]
     pub fn end_all(&self, code: u8) {
         if self.kind != Kind::Pmi {
             return;

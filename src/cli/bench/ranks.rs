@@ -8,7 +8,7 @@ use super::args::BenchArgs;
 use super::earlier::Earlier;
 use super::workloads::{Prepared, WORKLOADS, Workload, chosen, no_such};
 use super::{WARMUP, spread};
-use crate::cli::output::Output;
+use crate::cli::output::{Output, counted};
 use crate::error::{Error, Result};
 use crate::graph::Step;
 use crate::lanes::Lanes;
@@ -104,10 +104,6 @@ fn planned(args: &BenchArgs, count: usize, lanes: usize) -> Result<Vec<(&'static
         batch => Ok((workload, batch)),
     });
     batches.collect()
-}
-
-fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Times a workload's step in lanes, and counts the numbers that are exchanged in it.

@@ -183,7 +183,7 @@ pub fn run(args: &ClassifyArgs, common: &Common, output: &Output) -> Result<()> 
     ));
     if let Some(path) = &args.predictions {
         write_predictions(path, names, &found, &posterior, rejection.as_ref())?;
-        told.say(&format!("wrote what each of {} images is taken for to {}", found.len(), path.display()));
+        told.say(&format!("wrote what each of {} is taken for to {}", counted(found.len(), "image"), path.display()));
     }
     if let (Some(path), true) = (&args.out, labelled) {
         let verdict = posterior.verdict(&found.labels);
