@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::error::Result;
 use crate::gpu::{Gpu, Standalone};
-use crate::native::simd::{self, MAX_COLUMNS, MAX_ROWS, Packing, Tile};
+use crate::native::simd::{self, MAX_COLUMNS, MOST_ROWS, Packing, Tile};
 use crate::runtime::Device;
 use crate::shader::{Access, expand};
 use crate::tensor::Precision;
@@ -80,19 +80,22 @@ fn cpu_multiply_adds(precision: Precision) -> f64 {
     // A tenth of a second: in bursts of a few milliseconds threads may not yet have a core each.
     const TILES: usize = 80_000;
     let threads = rayon::current_num_threads();
-    let offsets: Vec<i32> = (0..DEPTH as i32).collect();
     // Both factors' room is that of `f32`: of bf16 numbers it holds twice as many.
     let packing = if precision == Precision::Mixed { Packing::Stacked } else { Packing::Single };
-    let (rows, columns) = (simd::rows(), simd::columns(MAX_COLUMNS));
+    let (rows, columns) = (packing.height(), simd::columns(MAX_COLUMNS));
+    // One row of the first factor again and again, that the second has the nearest cache.
+    let offsets = [0; DEPTH];
     let seconds = best(|| {
         let start = Instant::now();
         (0..threads).into_par_iter().for_each(|_| {
-            let a = vec![1.0f32; DEPTH];
-            let b = vec![1e-3f32; DEPTH * columns];
-            let mut acc = [0.0f32; MAX_ROWS * MAX_COLUMNS];
+            let a = [1.0f32; MOST_ROWS];
+            let mut b = vec![1e-3f32; DEPTH * columns];
+            packing.lay(&mut b, DEPTH, columns);
+            let mut acc = [0.0f32; MOST_ROWS * MAX_COLUMNS];
             for _ in 0..TILES {
-                let (a, base) = ([a.as_ptr(); MAX_ROWS], acc.as_mut_ptr());
-                let sums: [*mut f32; MAX_ROWS] = std::array::from_fn(|i| base.wrapping_add(i * columns));
+                let base = acc.as_mut_ptr();
+                let a: [*const f32; MOST_ROWS] = std::array::from_fn(|i| &raw const a[i]);
+                let sums: [*mut f32; MOST_ROWS] = std::array::from_fn(|i| base.wrapping_add(i * columns));
                 let tile = Tile {
                     rows: &a[..rows],
                     offsets: &offsets,
@@ -102,9 +105,9 @@ fn cpu_multiply_adds(precision: Precision) -> f64 {
                     used: columns,
                     fresh: false,
                 };
-                // SAFETY: each row has `DEPTH` elements, `b` as many rows of `columns`, and `acc` the largest tile; a
+                // SAFETY: each row has the one element that is read, `b` as many rows of `columns`, and `acc` the largest tile; a
                 // device that computes in pairs was proven to.
-                unsafe { packing.multiply(&tile, columns) };
+                unsafe { packing.multiply(&tile, columns, 0) };
             }
             std::hint::black_box(&acc);
         });

@@ -5,8 +5,10 @@ use crate::parallel::prelude::*;
 use super::geometry::PhaseTables;
 use crate::native::simd::{self, MAX_COLUMNS, Packing, Rows};
 
-/// Length of the sums that run without leaving the registers: a panel of this many rows of weights stays in the first cache.
+/// Length of the sums that run without leaving the registers: a panel of this many rows of weights stays in the first cache …
 const DEPTH: usize = 256;
+/// … or in the second one, which is near enough to the processor's tiles.
+const TILED_DEPTH: usize = 512;
 
 /// A product's second factor as it lies: `[taps, source, destination]` channels, or `[taps, destination, source]`.
 #[derive(Clone, Copy)]
@@ -83,9 +85,11 @@ pub(super) fn pack_row(values: &[f32], row: &mut [f32]) {
     beyond.fill(0.0);
 }
 
-/// Numbers of a sum that are multiplied at a time, such that all times are about as long; even, for pairs.
-pub(super) fn depth_each(depth: usize) -> usize {
-    depth.div_ceil(depth.div_ceil(DEPTH).max(1)).next_multiple_of(2).max(1)
+/// Numbers of a sum that are multiplied at a time, such that all times are about as long; whole rows of a panel.
+pub(super) fn depth_each(depth: usize, packing: Packing) -> usize {
+    let rows = packing.panel_rows(1);
+    let most = if rows > 1 { TILED_DEPTH } else { DEPTH };
+    depth.div_ceil(depth.div_ceil(most).max(1)).next_multiple_of(2 * rows)
 }
 
 /// Weights in panels of tile width: `[block][tap, source channel][column]`, or pairs of source channels.
@@ -101,7 +105,7 @@ impl Panels {
         let [cs, cd] = weights.channels;
         let width = simd::columns(cd);
         let depth = phase.taps.len() * cs;
-        let rows = depth / packing.depth();
+        let rows = packing.panel_rows(depth / packing.depth());
         let mut data = vec![0.0; cd.div_ceil(width) * rows * width];
         if rows > 0 {
             data.par_chunks_mut(rows * width).enumerate().for_each(|(block, panel)| {

@@ -7,7 +7,7 @@ use crate::parallel::prelude::*;
 use super::geometry::{PhaseTables, Reader};
 use super::panels::{Factor, Panels, depth_each};
 use crate::native::scratch;
-use crate::native::simd::{self, MAX_ROWS, Packing, Tile};
+use crate::native::simd::{self, MOST_ROWS, Packing, Tile};
 use crate::tensor::Gather;
 
 /// Elements one task takes through a prologue or epilogue, where that is not part of a larger task.
@@ -70,12 +70,14 @@ pub(super) fn with_rounded(values: &[f32], work: impl FnOnce(&[f32])) {
 /// Multiplies the first `count` positions of a window by the panels.
 pub(super) fn multiply(tables: &PhaseTables, count: usize, panels: &Panels, window: &[f32], cd: usize, out: &mut [f32]) {
     let &Panels { width, depth, packing, .. } = panels;
-    let each = depth_each(depth);
-    for first in (0..cd).step_by(width) {
+    let each = depth_each(depth, packing);
+    let block = packing.panel_rows(depth / packing.depth());
+    let span = packing.span(width, cd);
+    for first in (0..cd).step_by(span) {
         for begin in (0..depth.max(1)).step_by(each) {
-            let rows = (first * depth + begin * width) / packing.depth();
-            let rows = &panels.data[rows..][..each.min(depth - begin) / packing.depth() * width];
-            let panel = Panel { rows, width, packing, begin, first, used: width.min(cd - first) };
+            let numbers = begin..depth.min(begin + each);
+            let rows = &panels.data[first * block + begin / packing.depth() * width..];
+            let panel = Panel { rows, apart: block * width, width, packing, numbers, first, used: span.min(cd - first) };
             // SAFETY: `out` is this call's alone.
             unsafe { multiply_panel(tables, 0..count, &panel, window, out) };
         }
@@ -94,8 +96,8 @@ pub(super) fn multiply_by_columns(
     let [depth, cd] = factor.channels;
     let blocks = cd.div_ceil(simd::columns(cd));
     let groups = TASKS.div_ceil(blocks).min(count.div_ceil(LEAST));
-    let rows = count.div_ceil(groups).next_multiple_of(simd::rows());
-    let each = depth_each(depth);
+    let rows = count.div_ceil(groups).next_multiple_of(packing.height());
+    let each = depth_each(depth, packing);
     let out = Columns(out);
     let task = |task: usize| {
         let (group, first) = (task / blocks, task % blocks * simd::columns(cd));
@@ -103,9 +105,11 @@ pub(super) fn multiply_by_columns(
         let positions = group * rows..count.min((group + 1) * rows);
         scratch::with(each * width, |panel| {
             for begin in (0..depth.max(1)).step_by(each) {
-                let rows = &mut panel[..each.min(depth - begin) / packing.depth() * width];
-                factor.pack(packing, 0, begin, first, width, rows);
-                let panel = Panel { rows, width, packing, begin, first, used: width.min(cd - first) };
+                let numbers = begin..depth.min(begin + each);
+                let rows = numbers.len() / packing.depth();
+                factor.pack(packing, 0, begin, first, width, &mut panel[..rows * width]);
+                packing.lay(panel, rows, width);
+                let panel = Panel { rows: panel, apart: 0, width, packing, numbers, first, used: width.min(cd - first) };
                 // SAFETY: no other task has these columns of these rows.
                 unsafe { multiply_panel(tables, positions.clone(), &panel, source, out.whole()) };
             }
@@ -130,10 +134,12 @@ impl Columns {
 /// Some rows of a packed factor.
 struct Panel<'a> {
     rows: &'a [f32],
+    /// Elements from its columns to as many further ones.
+    apart: usize,
     width: usize,
     packing: Packing,
-    /// The first row's place among all: the number of the sum that it begins with.
-    begin: usize,
+    /// The numbers of the sum that they hold.
+    numbers: Range<usize>,
     /// The first column's place in the output, and how many there are of them.
     first: usize,
     used: usize,
@@ -144,27 +150,26 @@ struct Panel<'a> {
 /// # Safety
 /// `out` must be valid, and nobody else may touch the panel's columns of these positions meanwhile.
 unsafe fn multiply_panel(tables: &PhaseTables, positions: Range<usize>, panel: &Panel<'_>, window: &[f32], out: *mut [f32]) {
-    let height = simd::rows();
-    let &Panel { rows: packed, width, packing, begin, first, used } = panel;
-    let offsets = packing.offsets(&tables.offsets, begin..begin + packed.len() / width * packing.depth());
+    let &Panel { rows: packed, apart, width, packing, ref numbers, first, used } = panel;
+    let height = packing.height();
+    let offsets = packing.offsets(&tables.offsets, numbers.clone());
+    let panel_len = packing.panel_rows(packing.rows(offsets.len())) * width;
+    assert!(packed.len() >= used.div_ceil(width).saturating_sub(1) * apart + panel_len);
     for tile in positions.clone().step_by(height) {
         let rows = height.min(positions.end - tile);
         let origins = &tables.origins[tile..tile + rows];
         let targets = &tables.targets[tile..tile + rows];
-        let at = |i: usize| origins[i.min(rows - 1)] as usize;
-        let to = |i: usize| targets[i.min(rows - 1)] as usize + first;
-        assert!((0..rows).all(|i| to(i) + used <= out.len()));
-        let operands = Tile {
-            rows: &std::array::from_fn::<_, MAX_ROWS, _>(|i| packing.place(window.as_ptr(), at(i)))[..rows],
-            sums: &std::array::from_fn::<_, MAX_ROWS, _>(|i| out.cast::<f32>().wrapping_add(to(i)))[..rows],
-            offsets,
-            b: packed.as_ptr(),
-            stride: width,
-            used,
-            fresh: begin == 0,
-        };
-        // SAFETY: origins and offsets were made together to stay within the window, the panel holds a row of `width` for each of them,
-        // targets were looked at above, and the columns are the caller's.
-        unsafe { packing.multiply(&operands, width) };
+        let (mut from, mut to) = ([std::ptr::null(); MOST_ROWS], [std::ptr::null_mut(); MOST_ROWS]);
+        for (i, (origin, target)) in origins.iter().zip(targets).enumerate() {
+            let target = *target as usize + first;
+            assert!(target + used <= out.len());
+            from[i] = packing.place(window.as_ptr(), *origin as usize);
+            to[i] = out.cast::<f32>().wrapping_add(target);
+        }
+        let operands =
+            Tile { rows: &from[..rows], sums: &to[..rows], offsets, b: packed.as_ptr(), stride: width, used, fresh: numbers.start == 0 };
+        // SAFETY: origins and offsets were made together to stay within the window, the panel holds a row of `width` for each of them
+        // and targets lie within the output, as was looked at above, and the columns are the caller's.
+        unsafe { packing.multiply(&operands, width, apart) };
     }
 }

@@ -9,7 +9,7 @@ pub fn distances(from: &[[f32; 8]], to: &[[f32; 16]], sums: &mut [[f32; 16]; 8])
     match level() {
         // SAFETY: the level was seen on this machine, and it means these features.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => unsafe { x86::wide::<8, 1>(from, 0, to, sums) },
+        Level::Avx512 | Level::Amx => unsafe { x86::wide::<8, 1>(from, 0, to, sums) },
         // SAFETY: as above; four rows are as many as registers hold.
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => unsafe {

@@ -2,6 +2,8 @@
 
 use std::sync::OnceLock;
 
+#[cfg(target_arch = "x86_64")]
+use super::amx;
 use crate::error::{Error, Result};
 
 /// Vector extensions that tiles are written for.
@@ -15,6 +17,9 @@ pub enum Level {
     /// AVX-512.
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    /// AVX-512, and AMX for products of bf16.
+    #[cfg(target_arch = "x86_64")]
+    Amx,
     /// NEON, which every 64-bit Arm has.
     #[cfg(target_arch = "aarch64")]
     Neon,
@@ -32,6 +37,8 @@ impl Level {
             Self::Avx2 => "avx2",
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Self::Amx => "amx",
             #[cfg(target_arch = "aarch64")]
             Self::Neon => "neon",
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
@@ -54,6 +61,9 @@ pub fn levels() -> Vec<Level> {
             let wide = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq");
             if wide && is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vl") {
                 levels.push(Level::Avx512);
+                if amx::permitted() {
+                    levels.push(Level::Amx);
+                }
             }
         }
     }
@@ -130,7 +140,7 @@ pub fn dispatch(job: impl Job) {
         }
         match level() {
             // SAFETY: `levels` saw the features on this machine.
-            Level::Avx512 => return unsafe { wide(job) },
+            Level::Avx512 | Level::Amx => return unsafe { wide(job) },
             // SAFETY: as above.
             Level::Avx2 => return unsafe { middle(job) },
             Level::Portable => {}

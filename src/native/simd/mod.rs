@@ -1,8 +1,12 @@
 //! Vectors: which this machine has, jobs compiled for each, and the register tile of every product.
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 #[cfg(target_arch = "aarch64")]
 mod arm;
 mod distance;
+#[cfg(all(test, unix))]
+mod fence;
 mod level;
 mod pairing;
 mod pairs;
@@ -17,7 +21,7 @@ mod x86;
 pub use distance::distances;
 pub use level::{Arithmetic, Job, Level, choose, dispatch, level, levels};
 pub use pairing::{Rows, pair_ahead, round, stack};
-pub use pairs::{Packing, has_pairs, prove_pairs};
+pub use pairs::{MOST_ROWS, Packing, has_pairs, has_tiles, prove_pairs};
 pub use tile::{MAX_COLUMNS, MAX_ROWS, columns, multiply, rows};
 
 /// One tile's operands.

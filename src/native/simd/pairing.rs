@@ -61,7 +61,7 @@ pub fn pair_ahead(from: &[f32], ahead: usize, to: &mut [u32]) {
 /// Whether this machine rounds and pairs vectors at the level in use.
 #[cfg(target_arch = "x86_64")]
 fn vectors() -> bool {
-    level() == Level::Avx512 && is_x86_feature_detected!("avx512bf16")
+    matches!(level(), Level::Avx512 | Level::Amx) && is_x86_feature_detected!("avx512bf16")
 }
 
 /// Two numbers in a word.

@@ -1,5 +1,5 @@
 //! Products of bf16 numbers with sums in `f32`: two numbers of a sum lie side by side in 32 bits, and one instruction multiplies and adds
-//! both (AVX512-BF16's `VDPBF16PS`).
+//! both (AVX512-BF16's `VDPBF16PS`), or multiplies tiles of them (AMX).
 
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -9,11 +9,14 @@ use half::bf16;
 #[cfg(target_arch = "x86_64")]
 use super::pairing::pair;
 #[cfg(target_arch = "x86_64")]
-use super::tile::{MAX_COLUMNS, MAX_ROWS};
+use super::tile::MAX_COLUMNS;
 #[cfg(target_arch = "x86_64")]
-use super::{Level, columns, level, rows};
-use super::{Tile, multiply};
+use super::{Level, amx, columns, level};
+use super::{Tile, multiply, rows};
 use crate::error::{Error, Result};
+
+/// Largest number of rows of a tile, whatever its packing.
+pub const MOST_ROWS: usize = 32;
 
 /// How a tile's factors lie, all of them at addresses that are given as those of `f32`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,20 +46,62 @@ impl Packing {
         if self == Self::Adjacent { offsets / 2 } else { offsets }
     }
 
+    /// Whether processors' tiles multiply it.
+    fn in_tiles(self) -> bool {
+        self != Self::Single && has_tiles()
+    }
+
+    /// Rows of a tile, [`MOST_ROWS`] at most.
+    pub fn height(self) -> usize {
+        if self.in_tiles() { MOST_ROWS } else { rows() }
+    }
+
+    /// Rows that a panel takes which holds so many of the second factor.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(clippy::unused_self))]
+    pub fn panel_rows(self, rows: usize) -> usize {
+        #[cfg(target_arch = "x86_64")]
+        if self.in_tiles() {
+            return rows.next_multiple_of(amx::SIDE);
+        }
+        rows
+    }
+
+    /// Lays a panel, of whose [rows](Self::panel_rows) so many are filled, as tiles read it.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
+    pub fn lay(self, panel: &mut [f32], rows: usize, columns: usize) {
+        #[cfg(target_arch = "x86_64")]
+        match self {
+            Self::Adjacent if has_tiles() => panel[rows * columns..self.panel_rows(rows) * columns].fill(0.0),
+            Self::Stacked if has_tiles() => amx::turn(panel, rows, columns),
+            _ => (),
+        }
+    }
+
     /// The address of an element, or pair, of the first factor.
     pub fn place(self, base: *const f32, element: usize) -> *const f32 {
         base.wrapping_byte_add(element * if self == Self::Adjacent { size_of::<bf16>() } else { size_of::<f32>() })
     }
 
-    /// Multiplies one tile of up to [`rows`] × `columns`.
+    /// Columns of a tile, of so many of its panels' columns.
+    pub fn span(self, columns: usize, all: usize) -> usize {
+        if self.in_tiles() { all } else { columns }
+    }
+
+    /// Multiplies one tile of up to [`Self::height`] rows by a panel of `columns`, or by panels so far apart from each other: as many as its
+    /// [span](Self::span) has.
     ///
     /// # Safety
-    /// As of [`multiply`]; and where numbers lie in pairs [`prove_pairs`] must have returned without an error.
-    pub unsafe fn multiply(self, tile: &Tile<'_>, columns: usize) {
+    /// As of [`multiply`]; `b` must be a panel that was [laid](Self::lay); and where numbers lie in pairs [`prove_pairs`] must have returned
+    /// without an error.
+    pub unsafe fn multiply(self, tile: &Tile<'_>, columns: usize, apart: usize) {
         // SAFETY: passed on to the caller.
         unsafe {
             match self {
                 Self::Single => multiply(tile, columns),
+                #[cfg(target_arch = "x86_64")]
+                Self::Adjacent if has_tiles() => amx::multiply_adjacent(tile, columns, apart),
+                #[cfg(target_arch = "x86_64")]
+                Self::Stacked if has_tiles() => amx::multiply_stacked(tile, columns, apart),
                 #[cfg(target_arch = "x86_64")]
                 Self::Adjacent => super::x86::multiply_adjacent(tile, columns),
                 #[cfg(target_arch = "x86_64")]
@@ -84,6 +129,14 @@ pub fn has_pairs() -> bool {
     proof().is_ok()
 }
 
+/// Whether pairs are multiplied by tiles of the processor.
+pub fn has_tiles() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return level() == Level::Amx;
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
 fn proof() -> std::result::Result<(), &'static str> {
     static PROOF: OnceLock<std::result::Result<(), &'static str>> = OnceLock::new();
     *PROOF.get_or_init(|| {
@@ -92,7 +145,7 @@ fn proof() -> std::result::Result<(), &'static str> {
         #[cfg(target_arch = "x86_64")]
         if !is_x86_feature_detected!("avx512bf16") {
             Err("this one has none")
-        } else if level() != Level::Avx512 {
+        } else if !matches!(level(), Level::Avx512 | Level::Amx) {
             Err("KILN_SIMD keeps this one from it")
         } else if ![Packing::Adjacent, Packing::Stacked].into_iter().all(multiplies) {
             Err("this one failed the proof of its products")
@@ -106,25 +159,26 @@ fn proof() -> std::result::Result<(), &'static str> {
 #[cfg(target_arch = "x86_64")]
 fn multiplies(packing: Packing) -> bool {
     const DEPTH: usize = 64;
-    let (rows, width) = (rows(), columns(MAX_COLUMNS));
+    let (rows, width) = (packing.height(), columns(MAX_COLUMNS));
     let number = |i: usize| (i * 7 % 23) as f32 - 9.0;
     let a = |row: usize, k: usize| number(row * DEPTH + k);
     let b = |k: usize, column: usize| number(5 * k + 3 * column + 1);
     let pairs = |of: &dyn Fn(usize) -> f32| -> Vec<u32> { (0..DEPTH / 2).map(|k| pair(of(2 * k), of(2 * k + 1))).collect() };
     // In either packing a row's pairs lie one after the other; what differs is how they are addressed.
     let first: Vec<u32> = (0..rows).flat_map(|row| pairs(&|k| a(row, k))).collect();
-    let second: Vec<u32> =
-        (0..DEPTH / 2).flat_map(|k| (0..width).map(move |column| pair(b(2 * k, column), b(2 * k + 1, column)))).collect();
+    let mut second: Vec<f32> =
+        (0..DEPTH / 2).flat_map(|k| (0..width).map(move |column| f32::from_bits(pair(b(2 * k, column), b(2 * k + 1, column))))).collect();
+    packing.lay(&mut second, DEPTH / 2, width);
     let offsets: Vec<i32> = (0..(DEPTH * packing.depth() / 2) as i32).collect();
     let offsets = if packing == Packing::Stacked { &offsets[..DEPTH / 2] } else { &offsets[..] };
     let mut sums = vec![0.0f32; rows * width];
     let base = sums.as_mut_ptr();
     let origins: Vec<_> = (0..rows).map(|row| first.as_ptr().cast::<f32>().wrapping_add(row * DEPTH / 2)).collect();
     let targets: Vec<_> = (0..rows).map(|row| base.wrapping_add(row * width)).collect();
-    let tile = Tile { rows: &origins, offsets, b: second.as_ptr().cast(), stride: width, sums: &targets, used: width, fresh: true };
-    debug_assert!(rows <= MAX_ROWS);
+    let tile = Tile { rows: &origins, offsets, b: second.as_ptr(), stride: width, sums: &targets, used: width, fresh: true };
+    debug_assert!(rows <= MOST_ROWS);
     // SAFETY: rows hold a pair for each offset, the second factor a row of `width` pairs, and sums are `rows` of `width`; the features were
     // seen above.
-    unsafe { packing.multiply(&tile, width) };
+    unsafe { packing.multiply(&tile, width, 0) };
     (0..rows * width).all(|at| sums[at] == (0..DEPTH).map(|k| a(at / width, k) * b(k, at % width)).sum::<f32>())
 }

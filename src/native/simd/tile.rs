@@ -14,7 +14,7 @@ use super::wasm;
 #[cfg(target_arch = "x86_64")]
 use super::x86;
 
-/// Largest number of rows of a tile.
+/// Largest number of rows of a tile of `f32`.
 pub const MAX_ROWS: usize = 8;
 /// Largest number of columns of a tile.
 pub const MAX_COLUMNS: usize = 32;
@@ -28,7 +28,7 @@ pub fn columns(n: usize) -> usize {
 fn columns_at(level: Level, n: usize) -> usize {
     match level {
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 if n > 16 => 32,
+        Level::Avx512 | Level::Amx if n > 16 => 32,
         _ => 16,
     }
 }
@@ -41,7 +41,7 @@ pub fn rows() -> usize {
 fn rows_at(level: Level) -> usize {
     match level {
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => 8,
+        Level::Avx512 | Level::Amx => 8,
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => 6,
         #[cfg(target_arch = "aarch64")]
@@ -69,7 +69,7 @@ unsafe fn multiply_at(level: Level, tile: &Tile<'_>, columns: usize) {
     unsafe {
         match (level, tile.rows.len()) {
             #[cfg(target_arch = "x86_64")]
-            (Level::Avx512, ..) => x86::multiply_wide(tile, columns),
+            (Level::Avx512 | Level::Amx, ..) => x86::multiply_wide(tile, columns),
             #[cfg(target_arch = "x86_64")]
             (Level::Avx2, 1..=2) => x86::middle::<2, 2>(tile),
             #[cfg(target_arch = "x86_64")]
@@ -89,49 +89,12 @@ unsafe fn multiply_at(level: Level, tile: &Tile<'_>, columns: usize) {
 
 #[cfg(all(test, unix))]
 mod tests {
+    use super::super::fence::Fenced;
     use super::super::levels;
     use super::*;
 
     /// What stands where nothing may be written.
     const CANARY: f32 = -7777.0;
-
-    /// Numbers that end where a page does which nobody may touch.
-    struct Fenced {
-        base: *mut libc::c_void,
-        half: usize,
-        len: usize,
-    }
-
-    impl Fenced {
-        fn new(len: usize, number: impl FnMut(usize) -> f32) -> Self {
-            // SAFETY: a mapping of our own, of which the second half is closed; the first holds the numbers, which are written at once.
-            unsafe {
-                let half = (4 * len).max(1).next_multiple_of(libc::sysconf(libc::_SC_PAGESIZE) as usize);
-                let (open, own) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-                let base = libc::mmap(std::ptr::null_mut(), 2 * half, open, own, -1, 0);
-                assert!(base != libc::MAP_FAILED && libc::mprotect(base.byte_add(half), half, libc::PROT_NONE) == 0);
-                let fenced = Self { base, half, len };
-                (0..len).map(number).enumerate().for_each(|(i, v)| fenced.start().add(i).write(v));
-                fenced
-            }
-        }
-
-        fn start(&self) -> *mut f32 {
-            self.base.wrapping_byte_add(self.half - 4 * self.len).cast()
-        }
-
-        fn numbers(&self) -> &[f32] {
-            // SAFETY: written when this was made.
-            unsafe { std::slice::from_raw_parts(self.start(), self.len) }
-        }
-    }
-
-    impl Drop for Fenced {
-        fn drop(&mut self) {
-            // SAFETY: the mapping is this one's, and nothing borrows from it any more.
-            unsafe { libc::munmap(self.base, 2 * self.half) };
-        }
-    }
 
     /// A number of −1..1 that is another one for each place.
     fn number(at: usize) -> f32 {

@@ -14,7 +14,7 @@ mod transform;
 mod weight;
 
 use super::{Convolution, WeightGradient, geometry};
-use crate::native::simd::MAX_COLUMNS;
+use crate::native::simd::{self, MAX_COLUMNS};
 use crate::tensor::{Gather, Phase, Precision};
 use filter::{Three, ThreeWide, Two, TwoWide};
 use lanes::LANES;
@@ -57,8 +57,12 @@ const WIDE: usize = 4;
 const TILES: usize = 4;
 
 /// The tile that takes the fewest products for an image's positions, if fewer than there are without. Operands that are rounded are kept
-/// to small tiles: the factors of larger ones take digits that bf16 has not.
+/// to small tiles: the factors of larger ones take digits that bf16 has not; and where the processor multiplies whole tiles of them, products
+/// cost less than transforms.
 fn tile(extent: [usize; 2], taps: usize, precision: Precision) -> Option<usize> {
+    if precision == Precision::Mixed && simd::has_tiles() {
+        return None;
+    }
     let products = |tile: usize| extent.iter().map(|e| e.div_ceil(tile) * (tile + taps.isqrt() - 1)).product::<usize>();
     let direct = extent[0] * extent[1] * taps;
     // Of few tiles it takes longer to transform the weights.
@@ -125,10 +129,12 @@ impl<const T: usize> Split<T> {
 
     /// The positions of the phase that tile `t` covers, where there are such.
     fn positions<const O: usize>(&self, t: usize) -> [Option<usize>; O] {
+        let side = const { O.isqrt() };
+        debug_assert_eq!(self.tile, side);
         let [height, width] = self.extent;
         let [row, column] = self.first(t);
         std::array::from_fn(|o| {
-            let (y, x) = (row + o / self.tile, column + o % self.tile);
+            let (y, x) = (row + o / side, column + o % side);
             (y < height && x < width).then_some(y * width + x)
         })
     }

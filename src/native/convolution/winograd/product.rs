@@ -34,6 +34,6 @@ pub(super) fn multiply<O: Fn(usize) -> usize>(job: &Product<'_, O>, (sums, apart
         };
         // SAFETY: both callers' offsets reach the ends of blocks of `a` that hold `rows` rows, the panel has a row of `width` for each of
         // them, and the last row of the last tile was seen to lie within `sums`.
-        unsafe { job.packing.multiply(&operands, width) };
+        unsafe { job.packing.multiply(&operands, width, 0) };
     }
 }
