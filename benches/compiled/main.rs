@@ -1,6 +1,7 @@
 //! What a Vulkan driver's compiler makes of the kernels of the training workloads: registers, spills, how much of them is resident at once.
 //!
-//! `cargo bench --bench compiled -- --device nvk --filter dcgan --variant tile-64x64`
+//! `cargo bench --bench compiled -- --device nvk --filter dcgan --variant tile-64x64`; `--merged 64` takes kernels that share a dispatch as one,
+//! and shows beside each what its parts come to.
 //!
 //! Nothing runs, so the GPU need not be there. Debian's `mesa-drm-shim` (Mesa 26) lets Mesa's own compilers for NVIDIA and AMD speak:
 //!
@@ -13,7 +14,7 @@
 mod models;
 mod vulkan;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -41,6 +42,9 @@ struct Args {
     /// Products in mixed precision, by cooperative matrices of this side for subgroups of this size: 16x32
     #[arg(long)]
     matrices: Option<String>,
+    /// Kernels that share a dispatch as the one they are merged to, of so many storage buffers at most, and below it what its parts come to
+    #[arg(long)]
+    merged: Option<usize>,
     /// Write all that the driver tells of each kernel
     #[arg(long)]
     json: Option<PathBuf>,
@@ -49,13 +53,18 @@ struct Args {
     bench: bool,
 }
 
-/// Columns, and the names that drivers have for them.
-const COLUMNS: [(&str, &[&str]); 5] = [
-    ("registers", &["vgprs", "number of gprs", "gprs", "register count", "max live registers"]),
-    ("spilled", &["spilled vgprs", "spills to memory", "spill count", "scratch size"]),
-    ("resident", &["subgroups per simd", "max warps/sm"]),
-    ("instructions", &["instructions", "instruction count"]),
-    ("cycles", &["inverse throughput", "static cycle count", "cycle count"]),
+/// What a driver tells of a kernel: names and values.
+type Told = Vec<(String, f64)>;
+
+/// A column's title, the names that drivers have for what stands in it, and how those of two kernels are one.
+type Column = (&'static str, &'static [&'static str], fn(f64, f64) -> f64);
+
+const COLUMNS: [Column; 5] = [
+    ("registers", &["vgprs", "number of gprs", "gprs", "register count", "max live registers"], f64::max),
+    ("spilled", &["spilled vgprs", "spills to memory", "spill count", "scratch size"], |a, b| a + b),
+    ("resident", &["subgroups per simd", "max warps/sm"], f64::min),
+    ("instructions", &["instructions", "instruction count"], |a, b| a + b),
+    ("cycles", &["inverse throughput", "static cycle count", "cycle count"], |a, b| a + b),
 ];
 
 fn main() -> ExitCode {
@@ -84,7 +93,7 @@ fn run(args: &Args) -> Result<()> {
     };
     println!("{}", compiler.name);
     print!("{:<18}{:<14}{:<20}{:<22}{:>5}{:>9}", "workload", "operation", "kernel", "variant", "×", "groups");
-    COLUMNS.iter().for_each(|(name, _)| print!("{name:>14}"));
+    COLUMNS.iter().for_each(|(name, ..)| print!("{name:>14}"));
     println!();
     let mut rows = Vec::new();
     for case in &models::CASES {
@@ -92,11 +101,14 @@ fn run(args: &Args) -> Result<()> {
         let recipe = TrainRecipe::new(&model.defaults());
         let graph = model.train_graph(case.batch, &|group| recipe.update(group))?;
         let plan = Plan::new(&graph, model.state(), true);
+        let list = |merged| kernels(&plan, model.state(), &target, merged);
+        let apart = list(None)?;
         let mut counted: BTreeMap<String, (usize, KernelText)> = BTreeMap::new();
-        for kernel in kernels(&plan, model.state(), &target, None)? {
+        for kernel in list(args.merged)? {
             let key = format!("{} {} {}", kernel.operation, kernel.kernel, kernel.text);
             counted.entry(key).or_insert_with(|| (0, kernel)).0 += 1;
         }
+        let mut known: HashMap<&str, Told> = HashMap::new();
         for (count, kernel) in counted.into_values() {
             let names = [case.name, kernel.operation, kernel.kernel];
             if !names.iter().any(|name| name.contains(&args.filter)) {
@@ -106,18 +118,24 @@ fn run(args: &Args) -> Result<()> {
             let variant = kernel.choice.map(|c| c.variant.to_string()).unwrap_or_default();
             let groups: u64 = kernel.groups.iter().map(|&g| u64::from(g)).product();
             print!("{:<18}{:<14}{:<20}{variant:<22}{count:>5}{groups:>9}", names[0], names[1], names[2]);
-            for (_, known) in COLUMNS {
-                let named = |name: &&str| told.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| *value);
-                match known.iter().find_map(named) {
-                    Some(value) => print!("{value:>14}"),
-                    None => print!("{:>14}", "–"),
+            show(&[&told]);
+            let parts: Vec<&KernelText> = kernel.parts.iter().filter(|_| kernel.parts.len() > 1).map(|&part| &apart[part]).collect();
+            for part in &parts {
+                if !known.contains_key(part.text.as_str()) {
+                    known.insert(&part.text, compiler.statistics(&part.text)?);
                 }
             }
-            println!();
-            let all: serde_json::Map<_, _> = told.into_iter().map(|(name, value)| (name, json!(value))).collect();
+            let of_parts: Vec<&Told> = parts.iter().map(|part| &known[part.text.as_str()]).collect();
+            if !parts.is_empty() {
+                print!("{:<18}{:<14}{:<20}{:<22}{:>5}{:>9}", "", "its parts", parts[0].kernel, "", parts.len(), "");
+                show(&of_parts);
+            }
+            let all = |told: &Told| told.iter().map(|(name, value)| (name.clone(), json!(value))).collect::<serde_json::Map<_, _>>();
+            let parts: Vec<_> =
+                parts.iter().zip(of_parts).map(|(part, told)| json!({ "kernel": part.kernel, "driver": all(told) })).collect();
             rows.push(json!({
                 "device": compiler.name, "workload": names[0], "operation": names[1], "kernel": names[2], "variant": variant, "count": count,
-                "groups": kernel.groups, "flops": kernel.flops, "driver": all,
+                "groups": kernel.groups, "flops": kernel.flops, "driver": all(&told), "parts": parts,
             }));
         }
     }
@@ -126,6 +144,19 @@ fn run(args: &Args) -> Result<()> {
         std::fs::write(path, text).map_err(|e| Error::io(path, e))?;
     }
     Ok(())
+}
+
+/// Ends a line with the columns of what several kernels come to.
+fn show(told: &[&Told]) {
+    for (_, known, join) in COLUMNS {
+        let named = |told: &Told, name: &str| told.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| *value);
+        let values = told.iter().map(|told| known.iter().find_map(|name| named(told, name)));
+        match values.collect::<Option<Vec<f64>>>().and_then(|values| values.into_iter().reduce(join)) {
+            Some(value) => print!("{value:>14}"),
+            None => print!("{:>14}", "–"),
+        }
+    }
+    println!();
 }
 
 fn parse_matrices(text: &str) -> Result<Matrices> {

@@ -73,6 +73,8 @@ pub(super) struct Draft {
     /// Texels of each texture.
     pub(super) texels: Vec<usize>,
     pub(super) dispatches: Vec<Drafted>,
+    /// Numbers of the kernels of each dispatch, as they come where each has a dispatch of its own.
+    pub(super) order: Vec<Vec<usize>>,
     /// Dispatches that it takes until each action, and all before it, are done.
     pub(super) ends: Vec<usize>,
     /// The memory that each of the plan's slots is in the end.
@@ -121,7 +123,7 @@ impl Draft {
         let dispatches = drafter.dispatches(&order)?;
         let choices = drafter.stages.iter().filter_map(|staged| staged.drafted.choice.clone()).collect();
         let Drafter { memories, current: last, texels, updates, .. } = drafter;
-        Ok(Self { memories, slots, slot_of, texels, dispatches, ends, last, updates, choices })
+        Ok(Self { memories, slots, slot_of, texels, dispatches, order, ends, last, updates, choices })
     }
 }
 

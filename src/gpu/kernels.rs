@@ -21,6 +21,8 @@ pub struct KernelText {
     pub groups: [u32; 3],
     /// Floating-point operations.
     pub flops: u64,
+    /// The kernels it is made of: their numbers in the list where none is merged.
+    pub parts: Vec<usize>,
 }
 
 /// Every kernel that running a plan takes, in order. Small ones are merged into dispatches of so many storage buffers at most, or not at all.
@@ -29,13 +31,14 @@ pub struct KernelText {
 /// [`crate::Error::Device`] where a template is at fault.
 pub fn kernels(plan: &Plan, spec: &StateSpec, target: &Target, merged: Option<usize>) -> Result<Vec<KernelText>> {
     let draft = Draft::new(plan, spec, Weights::Current, target, merged)?;
-    let text = |drafted: Drafted| KernelText {
+    let text = |(drafted, parts): (Drafted, Vec<usize>)| KernelText {
         operation: drafted.name,
         kernel: drafted.kernel,
         choice: drafted.choice.map(|choice| choice.as_ref().clone()),
         text: drafted.text,
         groups: drafted.groups,
         flops: drafted.flops,
+        parts,
     };
-    Ok(draft.dispatches.into_iter().map(text).collect())
+    Ok(draft.dispatches.into_iter().zip(draft.order).map(text).collect())
 }
