@@ -1,7 +1,7 @@
 //! Every operation on the GPU against its meaning in `f64` on the CPU, over random and awkward shapes, with both families of kernels:
 //! those for GPUs and those for adapters that are CPUs. With `KILN_REQUIRE_GPU=1` a missing adapter is a failure.
 
-#[path = "support/graphs.rs"]
+#[path = "support/graphs/mod.rs"]
 mod graphs;
 mod support;
 pub use support::Bench;

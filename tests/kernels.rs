@@ -1,7 +1,7 @@
 //! Portability gates: every kernel variant passes naga's validation and its SPIR-V, MSL and HLSL writers, and, where the tools are
 //! installed, `spirv-val` and Tint, which are stricter.
 
-#[path = "support/graphs.rs"]
+#[path = "support/graphs/mod.rs"]
 mod graphs;
 mod support;
 #[path = "support/variants.rs"]

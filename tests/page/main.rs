@@ -2,7 +2,7 @@
 //!
 //! The browser is a headless Chromium on SwiftShader. KILN_REQUIRE_BROWSER=1 makes a missing one a failure.
 
-#[path = "../support/graphs.rs"]
+#[path = "../support/graphs/mod.rs"]
 mod graphs;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,25 +1,12 @@
-//! Graphs that between them use every kernel with every switch: the GPU tests run them, the portability gates compile them.
-#![allow(dead_code)] // each test binary uses its part
+//! What goes element by element or sums over elements: maps, draws, reductions, gates, likelihoods, norms, and movement.
 
 use kiln::Result;
-use kiln::graph::{Binary, Distribution, NodeId, Rule, Unary, Update};
+use kiln::graph::{Binary, Distribution, NodeId, Unary};
 use kiln::op::{
-    ConcatEluGradient, ConvWeight, Embed, GateGradient, GatedResidualGradient, Gating, Gaussians, Grouping, Mixture, MixtureNllGradient,
-    Product, Reduction, Taps, Walk,
+    ConcatEluGradient, Embed, GateGradient, GatedResidualGradient, Gaussians, Grouping, Mixture, MixtureNllGradient, Reduction, Taps,
 };
 
-use crate::Bench;
-
-/// A named graph with its outputs declared.
-pub type Case = (String, Bench);
-
-fn case(name: impl Into<String>, build: impl FnOnce(&mut Bench) -> Result<Vec<NodeId>>) -> Result<Case> {
-    let mut b = Bench::new();
-    for (k, id) in build(&mut b)?.into_iter().enumerate() {
-        b.graph.output(&format!("out{k}"), id);
-    }
-    Ok((name.into(), b))
-}
+use super::{Case, case};
 
 /// Pointwise programs over awkward shapes.
 pub fn maps() -> Result<Vec<Case>> {
@@ -144,81 +131,6 @@ pub fn reductions() -> Result<Vec<Case>> {
     Ok(cases)
 }
 
-fn geometries() -> Result<Vec<(Taps, usize, usize, usize)>> {
-    let dense = |k, s, p, h, w| Taps::dense([k, k], s, p, [h, w]);
-    Ok(vec![
-        (Taps::causal(7, false, [9, 8]), 2, 1, 5),
-        (Taps::causal(3, true, [5, 7]), 3, 4, 3),
-        (Taps::causal(3, true, [6, 6]), 2, 8, 32),
-        (Taps::pointwise([3, 4]), 2, 5, 35),
-        (Taps::pointwise([1, 1]), 70, 20, 68),
-        (Taps::pointwise([1, 1]), 1, 9, 2),
-        (dense(3, 1, 1, 6, 5)?, 2, 3, 17),
-        (dense(4, 2, 1, 8, 8)?, 2, 8, 16),
-        (dense(4, 2, 1, 7, 9)?, 1, 2, 12),
-        (dense(5, 3, 2, 7, 10)?, 1, 3, 2),
-        (dense(4, 1, 0, 4, 4)?, 3, 6, 1),
-        (dense(2, 2, 0, 5, 4)?, 1, 1, 1),
-        // Few long sums.
-        (dense(4, 1, 0, 4, 4)?, 3, 20, 1),
-        (dense(4, 1, 0, 4, 4)?, 2, 18, 5),
-        (Taps::pointwise([1, 1]), 5, 3, 300),
-    ])
-}
-
-/// Convolutions, their adjoints and weight gradients.
-pub fn convolutions() -> Result<Vec<Case>> {
-    let mut cases = Vec::new();
-    for (taps, n, c, d) in geometries()? {
-        let name = format!("conv {:?}→{:?} ×{}, {} taps, {n}×{c}→{d}", taps.input, taps.output, taps.stride, taps.offsets.len());
-        cases.push(case(name, |b| {
-            let x = b.leaf([n, taps.input[0], taps.input[1], c]);
-            let g = b.leaf([n, taps.output[0], taps.output[1], d]);
-            let w = b.leaf([taps.offsets.len(), c, d]);
-            let y = b.graph.conv(x, w, taps.clone())?;
-            let dx = b.graph.conv_transposed(g, w, taps.clone())?;
-            let dw = b.graph.op(ConvWeight::new(taps), &[x, g])?;
-            Ok(vec![y, dx, dw])
-        })?);
-    }
-    // Enough positions that the weight gradient is split and that larger tiles are chosen.
-    cases.push(case("split weight gradient", |b| {
-        let taps = Taps::causal(3, true, [16, 16]);
-        let (x, g) = (b.leaf([4, 16, 16, 3]), b.leaf([4, 16, 16, 4]));
-        Ok(vec![b.graph.op(ConvWeight::new(taps), &[x, g])?])
-    })?);
-    Ok(cases)
-}
-
-/// Products large enough for cooperative matrices, whose operands are leaves (the first through a relu, the sums through a bias), so that
-/// rounding those rounds all there is.
-pub fn matrices() -> Result<Vec<Case>> {
-    let dense = |k, s, p, h, w| Taps::dense([k, k], s, p, [h, w]);
-    let all = [
-        (dense(4, 2, 1, 8, 8)?, 2, 8, 16),
-        (Taps::causal(3, true, [6, 6]), 2, 20, 36),
-        (Taps::pointwise([1, 1]), 70, 20, 68),
-        (dense(3, 1, 1, 6, 5)?, 3, 7, 17),
-    ];
-    let mut cases = Vec::new();
-    for (taps, n, c, d) in all {
-        let name = format!("product {:?}→{:?}, {} taps, {n}×{c}→{d}", taps.input, taps.output, taps.offsets.len());
-        cases.push(case(name, |b| {
-            let x = b.leaf([n, taps.input[0], taps.input[1], c]);
-            let g = b.leaf([n, taps.output[0], taps.output[1], d]);
-            let w = b.leaf([taps.offsets.len(), c, d]);
-            let bias = b.leaf([d]);
-            let positive = b.graph.relu(x)?;
-            let product = b.graph.conv(positive, w, taps.clone())?;
-            let y = b.graph.add(product, bias)?;
-            let dx = b.graph.conv_transposed(g, w, taps.clone())?;
-            let dw = b.graph.op(ConvWeight::new(taps), &[positive, g])?;
-            Ok(vec![y, dx, dw])
-        })?);
-    }
-    Ok(cases)
-}
-
 /// Fused blocks: prologues and epilogues with further inputs, positions and draws.
 pub fn fused() -> Result<Vec<Case>> {
     let mut cases = Vec::new();
@@ -329,45 +241,6 @@ pub fn group_norms() -> Result<Vec<Case>> {
     sizes.into_iter().map(build).collect()
 }
 
-/// Attention and its gradient: fewer and more positions than a workgroup and a tile have, one head and several, wide and narrow.
-pub fn attentions() -> Result<Vec<Case>> {
-    let sizes = [
-        ([2usize, 1, 1, 12], 1usize),
-        ([1, 7, 1, 24], 2),
-        ([2, 5, 7, 48], 4),
-        ([1, 11, 7, 96], 1),
-        ([1, 70, 1, 36], 3),
-        ([1, 6, 6, 192], 1),
-    ];
-    let build = |(dims, heads): ([usize; 4], usize)| {
-        case(format!("attention of {heads} heads over {dims:?}"), |b| {
-            let x = b.leaf(dims);
-            let y = b.graph.attention(x, heads)?;
-            let upstream = b.leaf([dims[0], dims[1], dims[2], dims[3] / 3]);
-            let dot = b.graph.mul(y, upstream)?;
-            let loss = b.graph.sum_all(dot)?;
-            let mut all = b.graph.gradients(loss, &[x])?;
-            all.push(y);
-            Ok(all)
-        })
-    };
-    sizes.into_iter().map(build).collect()
-}
-
-/// Products of matrices pair by pair, either factor turned.
-pub fn products() -> Result<Vec<Case>> {
-    let build = |([batch, m, k, n], turned): ([usize; 4], [bool; 2])| {
-        case(format!("{batch} products of {m}×{k} and {k}×{n}, turned {turned:?}"), |b| {
-            let a = b.leaf(if turned[0] { [batch, k, m] } else { [batch, m, k] });
-            let c = b.leaf(if turned[1] { [batch, n, k] } else { [batch, k, n] });
-            Ok(vec![b.graph.op(Product { turned }, &[a, c])?])
-        })
-    };
-    let sizes =
-        [([3, 5, 7, 4], [false, false]), ([2, 9, 3, 70], [true, false]), ([1, 1, 40, 33], [false, true]), ([5, 20, 1, 17], [true, true])];
-    sizes.into_iter().map(build).collect()
-}
-
 /// Data movement.
 pub fn movement() -> Result<Vec<Case>> {
     let mut cases = Vec::new();
@@ -386,92 +259,5 @@ pub fn movement() -> Result<Vec<Case>> {
             Ok(vec![b.graph.upsample(x)?, b.graph.average_pool(x)?, b.graph.softmax(x)?])
         })?);
     }
-    Ok(cases)
-}
-
-/// Scans and their adjoints: states that fit workgroup memory and such that do not, weights that are held in registers and not.
-pub fn scans() -> Result<Vec<Case>> {
-    let mut cases = Vec::new();
-    let sizes = [
-        (Walk::Rows { kernel: 1 }, [1, 6, 1, 33]),
-        (Walk::Rows { kernel: 3 }, [2, 5, 7, 3]),
-        (Walk::Rows { kernel: 5 }, [1, 3, 4, 16]),
-        (Walk::Rightward, [2, 3, 7, 3]),
-        (Walk::Rightward, [1, 30, 3, 20]),
-        (Walk::Leftward, [3, 6, 4, 16]),
-        (Walk::Leftward, [1, 1, 5, 4]),
-    ];
-    for (gating, (walk, dims)) in [Gating::Lstm, Gating::Gru].into_iter().flat_map(|gating| sizes.map(|size| (gating, size))) {
-        cases.push(case(format!("scan {gating:?} {walk:?} of {dims:?}"), |b| {
-            let [n, height, width, h] = dims;
-            let sums = b.leaf([n, height, width, 4 * h]);
-            let weights = b.leaf([walk.taps().len(), h, gating.entered() * h]);
-            let initial = b.leaf([gating.states(), h]);
-            let small = b.graph.scale(weights, 0.3)?;
-            let y = b.graph.scan(sums, small, initial, walk, gating)?;
-            let upstream = b.leaf(dims);
-            let dot = b.graph.mul(y, upstream)?;
-            let loss = b.graph.sum_all(dot)?;
-            let mut all = b.graph.gradients(loss, &[sums, weights, initial])?;
-            all.push(y);
-            Ok(all)
-        })?);
-    }
-    Ok(cases)
-}
-
-/// One step of a rule on a small least-squares problem with a running statistic; leaf 0 is trained.
-pub fn update(name: &str, update: Update) -> Result<Case> {
-    case(format!("update by {name}"), |b| {
-        let w = b.leaf([3, 37]);
-        let v = b.leaf([2, 40]);
-        let square = b.graph.mul(w, w)?;
-        let a = b.graph.sum_all(square)?;
-        let quartic = b.graph.map(&[v], |e, x| {
-            let s = e.mul(x[0], x[0]);
-            e.mul(s, s)
-        })?;
-        let c = b.graph.mean_all(quartic)?;
-        let loss = b.graph.add(a, c)?;
-        let gradients = b.graph.gradients(loss, &[w, v])?;
-        b.graph.update(&b.spec, Update { average: true, ..update.clone() }, &gradients)?;
-        Ok(vec![loss])
-    })
-}
-
-/// Every update.
-pub fn updates() -> Result<Vec<Case>> {
-    let adam = Update::new(0, Rule::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 });
-    let rmsprop = Update::new(0, Rule::RmsProp { decay: 0.99, epsilon: 1e-8 });
-    let momentum = Update::new(0, Rule::Sgd { momentum: 0.9 });
-    Ok(vec![
-        update("Adam", adam.clone())?,
-        update("Adam, clipped", Update { clip_norm: Some(0.5), ..adam.clone() })?,
-        update("Adam, each element clipped", Update { clip_norm: Some(50.0), clip_value: Some(0.7), ..adam.clone() })?,
-        update("AdamW", Update { weight_decay: 0.3, ..adam })?,
-        update("RMSprop, clamped", Update { clamp: Some(0.3), ..rmsprop.clone() })?,
-        update("RMSprop, decayed", Update { weight_decay: 0.1, clip_value: Some(1.0), ..rmsprop })?,
-        update("momentum", Update { clip_norm: Some(100.0), ..momentum.clone() })?,
-        update("momentum, decayed", Update { weight_decay: 2.0, ..momentum })?,
-    ])
-}
-
-/// All cases.
-pub fn all() -> Result<Vec<Case>> {
-    let mut cases = maps()?;
-    cases.extend([draws(&[3, 5])?, draws(&[2, 8])?, draws(&[12])?]);
-    cases.extend(reductions()?);
-    cases.extend(convolutions()?);
-    cases.extend(matrices()?);
-    cases.extend(fused()?);
-    cases.extend(gates()?);
-    cases.extend(mixtures()?);
-    cases.extend(gaussians()?);
-    cases.extend(attentions()?);
-    cases.extend(group_norms()?);
-    cases.extend(products()?);
-    cases.extend(movement()?);
-    cases.extend(scans()?);
-    cases.extend(updates()?);
     Ok(cases)
 }
