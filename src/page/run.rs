@@ -41,7 +41,7 @@ impl Run {
         let path = Path::new(WEIGHTS);
         let file =
             SafeTensors::deserialize(weights).map_err(|e| Error::format(path, format!("is not whole ({e}); load the page again")))?;
-        let mut state = State::initial(device, model.state(), recipe.seed)?;
+        let mut state = State::to_read(device, model.state())?;
         let spec = model.state().clone();
         for id in spec.ids().into_iter().filter(|id| spec.spec(*id).layout != Layout::Derived) {
             read_tensor(path, &file, &spec.spec(id).name, &mut state, id, Arena::Value)?;

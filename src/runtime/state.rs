@@ -4,7 +4,7 @@ use super::Device;
 use crate::cpu::{Arena, CpuState, memory};
 use crate::error::{Error, Result};
 use crate::gpu::{self, GpuState};
-use crate::graph::{Init, StateId, StateSpec, Stretch};
+use crate::graph::{Init, Layout, StateId, StateSpec, Stretch, TensorSpec};
 use crate::random::Draws;
 
 /// Random stream of initial weights; tensor k of a model draws at step k.
@@ -42,9 +42,21 @@ impl State {
 
     /// First values, drawn from a seed; averages start equal to the weights.
     pub fn initial(device: &Device, spec: &StateSpec, seed: u64) -> Result<Self> {
+        Self::with_first(device, spec, seed, |_| true)
+    }
+
+    /// First values of what no checkpoint keeps alone, and zeros where one is about to be read.
+    pub fn to_read(device: &Device, spec: &StateSpec) -> Result<Self> {
+        Self::with_first(device, spec, 0, |tensor| tensor.layout == Layout::Derived)
+    }
+
+    fn with_first(device: &Device, spec: &StateSpec, seed: u64, has: impl Fn(&TensorSpec) -> bool) -> Result<Self> {
         let mut state = Self::new(device, spec)?;
         for (number, id) in spec.ids().into_iter().enumerate() {
             let tensor = spec.spec(id);
+            if !has(tensor) {
+                continue;
+            }
             let mut draws = Draws::new(seed, INIT_STREAM, number as u32);
             let count = tensor.shape.len();
             let values: Vec<f32> = match &tensor.init {

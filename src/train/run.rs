@@ -320,7 +320,7 @@ impl Trained {
     /// The same, of a checkpoint that was read already.
     pub(super) fn of_checkpoint(folder: RunFolder, recipe: Recipe, device: &Device, (name, bytes): (&str, &[u8])) -> Result<Self> {
         let model = model::build(&recipe.model, &recipe.hyper, &recipe.data.spec())?;
-        let mut state = State::initial(device, &recipe.train.state(model.state()).0, recipe.seed)?;
+        let mut state = State::to_read(device, &recipe.train.state(model.state()).0)?;
         let progress = checkpoint::load((&folder.file(name), bytes), &mut state, &recipe)?;
         Ok(Self { recipe, model, state, progress, folder })
     }
