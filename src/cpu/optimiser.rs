@@ -1,5 +1,7 @@
 //! Optimiser steps over flat arenas.
 
+use std::cell::LazyCell;
+
 use crate::parallel::prelude::*;
 
 use crate::graph::{Rule, Update, adjusted};
@@ -30,11 +32,11 @@ const LANES: usize = 32;
 
 /// Applies an update to a group. `loss_scale` is its loss scale's tensor, where it has one.
 pub fn update<T: Real>(update: &Update, arenas: Arenas<'_, T>, loss_scale: Option<&mut [T]>, step: &Step) {
-    let norm = || norm(arenas.gradient);
+    let norm = LazyCell::new(|| norm(arenas.gradient));
     let mut scale = 1.0;
     if let Some(loss_scale) = loss_scale {
         let before = [loss_scale[0].wide() as f32, loss_scale[1].wide() as f32];
-        let finite = norm().is_finite();
+        let finite = norm.is_finite();
         loss_scale.iter_mut().zip(adjusted(before, finite)).for_each(|(kept, new)| *kept = T::of(f64::from(new)));
         if !finite {
             return;
@@ -42,7 +44,7 @@ pub fn update<T: Real>(update: &Update, arenas: Arenas<'_, T>, loss_scale: Optio
         scale = 1.0 / f64::from(before[0]);
     }
     if let Some(limit) = update.clip_norm {
-        let norm = norm() * scale;
+        let norm = *norm * scale;
         scale *= if norm > f64::from(limit) { f64::from(limit) / norm } else { 1.0 };
     }
     let rate = f64::from(step.learning_rate[update.group]);
