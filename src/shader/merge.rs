@@ -169,10 +169,12 @@ impl Share<'_> {
     fn place(&self, start: u64) -> String {
         let own = if start == 0 { "at".to_string() } else { format!("(at - {start}u)") };
         let [x, y, z] = self.groups;
+        let layer = u64::from(x) * u64::from(y);
+        // Where there is one layer its number is none the less divided for: of a constant compilers would write out loops that begin there.
         match (y, z) {
-            (1, 1) => format!("vec3<u32>({own}, 0u, 0u)"),
-            (_, 1) => format!("vec3<u32>({own} % {x}u, {own} / {x}u, 0u)"),
-            _ => format!("vec3<u32>({own} % {x}u, {own} / {x}u % {y}u, {own} / {}u)", u64::from(x) * u64::from(y)),
+            (1, 1) => format!("vec3<u32>({own}, 0u, {own} / {layer}u)"),
+            (_, 1) => format!("vec3<u32>({own} % {x}u, {own} / {x}u, {own} / {layer}u)"),
+            _ => format!("vec3<u32>({own} % {x}u, {own} / {x}u % {y}u, {own} / {layer}u)"),
         }
     }
 }
