@@ -93,6 +93,7 @@ impl Packing {
     /// # Safety
     /// As of [`multiply`]; `b` must be a panel that was [laid](Self::lay); and where numbers lie in pairs [`prove_pairs`] must have returned
     /// without an error.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
     pub unsafe fn multiply(self, tile: &Tile<'_>, columns: usize, apart: usize) {
         // SAFETY: passed on to the caller.
         unsafe {
