@@ -95,7 +95,7 @@ impl Artist {
                 let z = latents(options.seed.into(), 0, options.count, decoder.latent());
                 self.decode(sitter, &z, options.label).await
             }
-            Draws::Noise(_) => self.from_noise(sitter, options, keep, told).await,
+            Draws::Noise(_) => self.denoise(sitter, options, keep, told).await,
         }
     }
 
@@ -157,7 +157,7 @@ impl Artist {
         decoder.decode(sitter.state, z, (&labels, sitter.classes)).await
     }
 
-    async fn from_noise(&mut self, sitter: &mut Sitter<'_>, options: &Options, keep: Keep<'_>, mut told: Told) -> Result<Vec<f32>> {
+    async fn denoise(&mut self, sitter: &mut Sitter<'_>, options: &Options, keep: Keep<'_>, mut told: Told) -> Result<Vec<f32>> {
         let (count, len, c) = (options.count, sitter.item(), sitter.dims[2]);
         let around = keep.is_some();
         let fits = |made: &(Option<usize>, bool, Drawer)| made.0 == options.steps && made.1 == around && made.2.chunk() >= count;

@@ -101,11 +101,10 @@ impl Launcher {
     /// itself until then, and are told over the channel that its library would use; the others need not be asked.
     #[cfg_attr(not(unix), allow(unused_variables))]
     pub fn end_all(&self, code: u8) {
-        if self.kind != Kind::Pmi {
-            return;
-        }
         #[cfg(unix)]
-        if let Some(channel) = std::env::var("PMI_FD").ok().and_then(|fd| fd.parse::<std::ffi::c_int>().ok()) {
+        if self.kind == Kind::Pmi
+            && let Some(channel) = std::env::var("PMI_FD").ok().and_then(|fd| fd.parse::<std::ffi::c_int>().ok())
+        {
             let words = format!("cmd=abort exitcode={code}\n");
             // SAFETY: the words outlive the call, which writes no more than they are. Where the number names no open file, nothing happens.
             unsafe { libc::write(channel, words.as_ptr().cast(), words.len()) };
