@@ -54,7 +54,7 @@ fn operands_of_products_are_rounded_and_nothing_else() -> Result<()> {
     let causal = |k, size| Taps::causal(k, true, size);
     let dense = |k, stride, pad, size| Taps::dense([k, k], stride, pad, size);
     // Masked kernels, products of matrices of few and of many rows, images of odd sides, one column wide, and as large as their kernel; sums
-    // in several panels, columns that fill no tile, odd channels, which stay in f32, and weight gradients cut by rows.
+    // in several panels, columns that fill no tile, odd channels, which stay in f32, weight gradients cut by rows, and places that no tap reaches.
     let cases = [
         (3, causal(3, [6, 6]), [8, 20]),
         (2, causal(5, [9, 7]), [16, 33]),
@@ -68,6 +68,7 @@ fn operands_of_products_are_rounded_and_nothing_else() -> Result<()> {
         (6, dense(4, 1, 0, [4, 4])?, [64, 10]),
         (7, dense(3, 1, 1, [5, 5])?, [1, 16]),
         (3, dense(3, 1, 1, [4, 4])?, [96, 90]),
+        (2, dense(2, 3, 0, [11, 8])?, [6, 40]),
     ];
     for (images, taps, channels) in cases {
         let bench = Bench::convolution(images, &taps, channels)?;

@@ -89,7 +89,7 @@ pub(super) fn pack_row(values: &[f32], row: &mut [f32]) {
 pub(super) fn depth_each(depth: usize, packing: Packing) -> usize {
     let rows = packing.panel_rows(1);
     let most = if rows > 1 { TILED_DEPTH } else { DEPTH };
-    depth.div_ceil(depth.div_ceil(most).max(1)).next_multiple_of(2 * rows)
+    depth.div_ceil(depth.div_ceil(most).max(1)).next_multiple_of(2 * rows).max(1)
 }
 
 /// Weights in panels of tile width: `[block][tap, source channel][column]`, or pairs of source channels.
