@@ -58,7 +58,7 @@ const TILES: usize = 4;
 
 /// The tile that takes the fewest products for an image's positions, if fewer than there are without. Operands that are rounded are kept
 /// to small tiles: the factors of larger ones take digits that bf16 has not; and where the processor multiplies whole tiles of them, products
-/// cost less than transforms.
+/// are the cheap part.
 fn tile(extent: [usize; 2], taps: usize, precision: Precision) -> Option<usize> {
     if precision == Precision::Mixed && simd::has_tiles() {
         return None;

@@ -173,11 +173,8 @@ fn below(count: usize) -> __mmask16 {
 /// As of [`super::multiply`], rows of `b` reaching to a multiple of [`SIDE`], and [`permitted`].
 #[target_feature(enable = "avx512f,avx512bw")]
 pub unsafe fn multiply_adjacent(tile: &Tile<'_>, columns: usize, apart: usize) {
-    configure();
-    if tile.offsets.is_empty() {
-        // SAFETY: the caller's promise.
-        return unsafe { nothing(tile) };
-    }
+    // SAFETY: the caller's promise.
+    unsafe { begin(tile) };
     let mut fresh = tile.fresh;
     for (at, offsets) in tile.offsets.chunks(2 * SIDE * DEEP).enumerate() {
         let mut gathered = Blocks::<{ 2 * DEEP }>::new();
@@ -203,12 +200,13 @@ pub unsafe fn multiply_adjacent(tile: &Tile<'_>, columns: usize, apart: usize) {
     }
 }
 
-/// What sums of nothing leave behind.
+/// Readies the thread, and leaves what sums of nothing leave behind where there is nothing to multiply.
 ///
 /// # Safety
 /// As of [`super::multiply`].
-unsafe fn nothing(tile: &Tile<'_>) {
-    if tile.fresh {
+unsafe fn begin(tile: &Tile<'_>) {
+    configure();
+    if tile.fresh && tile.offsets.is_empty() {
         // SAFETY: each row's sums are as long; bits of zero are the number.
         tile.sums[..tile.rows.len()].iter().for_each(|row| unsafe { row.write_bytes(0, tile.used) });
     }
@@ -235,11 +233,8 @@ unsafe fn add(sum: __m512, to: *mut f32, used: usize, fresh: bool) {
 /// As of [`super::multiply`], and [`permitted`].
 #[target_feature(enable = "avx512f,avx512bw")]
 pub unsafe fn multiply_stacked(tile: &Tile<'_>, columns: usize, apart: usize) {
-    configure();
-    if tile.offsets.is_empty() {
-        // SAFETY: the caller's promise.
-        return unsafe { nothing(tile) };
-    }
+    // SAFETY: the caller's promise.
+    unsafe { begin(tile) };
     let mut fresh = tile.fresh;
     for (at, offsets) in tile.offsets.chunks(SIDE * DEEP).enumerate() {
         let mut held = Blocks::<{ 2 * DEEP }>::new();
