@@ -13,12 +13,15 @@ fn draw(image: u32, place: u32, colour: u32, at: u32) -> f32 {
         total += exp((features[own + l] - top) * job.sharpness);
     }
     var left = random_unit(chance(image, place, 0u)) * total;
-    // The last value takes what rounding leaves.
-    var chosen = LEVELS - 1u;
+    // The last value that can be takes what rounding leaves.
+    var chosen = 0u;
     for (var l = 0u; l < LEVELS; l++) {
-        left -= exp((features[own + l] - top) * job.sharpness);
-        if left < 0.0 {
+        let weight = exp((features[own + l] - top) * job.sharpness);
+        left -= weight;
+        if weight > 0.0 {
             chosen = l;
+        }
+        if left < 0.0 {
             break;
         }
     }

@@ -86,7 +86,8 @@ pub trait Raster {
     }
 
     /// Input `x` `[N, H, W, C]` in levels from 0 to output `logits` `[N, H, W, outputs]`, those of [`Raster::law`]. What tells the law of a
-    /// value depends on the values of `x` before it alone, which is proven of every model that is built.
+    /// value depends on the values of `x` before it alone, which is proven of every model that is built. Of [`super::Model::colours`] the image
+    /// is of two channels, Cg and Co, and a further input `luma` `[N, H, W, 1]` from 0 to 255 is known everywhere (see [`super::chroma`]).
     ///
     /// # Errors
     /// [`crate::Error::Shape`] where the graph cannot be built.

@@ -5,7 +5,7 @@ use super::label_loss::LabelLoss;
 use super::levels::Levels;
 pub use super::scales::Given;
 use super::scales::{every_second, halved, put_together, the_rest};
-use super::{Defaults, Law, Model, Raster, Represents, Score, Scores, Starts};
+use super::{Defaults, Law, Model, Raster, Represents, Score, Scores, Starts, chroma};
 use crate::data::Scale;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, StateSpec, Update};
@@ -33,6 +33,11 @@ pub trait Network: Send + Sync {
     /// Scales it draws an image in, each of every second pixel of the next.
     fn scales(&self) -> usize {
         1
+    }
+
+    /// Whether its images are the chroma of colour images whose luma it is given.
+    fn colours(&self) -> bool {
+        false
     }
 
     /// How much p(y|x) weighs in its loss, where it does.
@@ -70,6 +75,16 @@ fn labels_of<N: Network>(network: &N, g: &mut Graph, batch: usize) -> Option<Nod
     (network.classes() > 0).then(|| g.input("labels", [batch, network.classes()]))
 }
 
+/// The images of a batch as data has them, in levels.
+fn images<N: Network>(network: &N, g: &mut Graph, batch: usize) -> Result<NodeId> {
+    let pixels = network.pixels();
+    if network.colours() {
+        let [h, w, _] = pixels.dims;
+        return Ok(g.input("x", [batch, h, w, 3]));
+    }
+    pixels.input(g, batch)
+}
+
 /// The network of one scale of a model.
 struct At<'a, N>(&'a N, usize);
 
@@ -85,13 +100,17 @@ impl<'a, N: Network> At<'a, N> {
         Levels { dims: halved(pixels.dims, self.0.scales() - 1 - self.1), ..pixels.clone() }
     }
 
-    /// Logits of levels `x`, given labels and the levels of the next coarser scale.
-    fn logits(&self, g: &mut Graph, x: NodeId, labels: Option<NodeId>, coarse: Option<NodeId>) -> Result<NodeId> {
+    /// Logits of levels `x`, given labels, the levels of the next coarser scale and a luma.
+    fn logits(&self, g: &mut Graph, x: NodeId, given: Given) -> Result<NodeId> {
         let Self(network, scale) = *self;
         let pixels = network.pixels();
         let shown = pixels.shown(g, x)?;
-        let coarse = coarse.map(|coarse| pixels.shown(g, coarse)).transpose()?;
-        network.logits(g, shown, Given { labels, scale, coarse })
+        let coarse = given.coarse.map(|coarse| pixels.shown(g, coarse)).transpose()?;
+        let logits = network.logits(g, shown, Given { scale, coarse, ..given })?;
+        match given.luma {
+            Some(luma) => chroma::possible(g, logits, luma, x),
+            None => Ok(logits),
+        }
     }
 }
 
@@ -105,13 +124,19 @@ struct Nll {
 
 impl Nll {
     fn new<N: Network>(network: &N, g: &mut Graph, batch: usize) -> Result<Self> {
-        let x = network.pixels().input(g, batch)?;
+        let x = images(network, g, batch)?;
         let labels = labels_of(network, g, batch);
         Self::of(network, g, x, labels)
     }
 
-    /// Of levels `x` `[N, H, W, C]`, given labels.
+    /// Of images `x` `[N, H, W, C]` in levels, given labels.
     fn of<N: Network>(network: &N, g: &mut Graph, x: NodeId, labels: Option<NodeId>) -> Result<Self> {
+        if network.colours() {
+            let [luma, x] = chroma::of_images(g, x)?;
+            let logits = At(network, 0).logits(g, x, Given { labels, luma: Some(luma), ..Given::default() })?;
+            let map = network.pixels().nll_map(g, logits, x)?;
+            return Ok(Self { map, scales: vec![vec![map]] });
+        }
         let mut images = vec![x];
         for at in 1..network.scales() {
             let half = every_second(g, images[at - 1])?;
@@ -122,7 +147,7 @@ impl Nll {
         for (scale, &x) in images.iter().enumerate() {
             let at = At(network, scale);
             let coarse = scale.checked_sub(1).map(|coarser| images[coarser]);
-            let logits = at.logits(g, x, labels, coarse)?;
+            let logits = at.logits(g, x, Given { labels, coarse, ..Given::default() })?;
             let map = at.pixels().nll_map(g, logits, x)?;
             found = Some(match found {
                 None => Self { map, scales: vec![vec![map]] },
@@ -135,6 +160,16 @@ impl Nll {
         }
         found.ok_or_else(|| Error::Shape("a model has one scale at least".into()))
     }
+}
+
+/// What values of chroma cost, behind what the luma does, which is given: nothing. `[N, H, W, 2] → [N, H, W, 3]`.
+fn with_luma(g: &mut Graph, map: NodeId) -> Result<NodeId> {
+    let mut dims = g.shape(map).dims().to_vec();
+    if let Some(channels) = dims.last_mut() {
+        *channels = 1;
+    }
+    let nothing = g.fill(dims.as_slice(), 0.0)?;
+    g.concat(nothing, map, 3)
 }
 
 /// The sum of several sums.
@@ -152,7 +187,7 @@ fn sum(g: &mut Graph, nodes: &[NodeId], each: impl Fn(&mut Graph, NodeId) -> Res
 
 /// Mean −ln p(x|y) − λ ln p(y|x); the outputs `nll` and `label_nll` are its terms.
 fn hybrid_loss<N: Network>(network: &N, g: &mut Graph, batch: usize, part: LabelLoss) -> Result<NodeId> {
-    let x = network.pixels().input(g, batch)?;
+    let x = images(network, g, batch)?;
     let labels = g.input("labels", [batch, network.classes()]);
     let [images, labels] = part.spread(g, x, labels)?;
     let nll = Nll::of(network, g, images, Some(labels))?;
@@ -222,12 +257,16 @@ impl<N: Network> Model for N {
     }
 
     fn raster(&self) -> Option<&dyn Raster> {
-        Some(self)
+        (!Network::colours(self)).then_some(self)
+    }
+
+    fn colours(&self) -> Option<&dyn Raster> {
+        Network::colours(self).then_some(self)
     }
 
     /// A conditional network wants to be told the label that a classifier looks for; continuous values are not in 0..1.
     fn represents(&self) -> Option<&dyn Represents> {
-        (self.classes() == 0 && self.pixels().levels() > 0).then_some(self)
+        (self.classes() == 0 && self.pixels().levels() > 0 && !Network::colours(self)).then_some(self)
     }
 }
 
@@ -242,7 +281,7 @@ impl<N: Network> Represents for N {
         let coarse = (self.scales() > 1).then(|| every_second(g, x)).transpose()?;
         let coarse = coarse.map(|coarse| pixels.shown(g, coarse)).transpose()?;
         let shown = pixels.shown(g, x)?;
-        self.middle(g, shown, Given { labels: None, scale: self.scales() - 1, coarse })
+        self.middle(g, shown, Given { scale: self.scales() - 1, coarse, ..Given::default() })
     }
 }
 
@@ -250,7 +289,7 @@ impl<N: Network> Starts for N {
     fn start_graph(&self, batch: usize) -> Result<Graph> {
         let mut g = Graph::new();
         g.let_drop(self.dropout().into());
-        let x = self.pixels().input(&mut g, batch)?;
+        let x = images(self, &mut g, batch)?;
         let labels = labels_of(self, &mut g, batch);
         let shown = self.pixels().shown(&mut g, x)?;
         let logits = self.start(&mut g, shown, Given { labels, ..Given::default() })?;
@@ -264,12 +303,17 @@ impl<N: Network> Scores for N {
         Score::Exact
     }
 
+    fn note(&self) -> Option<&'static str> {
+        Network::colours(self).then_some("of each image given its luma: what its colours cost, exactly")
+    }
+
     fn likelihood_graph(&self, batch: usize) -> Result<Graph> {
         let mut g = Graph::new();
         let nll = Nll::new(self, &mut g, batch)?;
         let total = sum(&mut g, &nll.scales.concat(), Graph::sum_items)?;
         g.output("nll", total);
-        g.output("nll_map", nll.map);
+        let map = if Network::colours(self) { with_luma(&mut g, nll.map)? } else { nll.map };
+        g.output("nll_map", map);
         if self.scales() > 1 {
             for (scale, pieces) in nll.scales.iter().enumerate() {
                 let [h, w, _] = At(self, scale).pixels().dims;
@@ -309,8 +353,9 @@ impl<N: Network> Raster for At<'_, N> {
         let [h, w, c] = self.pixels().dims;
         let x = g.input("x", [batch, h, w, c]);
         let coarse = (self.1 > 0).then(|| g.input("coarse", [batch, h / 2, w / 2, c]));
+        let luma = self.0.colours().then(|| g.input("luma", [batch, h, w, 1]));
         let labels = labels_of(self.0, &mut g, batch);
-        let logits = self.logits(&mut g, x, labels, coarse)?;
+        let logits = self.logits(&mut g, x, Given { labels, coarse, luma, ..Given::default() })?;
         g.output("logits", logits);
         Ok(g)
     }

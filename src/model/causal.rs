@@ -13,7 +13,7 @@ const NAMED: usize = 8;
 /// # Errors
 /// [`Error::Usage`] where the model is not causal; [`Error::Shape`] where its graph cannot be built.
 pub(super) fn check(model: &dyn Model) -> Result<()> {
-    match model.raster() {
+    match model.raster().or(model.colours()) {
         Some(raster) => check_scales(model, raster),
         None => Ok(()),
     }

@@ -72,6 +72,10 @@ impl<N: Network> Network for Labelled<N> {
         self.network.scales()
     }
 
+    fn colours(&self) -> bool {
+        self.network.colours()
+    }
+
     fn preferences(&self) -> Defaults {
         self.network.preferences()
     }

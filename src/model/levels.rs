@@ -4,7 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DataSpec, Law};
+use super::{DataSpec, Law, chroma};
 use crate::data::{Kind, Scale};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, Unary};
@@ -61,6 +61,19 @@ impl Levels {
         }
         let law = if levels == 2 { Law::Bernoulli } else { Law::Categorical { levels } };
         Ok(Self { dims: data.dims, law })
+    }
+
+    /// The chroma of colour images, Cg and Co, each of 511 levels (see [`chroma`]).
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where images have no colours, in the words of `model`.
+    pub fn chroma(model: &str, data: &DataSpec) -> Result<Self> {
+        let [h, w, c] = data.dims;
+        if data.kind != Kind::Pixels || data.is_binary() || c != 3 {
+            let have = if c == 3 { "values other than those".into() } else { format!("{c} channel{}", if c == 1 { "" } else { "s" }) };
+            return Err(Error::usage(format!("{model}: task=colorize needs images of red, green and blue bytes, and these have {have}")));
+        }
+        Ok(Self { dims: [h, w, 2], law: Law::Categorical { levels: chroma::LEVELS } })
     }
 
     /// Continuous values, each told by a mixture of so many Gaussians (unsaid: 5).

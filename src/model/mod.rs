@@ -3,6 +3,7 @@
 pub mod ability;
 mod autoregressive;
 mod causal;
+pub mod chroma;
 mod classifier;
 pub mod diffusion;
 mod discretised;
@@ -178,6 +179,11 @@ pub trait Model: Send + Sync {
 
     /// Images drawn value by value in raster order.
     fn raster(&self) -> Option<&dyn Raster> {
+        None
+    }
+
+    /// Colours of images whose luma is given, drawn value by value: such a run draws no other images.
+    fn colours(&self) -> Option<&dyn Raster> {
         None
     }
 

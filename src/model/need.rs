@@ -70,6 +70,14 @@ pub fn raster(model: &dyn Model) -> Result<&dyn Raster> {
     model.raster().ok_or_else(|| lacking(model, "order to draw pixels in", |m| m.raster().is_some()))
 }
 
+/// What is drawn value by value: images, or the colours of given ones.
+///
+/// # Errors
+/// [`Error::Usage`] where the model is not autoregressive.
+pub fn in_order(model: &dyn Model) -> Result<&dyn Raster> {
+    model.colours().map_or_else(|| raster(model), Ok)
+}
+
 /// A network that takes noise away.
 ///
 /// # Errors
@@ -146,10 +154,7 @@ pub fn draws(model: &dyn Model) -> Result<Draws<'_>> {
     match Draws::of(model) {
         Some(draws) => Ok(draws),
         None if model.decodes().is_some() => prior(model).map(Draws::Latents),
-        None if model.denoises().is_some() => Err(Error::usage(format!(
-            "this {} was trained with a task and draws given images alone; take kiln colorize or kiln upscale",
-            model.name()
-        ))),
+        None if model.denoises().is_some() => Err(given_alone(model)),
         None => Err(lacking(model, "way to draw images", |m| Draws::of(m).is_some())),
     }
 }
@@ -199,9 +204,18 @@ fn able(can: impl Fn(&dyn Model) -> bool) -> Vec<&'static str> {
     MODELS.iter().filter(can).map(|entry| entry.name).collect()
 }
 
+/// That a run was trained for given images.
+fn given_alone(model: &dyn Model) -> Error {
+    let command = if model.colours().is_some() { "kiln colorize" } else { "kiln colorize or kiln upscale" };
+    Error::usage(format!("this {} was trained with a task and draws given images alone; take {command}", model.name()))
+}
+
 /// "a dcgan has no likelihood; cvae, diffusion, gated-pixelcnn, pixelcnn, pixelcnn-pp, pixelrnn, rnn, vae and wavenet have one".
 fn lacking(model: &dyn Model, what: &str, can: impl Fn(&dyn Model) -> bool) -> Error {
     let name = model.name();
+    if model.colours().is_some() {
+        return given_alone(model);
+    }
     let article = if name.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
     let able: Vec<&str> = able(can).into_iter().filter(|other| *other != name).collect();
     let others = match able.as_slice() {

@@ -192,8 +192,8 @@ fn with_label_keys(own: Vec<Key>) -> Vec<Key> {
 }
 
 /// Keys of autoregressive models that no named size is about.
-const BESIDE: [&str; 9] =
-    ["dropout", "levels", "likelihood", "mixtures", "conditional", "scales", "scale_channels", "label_weight", "label_others"];
+const BESIDE: [&str; 10] =
+    ["dropout", "levels", "likelihood", "mixtures", "conditional", "scales", "scale_channels", "task", "label_weight", "label_others"];
 
 /// Refuses keys that a named size would override: only those of `free` are not a part of it.
 fn beside_preset(model: &str, hyper: &toml::Table, free: &[&str]) -> Result<()> {

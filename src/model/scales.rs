@@ -4,6 +4,7 @@
 
 use std::ops::RangeInclusive;
 
+use super::chroma::LumaMap;
 use super::levels::Levels;
 use super::size;
 use crate::error::{Error, Result};
@@ -26,6 +27,8 @@ pub struct Given {
     pub scale: usize,
     /// The pixels of the next coarser scale, `[N, H/2, W/2, C]`, as [`Levels::shown`] shows them, where there is one.
     pub coarse: Option<NodeId>,
+    /// The luma of the image whose colours are told, `[N, H, W, 1]` from 0 to 255, where they are.
+    pub luma: Option<NodeId>,
 }
 
 /// How many scales there are, and what a finer one is told of the coarser.
@@ -115,7 +118,7 @@ impl Upscaling {
 pub struct Told {
     /// One-hot labels `[N, classes]`.
     pub labels: Option<NodeId>,
-    /// What the coarser image comes to, `[N, H, W, K]`.
+    /// What the coarser image, or the luma, comes to, `[N, H, W, K]`.
     pub map: Option<NodeId>,
 }
 
@@ -129,11 +132,20 @@ pub struct Place<'a> {
     pub ordered: usize,
     /// Channels of the map that its layers are told; 0 where there is none.
     pub map: usize,
+    /// What the map is of, as tensors are named.
+    pub of: &'static str,
+}
+
+/// What a map of the whole image is made of, for a network that tells it value by value.
+enum Beforehand {
+    Nothing,
+    Coarser(Upscaling),
+    Luma(LumaMap),
 }
 
 /// A network for each scale, from coarse to fine.
 pub struct Pyramid<T> {
-    nets: Vec<(Option<Upscaling>, T)>,
+    nets: Vec<(Beforehand, T)>,
 }
 
 impl<T> Pyramid<T> {
@@ -155,13 +167,30 @@ impl<T> Pyramid<T> {
             let prefix = if scales.count == 1 { String::new() } else { format!("scales.{scale}.") };
             let finer = scales.count - 1 - scale;
             let upscaling = match scale {
-                0 => None,
-                _ => Some(Upscaling::new(spec, group, &prefix, halved(dims, finer + 1), scales.channels)?),
+                0 => Beforehand::Nothing,
+                _ => Beforehand::Coarser(Upscaling::new(spec, group, &prefix, halved(dims, finer + 1), scales.channels)?),
             };
-            let map = if upscaling.is_some() { scales.channels } else { 0 };
-            nets.push((upscaling, make(spec, group, Place { prefix: &prefix, dims: halved(dims, finer), ordered, map })));
+            let map = if scale > 0 { scales.channels } else { 0 };
+            nets.push((upscaling, make(spec, group, Place { prefix: &prefix, dims: halved(dims, finer), ordered, map, of: "coarser" })));
         }
         Ok(Self { nets })
+    }
+
+    /// Registers one network, of the colours of images whose luma is given, and what the luma comes to in `channels`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where a geometry cannot be.
+    pub fn of_colours(
+        spec: &mut StateSpec,
+        group: usize,
+        channels: usize,
+        pixels: &Levels,
+        make: impl FnOnce(&mut StateSpec, usize, Place<'_>) -> T,
+    ) -> Result<Self> {
+        let dims @ [h, w, _] = pixels.dims;
+        let luma = LumaMap::new(spec, group, [h, w], channels)?;
+        let net = make(spec, group, Place { prefix: "", dims, ordered: pixels.ordered(), map: channels, of: "luma" });
+        Ok(Self { nets: vec![(Beforehand::Luma(luma), net)] })
     }
 
     /// How many scales there are.
@@ -174,11 +203,13 @@ impl<T> Pyramid<T> {
     /// # Errors
     /// [`Error::Shape`] where the coarser image does not fit, or is missing.
     pub fn at(&self, g: &mut Graph, spec: &StateSpec, given: Given) -> Result<(&T, Told)> {
-        let (upscaling, net) = self.nets.get(given.scale).ok_or_else(|| Error::Shape(format!("there is no scale {}", given.scale)))?;
-        let map = match (upscaling, given.coarse) {
-            (Some(upscaling), Some(coarse)) => Some(upscaling.apply(g, spec, coarse)?),
-            (Some(_), None) => return Err(Error::Shape("a finer scale needs the coarser image".into())),
-            (None, _) => None,
+        let (beforehand, net) = self.nets.get(given.scale).ok_or_else(|| Error::Shape(format!("there is no scale {}", given.scale)))?;
+        let map = match (beforehand, given.coarse, given.luma) {
+            (Beforehand::Nothing, ..) => None,
+            (Beforehand::Coarser(upscaling), Some(coarse), _) => Some(upscaling.apply(g, spec, coarse)?),
+            (Beforehand::Coarser(_), None, _) => return Err(Error::Shape("a finer scale needs the coarser image".into())),
+            (Beforehand::Luma(map), _, Some(luma)) => Some(map.apply(g, spec, luma)?),
+            (Beforehand::Luma(_), _, None) => return Err(Error::Shape("colours need the luma of their image".into())),
         };
         Ok((net, Told { labels: given.labels, map }))
     }

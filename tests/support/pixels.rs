@@ -122,7 +122,7 @@ impl Net {
     }
 
     pub fn score(&mut self, images: &[f32], batch: usize) -> Result<Scores> {
-        let (source, exact) = (self.source(images), self.model.raster().is_some());
+        let (source, exact) = (self.source(images), need::in_order(self.model.as_ref()).is_ok());
         eval::score(&self.device, self.model.as_ref(), &mut self.state, source, &Self::options(batch, exact), |_| {}).wait()
     }
 

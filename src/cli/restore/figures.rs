@@ -4,6 +4,7 @@ use image::imageops::{FilterType, resize};
 use image::{ImageBuffer, Rgb};
 use serde_json::{Value, json};
 
+use super::sight::Sight;
 use crate::eval::quality::{colourfulness, psnr, ssim};
 use crate::model::{Shown, luma};
 
@@ -20,13 +21,13 @@ pub struct Figures {
 
 impl Figures {
     /// Of images, what the rule made of them, and samples, as many of each.
-    pub fn of(shown: Shown, decimates: bool, (truth, rules, drawn): (&[f32], &[f32], &[f32]), dims: [usize; 3]) -> Self {
+    pub fn of(sight: Sight, (truth, rules, drawn): (&[f32], &[f32], &[f32]), dims: [usize; 3]) -> Self {
         let item: usize = dims.iter().product();
         let each = drawn.len() / truth.len();
         let count = (truth.len() / item) as f64;
         let mut sums = [[0.0; 2]; 3];
         let (mut consistency, mut colours) = (0.0, [0.0; 2]);
-        let part = |image: &[f32]| if decimates { every_second(image, dims) } else { shown.of_image(image, dims) };
+        let part = |image: &[f32]| sight.of_image(image, dims);
         for ((truth, rule), samples) in truth.chunks(item).zip(rules.chunks(item)).zip(drawn.chunks(each * item)) {
             let mean: Vec<f32> = (0..item).map(|i| samples.iter().skip(i).step_by(item).sum::<f32>() / each as f32).collect();
             let mut add = |row: usize, image: &[f32], share: f64| {
@@ -49,7 +50,7 @@ impl Figures {
             }
         }
         let fidelity = sums.map(|row| row.map(|sum| sum / count));
-        Self { shown, fidelity, consistency, colours: (dims[2] == 3).then_some(colours) }
+        Self { shown: sight.shown(), fidelity, consistency, colours: (dims[2] == 3).then_some(colours) }
     }
 
     fn rule(&self) -> &'static str {
@@ -82,12 +83,6 @@ impl Figures {
             "colourfulness": self.colours.map(|c| c[0]), "colourfulness_of_truth": self.colours.map(|c| c[1]),
         })
     }
-}
-
-/// Every second pixel of every second row of an image.
-pub fn every_second(image: &[f32], [h, w, c]: [usize; 3]) -> Vec<f32> {
-    let rows = (0..h).step_by(2).flat_map(|y| (0..w).step_by(2).map(move |x| (y * w + x) * c));
-    rows.flat_map(|at| image[at..at + c].to_vec()).collect()
 }
 
 /// What is shown, as an image of the whole size: each small pixel as often as it stands for, grey in every channel.
@@ -140,7 +135,6 @@ mod tests {
             assert_eq!(enlarged(shown, &vec![0.25; given.len()], dims).len(), 48);
         }
         assert!(enlarged(Shown::Small { factor: 4 }, &[0.25], [4, 4, 1]).iter().all(|v| (v - 0.25).abs() < 1e-6));
-        assert_eq!(every_second(&(0..16).map(|v| v as f32).collect::<Vec<_>>(), [4, 4, 1]), [0.0, 2.0, 8.0, 10.0]);
     }
 
     #[test]
@@ -149,7 +143,7 @@ mod tests {
         let truth: Vec<f32> = (0..48).map(|i| 0.5 + 0.4 * (i as f32).sin()).collect();
         let shown = Shown::Small { factor: 2 };
         let rule = enlarged(shown, &shown.of_image(&truth, dims), dims);
-        let figures = Figures::of(shown, false, (&truth, &rule, &truth.repeat(2)), dims);
+        let figures = Figures::of(Sight::Shown(shown), (&truth, &rule, &truth.repeat(2)), dims);
         let [of_rule, single, mean] = figures.fidelity;
         assert!((single[0] - 100.0).abs() < 1e-9 && mean[0] > 60.0 && of_rule[0] < 60.0 && (single[1] - 1.0).abs() < 1e-6);
         assert!(figures.consistency < 1e-12 && figures.colours.is_some_and(|[a, b]| (a - b).abs() < 1e-9));

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::figures::every_second;
+use super::sight::Sight;
 use crate::cli::given::bytes_of;
 use crate::data::{self, Binarization, Scale, Source};
 use crate::error::{Error, Result};
@@ -57,7 +57,8 @@ impl Given {
     ///
     /// # Errors
     /// Those of the source.
-    pub fn data(source: Option<&str>, count: Option<usize>, (shown, decimates): (Shown, bool), trained: &Trained) -> Result<Self> {
+    pub fn data(source: Option<&str>, count: Option<usize>, sight: Sight, trained: &Trained) -> Result<Self> {
+        let shown = sight.shown();
         if let Some(folder) = source.map(Path::new).filter(|path| path.is_dir())
             && are_shown(folder, shown, trained.recipe.data.dims)?
         {
@@ -77,7 +78,7 @@ impl Given {
             given.labels.extend(batch.labels);
         }
         for image in truth.chunks(dims.iter().product::<usize>()) {
-            given.shown.extend(if decimates { every_second(image, dims) } else { shown.of_image(image, dims) });
+            given.shown.extend(sight.of_image(image, dims));
         }
         // Of grey images the colours are not known.
         let grey = shown == Shown::Luma && truth.chunks(3).all(|pixel| pixel.iter().all(|v| *v == pixel[0]));

@@ -3,6 +3,7 @@
 mod artist;
 mod figures;
 mod given;
+mod sight;
 mod written;
 
 use std::path::PathBuf;
@@ -85,8 +86,8 @@ fn run(task: Task, args: &RestoreArgs, common: &Common, output: &Output) -> Resu
     let dims = trained.recipe.data.dims;
     let item: usize = dims.iter().product();
     let given = match &args.image {
-        Some(path) => Given::pictures(path, artist.shown(), &trained)?,
-        None => Given::data(args.data.as_deref(), args.count, (artist.shown(), artist.decimates()), &trained)?,
+        Some(path) => Given::pictures(path, artist.sight().shown(), &trained)?,
+        None => Given::data(args.data.as_deref(), args.count, artist.sight(), &trained)?,
     };
     written::check_room(&args.out, &given, args.samples, dims)?;
     let part = given.shown.len() / given.count;
@@ -98,11 +99,11 @@ fn run(task: Task, args: &RestoreArgs, common: &Common, output: &Output) -> Resu
         let label = class.or_else(|| given.labels.get(number).copied()).unwrap_or((number % classes.max(1)) as u32);
         let asked = Asked { shown, label, seed, first: number * args.samples, count: args.samples };
         drawn.extend(artist.draw(&mut trained, &asked, &mut progress)?);
-        rules.extend(enlarged(artist.shown(), shown, dims));
+        rules.extend(enlarged(artist.sight().shown(), shown, dims));
     }
     progress.finish();
-    let figures = given.truth.as_ref().map(|truth| Figures::of(artist.shown(), artist.decimates(), (truth, &rules, &drawn), dims));
-    written::write(&args.out, args.samples, artist.shown(), &given, (&rules, &drawn), dims)?;
+    let figures = given.truth.as_ref().map(|truth| Figures::of(artist.sight(), (truth, &rules, &drawn), dims));
+    written::write(&args.out, args.samples, artist.sight().shown(), &given, (&rules, &drawn), dims)?;
     let weights = weights_in_words(&trained, args.best);
     let what = if task == Task::Colorize { "coloured" } else { "enlarged" };
     let mut words = format!(

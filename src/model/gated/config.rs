@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::model::Task;
 use crate::model::dropout::Dropout;
 use crate::model::levels::Likelihood;
 
@@ -43,6 +44,8 @@ pub struct Config {
     pub scales: Option<usize>,
     /// Channels of what a finer scale is told of the coarser one; unsaid: C.
     pub scale_channels: Option<usize>,
+    /// What images are drawn from, if not from nothing: `colorize` from their luma, whose colours then have an exact probability.
+    pub task: Option<Task>,
     /// A named size.
     pub preset: Preset,
 }
@@ -81,6 +84,7 @@ impl Default for Config {
             conditional: false,
             scales: None,
             scale_channels: None,
+            task: None,
             preset: Preset::Custom,
         }
     }
@@ -89,8 +93,8 @@ impl Default for Config {
 impl Config {
     /// The sizes that a preset names, for images of so many colours.
     pub fn resolved(self, colours: usize) -> Self {
-        let Self { preset, dropout, levels, likelihood, mixtures, conditional, scales, scale_channels, .. } = self;
-        let small = Self { preset, dropout, levels, likelihood, mixtures, conditional, scales, scale_channels, ..Self::default() };
+        let Self { preset, dropout, levels, likelihood, mixtures, conditional, scales, scale_channels, task, .. } = self;
+        let small = Self { preset, dropout, levels, likelihood, mixtures, conditional, scales, scale_channels, task, ..Self::default() };
         let sized = |hidden: usize, head: usize, like: Self| Self {
             hidden: like.hidden.or(Some(hidden.next_multiple_of(colours.max(1)))),
             head: like.head.or(Some(head.next_multiple_of(colours.max(1)))),
@@ -117,6 +121,36 @@ impl Config {
         let [c, head] = self.channels().map(|v| v as u64);
         let stacks = |kernel: u64, from: u64| from * 2 * c * (kernel * (kernel / 2 + 1) + kernel / 2 + 1);
         stacks(first, colours) + layers * (stacks(kernel, c) + 8 * c * c) + c * head + head * outputs
+    }
+
+    /// Whether colours are told, given a luma.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a task that the network has none of, and for keys that say something else of its images.
+    pub fn colours(&self) -> Result<bool> {
+        let refuse = |reason: String| Err(Error::usage(format!("gated-pixelcnn: {reason}")));
+        match self.task {
+            None => return Ok(false),
+            Some(Task::Upscale) => {
+                return refuse(
+                    "task=upscale is of diffusion models; take scales=2, whose runs kiln upscale takes, or kiln train diffusion".into(),
+                );
+            }
+            Some(Task::Colorize) => {}
+        }
+        let said = [
+            ("levels", self.levels != 0),
+            ("likelihood", self.likelihood != Likelihood::Logits),
+            ("mixtures", self.mixtures.is_some()),
+            ("scales", self.scales.is_some_and(|scales| scales != 1)),
+            ("scale_channels", self.scale_channels.is_some()),
+        ];
+        match said.iter().find(|(_, said)| *said) {
+            Some((key, _)) => {
+                refuse(format!("task=colorize settles {key}: colours are told by logits of their 511 levels; leave {key} out"))
+            }
+            None => Ok(true),
+        }
     }
 
     /// Step between the taps of a layer.

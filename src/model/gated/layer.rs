@@ -8,7 +8,7 @@ use crate::model::scales::{Place, Told, from_map, told};
 use crate::nn::{Conv2d, OneHot, Start};
 use crate::op::Taps;
 
-/// A layer: its convolutions, the vectors of the classes, and what it takes of a coarser image.
+/// A layer: its convolutions, the vectors of the classes, and what it takes of a map of the whole image.
 ///
 /// The vertical map of a row depends on the rows above alone: the first layer reads those, later ones the own row too, to both sides. The
 /// horizontal stack therefore takes what it is told of them at the pixel itself, with no shift, before the vertical gate.
@@ -19,7 +19,7 @@ pub struct Layer {
     residual: Conv2d,
     skip: Conv2d,
     classes: Option<OneHot>,
-    coarser: [Option<Conv2d>; 2],
+    map: [Option<Conv2d>; 2],
     hidden: usize,
     first: bool,
 }
@@ -59,8 +59,8 @@ impl Layer {
         let residual = conv("res", [c, c], [1, 1], [0, 0], Some((Mask::B, 1)));
         let skip = conv("skip", [c, c], [1, 1], [0, 0], Some((Mask::B, 1)));
         let classes = (classes > 0).then(|| OneHot::new(spec, group, &name("cond"), [classes, 4 * c], Start::Normal(1.0)));
-        let coarser = ["v", "h"].map(|stack| from_map(spec, group, &name(&format!("coarser.{stack}")), place, 2 * c));
-        Self { vertical, horizontal, link, residual, skip, classes, coarser, hidden: c, first }
+        let map = ["v", "h"].map(|stack| from_map(spec, group, &name(&format!("{}.{stack}", place.of)), place, 2 * c));
+        Self { vertical, horizontal, link, residual, skip, classes, map, hidden: c, first }
     }
 
     /// The maps behind this layer.
@@ -79,8 +79,8 @@ impl Layer {
                 *map = g.add(*map, part)?;
             }
         }
-        vertical = told(g, spec, vertical, &self.coarser[0], map)?;
-        horizontal = told(g, spec, horizontal, &self.coarser[1], map)?;
+        vertical = told(g, spec, vertical, &self.map[0], map)?;
+        horizontal = told(g, spec, horizontal, &self.map[1], map)?;
         let out = g.gate(horizontal)?;
         let out = g.dropout(out)?;
         let skip = self.skip.apply(g, spec, out)?;

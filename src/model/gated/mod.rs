@@ -11,6 +11,7 @@ pub use config::Config;
 use layer::{Flow, Layer};
 
 use super::autoregressive::{Given, Network};
+use super::chroma::LumaMap;
 use super::dropout::Dropout;
 use super::levels::{Levels, Mask, colour_mask};
 use super::scales::{Place, Pyramid, Scales, Told};
@@ -26,6 +27,8 @@ pub struct GatedPixelCnn {
     pixels: Levels,
     /// Classes that it tells apart; 0 where it is not conditional.
     classes: usize,
+    /// Whether it tells the colours of images whose luma is given.
+    colours: bool,
     dropout: Dropout,
     nets: Pyramid<Net>,
 }
@@ -42,22 +45,30 @@ impl GatedPixelCnn {
     /// # Errors
     /// [`crate::Error::Usage`] where hyper-parameters and data do not fit.
     pub fn new(config: Config, data: &DataSpec) -> Result<Self> {
-        let [_, _, colours] = data.dims;
-        let pixels = Levels::new("gated-pixelcnn", config.levels, data)?.told_by("gated-pixelcnn", config.likelihood, config.mixtures)?;
+        let colours = config.colours()?;
+        let pixels = match colours {
+            true => Levels::chroma("gated-pixelcnn", data)?,
+            false => Levels::new("gated-pixelcnn", config.levels, data)?.told_by("gated-pixelcnn", config.likelihood, config.mixtures)?,
+        };
         let config = config.resolved(pixels.ordered());
         let [hidden, _] = config.channels();
         config.check(pixels.ordered(), data.classes)?;
         let scales = Scales::new("gated-pixelcnn", [config.scales, config.scale_channels], hidden, data.dims)?;
         // Masks of colours are as large as the weights, and stand beside them twice.
-        let each = config.weights(colours, pixels.outputs()).saturating_mul(if pixels.ordered() > 1 { 3 } else { 1 });
-        size::room("gated-pixelcnn", scales.weights(each, (config.layers * 4 * hidden) as u64, colours))?;
+        let channels = pixels.dims[2];
+        let each = config.weights(channels, pixels.outputs()).saturating_mul(if pixels.ordered() > 1 { 3 } else { 1 });
+        let map = if colours { LumaMap::weights(hidden as u64) } else { 0 };
+        let weights = scales.weights(each, (config.layers * 4 * hidden) as u64, channels).saturating_add(map);
+        size::room("gated-pixelcnn", weights)?;
         let classes = if config.conditional { data.classes } else { 0 };
         let mut spec = StateSpec::default();
         let group = spec.group("");
-        let nets = Pyramid::new(&mut spec, group, scales, &pixels, |spec, group, place| {
-            Net::new(spec, group, &config, &place, classes, pixels.outputs())
-        })?;
-        Ok(Self { spec, pixels, classes, dropout: config.dropout, nets })
+        let make = |spec: &mut StateSpec, group: usize, place: Place<'_>| Net::new(spec, group, &config, &place, classes, pixels.outputs());
+        let nets = match colours {
+            true => Pyramid::of_colours(&mut spec, group, hidden, &pixels, make)?,
+            false => Pyramid::new(&mut spec, group, scales, &pixels, make)?,
+        };
+        Ok(Self { spec, pixels, classes, colours, dropout: config.dropout, nets })
     }
 }
 
@@ -131,6 +142,10 @@ impl Network for GatedPixelCnn {
 
     fn scales(&self) -> usize {
         self.nets.len()
+    }
+
+    fn colours(&self) -> bool {
+        self.colours
     }
 
     fn logits(&self, g: &mut Graph, x: NodeId, given: Given) -> Result<NodeId> {

@@ -123,8 +123,8 @@ fn categorical(logits: &[f32], temperature: f32, uniform: f32) -> usize {
         left -= weight(l);
         left < 0.0
     });
-    // The last value takes what rounding leaves.
-    chosen.unwrap_or(logits.len() - 1)
+    // The last value that can be takes what rounding leaves.
+    chosen.or_else(|| logits.iter().rposition(|&l| weight(l) > 0.0)).unwrap_or(0)
 }
 
 /// A component of a mixture by the inverse of its distribution function.

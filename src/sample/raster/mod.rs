@@ -45,7 +45,8 @@ pub struct Job<'a> {
     /// Values that are given, not drawn: images `[count, H, W, C]` in levels, and for each place of an image whether it is kept.
     pub keep: Option<(&'a [f32], &'a [bool])>,
     /// Values of the model's further inputs by name, `labels` `[count, classes]` for one: of `count` images each. Where a model draws in
-    /// scales, `coarse` `[count, H/2, W/2, C]`, in levels, are pixels of even rows and columns to draw the others around.
+    /// scales, `coarse` `[count, H/2, W/2, C]`, in levels, are pixels of even rows and columns to draw the others around; where it draws
+    /// colours, `luma` `[count, H, W, 1]` is what they are drawn for.
     pub inputs: &'a [(&'a str, &'a [f32])],
 }
 
@@ -166,7 +167,7 @@ impl RasterSampler {
     /// # Errors
     /// [`Error::Usage`] where the model is not autoregressive.
     pub async fn new(device: &Device, model: &dyn Model, state: &State, weights: Weights, method: Method) -> Result<Self> {
-        Self::of_scale(device, need::raster(model)?, state, weights, method).await
+        Self::of_scale(device, need::in_order(model)?, state, weights, method).await
     }
 
     async fn of_scale(device: &Device, raster: &dyn Raster, state: &State, weights: Weights, method: Method) -> Result<Self> {
@@ -223,7 +224,7 @@ impl RasterSampler {
         if job.count == 0 {
             return Err(Error::usage("at least one image must be drawn; take -n 1 or more"));
         }
-        self.draw(need::raster(model)?, state, job, watch).await
+        self.draw(need::in_order(model)?, state, job, watch).await
     }
 
     /// Draws images from the coarsest scale to this one.
