@@ -3,7 +3,8 @@
 // every other feature of the network is computed once, from what earlier positions left in `features`, and each colour is drawn from its
 // logits in turn. A feature behind strides has a place at every s-th row and column. Barriers are within the workgroup alone. Where the
 // adapter is a CPU (ALONE), an invocation draws an image by itself, so that its lanes never wait for each other.
-// Dispatch: one workgroup an image, or one invocation; `job.first` and `job.last` bound the positions.
+// Dispatch: one workgroup an image, or one invocation; `job.first` and `job.last` bound the positions, the words behind `images` what is
+// done at each.
 //!include shared/functions
 //!include shared/step
 //!include shared/philox
@@ -17,6 +18,18 @@ struct Job {
     completes: u32,
     // Images to draw: a buffer's length may be more.
     images: u32,
+    // Phases, from the first to before the last, and steps of a phase.
+    phase_first: u32,
+    phase_last: u32,
+    step_first: u32,
+    step_last: u32,
+    // Columns, of steps that take them one by one, and cells of a step's output.
+    column_first: u32,
+    column_last: u32,
+    cell_first: u32,
+    cell_last: u32,
+    // Whether values are drawn where a phase ends.
+    draws: u32,
 }
 
 @group(0) @binding(0) var<storage, read> step: Step;
@@ -76,7 +89,8 @@ fn draw_image(image: u32, lane: u32) {
         let row_here = position / WIDTH;
         let column = position % WIDTH;
         // Two phases for whole rows, one a colour, and the last.
-        for (var phase = select(2u, 0u, column == 0u); phase < COLOURS + 3u; phase++) {
+        let phases = min(COLOURS + 3u, job.phase_last);
+        for (var phase = max(select(2u, 0u, column == 0u), job.phase_first); phase < phases; phase++) {
             var row = row_here;
             var start = 0u;
             var count = ENDED_STEPS;
@@ -106,7 +120,7 @@ fn draw_image(image: u32, lane: u32) {
                 {{BARRIER}}
             }
             let whole = phase < 2u;
-            for (var s = start; s < start + count; s++) {
+            for (var s = start + job.step_first; s < start + min(count, job.step_last); s++) {
                 let every = table[TURNS + 3u * s + 1u];
                 let order = table[TURNS + 3u * s + 2u];
                 if row % every != 0u || (!whole && column % every != 0u) {
@@ -114,14 +128,14 @@ fn draw_image(image: u32, lane: u32) {
                 }
                 let apart = whole && order != 0u;
                 let last = select(0u, (WIDTH - 1u) / every, apart);
-                for (var k = 0u; k <= last; k++) {
+                for (var k = job.column_first; k < min(last + 1u, job.column_last); k++) {
                     let first = select(select(column, 0u, whole), select(k, last - k, order == 2u) * every, apart);
                     let columns = select(1u, WIDTH, whole && !apart);
                     step_at(row, first, columns, base, lane, table[TURNS + 3u * s]);
                     {{BARRIER}}
                 }
             }
-            if !whole && phase < COLOURS + 2u {
+            if job.draws != 0u && !whole && phase < COLOURS + 2u {
                 if lane == 0u {
                     let colour = phase - 2u;
                     let place = position * COLOURS + colour;

@@ -6,7 +6,7 @@ fn epilogue_{{K}}(sum: f32, index: u32, row: u32, column: u32, base: u32, step_r
 }
 
 fn step_{{K}}(row_here: u32, first: u32, columns: u32, base: u32, lane: u32, step_row: u32) {
-    for (var i = lane * {{WIDE}}u; i < {{CELLS}} * {{D}}u; i += LANES * {{WIDE}}u) {
+    for (var i = job.cell_first + lane * {{WIDE}}u; i < min({{CELLS}} * {{D}}u, job.cell_last); i += LANES * {{WIDE}}u) {
         let column_here = first + i / {{D}}u{{EVERY}};
         let d = i % {{D}}u;
         var sum = {{ZERO}};

@@ -8,7 +8,7 @@ fn second_{{K}}(index: u32, row: u32, column: u32, base: u32, step_row: u32) -> 
 }
 
 fn step_{{K}}(row: u32, first: u32, columns: u32, base: u32, lane: u32, step_row: u32) {
-    for (var i = lane; i < {{CELLS}} * {{HALF}}u; i += LANES) {
+    for (var i = job.cell_first + lane; i < min({{CELLS}} * {{HALF}}u, job.cell_last); i += LANES) {
         let column = first + i / {{HALF}}u{{EVERY}};
         let d = i % {{HALF}}u;
         let at = {{OUTPUT_AT}} + d;

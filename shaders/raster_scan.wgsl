@@ -2,7 +2,7 @@
 // order of scan.wgsl. Offsets of the neighbours stand among the constants, in places of the feature; rows and columns too are its own
 // until a place is read.
 fn step_{{K}}(row_here: u32, first: u32, columns: u32, base: u32, lane: u32, step_row: u32) {
-    for (var i = lane; i < {{CELLS}} * {{D}}u; i += LANES) {
+    for (var i = job.cell_first + lane; i < min({{CELLS}} * {{D}}u, job.cell_last); i += LANES) {
         let column_here = first + i / {{D}}u{{EVERY}};
         let unit = i % {{D}}u;
         var row = row_here;

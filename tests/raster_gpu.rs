@@ -21,15 +21,16 @@ fn compare(name: &str, dims: [usize; 3], hyper: &str, binary: bool, grouped: boo
     let (kind, binarization) = if binary { (Kind::Binary, Binarization::Static) } else { (Kind::Pixels, Binarization::None) };
     let data = DataSpec { dims, classes: 2, kind, binarization, mean: None };
     let model = model::build(name, &toml::from_str(hyper).expect("hyper-parameters"), &data)?;
-    compare_model(model.as_ref(), dims, grouped)
+    compare_model(model.as_ref(), dims, &[], grouped)
 }
 
-fn compare_model(model: &dyn Model, dims: [usize; 3], grouped: bool) -> kiln::Result<()> {
+/// Draws images of a model, which may be given a luma each.
+fn compare_model(model: &dyn Model, dims: [usize; 3], lumas: &[f32], grouped: bool) -> kiln::Result<()> {
     let Some(device) = adapter() else { return Ok(()) };
     let mut state = State::initial(&device, model.state(), 3)?;
     // Every other image is of the second class.
     let labels: Vec<f32> = (0..2 * COUNT).map(|i| f32::from(u8::from(i / 2 % 2 == i % 2))).collect();
-    let inputs: &[(&str, &[f32])] = &[("labels", &labels)];
+    let inputs: &[(&str, &[f32])] = &[("labels", &labels), ("luma", lumas)];
     let draw = |method, state: &mut State, keep| {
         let mut sampler = RasterSampler::new(&device, model, state, Weights::Current, method).wait()?;
         sampler.sample(model, state, &Job { count: COUNT, seed: 7, first: 2, temperature: 1.0, keep, inputs }).wait()
@@ -154,17 +155,17 @@ fn mixtures_come_as_often_as_the_model_says() -> kiln::Result<()> {
 
 #[test]
 fn streams_at_several_sizes() -> kiln::Result<()> {
-    compare_model(&Ladder::new(ladder::Kind::Streams, [5, 6, 1], 2)?, [5, 6, 1], false)
+    compare_model(&Ladder::new(ladder::Kind::Streams, [5, 6, 1], 2)?, [5, 6, 1], &[], false)
 }
 
 #[test]
 fn recurrences_at_half_the_size() -> kiln::Result<()> {
-    compare_model(&Ladder::new(ladder::Kind::Recurrent, [5, 6, 1], 2)?, [5, 6, 1], false)
+    compare_model(&Ladder::new(ladder::Kind::Recurrent, [5, 6, 1], 2)?, [5, 6, 1], &[], false)
 }
 
 #[test]
 fn what_depends_on_the_last_colour_of_a_position_is_computed_late() -> kiln::Result<()> {
-    compare_model(&Ladder::new(ladder::Kind::Late, [4, 5, 2], 3)?, [4, 5, 2], true)
+    compare_model(&Ladder::new(ladder::Kind::Late, [4, 5, 2], 3)?, [4, 5, 2], &[], true)
 }
 
 #[test]
@@ -187,6 +188,23 @@ fn stacked_grus_and_lstms() -> kiln::Result<()> {
     compare("rnn", [8, 1, 1], "hidden = 5\nlayers = 2\nlevels = 7\nconditional = true", false, true)?;
     compare("rnn", [6, 1, 2], "hidden = 4\ncell = 'gru'\nlevels = 4", false, false)?;
     compare("rnn", [8, 1, 1], "hidden = 3\ncell = 'lstm'\nlikelihood = 'mixture'\nmixtures = 2\nlevels = 16", false, false)
+}
+
+/// lavapipe ends the loops of an invocation after 65,535 rounds: a position of these takes more.
+#[test]
+fn networks_of_many_rounds() -> kiln::Result<()> {
+    compare("gated-pixelcnn", [5, 5, 1], "preset = 'small'", true, false)?;
+    compare("gated-pixelcnn", [3, 4, 3], "preset = 'tiny'\nlevels = 256", false, false)?;
+    compare("pixelrnn", [4, 4, 1], "layer = 'row'\nlayers = 2\nhidden = 64", true, false)
+}
+
+#[test]
+fn colours_of_a_luma() -> kiln::Result<()> {
+    let hyper = "task = 'colorize'\nlayers = 2\nhidden = 4\nhead = 6\nfirst_kernel = 3\nconditional = true";
+    let data = DataSpec { dims: [4, 5, 3], classes: 2, kind: Kind::Pixels, binarization: Binarization::None, mean: None };
+    let model = model::build("gated-pixelcnn", &toml::from_str(hyper).expect("hyper-parameters"), &data)?;
+    let lumas: Vec<f32> = (0..COUNT * 20).map(|i| (i * 37 % 256) as f32).collect();
+    compare_model(model.as_ref(), [4, 5, 2], &lumas, true)
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::ops::Range;
 use web_time::Instant;
 
 use super::kernel::{ALONE, Compiled, kernel};
+use super::parts::{Part, Parts};
 use super::program::RasterProgram;
 use super::{Drawn, Job, Watch};
 use crate::error::Result;
@@ -37,11 +38,14 @@ pub struct DeviceSampler {
     text: String,
     table: Vec<u32>,
     alone: bool,
+    parts: Parts,
     constants: Vec<u32>,
     /// Elements of one image, and of one image's features.
     item: usize,
     features: usize,
     positions: usize,
+    /// Positions of a row.
+    width: usize,
     /// For each feature that is given: its first element within an image's features, and how many there are.
     given: Vec<[usize; 2]>,
     /// The kernel with buffers for so many images.
@@ -61,10 +65,12 @@ impl DeviceSampler {
             text,
             table,
             alone,
+            parts: if alone { Parts::alone(program, law) } else { Parts::whole() },
             constants,
             item: program.size[0] * program.size[1] * program.features[0].channels,
             features,
             positions: program.size[0] * program.size[1],
+            width: program.size[1],
             given: program
                 .given
                 .iter()
@@ -106,6 +112,23 @@ impl DeviceSampler {
         words
     }
 
+    /// What is dispatched for the positions from `at` up to `last`: positions, and the part of what is done at each.
+    fn dispatches(&self, at: usize, last: usize) -> Vec<(usize, usize, Part)> {
+        let Parts { row, pixel, most } = &self.parts;
+        let mut found = Vec::new();
+        let mut at = at;
+        while at < last {
+            let begins = at.is_multiple_of(self.width);
+            found.extend(row.iter().filter(|_| begins).map(|part| (at, at + 1, *part)));
+            let end = at.saturating_add(*most).min(last);
+            // What is done before a row is a part of its own: positions of one row at a time.
+            let end = if row.is_empty() { end } else { end.min((at / self.width + 1) * self.width) };
+            found.extend(pixel.iter().map(|part| (at, end, *part)));
+            at = end;
+        }
+        found
+    }
+
     async fn part(
         &mut self,
         job: &Job<'_>,
@@ -118,7 +141,7 @@ impl DeviceSampler {
         if self.kernel.as_ref().is_none_or(|(made, _)| *made != count) {
             let sizes = [
                 (Access::Read, 12),
-                (Access::Read, 5),
+                (Access::Read, 14),
                 (Access::Read, self.constants.len()),
                 (Access::Read, self.item),
                 (Access::Read, self.table.len()),
@@ -151,10 +174,12 @@ impl DeviceSampler {
                 return Ok(None);
             }
             let last = (at + each).min(self.positions);
-            let words = [at as u32, last as u32, (1.0 / job.temperature).to_bits(), u32::from(job.keep.is_some()), count as u32];
             let begun = Instant::now();
-            kernel.upload(Buffer::Job as usize, &words);
-            kernel.dispatch([groups, 1, 1]);
+            for (from, to, part) in self.dispatches(at, last) {
+                let words = [from as u32, to as u32, (1.0 / job.temperature).to_bits(), u32::from(job.keep.is_some()), count as u32];
+                kernel.upload(Buffer::Job as usize, &[&words[..], &part.words()].concat());
+                kernel.dispatch([groups, 1, 1]);
+            }
             let host = begun.elapsed().as_secs_f64();
             kernel.finish().await?;
             let took = begun.elapsed().as_secs_f64();

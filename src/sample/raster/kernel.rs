@@ -127,7 +127,7 @@ impl Layout<'_> {
                 let identity = Expr::identity();
                 let expr = epilogue.as_ref().unwrap_or(&identity);
                 // Lanes that share an image are spread over its channels; one alone reads the source less often if it takes several.
-                let four = alone && d.is_multiple_of(4);
+                let four = four(alone, d);
                 let from = &self.program.features[source.feature];
                 // Weights of a transposed convolution are [taps, D, C].
                 let [of_output, of_input] = if *transposed { [source.channels, 1] } else { [1, d] };
@@ -191,6 +191,11 @@ impl Layout<'_> {
         rows.iter_mut().for_each(|row| row.resize(longest, 0));
         Ok((kinds.concat(), kinds.len(), rows))
     }
+}
+
+/// Whether a convolution's output channels are summed four at a time.
+pub(super) fn four(alone: bool, channels: usize) -> bool {
+    alone && channels.is_multiple_of(4)
 }
 
 /// Row and column offsets of a step's taps, flat; those of a recurrence in places of its own.

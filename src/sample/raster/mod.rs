@@ -8,6 +8,7 @@ mod derive;
 mod device;
 pub mod draw;
 mod kernel;
+mod parts;
 mod past;
 mod program;
 mod scales;
