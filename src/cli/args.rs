@@ -98,6 +98,7 @@ pub enum Command {
     /// Draw colours for grey images, by a run that was trained with task=colorize
     #[command(after_help = "Examples:
   kiln train diffusion --data path/to/cifar10 --set task=colorize --out runs/colours
+  kiln train gated-pixelcnn --data path/to/cifar10 --set task=colorize --out runs/exact-colours
   kiln colorize runs/colours --image grey.png -k 5 --out coloured.png
   kiln colorize runs/colours --data path/to/cifar10:test -n 8 --out beside-the-truth.png")]
     Colorize(RestoreArgs),

@@ -118,3 +118,45 @@ fn small_images_are_enlarged_by_noise_and_pixel_by_pixel() {
         place.kiln(&format!("train diffusion --data data --out x {words}")).refused(2, &[said]);
     }
 }
+
+#[test]
+fn colours_of_a_luma_are_drawn_exactly_and_the_luma_stays_bit_for_bit() {
+    let place = place();
+    let small = "--set task=colorize --set layers=1 --set hidden=6 --set head=6 --batch 4 --steps 2 --set sample_every=1";
+    place.kiln(&format!("train gated-pixelcnn --data data --out run -q {small}")).ok();
+    let said = place.kiln("colorize run --data data:test -n 4 -k 2 --out c.npy --json").json();
+    assert!(said["how"].as_str().is_some_and(|how| how.contains("exactly given the luma")), "{said}");
+    assert_eq!(said["figures"]["consistency"], 0.0);
+    let (shape, values) = place.array("c.npy");
+    assert_eq!(shape, [4, 2, 8, 8, 3]);
+    assert!(values[..192] != values[192..384], "two samples of one image are one");
+    // Of a grey picture Y is its bytes.
+    place.kiln("colorize run --image grey.png -k 2 --out one.npy -q").ok();
+    let luma = |pixel: &[f32]| kiln::model::chroma::of_pixel([0, 1, 2].map(|k| (pixel[k] * 255.0).round() as i32)).0;
+    let (_, drawn) = place.array("one.npy");
+    let grey = image::open(place.path("grey.png")).expect("a picture").to_luma8();
+    assert!(drawn.chunks(3).zip(grey.as_raw().iter().cycle()).all(|(pixel, byte)| luma(pixel) == i32::from(*byte)));
+    assert!(drawn.chunks(3).any(|pixel| pixel[0] != pixel[1]));
+    place.kiln("colorize run --image grey.png -k 2 --out one.png -q").ok();
+    // What the colours cost, of all values of an image.
+    let said = place.kiln("eval run --data data:test").ok().out;
+    assert!(said.contains("−log p = ") && said.contains("of each image given its luma"), "{said}");
+    let info = place.kiln("info run").ok().out;
+    assert!(info.contains("kiln colorize run") && !info.contains("kiln sample") && !info.contains("kiln complete"), "{info}");
+    for command in ["sample run -n 2 --out x.png", "complete run --data data:test -n 2 --keep top:4 --out x.png"] {
+        place.kiln(command).refused(2, &["kiln colorize"]);
+    }
+    place.kiln("upscale run --image small.png --out x.png").refused(2, &["task=upscale"]);
+    place.kiln("colorize run --image grey.png --steps 3 --out x.png").refused(2, &["--steps"]);
+    place.kiln("colorize run --image small.png --out x.png").refused(1, &["is 4×4", "8×8"]);
+    for (words, said) in [
+        ("--set task=upscale", "scales=2"),
+        ("--set task=colorize --set levels=4", "levels"),
+        ("--set task=colorize --set scales=2", "scales"),
+        ("--set task=colorize --set likelihood=mixture", "likelihood"),
+        ("--set task=colorize --set channels=1", "red, green and blue"),
+    ] {
+        place.kiln(&format!("train gated-pixelcnn --data data --out x {words}")).refused(2, &[said]);
+    }
+    assert!(!place.path("x").exists() && !place.path("x.png").exists());
+}
