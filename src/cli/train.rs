@@ -62,7 +62,7 @@ pub struct TrainArgs {
     /// Train on a seeded random N items of each class alone
     #[arg(long, value_name = "N", conflicts_with = "resume")]
     pub labels_per_class: Option<usize>,
-    /// f32, or mixed: products of f16 on adapters with cooperative matrices, of bf16 on CPUs with AVX512-BF16
+    /// f32, or mixed: products of f16 on adapters with cooperative matrices, of bf16 on CPUs with AVX512-BF16 or FEAT_BF16
     #[arg(long, value_name = "PRECISION", conflicts_with = "resume")]
     pub precision: Option<Precision>,
 }

@@ -27,7 +27,7 @@ pub struct BenchArgs {
     /// Kernel variants to take wherever they can run, by the start of their names: tile, texture-8x8, … (on a GPU)
     #[arg(long, value_name = "NAME")]
     pub variant: Option<String>,
-    /// f32, or mixed: products of f16 on adapters with cooperative matrices, of bf16 on CPUs with AVX512-BF16
+    /// f32, or mixed: products of f16 on adapters with cooperative matrices, of bf16 on CPUs with AVX512-BF16 or FEAT_BF16
     #[arg(long, value_name = "PRECISION")]
     pub precision: Option<Precision>,
     /// Steps timed, after 3 untimed ones (sweep: after one, and more where they are short)

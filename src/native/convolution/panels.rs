@@ -7,7 +7,7 @@ use crate::native::simd::{self, MAX_COLUMNS, Packing, Rows};
 
 /// Length of the sums that run without leaving the registers: a panel of this many rows of weights stays in the first cache …
 const DEPTH: usize = 256;
-/// … or in the second one, which is near enough to the processor's tiles.
+/// … or in the second one, which is near enough to the processor's tiles; narrow panels of pairs stay in the first.
 const TILED_DEPTH: usize = 512;
 
 /// A product's second factor as it lies: `[taps, source, destination]` channels, or `[taps, destination, source]`.
@@ -112,6 +112,7 @@ impl Panels {
                 for (tap, rows) in phase.taps.iter().zip(panel.chunks_exact_mut(cs / packing.depth() * width)) {
                     weights.pack(packing, *tap, 0, block * width, width, rows);
                 }
+                packing.lay(panel, depth / packing.depth(), width);
             });
         }
         Self { data, width, depth, packing }

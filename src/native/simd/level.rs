@@ -23,6 +23,9 @@ pub enum Level {
     /// NEON, which every 64-bit Arm has.
     #[cfg(target_arch = "aarch64")]
     Neon,
+    /// NEON, and FEAT_BF16 for products of bf16.
+    #[cfg(target_arch = "aarch64")]
+    Bf16,
     /// WebAssembly's vectors of 128 bits.
     #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
     Simd128,
@@ -41,6 +44,8 @@ impl Level {
             Self::Amx => "amx",
             #[cfg(target_arch = "aarch64")]
             Self::Neon => "neon",
+            #[cfg(target_arch = "aarch64")]
+            Self::Bf16 => "bf16",
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
             Self::Simd128 => "simd128",
         }
@@ -51,7 +56,12 @@ impl Level {
 pub fn levels() -> Vec<Level> {
     let mut levels = vec![Level::Portable];
     #[cfg(target_arch = "aarch64")]
-    levels.push(Level::Neon);
+    {
+        levels.push(Level::Neon);
+        if std::arch::is_aarch64_feature_detected!("bf16") {
+            levels.push(Level::Bf16);
+        }
+    }
     #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
     levels.push(Level::Simd128);
     #[cfg(target_arch = "x86_64")]
@@ -147,7 +157,7 @@ pub fn dispatch(job: impl Job) {
         }
     }
     #[cfg(target_arch = "aarch64")]
-    if level() == Level::Neon {
+    if matches!(level(), Level::Neon | Level::Bf16) {
         return job.run(Fused);
     }
     job.run(Apart);

@@ -4,6 +4,10 @@
 mod amx;
 #[cfg(target_arch = "aarch64")]
 mod arm;
+#[cfg(target_arch = "aarch64")]
+mod bfmmla;
+#[cfg(all(test, unix, any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod check;
 mod distance;
 #[cfg(all(test, unix))]
 mod fence;

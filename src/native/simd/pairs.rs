@@ -1,5 +1,5 @@
 //! Products of bf16 numbers with sums in `f32`: two numbers of a sum lie side by side in 32 bits, and one instruction multiplies and adds
-//! both (AVX512-BF16's `VDPBF16PS`), or multiplies tiles of them (AMX).
+//! both (AVX512-BF16's `VDPBF16PS`), or multiplies two rows by two columns of them (Arm's `BFMMLA`) or whole tiles (AMX).
 
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -7,11 +7,11 @@ use std::sync::OnceLock;
 use half::bf16;
 
 #[cfg(target_arch = "x86_64")]
-use super::pairing::pair;
-#[cfg(target_arch = "x86_64")]
-use super::tile::MAX_COLUMNS;
-#[cfg(target_arch = "x86_64")]
-use super::{Level, amx, columns, level};
+use super::amx;
+#[cfg(target_arch = "aarch64")]
+use super::bfmmla;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+use super::{Level, level, pairing::pair, tile::MAX_COLUMNS, tile::columns};
 use super::{Tile, multiply, rows};
 use crate::error::{Error, Result};
 
@@ -57,22 +57,30 @@ impl Packing {
     }
 
     /// Rows that a panel takes which holds so many of the second factor.
-    #[cfg_attr(not(target_arch = "x86_64"), allow(clippy::unused_self))]
+    #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(clippy::unused_self))]
     pub fn panel_rows(self, rows: usize) -> usize {
         #[cfg(target_arch = "x86_64")]
         if self.in_tiles() {
             return rows.next_multiple_of(amx::SIDE);
         }
+        #[cfg(target_arch = "aarch64")]
+        if self != Self::Single {
+            return rows.next_multiple_of(bfmmla::DEEP);
+        }
         rows
     }
 
     /// Lays a panel, of whose [rows](Self::panel_rows) so many are filled, as tiles read it.
-    #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
+    #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(unused_variables))]
     pub fn lay(self, panel: &mut [f32], rows: usize, columns: usize) {
-        #[cfg(target_arch = "x86_64")]
+        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
         match self {
+            #[cfg(target_arch = "x86_64")]
             Self::Adjacent if has_tiles() => panel[rows * columns..self.panel_rows(rows) * columns].fill(0.0),
+            #[cfg(target_arch = "x86_64")]
             Self::Stacked if has_tiles() => amx::turn(panel, rows, columns),
+            #[cfg(target_arch = "aarch64")]
+            Self::Adjacent | Self::Stacked => bfmmla::zip(panel, rows, columns),
             _ => (),
         }
     }
@@ -107,7 +115,11 @@ impl Packing {
                 Self::Adjacent => super::x86::multiply_adjacent(tile, columns),
                 #[cfg(target_arch = "x86_64")]
                 Self::Stacked => super::x86::multiply_stacked(tile, columns),
-                #[cfg(not(target_arch = "x86_64"))]
+                #[cfg(target_arch = "aarch64")]
+                Self::Adjacent => bfmmla::multiply::<2>(tile),
+                #[cfg(target_arch = "aarch64")]
+                Self::Stacked => bfmmla::multiply::<1>(tile),
+                #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
                 _ => unreachable!("prove_pairs refuses this processor"),
             }
         }
@@ -120,7 +132,7 @@ impl Packing {
 /// [`Error::Usage`] where it does not, with the reason.
 pub fn prove_pairs() -> Result<()> {
     proof().map_err(|why| {
-        let needed = "precision mixed needs a GPU with cooperative matrices, or a CPU with AVX512-BF16";
+        let needed = "precision mixed needs a GPU with cooperative matrices, or a CPU with AVX512-BF16 or Arm's FEAT_BF16";
         Error::usage(format!("{needed}; {why}: take precision f32"))
     })
 }
@@ -141,12 +153,16 @@ pub fn has_tiles() -> bool {
 fn proof() -> std::result::Result<(), &'static str> {
     static PROOF: OnceLock<std::result::Result<(), &'static str>> = OnceLock::new();
     *PROOF.get_or_init(|| {
-        #[cfg(not(target_arch = "x86_64"))]
-        return Err("this processor's products are in f32 alone");
         #[cfg(target_arch = "x86_64")]
-        if !is_x86_feature_detected!("avx512bf16") {
+        let (has, used) = (is_x86_feature_detected!("avx512bf16"), matches!(level(), Level::Avx512 | Level::Amx));
+        #[cfg(target_arch = "aarch64")]
+        let (has, used) = (std::arch::is_aarch64_feature_detected!("bf16"), level() == Level::Bf16);
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        return Err("this processor's products are in f32 alone");
+        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+        if !has {
             Err("this one has none")
-        } else if !matches!(level(), Level::Avx512 | Level::Amx) {
+        } else if !used {
             Err("KILN_SIMD keeps this one from it")
         } else if ![Packing::Adjacent, Packing::Stacked].into_iter().all(multiplies) {
             Err("this one failed the proof of its products")
@@ -157,7 +173,7 @@ fn proof() -> std::result::Result<(), &'static str> {
 }
 
 /// Whether a product of whole numbers comes out as it must. Small and uneven, so that a turned or shifted tile shows; sums beyond bf16.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 fn multiplies(packing: Packing) -> bool {
     const DEPTH: usize = 64;
     let (rows, width) = (packing.height(), columns(MAX_COLUMNS));

@@ -45,7 +45,7 @@ fn rows_at(level: Level) -> usize {
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => 6,
         #[cfg(target_arch = "aarch64")]
-        Level::Neon => 6,
+        Level::Neon | Level::Bf16 => 6,
         #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
         Level::Simd128 => 8,
         Level::Portable => 8,
@@ -75,11 +75,11 @@ unsafe fn multiply_at(level: Level, tile: &Tile<'_>, columns: usize) {
             #[cfg(target_arch = "x86_64")]
             (Level::Avx2, ..) => x86::middle::<6, 2>(tile),
             #[cfg(target_arch = "aarch64")]
-            (Level::Neon, ..) if tile.used <= arm::NARROW => arm::narrow(tile),
+            (Level::Neon | Level::Bf16, ..) if tile.used <= arm::NARROW => arm::narrow(tile),
             #[cfg(target_arch = "aarch64")]
-            (Level::Neon, 1..=2) => arm::low(tile),
+            (Level::Neon | Level::Bf16, 1..=2) => arm::low(tile),
             #[cfg(target_arch = "aarch64")]
-            (Level::Neon, ..) => arm::whole(tile),
+            (Level::Neon | Level::Bf16, ..) => arm::whole(tile),
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
             (Level::Simd128, ..) => wasm::tile(tile),
             (Level::Portable, ..) => portable::tile(tile),

@@ -64,6 +64,7 @@ pub fn convolve<F: Filter<P, T, O>, const P: usize, const T: usize, const O: usi
                 for (singles, pairs) in singles.chunks_exact(whole).zip(out.chunks_exact_mut(product)) {
                     let rows = Rows { from: singles, stride: width, count: depth, used: width };
                     simd::stack(rows, width, bytemuck::cast_slice_mut(pairs));
+                    packing.lay(pairs, depth / packing.depth(), width);
                 }
             });
         });

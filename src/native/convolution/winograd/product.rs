@@ -19,7 +19,8 @@ pub(super) struct Product<'a, O> {
 pub(super) fn multiply<O: Fn(usize) -> usize>(job: &Product<'_, O>, (sums, apart): (&mut [f32], usize)) {
     let (height, width) = (simd::rows(), job.width);
     let last = job.rows.next_multiple_of(height).saturating_sub(1);
-    assert!(job.panel.len() >= job.packing.rows(job.offsets.len()) * width && width <= apart && last * apart + width <= sums.len());
+    let panel_rows = job.packing.panel_rows(job.packing.rows(job.offsets.len()));
+    assert!(job.panel.len() >= panel_rows * width && width <= apart && last * apart + width <= sums.len());
     let base = sums.as_mut_ptr();
     for tile in (0..job.rows).step_by(height) {
         let row = |i: usize| job.packing.place(job.a.as_ptr(), (job.origin)((tile + i.min(height - 1)).min(job.rows - 1)));

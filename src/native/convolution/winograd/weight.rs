@@ -42,7 +42,7 @@ pub fn weight_gradient<F: Filter<P, T, O>, const P: usize, const T: usize, const
     let group = (SPAN / split.tiles()).min(images.div_ceil(threads)).max(LEAST / split.tiles()).clamp(1, images);
     let each = if group == 1 { SPAN.min(split.tiles()) } else { split.tiles() };
     let packing = job.packing();
-    let rows = (group * each).next_multiple_of(packing.depth());
+    let rows = (group * each).next_multiple_of(packing.depth() * packing.panel_rows(1));
     // Pieces are some images, or some tiles of one.
     let cuts = split.tiles().div_ceil(each);
     let pieces = images.div_ceil(group) * cuts;
@@ -106,17 +106,19 @@ pub fn weight_gradient<F: Filter<P, T, O>, const P: usize, const T: usize, const
                         let (images, tiles) = piece(begin + part);
                         let (patches, gradients) = singles.split_at_mut(patch_len);
                         let rows_of = |from, stride, count| Rows { from, stride, count, used: stride };
-                        // The last of an odd number has nothing beside it.
+                        // The last ones have nothing beside them.
                         let last = images.len() * tiles.len();
-                        if !last.is_multiple_of(2) {
-                            patches.chunks_exact_mut(rows * chunk).for_each(|patches| patches[last * chunk..][..chunk].fill(0.0));
+                        let whole = last.next_multiple_of(packing.depth() * packing.panel_rows(1));
+                        if last < whole {
+                            patches.chunks_exact_mut(rows * chunk).for_each(|patches| patches[last * chunk..whole * chunk].fill(0.0));
                             let blocks = gradients.chunks_exact_mut(gradient).flat_map(|of| of[..cd * rows].chunks_exact_mut(rows * width));
-                            blocks.for_each(|block| block[last * width..][..width].fill(0.0));
+                            blocks.for_each(|block| block[last * width..whole * width].fill(0.0));
                         }
                         let (patch_pairs, gradient_pairs) = held.split_at_mut(patch_len / 2);
                         simd::stack(rows_of(patches, chunk, patch_len / chunk), chunk, bytemuck::cast_slice_mut(patch_pairs));
                         for (from, to) in gradients.chunks_exact(gradient).zip(gradient_pairs.chunks_exact_mut(gradient / 2)) {
                             simd::stack(rows_of(from, width, cd / width * rows), width, bytemuck::cast_slice_mut(to));
+                            packing.lay(to, cd / width * rows / packing.depth(), width);
                         }
                     });
                 });
