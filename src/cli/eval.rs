@@ -153,6 +153,10 @@ pub fn likelihood_of(measured: &mut Measured, args: &EvalArgs, common: &Common, 
         words += &format!("\ntrained on images changed at random ({augment}), measured on images as they are");
         object["augment"] = json!(augment);
     }
+    if let Some(shown) = need::shown(measured.trained.model.as_ref()) {
+        words += &format!("\nof each image given {}", shown.words());
+        object["given"] = json!(shown.words());
+    }
     if let Some(note) = measured.trained.model.scores().and_then(|s| s.note()) {
         words += &format!("\n{note}");
         object["note"] = json!(note);

@@ -140,6 +140,10 @@ pub fn run(args: &ScoreArgs, common: &Common, output: &Output) -> Result<()> {
         words += &format!("\n{note}");
         object["nats_to_units"] = json!(nats);
     }
+    if let Some(shown) = need::shown(measured.trained.model.as_ref()) {
+        words += &format!("\nof each image given {}", shown.words());
+        object["given"] = json!(shown.words());
+    }
     if let Some(note) = measured.trained.model.scores().and_then(|s| s.note()) {
         words += &format!("\n{note}");
         object["note"] = json!(note);

@@ -303,10 +303,6 @@ impl<N: Network> Scores for N {
         Score::Exact
     }
 
-    fn note(&self) -> Option<&'static str> {
-        Network::colours(self).then_some("of each image given its luma: what its colours cost, exactly")
-    }
-
     fn likelihood_graph(&self, batch: usize) -> Result<Graph> {
         let mut g = Graph::new();
         let nll = Nll::new(self, &mut g, batch)?;

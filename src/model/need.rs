@@ -2,7 +2,7 @@
 
 use super::ability::{Bounds, Decodes, Denoises, Encodes, Features, Judges, Raster, Represents, Scores};
 use super::registry::{Entry, MODELS};
-use super::{DataSpec, Model};
+use super::{DataSpec, Model, Shown};
 use crate::data::{Binarization, Kind};
 use crate::error::{Error, Result};
 
@@ -76,6 +76,12 @@ pub fn raster(model: &dyn Model) -> Result<&dyn Raster> {
 /// [`Error::Usage`] where the model is not autoregressive.
 pub fn in_order(model: &dyn Model) -> Result<&dyn Raster> {
     model.colours().map_or_else(|| raster(model), Ok)
+}
+
+/// What a model is given of each image beforehand, where it is: its likelihood is that of the image given that.
+pub fn shown(model: &dyn Model) -> Option<Shown> {
+    let of_noise = model.denoises().and_then(Denoises::shown);
+    of_noise.or_else(|| model.colours().map(|_| Shown::Luma))
 }
 
 /// A network that takes noise away.

@@ -90,6 +90,14 @@ impl Shown {
         }
     }
 
+    /// What it is of an image, in words.
+    pub fn words(self) -> String {
+        match self {
+            Self::Small { factor } => format!("the means of its squares of {factor}×{factor} pixels"),
+            Self::Luma => "its luma".into(),
+        }
+    }
+
     /// What is shown of one image `[H, W, C]` on the host.
     pub fn of_image(self, image: &[f32], dims @ [_, w, c]: [usize; 3]) -> Vec<f32> {
         let [rows, columns, _] = self.dims(dims);

@@ -70,7 +70,7 @@ fn images_are_drawn_from_their_luma_which_stays() {
     folder("--image empty --out x.png").refused(2, &["empty holds no pictures"]);
     // Its bound is that of the image given its luma.
     let bound = place.kiln("eval run --data data:test --set steps=5 --json").json();
-    assert!(bound["bits_per_dim"].as_f64().is_some_and(f64::is_finite));
+    assert!(bound["bits_per_dim"].as_f64().is_some_and(f64::is_finite) && bound["given"] == "its luma", "{bound}");
     // Nothing is drawn of nothing.
     for command in [
         "sample run -n 2 --out x.png",

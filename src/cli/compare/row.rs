@@ -92,12 +92,13 @@ fn facts(path: &Path, trained: &Trained) -> Result<Value> {
         data if data.points => "continuous values",
         _ => "levels",
     };
+    let given = need::shown(model).map(|shown| format!(", given {}", shown.words())).unwrap_or_default();
     // The rate is the mean over a run; one that was stopped and went on tells that of its last part.
     let rate = trained.folder.metrics().iter().rev().find_map(|line| line["items_per_s"].as_f64());
     Ok(json!({
         "run": as_text(path), "model": recipe.model, "parameters": model.state().parameters(true), "steps": steps, "seed": recipe.seed,
         "items_seen": steps as f64 * items, "train_flops": flops, "train_seconds": rate.map(|rate| steps as f64 * items / rate),
-        "trained_on": recipe.device, "conditional": model.conditional(), "values": values,
+        "trained_on": recipe.device, "conditional": model.conditional(), "values": format!("{values}{given}"),
     }))
 }
 

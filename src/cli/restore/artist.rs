@@ -82,8 +82,8 @@ impl Artist {
         }
     }
 
-    /// Draws an image several times, in 0..1. What is given of it is kept: colours are moved along grey to the luma that is given, squares of pixels
-    /// to their mean, as far as values go.
+    /// Draws an image several times, in 0..1. What is given of it is kept: of a diffusion model colours are moved along grey to the luma that is
+    /// given, squares of pixels to their mean, as far as values go; what is drawn value by value keeps it bit for bit.
     ///
     /// # Errors
     /// Errors of the device.
