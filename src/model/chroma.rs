@@ -38,7 +38,7 @@ pub fn to_pixel(luma: i32, [cg, co]: [i32; 2]) -> [i32; 3] {
 /// numbers from 0 to 255.
 ///
 /// # Errors
-/// [`Error::Shape`] where `x` are no such images.
+/// [`crate::Error::Shape`] where `x` are no such images.
 pub fn of_images(g: &mut Graph, x: NodeId) -> Result<[NodeId; 2]> {
     let [red, green, blue] = [g.slice(x, 3, 0, 1)?, g.slice(x, 3, 1, 1)?, g.slice(x, 3, 2, 1)?];
     let orange = g.sub(red, blue)?;
@@ -64,7 +64,7 @@ fn lifted(b: &mut Builder, base: Value, difference: Value) -> Value {
 /// green and t for (Y, Cg), then of red and blue for (t, Co).
 ///
 /// # Errors
-/// [`Error::Shape`] where shapes do not fit.
+/// [`crate::Error::Shape`] where shapes do not fit.
 pub fn possible(g: &mut Graph, logits: NodeId, luma: NodeId, chroma: NodeId) -> Result<NodeId> {
     let known = g.slice(chroma, 3, 0, 1)?;
     let [lime, orange] = [g.slice(logits, 3, 0, LEVELS)?, g.slice(logits, 3, LEVELS, LEVELS)?];
@@ -115,7 +115,7 @@ impl LumaMap {
     /// Registers its layers as `luma.{i}`, of K `channels`, for images of height and width `size`.
     ///
     /// # Errors
-    /// [`Error::Shape`] where a geometry cannot be.
+    /// [`crate::Error::Shape`] where a geometry cannot be.
     pub fn new(spec: &mut StateSpec, group: usize, size: [usize; 2], channels: usize) -> Result<Self> {
         let first = Conv2d::dense(spec, group, "luma.0", size, [1, channels], (FIRST, 1, FIRST / 2), true, Start::FanIn)?;
         let rest = DILATIONS.iter().zip(1..).map(|(dilation, at)| {
@@ -134,7 +134,7 @@ impl LumaMap {
     /// The map of luma from 0 to 255.
     ///
     /// # Errors
-    /// [`Error::Shape`] where it is of another size.
+    /// [`crate::Error::Shape`] where it is of another size.
     pub fn apply(&self, g: &mut Graph, spec: &StateSpec, luma: NodeId) -> Result<NodeId> {
         let shown = g.map(&[luma], |b, v| {
             let scaled = b.scale(v[0], 2.0 / ZERO);
