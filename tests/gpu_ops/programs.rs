@@ -126,6 +126,26 @@ fn kernels_that_share_a_dispatch_compute_the_same_bits() {
     }
 }
 
+/// lavapipe ends an invocation's loops after some 65,535 rounds: sums of more terms are cut into parts, whatever form is asked for.
+#[test]
+fn sums_are_longer_than_a_software_drivers_loops() {
+    const DEPTH: usize = 385 * 385;
+    let mut g = Graph::new();
+    let (x, w) = (g.input("x", [2, DEPTH]), g.input("w", [DEPTH, 8]));
+    let y = g.matmul(x, w).expect("a product");
+    g.output("y", y);
+    for gpu in gpus().iter().filter(|gpu| gpu.target().is_cpu()) {
+        let device = Device::Gpu(gpu.clone());
+        let mut state = State::initial(&device, &StateSpec::default(), 0).expect("a state");
+        let mut program = Program::new(&device, &g, &state, Weights::Current).wait().expect("a program");
+        program.write("x", &vec![1.0; 2 * DEPTH]).expect("written");
+        program.write("w", &(0..DEPTH * 8).map(|at| (at % 8 + 1) as f32).collect::<Vec<_>>()).expect("written");
+        program.run(&mut state, &Step::default()).wait().expect("run");
+        let sums: Vec<f32> = (0..16).map(|at| (DEPTH * (at % 8 + 1)) as f32).collect();
+        assert_eq!(program.read(&state, "y").wait().expect("read"), sums, "{}", device.name());
+    }
+}
+
 #[test]
 fn state_copies_within_an_arena_and_averaged_weights() {
     let mut spec = StateSpec::default();

@@ -42,6 +42,8 @@ const DOT: usize = 64;
 const DOT_DEPTH: usize = 256;
 /// Four-vectors of sums from which one invocation each fills an adapter.
 const FEW_SUMS: usize = 16_384;
+/// Most rounds of all loops of an invocation where the adapter is a CPU: lavapipe ends them, without a word, after some 65,535.
+const MOST_ROUNDS: usize = 60_000;
 /// Elements that all parts may take together.
 const MOST_PARTIAL: usize = 8 << 20;
 
@@ -135,6 +137,9 @@ impl Problem<'_> {
         let matrices = self.matrices(positions, depth, target);
         let default = largest_busy(&matrices, |t| [t[0], t[1]], [positions, d, phases], defaults.busy).map_or(default, |t| matrix(&t));
         all.extend(matrices.iter().map(matrix));
+        let long = |variant: &Variant| target.is_cpu() && rounds(variant, [depth, c]) > MOST_ROUNDS;
+        all.retain(|variant| !long(variant));
+        let default = if long(&default) { all.first().copied().unwrap_or(default) } else { default };
         self.pick(default, all, target)
     }
 
@@ -195,6 +200,20 @@ impl Problem<'_> {
     }
 }
 
+/// Rounds of all loops of an invocation of a convolution's kernel whose sums are so long, over so many channels a tap: at most.
+fn rounds(variant: &Variant, [depth, c]: [usize; 2]) -> usize {
+    let taps = depth / c.max(1);
+    match variant {
+        Variant::Direct { .. } if c.is_multiple_of(4) => taps * (1 + c / 4),
+        Variant::Direct { .. } | Variant::Texture { .. } => taps * (1 + c),
+        // Those of a step of a tile's depth, with what it fetches.
+        Variant::Tile(tile) => depth.div_ceil(tile.bk) * tile.bk / 2,
+        Variant::Split(tile, parts) => depth.div_ceil(tile.bk * parts) * tile.bk / 2,
+        Variant::Dot(threads) => depth / threads + threads,
+        Variant::Matrix { .. } => depth,
+    }
+}
+
 /// Whether a product of `d` channels is one of few long sums.
 fn dots(d: usize, depth: usize) -> bool {
     d < 8 && depth >= DOT_DEPTH
@@ -234,4 +253,21 @@ fn largest_busy<T: Copy>(
 
 fn matrix(&[bm, bn, bk, rows, columns]: &[usize; 5]) -> Variant {
     Variant::Matrix { bm, bn, bk, rows, columns }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_too_long_for_a_drivers_loops_are_split() {
+        let long = |variant: Variant, depth: usize, c: usize| rounds(&variant, [depth, c]) > MOST_ROUNDS;
+        let (direct, tile) = (Variant::Direct { tm: 8, tn: 8 }, TILES[0]);
+        assert!(!long(direct, 200_000, 200_000) && long(direct, 66_049, 66_049) && long(direct, 300_000, 300_000));
+        assert!(long(Variant::Tile(tile), 200_000, 200_000));
+        for depth in [66_049, 200_000, 300_000] {
+            assert!(PARTS.iter().any(|parts| !long(Variant::Split(tile, *parts), depth, depth)), "{depth}");
+        }
+        assert!(!long(direct, 9 * 512, 512) && !long(Variant::Tile(tile), 9 * 512, 512));
+    }
 }
