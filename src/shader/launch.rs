@@ -104,6 +104,9 @@ pub struct Target {
 }
 
 impl Target {
+    /// Most rounds that all loops of an invocation may go where the adapter is a CPU: lavapipe ends them, without a word, after some 65,535.
+    pub const MOST_ROUNDS: usize = 60_000;
+
     /// Whether the adapter is a CPU, where loads from storage and workgroup memory are slow.
     pub fn is_cpu(&self) -> bool {
         self.class == Class::Software

@@ -42,8 +42,6 @@ const DOT: usize = 64;
 const DOT_DEPTH: usize = 256;
 /// Four-vectors of sums from which one invocation each fills an adapter.
 const FEW_SUMS: usize = 16_384;
-/// Most rounds of all loops of an invocation where the adapter is a CPU: lavapipe ends them, without a word, after some 65,535.
-const MOST_ROUNDS: usize = 60_000;
 /// Elements that all parts may take together.
 const MOST_PARTIAL: usize = 8 << 20;
 
@@ -137,7 +135,7 @@ impl Problem<'_> {
         let matrices = self.matrices(positions, depth, target);
         let default = largest_busy(&matrices, |t| [t[0], t[1]], [positions, d, phases], defaults.busy).map_or(default, |t| matrix(&t));
         all.extend(matrices.iter().map(matrix));
-        let long = |variant: &Variant| target.is_cpu() && rounds(variant, [depth, c]) > MOST_ROUNDS;
+        let long = |variant: &Variant| target.is_cpu() && rounds(variant, [depth, c]) > Target::MOST_ROUNDS;
         all.retain(|variant| !long(variant));
         let default = if long(&default) { all.first().copied().unwrap_or(default) } else { default };
         self.pick(default, all, target)
@@ -261,7 +259,7 @@ mod tests {
 
     #[test]
     fn sums_too_long_for_a_drivers_loops_are_split() {
-        let long = |variant: Variant, depth: usize, c: usize| rounds(&variant, [depth, c]) > MOST_ROUNDS;
+        let long = |variant: Variant, depth: usize, c: usize| rounds(&variant, [depth, c]) > Target::MOST_ROUNDS;
         let (direct, tile) = (Variant::Direct { tm: 8, tn: 8 }, TILES[0]);
         assert!(!long(direct, 200_000, 200_000) && long(direct, 66_049, 66_049) && long(direct, 300_000, 300_000));
         assert!(long(Variant::Tile(tile), 200_000, 200_000));

@@ -7,9 +7,10 @@
 use super::kernel::four;
 use super::program::{Order, RasterProgram, Work};
 use crate::model::Law;
+use crate::shader::Target;
 
-/// Most rounds of all loops of an invocation: what is counted here leaves out loops over nothing but phases.
-const MOST: usize = 60_000;
+/// Most rounds of all loops of an invocation; what is counted here leaves out those over nothing but phases.
+const MOST: usize = Target::MOST_ROUNDS;
 /// No end.
 const ALL: u32 = u32::MAX;
 
