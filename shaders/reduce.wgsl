@@ -9,9 +9,10 @@
 //!include shared/philox
 //!end
 
+alias Partial = {{PARTIAL}};
+
 //!if LSE
 // Largest exponent and the sum of exponentials below it.
-alias Partial = vec2<f32>;
 const LOWEST: f32 = -3.4028234e38;
 
 fn start() -> Partial {
@@ -31,11 +32,23 @@ fn finish(a: Partial) -> f32 {
     return a.x + log(a.y);
 }
 //!else
-alias Partial = f32;
+//!if VARIANCE
+// How many there are, their mean, and the sum of squares of what they are away from it.
+fn start() -> Partial {
+    return Partial(0.0);
+}
+
+fn join(a: Partial, b: Partial) -> Partial {
+    let count = a.x + b.x;
+    let away = b.y - a.y;
+    let share = b.x / max(count, 1.0);
+    return Partial(count, a.y + away * share, a.z + b.z + away * away * a.x * share, 0.0);
+}
 
 fn finish(a: Partial) -> f32 {
-    return a;
+    return a.z * {{SHARE}};
 }
+//!else
 //!if MAX
 fn start() -> Partial {
     return -3.4028234e38;
@@ -60,6 +73,15 @@ fn lift(x: f32) -> Partial {
     return x;
 //!end
 }
+
+fn finish(a: Partial) -> f32 {
+//!if MEAN
+    return a * {{SHARE}};
+//!else
+    return a;
+//!end
+}
+//!end
 //!end
 
 {{BINDINGS}}
@@ -70,12 +92,43 @@ const SPLITS: u32 = {{SPLITS}}u;
 const CHUNK: u32 = {{CHUNK}}u;
 
 {{PROGRAM}}
-fn element(o: u32, r: u32, i: u32) -> Partial {
-    let index = (o * REDUCE + r) * INNER + i;
+fn at(o: u32, r: u32, i: u32) -> u32 {
+    return (o * REDUCE + r) * INNER + i;
+}
+
+// Elements first, first + by, … of a column, up to end.
+fn strand(o: u32, i: u32, first: u32, end: u32, by: u32) -> Partial {
 //!if FROM_PARTIALS
-    return partials[index];
+    var sum = start();
+    for (var r = first; r < end; r += by) {
+        sum = join(sum, partials[at(o, r, i)]);
+    }
+    return sum;
 //!else
-    return lift(program(index));
+//!if VARIANCE
+    if first >= end {
+        return start();
+    }
+    // About the strand's own first element, so that what is subtracted in the end is small.
+    let origin = program(at(o, first, i));
+    var count = 1.0;
+    var sum = 0.0;
+    var squares = 0.0;
+    for (var r = first + by; r < end; r += by) {
+        let away = program(at(o, r, i)) - origin;
+        count += 1.0;
+        sum += away;
+        squares = fma(away, away, squares);
+    }
+    let mean = sum / count;
+    return Partial(count, origin + mean, max(squares - sum * mean, 0.0), 0.0);
+//!else
+    var sum = start();
+    for (var r = first; r < end; r += by) {
+        sum = join(sum, lift(program(at(o, r, i))));
+    }
+    return sum;
+//!end
 //!end
 }
 
@@ -88,6 +141,7 @@ fn store(o: u32, s: u32, i: u32, value: Partial) {
 }
 
 //!if TREE
+const TREES: u32 = {{TREES}}u;
 const LANES: u32 = {{LANES}}u;
 const ROWS: u32 = {{ROWS}}u;
 const TILES: u32 = (INNER + LANES - 1u) / LANES;
@@ -95,17 +149,15 @@ var<workgroup> strands: array<Partial, {{THREADS}}>;
 
 @compute @workgroup_size({{THREADS}})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-    let g = group.y * {{GRID_X}}u + group.x;
-    let i = g % TILES * LANES + thread % LANES;
-    let s = g / TILES % SPLITS;
-    let o = g / (TILES * SPLITS);
-    let row = thread / LANES;
+    let tree = (group.y * {{GRID_X}}u + group.x) * TREES + thread / (LANES * ROWS);
+    let i = tree % TILES * LANES + thread % LANES;
+    let s = tree / TILES % SPLITS;
+    let o = tree / (TILES * SPLITS);
+    let row = thread / LANES % ROWS;
+    let inside = i < INNER && o < OUTER;
     var sum = start();
-    if i < INNER && o < OUTER {
-        let end = min((s + 1u) * CHUNK, REDUCE);
-        for (var r = s * CHUNK + row; r < end; r += ROWS) {
-            sum = join(sum, element(o, r, i));
-        }
+    if inside {
+        sum = strand(o, i, s * CHUNK + row, min((s + 1u) * CHUNK, REDUCE), ROWS);
     }
     strands[thread] = sum;
     for (var half = ROWS / 2u; half > 0u; half /= 2u) {
@@ -115,7 +167,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             strands[thread] = sum;
         }
     }
-    if row == 0u && i < INNER && o < OUTER {
+    if row == 0u && inside {
         store(o, s, i, sum);
     }
 }
@@ -129,11 +181,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let i = id % INNER;
     let s = id / INNER % SPLITS;
     let o = id / (INNER * SPLITS);
-    var sum = start();
-    let end = min((s + 1u) * CHUNK, REDUCE);
-    for (var r = s * CHUNK; r < end; r++) {
-        sum = join(sum, element(o, r, i));
-    }
-    store(o, s, i, sum);
+    store(o, s, i, strand(o, i, s * CHUNK, min((s + 1u) * CHUNK, REDUCE), 1u));
 }
 //!end

@@ -49,7 +49,7 @@ fn pointwise_pairs_broadcast() -> Result<()> {
 
 #[test]
 fn reductions() -> Result<()> {
-    for kind in [Reduction::Sum, Reduction::LogSumExp, Reduction::Max] {
+    for kind in [Reduction::Sum, Reduction::Mean, Reduction::Variance, Reduction::LogSumExp, Reduction::Max] {
         for (shape, axes) in
             [([4, 3, 5], 0..1), ([4, 3, 5], 1..2), ([4, 3, 5], 2..3), ([4, 3, 5], 0..2), ([4, 3, 5], 0..3), ([1, 40, 1], 1..2)]
         {
@@ -65,11 +65,26 @@ fn reductions() -> Result<()> {
 #[test]
 fn long_reductions_are_chunked() -> Result<()> {
     for (shape, axes) in [([3, 40_000, 1], 1..2), ([1, 3_000, 33], 1..2), ([70_000, 1, 1], 0..1)] {
+        for kind in [Reduction::Sum, Reduction::Mean, Reduction::Variance] {
+            let mut b = Bench::new();
+            let x = b.leaf(shape);
+            let y = b.graph.reduce(kind, x, axes.clone())?;
+            b.graph.output("y", y);
+            b.check_executors(1e-5);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_variance_is_right_far_from_zero() -> Result<()> {
+    for (shape, axes) in [([1, 3_000, 33], 1..2), ([40_000, 1, 1], 0..1), ([2, 50, 70], 1..2)] {
         let mut b = Bench::new();
         let x = b.leaf(shape);
-        let y = b.graph.reduce(Reduction::Sum, x, axes)?;
+        let x = b.graph.map(&[x], |e, v| e.offset(v[0], 1000.0))?;
+        let y = b.graph.reduce(Reduction::Variance, x, axes)?;
         b.graph.output("y", y);
-        b.check_executors(1e-5);
+        b.check_executors(1e-4);
     }
     Ok(())
 }

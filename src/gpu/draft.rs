@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::schedule::{Kind, Temporary, Use, Work, schedule};
+use super::schedule::{Kind, Limits, Temporary, Use, Work, schedule};
 use super::state::{Weights, locate};
 use crate::error::{Error, Result};
 use crate::graph::{Action, Place, Plan, Signature, StateSpec};
@@ -15,10 +15,13 @@ use crate::tensor::Arena;
 
 /// Kernels that take few registers and little workgroup memory: any of them may share a dispatch.
 const LIGHT: [&str; 9] = ["map", "reduce", "copy", "conv_parts", "gate", "concat_elu", "group_norm", "mixture", "product"];
+const LIGHT_FAMILY: &str = "light";
 /// Products, which share a dispatch with others of the same form.
 const PRODUCTS: [&str; 5] = ["conv", "conv_direct", "conv_dot", "conv_weight", "attention"];
 /// Kernels in one dispatch at most, light ones and products: each is a branch of its text, and products are long.
 const MOST: [usize; 2] = [32, 4];
+/// Workgroups up to which a light kernel may go with products: they would not fill an adapter.
+const FEW_GROUPS: u64 = 64;
 /// Workgroups from which a product fills an adapter by itself.
 const ENOUGH_GROUPS: u64 = 1024;
 
@@ -106,7 +109,10 @@ impl Draft {
         };
         let temporaries: Vec<Option<Temporary>> = drafter.memories.iter().enumerate().map(temporary).collect();
         let order = match merged {
-            Some(most_bound) => schedule(&drafter.works(), &temporaries, most_bound),
+            Some(bound) => {
+                let limits = Limits { bound, workgroup_bytes: target.workgroup_bytes };
+                schedule(&drafter.works(), &temporaries, limits)
+            }
             None => (0..drafter.stages.len()).map(|at| vec![at]).collect(),
         };
         let mut ends = vec![0; plan.actions.len()];
@@ -217,7 +223,7 @@ impl<'a> Drafter<'a> {
             let groups: u64 = stage.groups.iter().map(|&g| u64::from(g)).product();
             let family = match stage.kernel {
                 _ if job.group.is_some() => None,
-                kernel if LIGHT.contains(&kernel) => Some(("light", MOST[0])),
+                kernel if LIGHT.contains(&kernel) => Some((LIGHT_FAMILY, MOST[0])),
                 kernel if PRODUCTS.contains(&kernel) && groups < ENOUGH_GROUPS => Some((kernel, MOST[1])),
                 _ => None,
             };
@@ -274,6 +280,7 @@ impl<'a> Drafter<'a> {
     /// The stages as the schedule sees them.
     fn works(&self) -> Vec<Work> {
         let mut numbers: HashMap<Port, usize> = HashMap::new();
+        let mut arrays: HashMap<[String; 2], usize> = HashMap::new();
         let work = |staged: &Staged| {
             let uses = staged.drafted.bound.iter().map(|(region, access)| {
                 let range = region.bytes.map_or(0..u64::MAX, |bytes| region.offset..region.offset + bytes);
@@ -285,7 +292,15 @@ impl<'a> Drafter<'a> {
                 *numbers.entry((region, access, ty.clone())).or_insert(next)
             });
             let ports = own.collect();
-            Work { uses: uses.collect(), ports, kind: staged.part.as_ref().map(|(kind, _)| *kind), ends: staged.is_update }
+            let own = staged.part.iter().flat_map(|(_, part)| &part.arrays).map(|(array, bytes)| {
+                let next = arrays.len();
+                (*arrays.entry(array.clone()).or_insert(next), *bytes)
+            });
+            let own = own.collect();
+            let kind = staged.part.as_ref().map(|(kind, _)| *kind);
+            let groups: u64 = staged.drafted.groups.iter().map(|&g| u64::from(g)).product();
+            let small = kind.is_some_and(|kind| kind.family == LIGHT_FAMILY) && groups <= FEW_GROUPS;
+            Work { uses: uses.collect(), ports, arrays: own, kind, small, ends: staged.is_update }
         };
         self.stages.iter().map(work).collect()
     }

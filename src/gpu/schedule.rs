@@ -27,8 +27,12 @@ pub(super) struct Work {
     pub(super) uses: Vec<Use>,
     /// Numbers of what it binds; kernels that bind the same share it.
     pub(super) ports: Vec<usize>,
+    /// Arrays of workgroup memory, each by what it is, and its bytes; kernels of one dispatch share those that are the same.
+    pub(super) arrays: Vec<(usize, u32)>,
     /// What it may share a dispatch with: others of the same kind.
     pub(super) kind: Option<Kind>,
+    /// Whether it is so small that it may also go with larger kernels of another family, where it would have a dispatch to itself.
+    pub(super) small: bool,
     /// Whether all before it must run before it, and all behind it behind.
     pub(super) ends: bool,
 }
@@ -55,8 +59,17 @@ pub(super) struct Temporary {
 /// Bytes that waiting may always take.
 const SLACK: u64 = 16 << 20;
 
-/// The kernels of each dispatch, in order; dispatches bind so many buffers at most. Temporary memory has its size.
-pub(super) fn schedule(works: &[Work], memories: &[Option<Temporary>], most_bound: usize) -> Vec<Vec<usize>> {
+/// What a dispatch of several kernels may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Buffers that it binds.
+    pub(super) bound: usize,
+    /// Bytes of workgroup memory.
+    pub(super) workgroup_bytes: u32,
+}
+
+/// The kernels of each dispatch, in order. Temporary memory has its size.
+pub(super) fn schedule(works: &[Work], memories: &[Option<Temporary>], limits: Limits) -> Vec<Vec<usize>> {
     let mut ledger = Ledger::new(works, memories);
     let mut peak = 0;
     for work in 0..works.len() {
@@ -68,7 +81,7 @@ pub(super) fn schedule(works: &[Work], memories: &[Option<Temporary>], most_boun
         works,
         ledger: Ledger::new(works, memories),
         budget: peak + peak / 4 + SLACK,
-        most_bound,
+        limits,
         order: Vec::new(),
         waits_for: vec![0; works.len()],
         behind: vec![Vec::new(); works.len()],
@@ -134,7 +147,7 @@ struct Rounds<'a> {
     ledger: Ledger<'a>,
     /// Bytes that may be alive while anything waits.
     budget: u64,
-    most_bound: usize,
+    limits: Limits,
     order: Vec<Vec<usize>>,
     /// How many kernels each waits for, and those that wait for it.
     waits_for: Vec<usize>,
@@ -182,10 +195,14 @@ impl Rounds<'_> {
     fn pack(&self, due: &[(Reverse<usize>, usize)], riders: &[(Reverse<usize>, usize)]) -> Vec<Vec<usize>> {
         let mut live = self.ledger.live;
         let mut open: Vec<Open> = Vec::new();
-        for &(_, at) in due {
+        // The small ones last: they go with others of their kind if there are any, and else with any that has as many invocations.
+        let (small, large): (Vec<_>, Vec<_>) = due.iter().partition(|(_, at)| self.works[*at].small);
+        for &(_, at) in large.into_iter().chain(small) {
             live += self.ledger.new_bytes(at);
             let work = &self.works[at];
-            match open.iter_mut().find(|o| o.takes(work, self.most_bound)) {
+            let found = open.iter().position(|o| o.takes(work, self.limits));
+            let found = found.or_else(|| open.iter().position(|o| o.carries(work, self.limits)));
+            match found.map(|at| &mut open[at]) {
                 Some(found) => found.add(at, work),
                 None => {
                     let mut new = Open { kind: work.kind, ..Open::default() };
@@ -196,7 +213,7 @@ impl Rounds<'_> {
         }
         for &(_, at) in riders {
             let (new, work) = (self.ledger.new_bytes(at), &self.works[at]);
-            if let Some(found) = open.iter_mut().find(|o| o.takes(work, self.most_bound))
+            if let Some(found) = open.iter_mut().find(|o| o.takes(work, self.limits))
                 && live + new <= self.budget
             {
                 live += new;
@@ -232,29 +249,57 @@ impl Rounds<'_> {
 struct Open {
     kind: Option<Kind>,
     works: Vec<usize>,
+    /// Of them, how many are of another family.
+    carried: usize,
     ports: BTreeSet<usize>,
+    /// Bytes of each array of workgroup memory.
+    arrays: BTreeMap<usize, u32>,
     /// Memories it uses, and whether it writes them: a dispatch may not bind a buffer both to be read and to be written.
     written: BTreeMap<usize, bool>,
 }
 
 impl Open {
-    fn takes(&self, work: &Work, most_bound: usize) -> bool {
+    fn takes(&self, work: &Work, limits: Limits) -> bool {
+        let room = self.kind.is_some_and(|kind| Some(kind) == work.kind && self.works.len() - self.carried < kind.most);
+        room && self.fits(work, limits)
+    }
+
+    /// Whether a small kernel of another family may come along.
+    fn carries(&self, work: &Work, limits: Limits) -> bool {
+        let alike = |(kind, other): (Kind, Kind)| kind.threads == other.threads && self.carried < other.most;
+        work.small && self.kind.zip(work.kind).is_some_and(alike) && self.fits(work, limits)
+    }
+
+    fn fits(&self, work: &Work, limits: Limits) -> bool {
         let agrees = |u: &Use| self.written.get(&u.memory).is_none_or(|&writes| writes == u.writes);
         let bound = self.ports.len() + work.ports.iter().filter(|port| !self.ports.contains(port)).count();
-        let room = self.kind.is_some_and(|kind| Some(kind) == work.kind && self.works.len() < kind.most);
-        room && bound <= most_bound && work.uses.iter().all(agrees)
+        let mut arrays = self.arrays.clone();
+        work.arrays.iter().for_each(|&(array, bytes)| longest(&mut arrays, array, bytes));
+        bound <= limits.bound && arrays.values().sum::<u32>() <= limits.workgroup_bytes && work.uses.iter().all(agrees)
     }
 
     fn add(&mut self, at: usize, work: &Work) {
         self.works.push(at);
+        work.arrays.iter().for_each(|&(array, bytes)| longest(&mut self.arrays, array, bytes));
+        self.carried += usize::from(work.kind != self.kind);
         self.ports.extend(&work.ports);
         self.written.extend(work.uses.iter().map(|u| (u.memory, u.writes)));
     }
 }
 
+/// Makes an array as long as one that it is shared with.
+fn longest(arrays: &mut BTreeMap<usize, u32>, array: usize, bytes: u32) {
+    let most = arrays.entry(array).or_default();
+    *most = bytes.max(*most);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const fn bound(bound: usize) -> Limits {
+        Limits { bound, workgroup_bytes: 16 << 10 }
+    }
 
     const KIND: Kind = Kind { family: "small", threads: 64, most: 32 };
 
@@ -262,7 +307,7 @@ mod tests {
     fn work(reads: &[usize], writes: usize, kind: Option<Kind>) -> Work {
         let all = reads.iter().map(|&m| (m, false)).chain([(writes, true)]);
         let uses = all.clone().map(|(memory, writes)| Use { memory, range: 0..4, writes }).collect();
-        Work { uses, ports: all.map(|(m, w)| 2 * m + usize::from(w)).collect(), kind, ends: false }
+        Work { uses, ports: all.map(|(m, w)| 2 * m + usize::from(w)).collect(), kind, ..Work::default() }
     }
 
     fn memories(bytes: u64) -> Vec<Option<Temporary>> {
@@ -276,9 +321,9 @@ mod tests {
 
     #[test]
     fn what_nobody_waits_for_is_one_dispatch() {
-        let order = schedule(&chain(4), &memories(4), 100);
+        let order = schedule(&chain(4), &memories(4), bound(100));
         assert_eq!(order, [vec![0], vec![2], vec![4], vec![6], vec![1, 3, 5, 7]]);
-        let order = schedule(&chain(4), &memories(4), 5);
+        let order = schedule(&chain(4), &memories(4), bound(5));
         assert_eq!(order, [vec![0], vec![2], vec![4], vec![6], vec![1, 3], vec![5, 7]]);
     }
 
@@ -288,16 +333,38 @@ mod tests {
         let long = (0..4).map(|k| work(&[k], k + 1, Some(KIND)));
         let short = (0..2).map(|k| work(&[10 + k], 11 + k, Some(KIND)));
         let works: Vec<Work> = short.chain([work(&[20], 21, Some(KIND))]).chain(long).collect();
-        assert_eq!(schedule(&works, &memories(4), 100), [vec![3, 0, 2], vec![4, 1], vec![5], vec![6]]);
+        assert_eq!(schedule(&works, &memories(4), bound(100)), [vec![3, 0, 2], vec![4, 1], vec![5], vec![6]]);
         // With room for two, the urgent ones come first.
         let two = Kind { most: 2, ..KIND };
         let works: Vec<Work> = works.into_iter().map(|work| Work { kind: Some(two), ..work }).collect();
-        assert_eq!(schedule(&works, &memories(4), 100), [vec![3, 0], vec![4, 1], vec![5, 2], vec![6]]);
+        assert_eq!(schedule(&works, &memories(4), bound(100)), [vec![3, 0], vec![4, 1], vec![5, 2], vec![6]]);
+    }
+
+    #[test]
+    fn a_small_kernel_goes_with_another_family_rather_than_alone() {
+        let product = Kind { family: "product", threads: 64, most: 2 };
+        let small = |writes| Work { small: true, ..work(&[0], writes, Some(KIND)) };
+        let products: Vec<Work> = (1..4).map(|writes| work(&[0], writes, Some(product))).collect();
+        // With the first products: those it goes with take no less of their own.
+        let works: Vec<Work> = [small(10)].into_iter().chain(products.clone()).collect();
+        assert_eq!(schedule(&works, &memories(4), bound(100)), [vec![1, 2, 0], vec![3]]);
+        // With its own kind where that has a dispatch anyway, and alone beside others of fewer invocations.
+        let works: Vec<Work> = [small(10), work(&[0], 11, Some(KIND))].into_iter().chain(products).collect();
+        assert_eq!(schedule(&works, &memories(4), bound(100)), [vec![1, 0], vec![2, 3], vec![4]]);
+        let fewer = Kind { threads: 32, ..product };
+        assert_eq!(schedule(&[small(10), work(&[0], 1, Some(fewer))], &memories(4), bound(100)), [vec![1], vec![0]]);
+    }
+
+    #[test]
+    fn a_dispatch_has_the_workgroup_memory_of_an_adapter() {
+        let with = |arrays: &[(usize, u32)], writes| Work { arrays: arrays.to_vec(), ..work(&[0], writes, Some(KIND)) };
+        let works = [with(&[(0, 12 << 10)], 1), with(&[(0, 8 << 10), (1, 4 << 10)], 2), with(&[(2, 1 << 10)], 3), with(&[(1, 4 << 10)], 4)];
+        assert_eq!(schedule(&works, &memories(4), bound(100)), [vec![0, 1, 3], vec![2]]);
     }
 
     #[test]
     fn nobody_waits_for_more_memory_than_there_is() {
-        let order = schedule(&chain(8), &memories(SLACK), 100);
+        let order = schedule(&chain(8), &memories(SLACK), bound(100));
         // In their own order two are alive at a time; a quarter more and the slack are one and a half.
         assert_eq!(order[..4], [vec![0], vec![2], vec![4], vec![1, 3, 5]]);
         let mut seen: Vec<usize> = order.concat();
@@ -311,14 +378,14 @@ mod tests {
         let end = Work { ends: true, ..work(&[], 50, None) };
         // Small, alone, small; a later one overwrites what the first reads; behind the end a small one that could be with the first.
         let works = [work(&[0], 1, small), work(&[1], 2, None), work(&[2], 3, small), work(&[], 0, small), end, work(&[9], 10, small)];
-        assert_eq!(schedule(&works, &memories(4), 100), [vec![0], vec![1], vec![2, 3], vec![4], vec![5]]);
+        assert_eq!(schedule(&works, &memories(4), bound(100)), [vec![0], vec![1], vec![2, 3], vec![4], vec![5]]);
     }
 
     #[test]
     fn a_buffer_is_not_bound_to_be_read_and_to_be_written_at_once() {
         let part = |start: u64, writes| Use { memory: 0, range: start..start + 4, writes };
-        let of = |uses: Vec<Use>, port| Work { uses, ports: vec![port], kind: Some(KIND), ends: false };
+        let of = |uses: Vec<Use>, port| Work { uses, ports: vec![port], kind: Some(KIND), ..Work::default() };
         let works = [of(vec![part(0, false)], 0), of(vec![part(4, true)], 1), of(vec![part(8, true)], 2)];
-        assert_eq!(schedule(&works, &[None], 100), [vec![0], vec![1, 2]]);
+        assert_eq!(schedule(&works, &[None], bound(100)), [vec![0], vec![1, 2]]);
     }
 }

@@ -23,8 +23,11 @@ pub fn reduce<T: Real>(
 ) {
     let evaluator = Evaluator::new(expr, operands, full, step);
     if reduced == 0 {
-        out.fill(if kind == Reduction::Sum { T::default() } else { T::of(f64::NEG_INFINITY) });
+        out.fill(T::of(kind.of_none()));
         return;
+    }
+    if kind == Reduction::Variance {
+        return variance(&evaluator, [outer, reduced, inner], out);
     }
     let rows_each = (TASK / inner.max(1)).clamp(1, reduced);
     let chunks = reduced.div_ceil(rows_each);
@@ -58,43 +61,84 @@ const LANES: usize = 16;
 
 fn reduce_rows<T: Real>(kind: Reduction, values: &[T], inner: usize, out: &mut [T]) {
     match kind {
-        Reduction::Sum if inner == 1 => {
+        Reduction::Sum | Reduction::Mean if inner == 1 => {
             let mut lanes = [T::default(); LANES];
             for row in values.chunks(LANES) {
                 row.iter().zip(&mut lanes).for_each(|(v, lane)| *lane = lane.plus(*v));
             }
             out[0] = T::of(lanes.iter().map(|l| l.wide()).sum());
         }
-        Reduction::Sum => simd::dispatch(Columns { values, inner, out }),
+        Reduction::Sum | Reduction::Mean => simd::dispatch(Columns { values, inner, about: None, out }),
         _ => combine(kind, values, inner, out),
     }
 }
 
-/// Sums columns, each from its first row to its last.
+/// The biased variance of each column. Chunks have a mean and a sum of squares about it of their own, both made while the chunk is in cache,
+/// which are joined in double precision (Chan, Golub and LeVeque, 1983).
+fn variance<T: Real>(evaluator: &Evaluator<'_, T>, [outer, reduced, inner]: [usize; 3], out: &mut [T]) {
+    let rows_each = (TASK / inner.max(1)).clamp(1, reduced);
+    let chunks = reduced.div_ceil(rows_each);
+    let rows_of = |chunk: usize| rows_each.min(reduced - chunk * rows_each);
+    let mut partials = vec![T::default(); outer * chunks * 2 * inner];
+    partials.par_chunks_mut(2 * inner).enumerate().for_each(|(task, partial)| {
+        let (o, chunk) = (task / chunks, task % chunks);
+        let rows = rows_of(chunk);
+        let (means, squares) = partial.split_at_mut(inner);
+        evaluator.read((o * reduced + chunk * rows_each) * inner, rows * inner, |values| {
+            simd::dispatch(Columns { values, inner, about: None, out: means });
+            means.iter_mut().for_each(|mean| *mean = mean.over(T::of(rows as f64)));
+            simd::dispatch(Columns { values, inner, about: Some(means), out: squares });
+        });
+    });
+    for (partials, out) in partials.chunks(chunks * 2 * inner).zip(out.chunks_mut(inner)) {
+        for (i, out) in out.iter_mut().enumerate() {
+            let (mut count, mut mean, mut squares) = (0.0, 0.0, 0.0);
+            for (chunk, partial) in partials.chunks(2 * inner).enumerate() {
+                let rows = rows_of(chunk) as f64;
+                let away = partial[i].wide() - mean;
+                squares += partial[inner + i].wide() + away * away * count * rows / (count + rows);
+                count += rows;
+                mean += away * rows / count;
+            }
+            *out = T::of(squares / count);
+        }
+    }
+}
+
+/// Sums columns, each from its first row to its last: their values, or squares of what these are away from a number a column.
 struct Columns<'a, T> {
     values: &'a [T],
     inner: usize,
+    about: Option<&'a [T]>,
     out: &'a mut [T],
 }
 
 impl<T: Real> Job for Columns<'_, T> {
     #[inline(always)]
     fn run(self, _: impl simd::Arithmetic) {
-        let Self { values, inner, out } = self;
+        let Self { values, inner, about, out } = self;
+        let square = |v: T, mean: T| v.minus(mean).times(v.minus(mean));
         let (lanes, rest) = out.as_chunks_mut::<LANES>();
         for (at, lane) in lanes.iter_mut().enumerate() {
+            let of = |row: &'_ [T]| -> [T; LANES] { *row[at * LANES..].first_chunk().expect("a row is as long as the sums") };
             // Sums that stay in a register.
             let mut sums = [T::default(); LANES];
-            for row in values.chunks_exact(inner) {
-                let values: &[T; LANES] = row[at * LANES..].first_chunk().expect("a row is as long as the sums");
-                sums.iter_mut().zip(values).for_each(|(sum, v)| *sum = sum.plus(*v));
+            match about.map(of) {
+                None => values.chunks_exact(inner).for_each(|row| {
+                    sums.iter_mut().zip(of(row)).for_each(|(sum, v)| *sum = sum.plus(v));
+                }),
+                Some(means) => values.chunks_exact(inner).for_each(|row| {
+                    sums.iter_mut().zip(of(row)).zip(means).for_each(|((sum, v), mean)| *sum = sum.plus(square(v, mean)));
+                }),
             }
             *lane = sums;
         }
         let first = inner - rest.len();
         rest.fill(T::default());
         for row in values.chunks_exact(inner) {
-            rest.iter_mut().zip(&row[first..]).for_each(|(sum, v)| *sum = sum.plus(*v));
+            for (k, (sum, v)) in rest.iter_mut().zip(&row[first..]).enumerate() {
+                *sum = sum.plus(about.map_or(*v, |means| square(*v, means[first + k])));
+            }
         }
     }
 }
@@ -105,7 +149,7 @@ fn combine<T: Real>(kind: Reduction, rows: &[T], inner: usize, out: &mut [T]) {
         let column = || rows.iter().skip(i).step_by(inner).map(|v| v.wide());
         let largest = || column().fold(f64::NEG_INFINITY, |m, v| if v > m || v.is_nan() { v } else { m });
         *out = T::of(match kind {
-            Reduction::Sum => column().sum(),
+            Reduction::Sum | Reduction::Mean | Reduction::Variance => column().sum(),
             Reduction::Max => largest(),
             Reduction::LogSumExp => {
                 let top = largest();

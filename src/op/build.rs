@@ -87,7 +87,7 @@ impl Graph {
     pub fn reduce(&mut self, kind: Reduction, x: NodeId, axes: std::ops::Range<usize>) -> Result<NodeId> {
         let full = self.shape(x).clone();
         if full.dims()[axes.clone()].iter().all(|&d| d == 1) {
-            return Ok(x);
+            return if kind == Reduction::Variance { self.scale(x, 0.0) } else { Ok(x) };
         }
         self.op(Reduce::new(kind, full, axes), &[x])
     }
@@ -101,9 +101,9 @@ impl Graph {
 
     /// The mean of all elements, as a scalar.
     pub fn mean_all(&mut self, x: NodeId) -> Result<NodeId> {
-        let count = self.shape(x).len() as f64;
-        let sum = self.sum_all(x)?;
-        self.scale(sum, 1.0 / count)
+        let rank = self.shape(x).rank();
+        let mean = self.reduce(Reduction::Mean, x, 0..rank)?;
+        self.reshape(mean, Shape::scalar())
     }
 
     /// Sums each item (all axes but the first): `[N, …] → [N]`.
@@ -356,18 +356,10 @@ impl Graph {
         self.reshape(nll, [n, h, w, c])
     }
 
-    /// Mean and biased variance of each channel over all other axes, by two passes; each of shape `[1, …, 1, C]`.
+    /// Mean and biased variance of each channel over all other axes, neither waiting for the other; each of shape `[1, …, 1, C]`.
     pub fn channel_moments(&mut self, x: NodeId) -> Result<[NodeId; 2]> {
-        let shape = self.shape(x).clone();
-        let count = (shape.len() / shape.channels()) as f64;
-        let sum = self.reduce(Reduction::Sum, x, 0..shape.rank() - 1)?;
-        let mean = self.scale(sum, 1.0 / count)?;
-        let squares = self.map(&[x, mean], |b, v| {
-            let centred = b.sub(v[0], v[1]);
-            b.mul(centred, centred)
-        })?;
-        let sum = self.reduce(Reduction::Sum, squares, 0..shape.rank() - 1)?;
-        Ok([mean, self.scale(sum, 1.0 / count)?])
+        let axes = 0..self.shape(x).rank() - 1;
+        Ok([self.reduce(Reduction::Mean, x, axes.clone())?, self.reduce(Reduction::Variance, x, axes)?])
     }
 
     /// Batch normalisation by given statistics of x itself; see [`BatchNorm`].

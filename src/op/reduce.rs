@@ -44,6 +44,11 @@ impl Reduce {
         let part = Self { full: Shape::new(&dims), ..self.clone() };
         let operands: Vec<_> = e.inputs.iter().zip(&e.shapes).map(|(data, shape)| Operand::new(data, shape, &part.full)).collect();
         reduction::reduce(self.kind, &self.expr, &operands, &part.full, part.extents(), e.step, e.output);
+        if self.kind == Reduction::Mean {
+            // Of the whole: parts of a mean add up to it.
+            let share = T::of(1.0 / self.extents()[1].max(1) as f64);
+            e.output.iter_mut().for_each(|sum| *sum = sum.times(share));
+        }
     }
 }
 
@@ -67,8 +72,19 @@ impl Operation for Reduce {
     fn gradient(&self, graph: &mut Graph, node: NodeId, upstream: NodeId, _wanted: &[bool]) -> Result<Vec<Option<NodeId>>> {
         let x = graph.node(node).inputs[0];
         let full = self.full.clone();
+        let share = 1.0 / self.extents()[1].max(1) as f64;
         let gradient = match self.kind {
             Reduction::Sum => graph.program(Expr::identity(), &[upstream], full)?,
+            Reduction::Mean => graph.map_to(&[upstream], full, |b, v| b.scale(v[0], share))?,
+            // What goes through the mean comes to nothing: deviations from it add up to 0.
+            Reduction::Variance => {
+                let mean = graph.reduce(Reduction::Mean, x, self.axes.clone())?;
+                graph.map_to(&[x, mean, upstream], full, |b, v| {
+                    let centred = b.sub(v[0], v[1]);
+                    let slope = b.scale(centred, 2.0 * share);
+                    b.mul(slope, v[2])
+                })?
+            }
             Reduction::LogSumExp => graph.map_to(&[x, node, upstream], full, |b, v| {
                 let below = b.sub(v[0], v[1]);
                 let share = b.unary(Unary::Exp, below);
@@ -117,7 +133,7 @@ impl Operation for Reduce {
         let rank = self.full.rank();
         let items = self.full.dims().first().copied().unwrap_or(0);
         match (rank > 1 && signature.splits(0, items, rank), self.axes.start, self.kind) {
-            (true, 0, Reduction::Sum) => Batching::Partial(items),
+            (true, 0, Reduction::Sum | Reduction::Mean) => Batching::Partial(items),
             (true, 1.., _) => Batching::Items(items),
             _ => Batching::Whole,
         }

@@ -20,6 +20,9 @@ pub struct Part {
     pub threads: u32,
     /// The type of each binding, by number.
     pub types: Vec<String>,
+    /// Arrays of workgroup memory, by name and type of the elements, and the bytes of each. Kernels that are merged share those of one name
+    /// and type.
+    pub arrays: Vec<([String; 2], u32)>,
     items: Vec<Item>,
 }
 
@@ -69,7 +72,20 @@ impl Part {
         let count = items.iter().filter(|item| item.binding.is_some()).count();
         let types = (0..count).map(|number| items.iter().find(|item| item.binding == Some(number))?.declared());
         let types = types.collect::<Option<Vec<_>>>()?;
-        fits.then_some(Self { threads, types, items })
+        let arrays = items.iter().filter(|item| item.tokens.concat().starts_with("var<workgroup>"));
+        let arrays = arrays.map(|item| item.workgroup_array(&items)).collect::<Option<Vec<_>>>()?;
+        fits.then_some(Self { threads, types, arrays, items })
+    }
+}
+
+/// Bytes of a number or a vector of numbers.
+fn size(ty: &str) -> Option<u32> {
+    match ty {
+        "f32" | "u32" | "i32" => Some(4),
+        _ => {
+            let (lanes, of) = ty.strip_prefix("vec")?.split_once('<')?;
+            Some(lanes.parse::<u32>().ok()? * size(of.strip_suffix('>')?)?)
+        }
     }
 }
 
@@ -92,6 +108,17 @@ impl Item {
         };
         let references = references(&tokens);
         Some(Self { name, tokens, references, binding })
+    }
+
+    /// The name, the type of the elements and the bytes of an array of workgroup memory, in a module of these declarations.
+    fn workgroup_array(&self, items: &[Item]) -> Option<([String; 2], u32)> {
+        let text = self.tokens.concat();
+        let (element, len) = array(text.trim())?;
+        let meaning = items.iter().filter(|item| item.name == element).map(|item| item.tokens.concat());
+        let meaning = meaning.filter_map(|text| Some(text.trim().strip_suffix(';')?.split_once("= ")?.1.to_string())).next();
+        let element = meaning.unwrap_or_else(|| element.to_string());
+        let bytes = size(&element)? * u32::try_from(len).ok()?;
+        Some(([self.name.clone(), element], bytes))
     }
 
     /// The type of a binding.

@@ -54,6 +54,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("scan_gates", include_str!("../../shaders/scan_gates.wgsl")),
     ("scan_initial", include_str!("../../shaders/scan_initial.wgsl")),
     ("scan_step", include_str!("../../shaders/scan_step.wgsl")),
+    ("scan_units", include_str!("../../shaders/scan_units.wgsl")),
     ("update", include_str!("../../shaders/update.wgsl")),
     ("shared/conv_fetch", include_str!("../../shaders/shared/conv_fetch.wgsl")),
     ("shared/conv_operands", include_str!("../../shaders/shared/conv_operands.wgsl")),

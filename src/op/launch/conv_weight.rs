@@ -105,7 +105,7 @@ pub(in crate::op) fn conv_weight(gather: &Gather, prologue: &Option<Expr>, s: &S
     launch.choice = Some(choice);
     if splits > 1 {
         launch.scratch.push(splits * m * d);
-        let mut chain = Chain { kind: Kind::Sum, target, launch };
+        let mut chain = Chain { kind: Kind::Sum, count: splits, target, launch };
         chain.run(Source::Buffer(Binding::ScratchRead(0)), [1, splits, m * d], Binding::Output);
         launch = chain.launch;
     }

@@ -9,16 +9,42 @@ use crate::tensor::Reduction;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Sum,
+    Mean,
+    Variance,
     Max,
     LogSumExp,
     /// Σ x²
     Squares,
 }
 
+impl Kind {
+    /// The type of a partial result.
+    fn partial(self) -> &'static str {
+        match self {
+            // Largest exponent, sum of exponentials below it.
+            Self::LogSumExp => "vec2<f32>",
+            // Count, mean, sum of squares about it.
+            Self::Variance => "vec4<f32>",
+            _ => "f32",
+        }
+    }
+
+    /// Numbers of a partial result.
+    fn width(self) -> usize {
+        match self {
+            Self::LogSumExp => 2,
+            Self::Variance => 4,
+            _ => 1,
+        }
+    }
+}
+
 impl From<Reduction> for Kind {
     fn from(kind: Reduction) -> Self {
         match kind {
             Reduction::Sum => Self::Sum,
+            Reduction::Mean => Self::Mean,
+            Reduction::Variance => Self::Variance,
             Reduction::Max => Self::Max,
             Reduction::LogSumExp => Self::LogSumExp,
         }
@@ -44,11 +70,10 @@ pub(in crate::op) fn reduce(
     if s.output.is_empty() {
         return Launch::default();
     }
-    let mut chain = Chain { kind: kind.into(), target, launch: Launch::default() };
     if extents[1] == 0 {
-        let value = if kind == Reduction::Sum { 0.0 } else { f64::NEG_INFINITY };
-        return super::map(&Expr::build(|b| b.constant(value)), &Signature { inputs: Vec::new(), output: s.output }, target);
+        return super::map(&Expr::build(|b| b.constant(kind.of_none())), &Signature { inputs: Vec::new(), output: s.output }, target);
     }
+    let mut chain = Chain { kind: kind.into(), count: extents[1], target, launch: Launch::default() };
     chain.run(Source::Program(expr, s.inputs.clone(), full), extents, Binding::Output);
     chain.launch
 }
@@ -56,6 +81,8 @@ pub(in crate::op) fn reduce(
 /// Stages that are appended to a launch; each but the last leaves partial results in a scratch buffer of its own.
 pub(super) struct Chain<'a> {
     pub(super) kind: Kind,
+    /// Elements of each result.
+    pub(super) count: usize,
     pub(super) target: &'a Target,
     pub(super) launch: Launch,
 }
@@ -65,8 +92,8 @@ const ONE_STAGE: usize = 40;
 
 /// How one stage divides its work.
 struct Division {
-    /// Neighbours along inner and strands of the reduced axis in a workgroup; `None` for one invocation an output.
-    tree: Option<[usize; 2]>,
+    /// Trees in a workgroup, and of each the neighbours along inner and the strands of the reduced axis; `None` for one invocation an output.
+    tree: Option<[usize; 3]>,
     splits: usize,
 }
 
@@ -80,10 +107,9 @@ impl Chain<'_> {
             self.stage(&source, partials, extents, &division, output, false);
             return;
         }
-        let width = if self.kind == Kind::LogSumExp { 2 } else { 1 };
         let splits = reduced.div_ceil(reduced.div_ceil(division.splits));
         let number = self.launch.scratch.len();
-        self.launch.scratch.push(outer * splits * inner * width);
+        self.launch.scratch.push(outer * splits * inner * self.kind.width());
         self.stage(&source, partials, extents, &Division { splits, ..division }, Binding::Scratch(number), true);
         if self.kind == Kind::Squares {
             self.kind = Kind::Sum;
@@ -103,18 +129,19 @@ impl Chain<'_> {
         let threads = 256.min(self.target.max_invocations as usize);
         let lanes = inner.next_power_of_two().min(64);
         let strands = (threads / lanes).min(reduced.next_power_of_two());
+        // Every workgroup has as many invocations, so that any two reductions can share a dispatch.
+        let trees = threads / (lanes * strands);
         let groups = outer * inner.div_ceil(lanes);
         // Another stage costs as much as some forty more elements a strand do (5 µs on an H200): what fits one is not split.
         let most = if reduced <= strands * ONE_STAGE { 1 } else { reduced.div_ceil(strands * 8) };
-        Division { tree: Some([lanes, strands]), splits: 512usize.div_ceil(groups).min(most) }
+        Division { tree: Some([trees, lanes, strands]), splits: 512usize.div_ceil(groups).min(most) }
     }
 
     fn stage(&mut self, source: &Source<'_>, partials: bool, extents: [usize; 3], division: &Division, output: Binding, keep: bool) {
         let [outer, reduced, inner] = extents;
-        let pair = self.kind == Kind::LogSumExp;
-        let partial = if pair { "array<vec2<f32>>" } else { "array<f32>" };
+        let partial = format!("array<{}>", self.kind.partial());
         let mut bindings = Bindings::default();
-        bindings.bind(output, "output", if keep { partial } else { "array<f32>" });
+        bindings.bind(output, "output", if keep { &partial } else { "array<f32>" });
         let mut random = false;
         let (program, work, read) = match source {
             Source::Program(expr, shapes, full) => {
@@ -124,7 +151,7 @@ impl Chain<'_> {
                 (program, expr.instrs().len(), super::bytes(shapes.iter().copied()))
             }
             Source::Buffer(binding) => {
-                bindings.bind(binding.clone(), "partials", if partials { partial } else { "array<f32>" });
+                bindings.bind(binding.clone(), "partials", if partials { &partial } else { "array<f32>" });
                 let program =
                     if partials { String::new() } else { "fn program(index: u32) -> f32 {\n    return partials[index];\n}\n".into() };
                 (program, 1, 4 * (outer * reduced * inner) as u64)
@@ -132,29 +159,34 @@ impl Chain<'_> {
         };
         let splits = division.splits;
         let (threads, groups) = match division.tree {
-            Some([lanes, strands]) => (lanes * strands, rows((outer * splits * inner.div_ceil(lanes)) as u64)),
+            Some([trees, lanes, strands]) => (trees * lanes * strands, rows((outer * splits * inner.div_ceil(lanes)).div_ceil(trees) as u64)),
             None => {
                 let flat = super::flat(outer * splits * inner, self.target);
                 (flat.threads as usize, flat.groups)
             }
         };
-        let [lanes, strands] = division.tree.unwrap_or([1, 1]);
+        let [trees, lanes, strands] = division.tree.unwrap_or([1; 3]);
         let (bindings, declared) = bindings.finish();
         let defines: Defines = vec![
             ("BINDINGS", declared),
             ("PROGRAM", program),
             ("RANDOM", flag(random)),
-            ("LSE", flag(pair)),
+            ("PARTIAL", self.kind.partial().into()),
+            ("LSE", flag(self.kind == Kind::LogSumExp)),
+            ("MEAN", flag(self.kind == Kind::Mean)),
+            ("VARIANCE", flag(self.kind == Kind::Variance)),
             ("MAX", flag(self.kind == Kind::Max)),
             ("SQUARES", flag(self.kind == Kind::Squares)),
             ("FROM_PARTIALS", flag(partials)),
             ("TO_PARTIALS", flag(keep)),
             ("TREE", flag(division.tree.is_some())),
+            ("SHARE", format!("{:?}f", (1.0 / self.count as f64) as f32)),
             ("OUTER", text(outer)),
             ("REDUCE", text(reduced)),
             ("INNER", text(inner)),
             ("SPLITS", text(splits)),
             ("CHUNK", text(reduced.div_ceil(splits))),
+            ("TREES", text(trees)),
             ("LANES", text(lanes)),
             ("ROWS", text(strands)),
             ("THREADS", text(threads)),

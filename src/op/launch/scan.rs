@@ -1,5 +1,5 @@
-//! Scans: a workgroup goes through an image where its states fit workgroup memory; otherwise, and where the adapter is a CPU, each step
-//! is a dispatch over all images.
+//! Scans: a workgroup goes through an image where its states fit workgroup memory and its weights registers, or where it has few cells a step;
+//! otherwise, and where the adapter is a CPU, each step is a dispatch over all images.
 
 use std::sync::Arc;
 
@@ -10,10 +10,23 @@ use crate::tensor::{GATES, Gating, Walk};
 
 /// Most units whose weights, those of one gate, an invocation holds in registers.
 const HELD: usize = 32;
+/// Most weights that every workgroup reads anew in each step: half a megabyte, which a second cache holds beside other things.
+const READ: usize = 128 << 10;
 /// Cells whose gates are known at a time, where workgroup memory holds them.
 const CHUNK: usize = 32;
 /// Bytes of a number.
 const F32: usize = 4;
+
+/// Who goes through an image.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// A workgroup of so many invocations, a whole number of cells' gates, each with the weights of a gate in registers.
+    Gates(usize),
+    /// A workgroup of so many invocations, each with a unit of a lane, which read weights as they go.
+    Units(usize),
+    /// A dispatch a step.
+    Steps,
+}
 
 /// What the kernels know of a scan.
 struct Geometry<'a> {
@@ -53,11 +66,20 @@ impl<'a> Geometry<'a> {
         self.target.workgroup_bytes as usize / F32
     }
 
-    /// Invocations of a workgroup that goes through an image, a whole number of cells' gates; `None` where steps are dispatches.
-    fn threads(&self, numbers: usize) -> Option<usize> {
+    /// The way where a workgroup needs so many numbers of workgroup memory: to hold weights, and not to.
+    fn way(&self, [holding, reading]: [usize; 2]) -> Way {
         let (gates, most) = (self.gates(), self.target.max_invocations as usize);
-        let fits = !self.target.is_cpu() && self.units <= HELD && gates <= most && numbers <= self.room();
-        fits.then(|| most / gates * gates)
+        let cells = self.walk.lanes(self.size) * self.units;
+        let weights = self.walk.taps().len() * self.units * self.gating.entered() * self.units;
+        if self.target.is_cpu() {
+            Way::Steps
+        } else if self.units <= HELD && gates <= most && holding <= self.room() {
+            Way::Gates(most / gates * gates)
+        } else if cells <= most && reading <= self.room() && weights <= READ {
+            Way::Units(cells)
+        } else {
+            Way::Steps
+        }
     }
 
     fn defines(&self) -> Defines {
@@ -144,10 +166,18 @@ pub(in crate::op) fn scan(of: (Walk, Gating), s: &Signature<'_>, target: &Target
     let flops = (2 * geometry.cells() * s.inputs[1].len()) as u64;
     let mut bound =
         vec![(Binding::Output, "output"), (Binding::Input(0), "sums"), (Binding::Input(1), "weights"), (Binding::Input(2), "initial")];
-    let Some(threads) = geometry.threads(states + gates) else {
-        bound.push((Binding::Scratch(0), "cells"));
-        let stages = geometry.steps("scan_step", 0..walk.steps(geometry.size), &bound, flops);
-        return Launch { stages, scratch: vec![geometry.cells() * geometry.units], ..Launch::default() };
+    let moved = bytes(s.inputs.iter().copied().chain([s.output]));
+    let threads = match geometry.way([states + gates, states]) {
+        Way::Gates(threads) => threads,
+        Way::Units(threads) => {
+            let stage = geometry.walk("scan_units", threads, vec![("STATES", text(states))], &bound, flops, moved);
+            return Launch { stages: vec![stage], ..Launch::default() };
+        }
+        Way::Steps => {
+            bound.push((Binding::Scratch(0), "cells"));
+            let stages = geometry.steps("scan_step", 0..walk.steps(geometry.size), &bound, flops);
+            return Launch { stages, scratch: vec![geometry.cells() * geometry.units], ..Launch::default() };
+        }
     };
     let chunk = ((geometry.room() - states) / gates).clamp(1, CHUNK).min(walk.widest(geometry.size));
     let own = vec![
@@ -156,7 +186,6 @@ pub(in crate::op) fn scan(of: (Walk, Gating), s: &Signature<'_>, target: &Target
         ("STATES", text(states)),
         ("DEPTH", text(walk.taps().len() * geometry.units)),
     ];
-    let moved = bytes(s.inputs.iter().copied().chain([s.output]));
     Launch { stages: vec![geometry.walk("scan", threads, own, &bound, flops, moved)], ..Launch::default() }
 }
 
@@ -204,12 +233,12 @@ pub(in crate::op) fn scan_adjoint(of: (Walk, Gating), s: &Signature<'_>, target:
         (Binding::Scratch(1), "asked"),
     ];
     let states = geometry.states(gates);
-    match geometry.threads(states) {
-        Some(threads) => {
+    match geometry.way([states; 2]) {
+        Way::Gates(threads) | Way::Units(threads) => {
             let moved = bytes([s.inputs[0], s.inputs[0], s.inputs[1], s.output]);
             stages.push(geometry.walk("scan_adjoint", threads, vec![("STATES", text(states))], &bound, flops, moved));
         }
-        None => stages.extend(geometry.steps("scan_adjoint_step", (0..walk.steps(geometry.size)).rev(), &bound, flops)),
+        Way::Steps => stages.extend(geometry.steps("scan_adjoint_step", (0..walk.steps(geometry.size)).rev(), &bound, flops)),
     }
 
     let sums = geometry.images * (walk.taps().len() * gates + units);

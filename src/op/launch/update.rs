@@ -15,7 +15,7 @@ pub(crate) fn update(update: &Update, number: usize, len: usize, target: &Target
     let scaled = update.loss_scale.is_some();
     if update.clip_norm.is_some() || scaled {
         // The squared norm, in scratch 0.
-        let mut chain = Chain { kind: Kind::Squares, target, launch: Launch { scratch: vec![1], ..Launch::default() } };
+        let mut chain = Chain { kind: Kind::Squares, count: len, target, launch: Launch { scratch: vec![1], ..Launch::default() } };
         chain.run(Source::Buffer(Binding::Arena(Arena::Gradient)), [1, len, 1], Binding::Scratch(0));
         launch = chain.launch;
     }

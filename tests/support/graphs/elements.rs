@@ -104,7 +104,7 @@ pub fn draws(shape: &[usize]) -> Result<Case> {
 /// Reductions of every kind and form.
 pub fn reductions() -> Result<Vec<Case>> {
     let mut cases = Vec::new();
-    for kind in [Reduction::Sum, Reduction::LogSumExp, Reduction::Max] {
+    for kind in [Reduction::Sum, Reduction::Mean, Reduction::Variance, Reduction::LogSumExp, Reduction::Max] {
         for (shape, axes) in [
             ([4, 3, 5], 0..1),
             ([4, 3, 5], 1..2),
@@ -123,6 +123,13 @@ pub fn reductions() -> Result<Vec<Case>> {
                 Ok(vec![b.graph.reduce(kind, y, axes)?])
             })?);
         }
+    }
+    for (shape, axes) in [([1, 3000, 3], 1..2), ([2, 50, 70], 1..2), ([5, 3, 9], 0..2)] {
+        cases.push(case(format!("variance of numbers near a thousand, {shape:?} over {axes:?}"), |b| {
+            let x = b.leaf(shape);
+            let x = b.graph.map(&[x], |e, v| e.offset(v[0], 1000.0))?;
+            Ok(vec![b.graph.reduce(Reduction::Variance, x, axes)?])
+        })?);
     }
     cases.push(case("sum of draws", |b| {
         let u = b.graph.random(Distribution::Uniform, 3, [5, 90])?;

@@ -124,6 +124,9 @@ pub fn scans() -> Result<Vec<Case>> {
     let mut cases = Vec::new();
     let sizes = [
         (Walk::Rows { kernel: 1 }, [1, 6, 1, 33]),
+        (Walk::Rows { kernel: 3 }, [2, 4, 3, 34]),
+        (Walk::Rows { kernel: 1 }, [1, 2, 9, 40]),
+        (Walk::Leftward, [2, 3, 2, 35]),
         (Walk::Rows { kernel: 3 }, [2, 5, 7, 3]),
         (Walk::Rows { kernel: 5 }, [1, 3, 4, 16]),
         (Walk::Rightward, [2, 3, 7, 3]),
