@@ -111,10 +111,14 @@ fn trained(gpu: &Gpu, name: &str, hyper: &str, dims: [usize; 3]) -> (Vec<Vec<f32
 #[test]
 fn kernels_that_share_a_dispatch_compute_the_same_bits() {
     for gpu in gpus().iter().take(1) {
-        // One chain of layers, with norms of its gradients; halves of a batch that go through one network, running statistics and two updates.
-        for (name, hyper, dims) in
-            [("pixelcnn", "blocks = 2\nhidden = 8\nhead = 8", [6, 6, 1]), ("dcgan", "filters = 4\nlatent = 6", [32, 32, 3])]
-        {
+        // One chain of layers, with norms of its gradients; halves of a batch that go through one network, running statistics and two updates;
+        // sums that go along with products; a recurrence of more units than registers hold.
+        for (name, hyper, dims) in [
+            ("pixelcnn", "blocks = 2\nhidden = 8\nhead = 8", [6, 6, 1]),
+            ("dcgan", "filters = 4\nlatent = 6", [32, 32, 3]),
+            ("vae", "form = 'mlp'\nhidden = 24\nlatent = 4", [6, 6, 1]),
+            ("rnn", "hidden = 40", [12, 1, 1]),
+        ] {
             let (merged, fewer) = trained(gpu, name, hyper, dims);
             let (apart, all) = trained(&gpu.apart(), name, hyper, dims);
             // Forced forms of products may be such as share less: textures are copied first, and few are bound at once.
