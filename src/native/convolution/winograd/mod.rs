@@ -44,14 +44,23 @@ pub(super) fn convolve(job: &Convolution<'_, f32>, output: &mut [f32]) -> bool {
     filtered!(forward::convolve, job, output)
 }
 
-/// The same of a weight gradient.
+/// The same of a weight gradient, where it has so many channels that it takes less time too.
 pub(super) fn weight_gradient(job: &WeightGradient<'_, f32>, output: &mut [f32]) -> bool {
+    let [cs, cd] = job.channels;
+    let is_square = matches!(&job.gather.phases[..], [phase] if phase.taps.len() == 9);
+    if is_square && cs * cd < PAYING {
+        return false;
+    }
     filtered!(weight::weight_gradient, job, output)
 }
 
 /// Rows and columns of the sums of a tile: of small ones, whose factors are ±1 and ½, and of those that take the fewest products.
 const NARROW: usize = 2;
 const WIDE: usize = 4;
+
+/// Channels of the source times those of the gradient from which filtering pays in the weight gradient of a 3×3 kernel, where both operands are
+/// transformed anew for every call.
+const PAYING: usize = 32 * 64;
 
 /// Wide tiles of an image that are worth transforming weights for.
 const TILES: usize = 4;
