@@ -17,6 +17,7 @@ mod pairs;
 mod passes;
 mod portable;
 mod tile;
+mod turn;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod wasm;
 #[cfg(target_arch = "x86_64")]
@@ -27,6 +28,7 @@ pub use level::{Arithmetic, Job, Level, choose, dispatch, level, levels};
 pub use pairing::{Rows, pair_ahead, round, stack};
 pub use pairs::{MOST_ROWS, Packing, has_pairs, has_tiles, prove_pairs};
 pub use tile::{MAX_COLUMNS, MAX_ROWS, columns, multiply, rows};
+pub use turn::turn;
 
 /// One tile's operands.
 pub struct Tile<'a> {

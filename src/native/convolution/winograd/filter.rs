@@ -2,7 +2,9 @@
 
 #![allow(clippy::needless_range_loop)] // indices name rows and columns here
 
-use super::lanes::{LANES, Lane, NOTHING};
+use std::mem::MaybeUninit;
+
+use super::lanes::{LANES, Lane, NOTHING, Put};
 
 /// A filter of T taps whose tiles of O sums take P products, that many as a patch of the source has numbers.
 ///
@@ -11,16 +13,16 @@ use super::lanes::{LANES, Lane, NOTHING};
 pub(crate) trait Filter<const P: usize, const T: usize, const O: usize>: Send + Sync {
     /// Rows and columns of a patch.
     const PATCH: usize;
-    /// What a patch is multiplied as.
-    fn patch(d: [&Lane; P]) -> [Lane; P];
+    /// What a patch is multiplied as: P numbers for each of its channels.
+    fn patch(d: [&Lane; P], to: &mut impl Put);
     /// What taps are multiplied as.
-    fn taps(g: [&Lane; T]) -> [Lane; P];
-    /// The sums of a tile, of its products.
-    fn sums(m: [&Lane; P]) -> [Lane; O];
+    fn taps(g: [&Lane; T], to: &mut impl Put);
+    /// The O sums of a tile, of its products.
+    fn sums(m: [&Lane; P], to: &mut impl Put);
     /// What the gradients of a tile's sums are multiplied as.
-    fn gradient(u: [&Lane; O]) -> [Lane; P];
-    /// The gradients of taps, of their products.
-    fn taps_of(m: [&Lane; P]) -> [Lane; T];
+    fn gradient(u: [&Lane; O], to: &mut impl Put);
+    /// The gradients of T taps, of their products.
+    fn taps_of(m: [&Lane; P], to: &mut impl Put);
 }
 
 /// A function of so many numbers, channel by channel.
@@ -46,30 +48,26 @@ macro_rules! across {
 macro_rules! both_ways {
     ($name:ident, $from:literal, $to:literal, $rows_first:literal, $along:path) => {
         #[inline(always)]
-        fn $name(d: [&Lane; $from * $from]) -> [Lane; $to * $to] {
-            let mut half = [[NOTHING; $from]; $to];
+        fn $name(d: [&Lane; $from * $from], to: &mut impl Put) {
+            let mut half = [const { MaybeUninit::<[Lane; $to]>::uninit() }; $from];
             for j in 0..$from {
                 let mut line = [&NOTHING; $from];
                 for i in 0..$from {
                     line[i] = if $rows_first { d[j * $from + i] } else { d[i * $from + j] };
                 }
-                let line = across!($from, $to, $along, line);
-                for i in 0..$to {
-                    half[i][j] = line[i];
-                }
+                half[j].write(across!($from, $to, $along, line));
             }
-            let mut out = [NOTHING; $to * $to];
             for i in 0..$to {
                 let mut line = [&NOTHING; $from];
                 for j in 0..$from {
-                    line[j] = &half[i][j];
+                    // SAFETY: all were written above.
+                    line[j] = unsafe { &half[j].assume_init_ref()[i] };
                 }
                 let line = across!($from, $to, $along, line);
                 for j in 0..$to {
-                    out[if $rows_first { j * $to + i } else { i * $to + j }] = line[j];
+                    to.put(if $rows_first { j * $to + i } else { i * $to + j }, &line[j]);
                 }
             }
-            out
         }
     };
 }
@@ -274,8 +272,13 @@ mod tests {
         let place = |o: usize, t: usize| (o / tile + t / kernel) * F::PATCH + o % tile + t % kernel;
         for seed in 0..20 {
             let (d, g, u) = (numbers::<P>(seed), numbers::<T>(seed + 1), numbers::<O>(seed + 2));
-            let (patch, taps, gradient) = (F::patch(d.each_ref()), F::taps(g.each_ref()), F::gradient(u.each_ref()));
-            let (sums, found) = (F::sums(times(patch, taps).each_ref()), F::taps_of(times(patch, gradient).each_ref()));
+            let (mut patch, mut taps, mut gradient) = ([NOTHING; P], [NOTHING; P], [NOTHING; P]);
+            F::patch(d.each_ref(), &mut patch);
+            F::taps(g.each_ref(), &mut taps);
+            F::gradient(u.each_ref(), &mut gradient);
+            let (mut sums, mut found) = ([NOTHING; O], [NOTHING; T]);
+            F::sums(times(patch, taps).each_ref(), &mut sums);
+            F::taps_of(times(patch, gradient).each_ref(), &mut found);
             for c in 0..LANES {
                 for (o, sum) in sums.iter().enumerate() {
                     let right: f32 = (0..T).map(|t| d[place(o, t)][c] * g[t][c]).sum();

@@ -18,10 +18,59 @@ pub(super) const fn stride(len: usize) -> usize {
     len + LANES
 }
 
-/// Puts lanes one after the other.
-#[inline(always)]
-pub(super) fn put(lanes: &[Lane], out: &mut [f32]) {
-    for (out, lane) in out.as_chunks_mut().0.iter_mut().zip(lanes) {
-        *out = *lane;
+/// Where results of a filter go, one by one as they come: an array of them would be filled with zeros first, and read again.
+pub(super) trait Put {
+    /// Takes result `k`.
+    fn put(&mut self, k: usize, lane: &Lane);
+}
+
+/// Lanes that lie so far apart.
+pub(super) struct Apart<'a> {
+    pub(super) out: &'a mut [f32],
+    pub(super) first: usize,
+    pub(super) apart: usize,
+}
+
+impl Put for Apart<'_> {
+    #[inline(always)]
+    fn put(&mut self, k: usize, lane: &Lane) {
+        self.out[self.first + k * self.apart..][..LANES].copy_from_slice(lane);
+    }
+}
+
+/// Lanes that have a place each, or none.
+pub(super) struct Places<'a, const N: usize> {
+    pub(super) out: &'a mut [f32],
+    pub(super) places: &'a [Option<usize>; N],
+    /// Beyond each place.
+    pub(super) at: usize,
+}
+
+impl<const N: usize> Put for Places<'_, N> {
+    #[inline(always)]
+    fn put(&mut self, k: usize, lane: &Lane) {
+        if let Some(place) = self.places[k] {
+            self.out[place + self.at..][..LANES].copy_from_slice(lane);
+        }
+    }
+}
+
+/// Lanes at the same place of an array each.
+pub(super) struct Each<'a, 'b, const N: usize> {
+    pub(super) out: &'a mut [&'b mut [f32]; N],
+    pub(super) at: usize,
+}
+
+impl<const N: usize> Put for Each<'_, '_, N> {
+    #[inline(always)]
+    fn put(&mut self, k: usize, lane: &Lane) {
+        self.out[k][self.at..][..LANES].copy_from_slice(lane);
+    }
+}
+
+#[cfg(test)]
+impl<const N: usize> Put for [Lane; N] {
+    fn put(&mut self, k: usize, lane: &Lane) {
+        self[k] = *lane;
     }
 }

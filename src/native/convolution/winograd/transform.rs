@@ -7,9 +7,9 @@ use std::ops::Range;
 
 use super::filter::Filter;
 use super::geometry::PhaseTables;
-use super::lanes::{LANES, NOTHING, lane, put, stride};
+use super::lanes::{Apart, Each, LANES, NOTHING, Places, lane, stride};
 use super::{Split, Unit};
-use crate::native::simd::{Arithmetic, Job};
+use crate::native::simd::{Arithmetic, Job, turn};
 
 /// Transforms patches of one image's tiles: `[unit][block of channels][row][product][channel]`, rows [`stride`] apart.
 pub(super) struct Patches<'a, F, const P: usize, const T: usize, const O: usize> {
@@ -42,7 +42,7 @@ impl<F: Filter<P, T, O>, const P: usize, const T: usize, const O: usize> Job for
                         patch[k] = lane(window, corner + k / F::PATCH * steps[0] + k % F::PATCH * steps[1] + c);
                     }
                     let at = ((u * channels + c) / LANES * rows + first + row) * chunk;
-                    put(&F::patch(patch), &mut out[at..at + P * LANES]);
+                    F::patch(patch, &mut Apart { out: &mut *out, first: at, apart: LANES });
                 }
             }
         }
@@ -67,31 +67,23 @@ impl<F: Filter<P, T, O>, const P: usize, const T: usize, const O: usize> Job for
     fn run(self, _: impl Arithmetic) {
         let Self { units, tables, weights, channels: [cs, cd], first, width, out, .. } = self;
         let product = stride(units.len() * cs * width);
+        let mut turned = [[NOTHING; LANES]; T];
         for (u, Unit(taps)) in units.iter().enumerate() {
             let bases = taps.map(|t| tables.taps[t] * cs * cd);
             // A square of channels at a time, which is turned where weights lie the other way.
             for c in (0..cs).step_by(LANES) {
                 for d in (0..width).step_by(LANES) {
-                    let mut squares = [[NOTHING; LANES]; T];
-                    for (square, base) in squares.iter_mut().zip(bases) {
-                        for i in 0..LANES {
-                            if self.transposed {
-                                let line = lane(weights, base + (first + d + i) * cs + c);
-                                square.iter_mut().zip(line).for_each(|(row, v)| row[i] = *v);
-                            } else {
-                                square[i] = *lane(weights, base + (c + i) * cd + first + d);
-                            }
+                    if self.transposed {
+                        for (turned, base) in turned.iter_mut().zip(bases) {
+                            turn(&weights[base + (first + d) * cs + c..], cs, turned);
                         }
                     }
                     for i in 0..LANES {
-                        let at = (u * cs + c + i) * width + d;
                         let mut taps = [&NOTHING; T];
                         for k in 0..T {
-                            taps[k] = &squares[k][i];
+                            taps[k] = if self.transposed { &turned[k][i] } else { lane(weights, bases[k] + (c + i) * cd + first + d) };
                         }
-                        for (k, values) in F::taps(taps).iter().enumerate() {
-                            out[k * product + at..][..LANES].copy_from_slice(values);
-                        }
+                        F::taps(taps, &mut Apart { out: &mut *out, first: (u * cs + c + i) * width + d, apart: product });
                     }
                 }
             }
@@ -123,12 +115,7 @@ impl<F: Filter<P, T, O>, const P: usize, const T: usize, const O: usize> Job for
                 for k in 0..P {
                     own[k] = lane(products, k * width + j);
                 }
-                let sums = F::sums(own);
-                for (target, sums) in targets.into_iter().zip(&sums) {
-                    if let Some(target) = target {
-                        put(&[*sums], &mut out[target + j..target + j + LANES]);
-                    }
-                }
+                F::sums(own, &mut Places { out: &mut *out, places: &targets, at: j });
             }
         }
     }
@@ -163,9 +150,7 @@ impl<F: Filter<P, T, O>, const P: usize, const T: usize, const O: usize> Job for
                         tile[k] = lane(upstream, position + d);
                     }
                 }
-                for (k, values) in F::gradient(tile).iter().enumerate() {
-                    out[k * product + at..][..LANES].copy_from_slice(values);
-                }
+                F::gradient(tile, &mut Apart { out: &mut *out, first: at, apart: product });
             }
         }
     }
@@ -187,7 +172,7 @@ pub(super) struct TapSums<'a, F, const P: usize, const T: usize, const O: usize>
 impl<F: Filter<P, T, O>, const P: usize, const T: usize, const O: usize> Job for TapSums<'_, F, P, T, O> {
     #[inline(always)]
     fn run(self, _: impl Arithmetic) {
-        let Self { sums, sum_len, width, channel, out, columns, .. } = self;
+        let Self { sums, sum_len, width, channel, mut out, columns, .. } = self;
         for c in 0..out[0].len() / columns {
             for column in (0..columns).step_by(LANES) {
                 let at = column / width * sum_len + (channel + c) * width + column % width;
@@ -195,10 +180,7 @@ impl<F: Filter<P, T, O>, const P: usize, const T: usize, const O: usize> Job for
                 for k in 0..P {
                     own[k] = lane(sums[k], at);
                 }
-                let taps = F::taps_of(own);
-                for t in 0..T {
-                    out[t][c * columns + column..][..LANES].copy_from_slice(&taps[t]);
-                }
+                F::taps_of(own, &mut Each { out: &mut out, at: c * columns + column });
             }
         }
     }
