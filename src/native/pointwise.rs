@@ -114,23 +114,34 @@ pub struct Evaluator<'a, T> {
     channels: usize,
     item: usize,
     step: &'a Step,
+    /// Instructions whose results are the same in every block, as bits.
+    fixed: u128,
 }
 
 impl<'a, T: Real> Evaluator<'a, T> {
     /// A program over operands that are its inputs 0 and up.
     pub fn new(expr: &'a Expr, operands: &'a [Operand<'a, T>], shape: &Shape, step: &'a Step) -> Self {
-        let item = shape.dims().first().map_or(1, |n| shape.len() / (*n).max(1));
-        Self { expr, operands, in_place: false, channels: shape.channels(), item, step }
+        Self::over(false, expr, operands, shape, step)
     }
 
     /// A program whose input 0 is the output's own old contents and whose operands are its inputs 1 and up.
     pub fn in_place(expr: &'a Expr, operands: &'a [Operand<'a, T>], shape: &Shape, step: &'a Step) -> Self {
-        Self { in_place: true, ..Self::new(expr, operands, shape, step) }
+        Self::over(true, expr, operands, shape, step)
+    }
+
+    fn over(in_place: bool, expr: &'a Expr, operands: &'a [Operand<'a, T>], shape: &Shape, step: &'a Step) -> Self {
+        let item = shape.dims().first().map_or(1, |n| shape.len() / (*n).max(1));
+        let mut evaluator = Self { expr, operands, in_place, channels: shape.channels(), item, step, fixed: 0 };
+        evaluator.fixed = evaluator.fixed();
+        evaluator
     }
 
     /// Evaluates the elements from `start` on into `out`.
     pub fn run(&self, start: usize, out: &mut [T]) {
-        T::with_scratch(self.expr.instrs().len() * BLOCK, |registers| simd::dispatch(Blocks { evaluator: self, start, out, registers }));
+        let fixed = if out.len() > BLOCK { self.fixed } else { 0 };
+        T::with_scratch(self.expr.instrs().len() * BLOCK, |registers| {
+            simd::dispatch(Blocks { evaluator: self, start, out, registers, fixed });
+        });
     }
 
     /// Hands `work` the `len` elements from `start` on: where they lie already, if the program is just an operand.
@@ -148,13 +159,36 @@ impl<'a, T: Real> Evaluator<'a, T> {
         }
     }
 
-    /// Evaluates one block. `again` says that registers hold the block before, of full length.
+    /// Instructions whose results are the same in every block: what is made of constants, and of channels that a block holds whole rows
+    /// of. A standard deviation is one of them, so that its root is not taken anew for every position.
+    fn fixed(&self) -> u128 {
+        let mut fixed = 0u128;
+        for (at, &instr) in self.expr.instrs().iter().enumerate().take(u128::BITS as usize) {
+            let is_fixed = |v: usize| fixed >> v & 1 == 1;
+            let same = match instr {
+                Instr::Input(k) => k >= self.own() && self.operands[k - self.own()].repeats(),
+                Instr::Const(_) => true,
+                Instr::Channel => BLOCK.is_multiple_of(self.channels),
+                Instr::Random(..) => false,
+                Instr::Unary(_, x) => is_fixed(x),
+                Instr::Binary(_, x, y) => is_fixed(x) && is_fixed(y),
+                Instr::Select(c, x, y) => is_fixed(c) && is_fixed(x) && is_fixed(y),
+            };
+            fixed |= u128::from(same) << at;
+        }
+        fixed
+    }
+
+    /// Evaluates one block. `held` are the instructions, as bits, whose results the registers hold of the block before.
     #[inline(always)]
-    fn block(&self, start: usize, out: &mut [T], registers: &mut [T], again: bool) {
+    fn block(&self, start: usize, out: &mut [T], registers: &mut [T], held: u128) {
         let len = out.len();
         let instrs = self.expr.instrs();
         let last = instrs.len() - 1;
         for (at, &instr) in instrs.iter().enumerate() {
+            if at != last && at < u128::BITS as usize && held >> at & 1 == 1 {
+                continue;
+            }
             let (before, rest) = registers.split_at_mut(at * BLOCK);
             // Inputs that lie next to each other are read where they are.
             let get = |v: usize| match instrs[v] {
@@ -175,15 +209,11 @@ impl<'a, T: Real> Evaluator<'a, T> {
             match instr {
                 Instr::Input(k) => {
                     let operand = &self.operands[k - self.own()];
-                    if at == last || (operand.dense(start, len).is_none() && !(again && operand.repeats())) {
+                    if at == last || operand.dense(start, len).is_none() {
                         operand.load(start, r);
                     }
                 }
-                Instr::Const(bits) => {
-                    if at == last || !again {
-                        r.fill(T::of(f64::from_bits(bits)));
-                    }
-                }
+                Instr::Const(bits) => r.fill(T::of(f64::from_bits(bits))),
                 Instr::Channel => r.iter_mut().enumerate().for_each(|(i, v)| *v = T::of(((start + i) % self.channels) as f64)),
                 Instr::Random(distribution, stream) => self.draw(distribution, stream, start, r),
                 Instr::Unary(f, x) => unary(f, get(x), r),
@@ -229,20 +259,24 @@ struct Blocks<'a, 'b, T> {
     start: usize,
     out: &'a mut [T],
     registers: &'a mut [T],
+    /// As of [`Evaluator::fixed`].
+    fixed: u128,
 }
 
 impl<T: Real> simd::Job for Blocks<'_, '_, T> {
     #[inline(always)]
     fn run(self, _: impl simd::Arithmetic) {
-        let Self { evaluator, mut start, out, registers } = self;
+        let Self { evaluator, mut start, out, registers, fixed } = self;
+        let mut held = 0;
         // Blocks of known length are what the compiler makes short code of.
         let (blocks, rest) = out.as_chunks_mut::<BLOCK>();
-        for (i, block) in blocks.iter_mut().enumerate() {
-            evaluator.block(start, block, registers, i > 0);
+        for block in blocks {
+            evaluator.block(start, block, registers, held);
+            held = fixed;
             start += BLOCK;
         }
         if !rest.is_empty() {
-            evaluator.block(start, rest, registers, !blocks.is_empty());
+            evaluator.block(start, rest, registers, held);
         }
     }
 }

@@ -52,7 +52,8 @@ impl Operation for BatchNorm {
             let centred = b.sub(v[0], v[1]);
             let var = b.offset(v[2], epsilon);
             let sigma = b.unary(Unary::Sqrt, var);
-            let unit = b.div(centred, sigma);
+            let share = b.unary(Unary::Recip, sigma);
+            let unit = b.mul(centred, share);
             b.mul(unit, v[3])
         })?;
         let d_gamma = graph.sum_to(weighted, &channel)?;
@@ -62,7 +63,8 @@ impl Operation for BatchNorm {
                 let centred = b.sub(v[0], v[1]);
                 let var = b.offset(v[2], epsilon);
                 let sigma = b.unary(Unary::Sqrt, var);
-                let unit = b.div(centred, sigma);
+                let share = b.unary(Unary::Recip, sigma);
+                let unit = b.mul(centred, share);
                 let (mean_g, mean_gx) = (b.scale(v[5], 1.0 / count), b.scale(v[6], 1.0 / count));
                 let along = b.mul(unit, mean_gx);
                 let rest = b.sub(v[4], mean_g);
