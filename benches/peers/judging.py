@@ -27,8 +27,8 @@ REACH = 3
 PEERS = {
     "nearest": ["scikit-learn", "faiss"],
     "precision-recall": ["scikit-learn", "faiss"],
-    "score": ["PyTorch"],
-    "score-per-pixel": ["PyTorch"],
+    "score": ["PyTorch", "PyTorch channels-last"],
+    "score-per-pixel": ["PyTorch", "PyTorch channels-last"],
     "importance-bound": ["PyTorch"],
     "jpeg": ["PyTorch DataLoader"],
 }
@@ -84,7 +84,7 @@ def by_faiss(job: str, threads: int):
     return lambda: (share(generated, data), share(data, generated))
 
 
-def by_pytorch(job: str, threads: int, files: Path | None):
+def by_pytorch(job: str, threads: int, files: Path | None, channels_last: bool = False):
     import torch
 
     sys.path.insert(0, str(HERE / "pytorch"))
@@ -99,7 +99,8 @@ def by_pytorch(job: str, threads: int, files: Path | None):
     from autoregressive import PixelCNN
     from torch.nn.functional import binary_cross_entropy_with_logits as nats
 
-    model, images = PixelCNN().eval(), bits(IMAGES)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    model, images = PixelCNN().eval().to(memory_format=layout), bits(IMAGES).to(memory_format=layout)
 
     @torch.no_grad()
     def score():
@@ -170,7 +171,7 @@ def peer_row(args) -> dict:
     elif args.program == "faiss":
         work = by_faiss(args.jobs, args.threads)
     else:
-        work = by_pytorch(args.jobs, args.threads, args.files)
+        work = by_pytorch(args.jobs, args.threads, args.files, args.program.endswith("channels-last"))
     start = time.perf_counter()
     work()
     seconds = time.perf_counter() - start
