@@ -159,7 +159,9 @@ impl Chain<'_> {
         };
         let splits = division.splits;
         let (threads, groups) = match division.tree {
-            Some([trees, lanes, strands]) => (trees * lanes * strands, rows((outer * splits * inner.div_ceil(lanes)).div_ceil(trees) as u64)),
+            Some([trees, lanes, strands]) => {
+                (trees * lanes * strands, rows((outer * splits * inner.div_ceil(lanes)).div_ceil(trees) as u64))
+            }
             None => {
                 let flat = super::flat(outer * splits * inner, self.target);
                 (flat.threads as usize, flat.groups)
