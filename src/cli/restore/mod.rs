@@ -99,6 +99,10 @@ fn run(task: Task, args: &RestoreArgs, common: &Common, output: &Output) -> Resu
         let label = class.or_else(|| given.labels.get(number).copied()).unwrap_or((number % classes.max(1)) as u32);
         let asked = Asked { shown, label, seed, first: number * args.samples, count: args.samples };
         drawn.extend(artist.draw(&mut trained, &asked, &mut progress)?);
+        // Passes through a network are counted as they come, images that are drawn value by value when all of one picture are there.
+        if let Some(bar) = progress.of_images() {
+            bar.inc(args.samples as u64);
+        }
         rules.extend(enlarged(artist.sight().shown(), shown, dims));
     }
     progress.finish();
