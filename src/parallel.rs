@@ -3,6 +3,18 @@
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use rayon::{current_num_threads, prelude};
 
+/// Computes on one of the threads that share work: from outside each thing they share would have to be handed in and waited for.
+#[cfg(not(target_family = "wasm"))]
+pub(crate) fn among<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| work())
+}
+
+/// In a page there is one thread.
+#[cfg(target_family = "wasm")]
+pub(crate) fn among<R>(work: impl FnOnce() -> R) -> R {
+    work()
+}
+
 #[cfg(target_family = "wasm")]
 pub(crate) use alone::{current_num_threads, prelude};
 

@@ -109,7 +109,7 @@ impl<T: Number> CpuProgram<T> {
 
     /// Runs the plan once.
     pub fn run(&mut self, state: &mut CpuState<T>, step: &Step) {
-        self.run_observed(state, step, 0..self.plan.actions.len(), |_, _| {});
+        crate::parallel::among(|| self.run_observed(state, step, 0..self.plan.actions.len(), |_, _| {}));
     }
 
     /// Where a run may be cut at the earliest once action `at` is done: behind the actions that are carried out together with it.
