@@ -5,6 +5,7 @@
 // Dispatch: one workgroup an image, in rows of GRID_X.
 //!include shared/functions
 //!include shared/scan
+//!include shared/scan_walk
 //!include shared/scan_gating
 
 {{BINDINGS}}
@@ -83,13 +84,5 @@ fn walk(image: u32, thread: u32) {
             }
             workgroupBarrier();
         }
-    }
-}
-
-@compute @workgroup_size({{THREADS}})
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-    let image = group.y * {{GRID_X}}u + group.x;
-    if image < IMAGES {
-        walk(image, thread);
     }
 }

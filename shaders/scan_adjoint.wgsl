@@ -4,6 +4,7 @@
 // Dispatch: one workgroup an image, in rows of GRID_X.
 //!include shared/functions
 //!include shared/scan
+//!include shared/scan_walk
 
 {{BINDINGS}}
 //!include shared/scan_cell_adjoint
@@ -65,13 +66,5 @@ fn walk(image: u32, thread: u32) {
         if at < LANES * UNITS {
             asked[image * LANES * UNITS + at] = d_cell[own];
         }
-    }
-}
-
-@compute @workgroup_size({{THREADS}})
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-    let image = group.y * {{GRID_X}}u + group.x;
-    if image < IMAGES {
-        walk(image, thread);
     }
 }

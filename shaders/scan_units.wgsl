@@ -3,6 +3,7 @@
 // Dispatch: one workgroup an image, in rows of GRID_X.
 //!include shared/functions
 //!include shared/scan
+//!include shared/scan_walk
 //!include shared/scan_gating
 
 {{BINDINGS}}
@@ -45,13 +46,5 @@ fn walk(image: u32, thread: u32) {
             output[cell * UNITS + unit] = h;
         }
         workgroupBarrier();
-    }
-}
-
-@compute @workgroup_size({{THREADS}})
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-    let image = group.y * {{GRID_X}}u + group.x;
-    if image < IMAGES {
-        walk(image, thread);
     }
 }

@@ -7,8 +7,8 @@ static HEAP: kiln::heap::Heap = kiln::heap::Heap;
 
 /// What Rust's standard library calls where a thread would give its core away, here for a moment that it waits instead.
 ///
-/// Rayon's threads yield while they look for work, before they sleep. On Linux 6.18 another program then had the core for much longer, of
-/// however low a priority: beside a process of nice 12 a training step took twice as long (docs/decisions.md). After some rounds of this
+/// Rayon's threads yield while they look for work, before they sleep. On Linux 6.18 another program then had the core for much longer:
+/// beside a process of nice 12 a training step took twice as long (docs/decisions.md). After some rounds of this
 /// they sleep as before. What is loaded at run time (drivers, MPI) calls the system's own.
 #[cfg(target_os = "linux")]
 #[unsafe(no_mangle)]

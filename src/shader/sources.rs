@@ -70,6 +70,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("shared/philox", include_str!("../../shaders/shared/philox.wgsl")),
     ("shared/scan", include_str!("../../shaders/shared/scan.wgsl")),
     ("shared/scan_gating", include_str!("../../shaders/shared/scan_gating.wgsl")),
+    ("shared/scan_walk", include_str!("../../shaders/shared/scan_walk.wgsl")),
     ("shared/scan_cell_adjoint", include_str!("../../shaders/shared/scan_cell_adjoint.wgsl")),
     ("shared/step", include_str!("../../shaders/shared/step.wgsl")),
     ("shared/store", include_str!("../../shaders/shared/store.wgsl")),

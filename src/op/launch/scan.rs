@@ -10,7 +10,7 @@ use crate::tensor::{GATES, Gating, Walk};
 
 /// Most units whose weights, those of one gate, an invocation holds in registers.
 const HELD: usize = 32;
-/// Most weights that every workgroup reads anew in each step: half a megabyte, which a second cache holds beside other things.
+/// Most weights that every workgroup reads anew in each step: half a megabyte. No GPU has timed it.
 const READ: usize = 128 << 10;
 /// Cells whose gates are known at a time, where workgroup memory holds them.
 const CHUNK: usize = 32;
